@@ -1,0 +1,158 @@
+#pragma once
+
+#include "actors/errors.hpp"
+#include "actors/interfaces.hpp"
+#include "solver/tree.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <caf/allow_unsafe_message_type.hpp>
+#include <caf/meta/type_name.hpp>
+
+namespace banyan {
+
+// ---- shared values -------------------------------------------------------------------------------
+
+/// How tokens are chosen. Sampling is a pure function of (logits, these, thread path, position).
+struct sampling_options {
+  float temperature = 0; ///< 0: greedy
+  std::int32_t top_k = 0; ///< 0: off
+  float top_p = 1, min_p = 0;
+  std::uint64_t seed = 0;
+};
+
+/// When a parent goes on after a spawn.
+struct join_policy {
+  enum class kind : std::uint8_t { all, first_success, k_of_n, deadline };
+  kind when = kind::all;
+  std::uint32_t k = 1;    ///< k_of_n: so many successes
+  double seconds = 0;     ///< deadline: whatever has come by then
+};
+
+/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's context.
+struct budget {
+  std::uint32_t max_depth = 1;        ///< children of the root are at depth 1; 0: nobody may spawn
+  std::uint32_t max_threads = 256;    ///< of the whole tree, the root included
+  std::uint32_t max_tokens = 0;       ///< sampled, per thread
+  std::uint64_t max_tree_tokens = 0;  ///< sampled, per tree
+  std::uint32_t max_rounds = 16;      ///< spawn rounds per thread
+  double deadline_s = 300;            ///< from the session's start
+};
+
+enum class finish_reason : std::uint8_t { eos, stop, length, context };
+
+// ---- pool ----------------------------------------------------------------------------------------
+
+/// Everything about one sequence: any pool can take it over, for the text is all here.
+struct decode_request {
+  std::uint64_t family = 0;       ///< one number per tree: first come first served by family
+  std::string thread;             ///< path in the tree; part of the sampling counter
+  std::vector<std::int32_t> ids;  ///< all tokens so far, at least one
+  sampling_options sampling;
+  std::uint32_t max_tokens = 0;   ///< new tokens at most; 0: as many as the context holds
+  std::vector<std::string> stop;  ///< ends after the token that completes one of them
+  std::vector<std::int32_t> ban;  ///< never sampled
+  bool resumes_join = false;      ///< a parent after its join: goes first
+  bool keep_lease = true;         ///< keep the cache blocks until `lease_release` or pressure
+  bool watched = false;           ///< tell the sender what was sampled so far, by `decode_progress`
+};
+
+/// What was sampled, with how likely it was and which weights made it.
+struct decode_reply {
+  std::vector<std::int32_t> ids; ///< an end-of-sequence token included
+  std::vector<float> logprobs;   ///< natural log, under the temperature, before top-k/top-p/min-p
+  std::vector<std::uint32_t> epochs;
+  finish_reason finish = finish_reason::eos;
+  std::string matched_stop;      ///< for `finish_reason::stop`
+  std::uint32_t prompt_tokens = 0, cached_tokens = 0;
+};
+
+/// Sampled since the last one, for a watched thread.
+struct decode_progress { std::vector<std::int32_t> ids; };
+
+/// Nobody needs these tokens any more: `thread` and everything below it in `family`.
+struct decode_cancel { std::uint64_t family = 0; std::string thread = "/"; };
+
+/// `thread` and everything below it in `family` will not come back to its cached prefix.
+struct lease_release { std::uint64_t family = 0; std::string thread = "/"; };
+
+/// New weights lie under `path`; tokens sampled with them carry `epoch`.
+struct weights_ready { std::uint32_t epoch = 0; std::string path; };
+
+struct pool_status {
+  std::string name;              ///< "cpu:0", "cuda:1"
+  std::uint32_t weights_epoch = 0;
+  std::uint64_t queued = 0, running = 0, finished = 0, failed = 0, steps = 0;
+  std::uint64_t blocks_total = 0, blocks_free = 0, blocks_leased = 0, blocks_cached = 0;
+  std::uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  double busy_s = 0, forward_s = 0; ///< in steps altogether; in the model's forward pass
+};
+
+// ---- thread and session --------------------------------------------------------------------------
+
+/// Work for a node: one tree.
+struct solve_request {
+  std::string id;                ///< the tree's id; empty: the node makes one
+  std::string task = "countdown";
+  banyan::problem problem;
+  std::string prompt;            ///< the root's first text
+  sampling_options sampling;
+  join_policy join;
+  banyan::budget budget;
+  std::map<std::string, std::string> labels;
+};
+
+/// Begins a thread.
+struct start_request { std::string path; std::string prompt; };
+
+/// A parent asks for one child.
+struct spawn_request { std::string parent; std::uint32_t round = 0; std::uint32_t index = 0; std::string prompt; };
+
+/// What a child gives its parent: the answer, never the trace behind it.
+struct solution { std::string text; };
+
+/// A thread's last word: everything it did, for the tree. Its `phase` says how it ended.
+struct thread_report { thread_record record; };
+
+/// Ends `thread` of tree `id` and everything below it.
+struct cancel_request { std::string id; std::string thread = "/"; };
+
+/// Answers a `solve_request`, and goes to the store.
+struct finished_tree { std::shared_ptr<const tree> value; };
+
+struct thread_status { thread_record record; };
+/// The tree as it is now; texts are left out, ask the thread.
+struct tree_status { std::shared_ptr<const tree> value; };
+struct watch_request { std::string id; bool on = true; };
+
+struct node_status {
+  std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
+  std::vector<pool_status> pools;
+};
+
+} // namespace banyan
+
+// Messages stay within one process for now: what crosses machines will travel as Protobuf bytes.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cancel_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_cancel)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_progress)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_reply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::finished_tree)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::lease_release)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::node_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::pool_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solution)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solve_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)

@@ -1,0 +1,1 @@
+# Every header of ours compiles alone: `ninja check_headers` (part of scripts/test).

@@ -1,0 +1,46 @@
+# One program per folder, so that solver tests link no LibTorch; every test case is a ctest of its own.
+find_package(Catch2 2.13 REQUIRED)
+include(Catch)
+
+add_library(banyan_test_main STATIC tests/main.cpp)
+target_link_libraries(banyan_test_main PUBLIC Catch2::Catch2)
+
+# banyan_tests(name LINK libraries… SOURCES files…)
+function(banyan_tests name)
+  cmake_parse_arguments(arg "" "" "LINK;SOURCES" ${ARGN})
+  banyan_program(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE banyan_test_main ${arg_LINK})
+  target_compile_definitions(${name} PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 300)
+endfunction()
+
+banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
+  tests/countdown_test.cpp
+  tests/records_test.cpp
+  tests/search_test.cpp
+  tests/trace_test.cpp
+  tests/tree_test.cpp)
+
+banyan_tests(model_tests LINK banyan_model SOURCES
+  tests/checkpoint_test.cpp
+  tests/sampler_test.cpp
+  tests/tokenizer_test.cpp
+  tests/transformer_test.cpp)
+
+banyan_tests(actors_tests LINK banyan_actors SOURCES
+  tests/join_test.cpp
+  tests/session_test.cpp)
+
+banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
+  tests/blocks_test.cpp
+  tests/pool_test.cpp
+  tests/scheduler_test.cpp)
+
+banyan_tests(trainer_tests LINK banyan_trainer SOURCES
+  tests/optimizer_test.cpp
+  tests/sft_test.cpp)
+
+add_test(NAME "layering: folders include only what they may know"
+  COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/layering.cmake")
+set_tests_properties("layering: folders include only what they may know"
+  PROPERTIES WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+namespace banyan {
+
+/// Paged attention over one layer, as one kernel: every token attends to its sequence's cached tokens up
+/// to its own position. Raw pointers and no LibTorch, so that the CPU twin and the CUDA kernel share it.
+struct paged_attention_args {
+  const void* query = nullptr;  ///< [tokens, query_stride]; head h at h·head_dim; rotary already applied
+  const void* keys = nullptr;   ///< [num_blocks, block_size, kv_heads, head_dim]
+  const void* values = nullptr; ///< the same
+  void* output = nullptr;       ///< [tokens, heads·head_dim], the type of `query`
+  const std::int32_t* starts = nullptr;       ///< [sequences + 1]
+  const std::int32_t* positions = nullptr;    ///< [tokens]
+  const std::int32_t* blocks = nullptr;       ///< block tables, ragged
+  const std::int32_t* block_starts = nullptr; ///< [sequences + 1]
+  std::int32_t num_sequences = 0, num_tokens = 0;
+  std::int32_t heads = 0, kv_heads = 0, head_dim = 0, block_size = 0;
+  std::int64_t query_stride = 0; ///< elements between tokens in `query`
+  float scale = 1;               ///< 1/√head_dim
+  bool bfloat16 = false;         ///< element type: bfloat16, else float32
+};
+
+void paged_attention_cpu(const paged_attention_args&);
+
+/// Launches on `stream` (a cudaStream_t) and returns at once. Throws std::runtime_error where this build
+/// has no CUDA kernels. `starts`, `positions`, `blocks` and `block_starts` are device pointers.
+void paged_attention_cuda(const paged_attention_args&, void* stream);
+
+/// Whether this build has the CUDA kernels.
+bool has_cuda_kernels();
+
+} // namespace banyan

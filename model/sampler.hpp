@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace banyan {
+
+struct sampler_options {
+  float temperature = 0; ///< 0: greedy; ties go to the lowest id
+  std::int32_t top_k = 0; ///< 0: off
+  float top_p = 1, min_p = 0;
+  std::uint64_t seed = 0;
+};
+
+struct sampled_token {
+  std::int32_t id = 0;
+  float logprob = 0; ///< natural log of its probability under the temperature (1 if greedy), before bans,
+                     ///< top-k, top-p and min-p
+};
+
+/// Samples one token. A pure function of its arguments: the uniform number comes from Philox4x32-10
+/// (Salmon et al. 2011) with key = seed and counter = (thread_key, position), so a tree can be replayed
+/// whatever else shared the batch. `logits`: [vocab]; banned ids are never returned.
+sampled_token sample(std::span<const float> logits, const sampler_options&, std::uint64_t thread_key,
+                     std::uint64_t position, std::span<const std::int32_t> banned = {});
+
+/// The counter part of a thread: a stable 64-bit hash of its path ("/0/3").
+std::uint64_t thread_key(std::string_view path);
+
+/// One uniform number in [0, 1) of the stream (seed, thread_key, position).
+double philox_uniform(std::uint64_t seed, std::uint64_t thread_key, std::uint64_t position);
+
+} // namespace banyan

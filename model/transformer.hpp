@@ -1,0 +1,66 @@
+#pragma once
+
+#include "model/config.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace at {
+class Tensor;
+}
+
+namespace banyan {
+
+class kv_cache;
+struct model_weights;
+
+/// One step of decoding for several sequences; prefill and decode may be mixed. All vectors are flat,
+/// sequence after sequence.
+struct decode_batch {
+  std::vector<std::int32_t> ids;          ///< [tokens]
+  std::vector<std::int32_t> positions;    ///< [tokens] from 0 in each sequence
+  std::vector<std::int32_t> slots;        ///< [tokens] where K and V go: block · block_size + offset
+  std::vector<std::int32_t> starts;       ///< [sequences + 1] first token of each sequence
+  std::vector<std::int32_t> blocks;       ///< block tables, one after the other
+  std::vector<std::int32_t> block_starts; ///< [sequences + 1] first entry of each block table
+  std::vector<std::int32_t> wanted;       ///< tokens whose logits are wanted, rising
+
+  std::size_t num_sequences() const { return starts.empty() ? 0 : starts.size() - 1; }
+};
+
+/// Sequences for training, padded to one length. Attention is causal within what is visible: the query
+/// at `i` sees the key at `j` if j <= i < visible_until[j]. That one number per token describes packed
+/// rows (end of the sequence), padding (its own index: 0 visible) and trees in depth-first order (end of
+/// the segment's subtree), so that what the threads of a tree share is computed once.
+struct sequence_group {
+  std::int64_t rows = 0, length = 0;
+  std::vector<std::int32_t> ids;           ///< [rows, length]
+  std::vector<std::int32_t> positions;     ///< [rows, length]
+  std::vector<std::int32_t> visible_until; ///< [rows, length]
+};
+
+/// A Llama-architecture transformer: RMSNorm, rotary embeddings (rotate-half, as in Hugging Face),
+/// grouped-query attention, SwiGLU. Forward passes only; weights are shared and never changed here.
+class transformer {
+public:
+  explicit transformer(std::shared_ptr<const model_weights>);
+  ~transformer();
+
+  const model_config& config() const;
+
+  /// Decodes one step: writes K and V of every token into the cache and returns the logits of the wanted
+  /// tokens, [wanted, vocab] float32 on the weights' device. No autograd.
+  at::Tensor decode(const decode_batch&, kv_cache&) const;
+
+  /// Logits of groups for training, with autograd: [sum of rows·length, vocab] in float32, group after
+  /// group. `compute` is the precision of matrix products and attention; the residual stream stays in
+  /// float32. `selected` (flat indices, rising) limits the output rows to the tokens that carry loss.
+  at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected, dtype compute) const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan
