@@ -58,9 +58,12 @@ public:
   /// float32. `selected` (flat indices, rising) limits the output rows to the tokens that carry loss.
   at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected, dtype compute) const;
 
+  const std::shared_ptr<const model_weights>& weights() const { return weights_; }
+
 private:
-  struct impl;
-  std::unique_ptr<impl> impl_;
+  std::shared_ptr<const model_weights> weights_;
+  struct decode_state; // tables and scratch that only decoding needs
+  std::unique_ptr<decode_state> decode_;
 };
 
 } // namespace banyan

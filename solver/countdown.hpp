@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace banyan {
@@ -63,6 +64,13 @@ struct outcome {
 /// An empty `solution` is an outcome that claims nothing.
 outcome judge(const problem&, std::string_view solution);
 
+struct problem_hash { ///< of the problem as it is; apply `canonical` first to compare as sets
+  std::size_t operator()(const problem&) const noexcept;
+};
+
+/// Canonical problems, to keep train and validation apart.
+using problem_set = std::unordered_set<problem, problem_hash>;
+
 struct problem_options {
   int num_numbers = 4; ///< 2..6
   std::int64_t min_number = 1, max_number = 99;
@@ -78,11 +86,12 @@ struct problem_options {
 std::vector<problem> generate_problems(const problem_options&, std::size_t count,
                                        std::span<const problem> exclude = {});
 
+/// Problem `index` of an endless stream: uniform over solvable draws, a pure function of (options.seed,
+/// index), independent of every other index. A canonical problem in `exclude` is never returned; the
+/// stream may repeat a problem. For training on data made on the fly.
+problem draw_problem(const problem_options&, std::uint64_t index, const problem_set& exclude);
+
 /// The same problem with its numbers sorted: the key under which two problems are the same.
 problem canonical(problem);
-
-struct problem_hash { ///< of the problem as it is; apply `canonical` first to compare as sets
-  std::size_t operator()(const problem&) const noexcept;
-};
 
 } // namespace banyan
