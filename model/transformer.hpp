@@ -55,7 +55,7 @@ public:
 
   /// Logits of groups for training, with autograd: [sum of rows·length, vocab] in float32, group after
   /// group. `compute` is the precision of matrix products and attention; the residual stream stays in
-  /// float32. `selected` (flat indices, rising) limits the output rows to the tokens that carry loss.
+  /// float32. `selected` (int64 flat indices; may be undefined: all) limits the output rows to the tokens that carry loss.
   at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected, dtype compute) const;
 
   const std::shared_ptr<const model_weights>& weights() const { return weights_; }
