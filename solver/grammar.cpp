@@ -1,0 +1,87 @@
+#include "solver/grammar.hpp"
+
+#include "solver/countdown.hpp"
+
+namespace banyan::grammar {
+
+namespace {
+
+/// "[" item ", " item "]" where `item` reads one and says whether it could.
+template <class Item>
+bool read_list(cursor& in, Item item) {
+  if (!in.literal("[")) return false;
+  if (in.literal("]")) return true;
+  for (std::size_t i = 0; i < max_list; ++i) {
+    if (!item()) return false;
+    if (in.literal("]")) return true;
+    if (!in.literal(", ")) return false;
+  }
+  return false;
+}
+
+} // namespace
+
+std::string to_string(const state& s) {
+  auto text = std::to_string(s.target) + ":[";
+  for (const char* separator = ""; const auto number : s.numbers) {
+    text += separator + std::to_string(number);
+    separator = ", ";
+  }
+  return text += ']';
+}
+
+std::string to_string(std::span<const std::string> operations) {
+  std::string text = "[";
+  for (const char* separator = "'"; const auto& operation : operations) {
+    text += separator + operation + "'";
+    separator = ", '";
+  }
+  return text += ']';
+}
+
+std::optional<std::vector<std::int64_t>> read_numbers(cursor& in) {
+  std::vector<std::int64_t> numbers;
+  const bool read = read_list(in, [&] {
+    const auto number = in.integer<std::int64_t>();
+    if (number) numbers.push_back(*number);
+    return number.has_value();
+  });
+  if (!read) return {};
+  return numbers;
+}
+
+std::optional<state> read_state(cursor& in) {
+  const auto target = in.integer<std::int64_t>();
+  if (!target || !in.literal(":")) return {};
+  auto numbers = read_numbers(in);
+  if (!numbers) return {};
+  return state{*target, std::move(*numbers)};
+}
+
+std::optional<std::vector<std::string>> read_operations(cursor& in) {
+  std::vector<std::string> operations;
+  const bool read = read_list(in, [&] {
+    if (!in.literal("'")) return false;
+    const auto text = in.until("'");
+    if (!text || !parse_operation(*text)) return false;
+    operations.emplace_back(*text);
+    return true;
+  });
+  if (!read) return {};
+  return operations;
+}
+
+std::optional<std::string_view> read_node(cursor& in) {
+  if (!in.literal("#")) return {};
+  const auto id = in.any_of("0123456789,");
+  if (id.empty()) return {};
+  return id;
+}
+
+std::string node_prompt(std::string_view node, const state& at,
+                        std::span<const std::string> operations) {
+  return "Moving to Node #" + std::string(node) + "\nCurrent State: " + to_string(at)
+         + ", Operations: " + to_string(operations) + "\n";
+}
+
+} // namespace banyan::grammar
