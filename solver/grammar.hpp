@@ -12,7 +12,7 @@
 /// The parts of which a thread's lines are made, read and written in the one way in which the
 /// published data has them. Readers consume from a cursor; nothing and an undefined cursor where
 /// the text does not fit.
-namespace grammar {
+namespace banyan::grammar {
 
 /// More numbers or operations than this in one state are refused, so that a prompt has a bounded
 /// size. A problem has at most 6 numbers.
@@ -42,4 +42,4 @@ std::optional<std::string_view> read_node(cursor&);
 std::string node_prompt(std::string_view node, const state&,
                         std::span<const std::string> operations);
 
-} // namespace grammar
+} // namespace banyan::grammar
