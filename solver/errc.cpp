@@ -1,1 +1,27 @@
 #include "solver/errc.hpp"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+namespace banyan {
+namespace {
+
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 11> names{
+    "none",         "no_solution",  "cancelled",       "deadline",
+    "budget_spent", "context_full", "malformed_spawn", "child_lost",
+    "pool_lost",    "pool_full",    "bad_request"};
+static_assert(names.size() == static_cast<std::size_t>(errc::bad_request) + 1);
+
+} // namespace
+
+std::string_view to_string(errc code) { return names.at(static_cast<std::size_t>(code)); }
+
+std::optional<errc> errc_from(std::string_view name) {
+  auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<errc>(std::distance(names.begin(), found));
+}
+
+} // namespace banyan

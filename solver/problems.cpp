@@ -1,0 +1,169 @@
+// Where problems come from: the exhaustive solver and the generator that keeps what it can solve.
+#include "solver/chance.hpp"
+#include "solver/countdown.hpp"
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <thread>
+
+namespace banyan {
+namespace {
+
+constexpr std::size_t max_numbers = 6;
+
+/// Depth first over all pairs and operations, with the numbers in one array: position `j` of a pair
+/// is overwritten by the last number, position `i` by the result, and both are put back afterwards.
+class exhaustive {
+public:
+  exhaustive(std::span<const std::int64_t> numbers, std::int64_t target)
+      : count_(numbers.size()), target_(target) {
+    std::copy(numbers.begin(), numbers.end(), numbers_.begin());
+  }
+
+  bool solve() { return count_ > 1 ? descend() : numbers_[0] == target_; }
+
+  std::vector<operation> steps() const { return {steps_.begin(), steps_.begin() + num_steps_}; }
+
+private:
+  bool descend() {
+    for (std::size_t i = 0; i + 1 < count_; ++i)
+      for (std::size_t j = i + 1; j < count_; ++j)
+        if (combine(i, j)) return true;
+    return false;
+  }
+
+  bool combine(std::size_t i, std::size_t j) {
+    auto first = numbers_[i], second = numbers_[j];
+    auto large = std::max(first, second), small = std::min(first, second);
+    std::int64_t sum = 0, product = 0;
+    bool sum_fits = !__builtin_add_overflow(large, small, &sum);
+    bool product_fits = !__builtin_mul_overflow(large, small, &product);
+    numbers_[j] = numbers_[count_ - 1];
+    --count_;
+    bool found =
+        (sum_fits && attempt(i, {large, '+', small, sum}))
+        || (product_fits && attempt(i, {large, '*', small, product}))
+        || attempt(i, {large, '-', small, large - small})
+        || (small > 1 && large % small == 0 && attempt(i, {large, '/', small, large / small}));
+    ++count_;
+    numbers_[j] = second;
+    numbers_[i] = first;
+    return found;
+  }
+
+  bool attempt(std::size_t i, operation step) {
+    if (count_ == 1 && step.result != target_) return false;
+    steps_[num_steps_++] = step;
+    if (count_ == 1) return true;
+    numbers_[i] = step.result;
+    if (descend()) return true;
+    --num_steps_;
+    return false;
+  }
+
+  std::array<std::int64_t, max_numbers> numbers_{};
+  std::array<operation, max_numbers> steps_{};
+  std::size_t count_, num_steps_ = 0;
+  std::int64_t target_;
+};
+
+bool solvable(const problem& p) { return exhaustive(p.numbers, p.target).solve(); }
+
+problem draw(const problem_options& options, chance& random) {
+  problem p;
+  p.numbers.resize(static_cast<std::size_t>(options.num_numbers));
+  for (auto& number : p.numbers) number = random.between(options.min_number, options.max_number);
+  p.target = random.between(options.min_target, options.max_target);
+  return p;
+}
+
+void require_sensible(const problem_options& options) {
+  auto within = [](std::int64_t low, std::int64_t high) {
+    return 0 <= low && low <= high && high <= 9999;
+  };
+  if (options.num_numbers < 2 || options.num_numbers > 6)
+    throw std::invalid_argument("a problem has 2 to 6 numbers");
+  if (!within(options.min_number, options.max_number)
+      || !within(options.min_target, options.max_target))
+    throw std::invalid_argument("numbers and targets are ranges within 0 to 9999");
+}
+
+/// The solvable ones among draws [begin, end), in order. Each draw has a stream of its own, so that
+/// it does not matter who makes it.
+std::vector<problem> solvable_draws(const problem_options& options, std::uint64_t begin,
+                                    std::uint64_t end) {
+  std::vector<problem> found;
+  for (auto index = begin; index < end; ++index) {
+    chance random(options.seed, index);
+    if (auto p = draw(options, random); solvable(p)) found.push_back(std::move(p));
+  }
+  return found;
+}
+
+constexpr std::uint64_t draws_per_share = 8192;
+
+/// One share of draws per OS thread; share `k` comes k-th whoever is ready first.
+std::vector<std::vector<problem>> shares_from(const problem_options& options, std::uint64_t begin) {
+  std::vector<std::vector<problem>> shares(static_cast<std::size_t>(std::max(1, options.workers)));
+  auto fill = [&](std::size_t share) {
+    auto from = begin + share * draws_per_share;
+    shares[share] = solvable_draws(options, from, from + draws_per_share);
+  };
+  std::vector<std::thread> others;
+  for (std::size_t share = 1; share < shares.size(); ++share) others.emplace_back(fill, share);
+  fill(0);
+  for (auto& other : others) other.join();
+  return shares;
+}
+
+// So many draws in a row without a new problem mean that there is none left worth waiting for: even
+// the rarest of all (two equal numbers, one of 91 targets) turns up once in 900,000 draws.
+constexpr std::uint64_t max_idle_draws = 1 << 23;
+
+} // namespace
+
+std::optional<std::vector<operation>> solve_exhaustively(const problem& p) {
+  if (p.numbers.empty() || p.numbers.size() > max_numbers) return std::nullopt;
+  exhaustive search(p.numbers, p.target);
+  if (!search.solve()) return std::nullopt;
+  return search.steps();
+}
+
+std::vector<problem> generate_problems(const problem_options& options, std::size_t count,
+                                       std::span<const problem> exclude) {
+  require_sensible(options);
+  problem_set seen;
+  for (auto& p : exclude) seen.insert(canonical(p));
+  std::vector<problem> result;
+  std::uint64_t next_draw = 0, last_new = 0;
+  while (result.size() < count) {
+    for (auto& share : shares_from(options, next_draw)) {
+      next_draw += draws_per_share;
+      for (auto& p : share) {
+        if (result.size() == count || !seen.insert(canonical(p)).second) continue;
+        result.push_back(std::move(p));
+        last_new = next_draw;
+      }
+      if (result.size() < count && next_draw - last_new >= max_idle_draws)
+        throw std::invalid_argument("only " + std::to_string(result.size()) + " of "
+                                    + std::to_string(count) + " distinct problems were found");
+    }
+  }
+  return result;
+}
+
+problem draw_problem(const problem_options& options, std::uint64_t index,
+                     const problem_set& exclude) {
+  require_sensible(options);
+  // Not the seed of `generate_problems`: there a stream is one draw, here it goes on until a draw
+  // fits.
+  chance random(~options.seed, index);
+  for (std::uint64_t attempt = 0; attempt < max_idle_draws; ++attempt) {
+    auto p = draw(options, random);
+    if (solvable(p) && !(exclude.size() && exclude.contains(canonical(p)))) return p;
+  }
+  throw std::invalid_argument("no problem that can be solved and is not excluded was found");
+}
+
+} // namespace banyan
