@@ -1,4 +1,5 @@
-# LibTorch inside a `torch` wheel. LIBTORCH_ROOT (variable or environment) is the wheel's `torch` folder.
+# LibTorch inside a `torch` wheel. LIBTORCH_ROOT (variable or environment) is the wheel's `torch` folder;
+# without it, the one that scripts/setup installed is taken.
 #
 #   LibTorch::cpu        libtorch_cpu and libc10
 #   LibTorch::c10_cuda   streams and devices; needs no GPU and no CUDA library but the runtime
@@ -8,7 +9,12 @@
 if(NOT LIBTORCH_ROOT AND DEFINED ENV{LIBTORCH_ROOT})
   set(LIBTORCH_ROOT "$ENV{LIBTORCH_ROOT}")
 endif()
-find_path(LIBTORCH_ROOT lib/libtorch_cpu.so DOC "The `torch` folder of the torch wheel")
+set(_cache "$ENV{XDG_CACHE_HOME}")
+if(NOT _cache)
+  set(_cache "$ENV{HOME}/.cache")
+endif()
+find_path(LIBTORCH_ROOT lib/libtorch_cpu.so DOC "The `torch` folder of the torch wheel" NO_DEFAULT_PATH
+  PATHS "${_cache}/banyan/libtorch-${LibTorch_FIND_VERSION}/torch")
 if(EXISTS "${LIBTORCH_ROOT}/version.py")
   file(STRINGS "${LIBTORCH_ROOT}/version.py" _line REGEX "^__version__ = " LIMIT_COUNT 1)
   string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" LibTorch_VERSION "${_line}")
