@@ -19,8 +19,8 @@ public:
   /// vocabulary cannot express.
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
 
-  /// Special tokens (BOS, EOS, PAD) give no text. Ids outside the vocabulary throw std::out_of_range.
-  /// For the Countdown vocabulary decode(encode(t)) == t.
+  /// Special tokens (BOS, EOS, PAD) give no text. Ids outside the vocabulary throw
+  /// std::out_of_range. For the Countdown vocabulary decode(encode(t)) == t.
   virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
 
   virtual std::int32_t vocab_size() const = 0;
@@ -35,13 +35,13 @@ public:
   virtual void save(const std::filesystem::path& folder) const = 0;
 };
 
-/// Banyan's own vocabulary for Countdown: one token a digit, each fixed phrase of the trace grammar one
-/// token, greedy longest match. Kept as a Hugging Face `tokenizer.json` (WordLevel behind a Split
-/// pre-tokenizer), so that `transformers` tokenises identically.
+/// Banyan's own vocabulary for Countdown: one token a digit, each fixed phrase of the trace grammar
+/// one token, greedy longest match. Kept as a Hugging Face `tokenizer.json` (WordLevel behind a
+/// Split pre-tokenizer), so that `transformers` tokenises identically.
 std::shared_ptr<const tokenizer> countdown_tokenizer();
 
-/// Reads a checkpoint's tokenizer: `tokenizer.json` as written by `countdown_tokenizer()->save`, or a
-/// SentencePiece `tokenizer.model`. Throws `bad_checkpoint`.
+/// Reads a checkpoint's tokenizer: `tokenizer.json` as written by `countdown_tokenizer()->save`, or
+/// a SentencePiece `tokenizer.model`. Throws `bad_checkpoint`.
 std::shared_ptr<const tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 } // namespace banyan
