@@ -78,6 +78,50 @@ std::optional<std::string_view> read_node(cursor& in) {
   return id;
 }
 
+namespace {
+
+bool read_operation_up_to(cursor& in, std::string_view stop) {
+  const auto text = in.until(stop);
+  return text && parse_operation(*text);
+}
+
+bool is_moving(cursor in) { return in.literal("Moving to Node ") && read_node(in) && in.at_end(); }
+
+bool is_state(cursor in) {
+  return in.literal("Current State: ") && read_state(in) && in.literal(", Operations: ")
+         && read_operations(in) && in.at_end();
+}
+
+bool is_exploring(cursor in) {
+  return in.literal("Exploring Operation: ") && read_operation_up_to(in, ", Resulting Numbers: ")
+         && read_numbers(in) && in.at_end();
+}
+
+bool is_generated(cursor in) {
+  return in.literal("Generated Node ") && read_node(in) && in.literal(": ") && read_state(in)
+         && in.literal(" Operation: ") && parse_operation(in.rest());
+}
+
+} // namespace
+
+bool is_goal(std::string_view line) {
+  cursor in(line);
+  return in.integer<std::int64_t>() && in.literal(",") && in.integer<std::int64_t>()
+         && in.literal(" equal: Goal Reached") && in.at_end();
+}
+
+bool is_path_line(std::string_view line) {
+  const cursor in(line);
+  return is_moving(in) || is_state(in) || is_exploring(in) || is_generated(in) || is_goal(line);
+}
+
+std::string quoted(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  std::string out = "'";
+  for (const char c : text.substr(0, longest)) out += c >= ' ' && c <= '~' ? c : '?';
+  return out += text.size() > longest ? "…'" : "'";
+}
+
 std::string node_prompt(std::string_view node, const state& at,
                         std::span<const std::string> operations) {
   return "Moving to Node #" + std::string(node) + "\nCurrent State: " + to_string(at)

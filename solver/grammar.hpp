@@ -38,6 +38,16 @@ std::optional<std::vector<std::string>> read_operations(cursor&);
 /// "#0,1": the digits and commas after the '#'; nothing if there are none.
 std::optional<std::string_view> read_node(cursor&);
 
+/// "47,47 equal: Goal Reached", whatever the two numbers are.
+bool is_goal(std::string_view line);
+
+/// One of the lines in which a path is told, its form strictly kept: Moving to, Current State,
+/// Exploring Operation, Generated Node, or a goal.
+bool is_path_line(std::string_view line);
+
+/// At most 80 characters of `text` in quotation marks, safe to print: for messages.
+std::string quoted(std::string_view text);
+
 /// "Moving to Node #0,1\nCurrent State: 47:[66, 19], Operations: ['61-42=19']\n"
 std::string node_prompt(std::string_view node, const state&,
                         std::span<const std::string> operations);

@@ -15,8 +15,8 @@ namespace banyan {
 
 /// How the model's text may be conditioned; both go in front of the first prompt line.
 struct conditioning {
-  std::optional<int> sub_call_budget;  ///< "Sub Call Budget: N ", never passed on to children
-  std::optional<int> token_budget;     ///< "Token Budget: N ", passed on to children
+  std::optional<int> sub_call_budget; ///< "Sub Call Budget: N ", never passed on to children
+  std::optional<int> token_budget;    ///< "Token Budget: N ", passed on to children
 };
 
 /// "Moving to Node #0\nCurrent State: T:[…], Operations: []\n", with the conditioning in front.
@@ -27,11 +27,17 @@ std::optional<problem> parse_root_prompt(std::string_view);
 
 /// What a thread's text says so far.
 namespace verdict {
-struct more {};                                     ///< decode on
-struct spawn { std::vector<std::string> prompts; }; ///< start these children, in this order
-struct done { std::string solution; };              ///< found and restated; the restatement
-struct gave_up {};                                  ///< ended without a solution
-struct malformed { std::string why; };              ///< a spawn that cannot be read: why, naming the input
+struct more {}; ///< decode on
+struct spawn {
+  std::vector<std::string> prompts;
+}; ///< start these children, in this order
+struct done {
+  std::string solution;
+};                 ///< found and restated; the restatement
+struct gave_up {}; ///< ended without a solution
+struct malformed {
+  std::string why;
+}; ///< a spawn that cannot be read: why, naming the input
 } // namespace verdict
 using trace_verdict = std::variant<verdict::more, verdict::spawn, verdict::done, verdict::gave_up,
                                    verdict::malformed>;
@@ -42,34 +48,38 @@ struct child_result {
   errc failure = errc::none; ///< why there is none; `no_solution` is the ordinary case
 };
 
-/// The grammar of a thread's text (docs/architecture.md, "The text of a thread"), read incrementally:
-/// feed what was decoded, ask nothing twice. Memory and time are linear in the text. Nothing that a
-/// model can write throws; every malformed input is a `verdict::malformed`.
+/// The grammar of a thread's text (docs/architecture.md, "The text of a thread"), read
+/// incrementally: feed what was decoded, ask nothing twice. Memory and time are linear in the text.
+/// Nothing that a model can write throws; every malformed input is a `verdict::malformed`.
 class trace {
 public:
   struct options {
-    std::uint32_t level = 1;             ///< level written in this thread's spawn blocks (depth + 1)
-    std::size_t max_children = 1000;     ///< more in one block is malformed
+    std::uint32_t level = 1;         ///< level written in this thread's spawn blocks (depth + 1)
+    std::size_t max_children = 1000; ///< more in one block is malformed
   };
 
-  /// `prompt` is the thread's first text. A root or child prompt, as made by `root_prompt` or `spawn`.
+  /// `prompt` is the thread's first text. A root or child prompt, as made by `root_prompt` or
+  /// `spawn`.
   trace(std::string_view prompt, options);
   explicit trace(std::string_view prompt); ///< with default options
   trace(trace&&) noexcept;
   trace& operator=(trace&&) noexcept;
   ~trace();
 
-  /// Takes newly decoded text. `at_end`: the model ended here (end-of-sequence or a stop condition).
-  /// `spawn` is said as soon as the block's end line was read, everything else at the end only
+  /// Takes newly decoded text. `at_end`: the model ended here (end-of-sequence or a stop
+  /// condition). `spawn` is said as soon as the block's end line was read, everything else at the
+  /// end only
   /// (`done`, `gave_up`), for a model may go on after its first goal line.
-  /// After `spawn` the next call must be `join`; after `done`, `gave_up`, `malformed` there is none.
+  /// After `spawn` the next call must be `join`; after `done`, `gave_up`, `malformed` there is
+  /// none.
   trace_verdict feed(std::string_view decoded, bool at_end);
 
-  /// Replaces the open spawn block by the join block for `children` (one per prompt of the spawn, in
-  /// that order) and returns the text put in its place, "<Sub Searches>\n…<End Sub Searches>\n".
+  /// Replaces the open spawn block by the join block for `children` (one per prompt of the spawn,
+  /// in that order) and returns the text put in its place, "<Sub Searches>\n…<End Sub Searches>\n".
   std::string join(std::span<const child_result> children);
 
-  /// Bytes of the text at which the open spawn block (its opening tag) begins; npos without one.
+  /// Bytes of the text at which the open spawn block (its opening tag) begins, from the moment that
+  /// tag was read until the join; npos without one.
   std::size_t spawn_offset() const;
 
   /// The whole text as the model sees it now: prompt, own text, join blocks.
