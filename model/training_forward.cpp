@@ -31,7 +31,8 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
 }
 
 rotary_table rotary(const at::Tensor& positions, const model_config& c) {
-  auto steps = at::arange(0, c.head_dim, 2, at::TensorOptions(at::kDouble).device(positions.device()));
+  auto steps =
+      at::arange(0, c.head_dim, 2, at::TensorOptions(at::kDouble).device(positions.device()));
   auto inverse = at::pow(c.rope_theta, -steps / double(c.head_dim));
   auto angle = at::outer(positions.to(at::kDouble), inverse); // [tokens, head_dim / 2]
   angle = at::cat({angle, angle}, -1).unsqueeze(1);
@@ -48,16 +49,17 @@ at::Tensor rotate(const at::Tensor& x, const rotary_table& table) {
 /// The additive mask of a group, from `visible_until`; undefined where causality alone says it all.
 at::Tensor mask_of(const sequence_group& g, const at::Device& device, at::ScalarType type) {
   const auto length = static_cast<std::int32_t>(g.length);
-  if (std::all_of(g.visible_until.begin(), g.visible_until.end(), [=](auto v) { return v == length; }))
+  if (std::all_of(g.visible_until.begin(), g.visible_until.end(),
+                  [=](auto v) { return v >= length; }))
     return {};
   auto until = int_tensor(g.visible_until, device).view({g.rows, 1, g.length});
   auto index = at::arange(g.length, until.options());
   auto query = index.view({1, g.length, 1});
   auto key = index.view({1, 1, g.length});
-  // A padded token sees itself, so that its row of the softmax is not empty.
-  auto seen = ((key <= query) & (query < until)) | (key == query);
+  auto seen = (key <= query) & (query < until);
   auto mask = at::zeros(seen.sizes(), at::TensorOptions(type).device(device));
-  return mask.masked_fill_(seen.logical_not(), -std::numeric_limits<double>::infinity()).unsqueeze(1);
+  return mask.masked_fill_(seen.logical_not(), -std::numeric_limits<double>::infinity())
+      .unsqueeze(1);
 }
 
 /// q: [tokens, heads, head_dim], k and v: [tokens, kv_heads, head_dim] → [tokens, heads·head_dim]
@@ -67,12 +69,13 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   for (const auto& g : groups) {
     auto part = [&](const at::Tensor& x) { // [rows, heads, length, head_dim]
       return x.narrow(0, g.begin, g.rows * g.length)
-        .view({g.rows, g.length, x.size(1), x.size(2)})
-        .transpose(1, 2);
+          .view({g.rows, g.length, x.size(1), x.size(2)})
+          .transpose(1, 2);
     };
     auto mask = g.mask.defined() ? std::optional<at::Tensor>(g.mask) : std::nullopt;
-    auto out = at::scaled_dot_product_attention(part(q), part(k), part(v), mask, 0.0,
-                                                !mask.has_value(), std::nullopt, q.size(1) != k.size(1));
+    auto out =
+        at::scaled_dot_product_attention(part(q), part(k), part(v), mask, 0.0, !mask.has_value(),
+                                         std::nullopt, q.size(1) != k.size(1));
     outputs.push_back(out.transpose(1, 2).reshape({g.rows * g.length, -1}));
   }
   return outputs.size() == 1 ? outputs[0] : at::cat(outputs);
@@ -89,9 +92,10 @@ struct step {
   }
 
   at::Tensor attention(const at::Tensor& x, const layer_weights& layer) const { // x: [tokens, d]
-    auto split = product(x, layer.qkv)
-                   .view({x.size(0), config.num_heads + 2 * config.num_kv_heads, config.head_dim})
-                   .split_with_sizes({config.num_heads, config.num_kv_heads, config.num_kv_heads}, 1);
+    auto split =
+        product(x, layer.qkv)
+            .view({x.size(0), config.num_heads + 2 * config.num_kv_heads, config.head_dim})
+            .split_with_sizes({config.num_heads, config.num_kv_heads, config.num_kv_heads}, 1);
     auto mixed = attend(rotate(split[0], table), rotate(split[1], table), split[2], groups);
     return product(mixed, layer.output);
   }
@@ -104,8 +108,8 @@ struct step {
 
 } // namespace
 
-at::Tensor transformer::forward(const std::vector<sequence_group>& batch, const at::Tensor& selected,
-                                dtype compute) const {
+at::Tensor transformer::forward(const std::vector<sequence_group>& batch,
+                                const at::Tensor& selected, dtype compute) const {
   const auto& w = *weights();
   const auto& c = w.config;
   const auto device = w.embedding.device();
@@ -114,7 +118,8 @@ at::Tensor transformer::forward(const std::vector<sequence_group>& batch, const 
   std::vector<std::int32_t> ids, positions;
   std::vector<group_view> groups;
   for (const auto& g : batch) {
-    groups.push_back({static_cast<std::int64_t>(ids.size()), g.rows, g.length, mask_of(g, device, type)});
+    groups.push_back(
+        {static_cast<std::int64_t>(ids.size()), g.rows, g.length, mask_of(g, device, type)});
     ids.insert(ids.end(), g.ids.begin(), g.ids.end());
     positions.insert(positions.end(), g.positions.begin(), g.positions.end());
   }

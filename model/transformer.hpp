@@ -3,6 +3,7 @@
 #include "model/config.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -15,24 +16,27 @@ namespace banyan {
 class kv_cache;
 struct model_weights;
 
-/// One step of decoding for several sequences; prefill and decode may be mixed. All vectors are flat,
-/// sequence after sequence.
+/// One step of decoding for several sequences; prefill and decode may be mixed. All vectors are
+/// flat, sequence after sequence.
 struct decode_batch {
-  std::vector<std::int32_t> ids;          ///< [tokens]
-  std::vector<std::int32_t> positions;    ///< [tokens] from 0 in each sequence
-  std::vector<std::int32_t> slots;        ///< [tokens] where K and V go: block · block_size + offset
-  std::vector<std::int32_t> starts;       ///< [sequences + 1] first token of each sequence
-  std::vector<std::int32_t> blocks;       ///< block tables, one after the other
+  std::vector<std::int32_t> ids;       ///< [tokens]
+  std::vector<std::int32_t> positions; ///< [tokens] from 0 in each sequence
+  std::vector<std::int32_t> slots;     ///< [tokens] where K and V go: block · block_size + offset
+  std::vector<std::int32_t> starts;    ///< [sequences + 1] first token of each sequence
+  std::vector<std::int32_t> blocks;    ///< block tables, one after the other
   std::vector<std::int32_t> block_starts; ///< [sequences + 1] first entry of each block table
   std::vector<std::int32_t> wanted;       ///< tokens whose logits are wanted, rising
 
   std::size_t num_sequences() const { return starts.empty() ? 0 : starts.size() - 1; }
 };
 
-/// Sequences for training, padded to one length. Attention is causal within what is visible: the query
-/// at `i` sees the key at `j` if j <= i < visible_until[j]. That one number per token describes packed
-/// rows (end of the sequence), padding (its own index: 0 visible) and trees in depth-first order (end of
-/// the segment's subtree), so that what the threads of a tree share is computed once.
+/// Sequences for training, padded to one length. Attention is causal within what is visible: the
+/// query at `i` sees the key at `j` if j <= i < visible_until[j]. That one number per token
+/// describes packed rows (end of the sequence) and trees in depth-first order (end of the segment's
+/// subtree), so that what the threads of a tree share is computed once. Padding comes last in a
+/// row, where nobody sees it.
+inline constexpr std::int32_t visible_always = std::numeric_limits<std::int32_t>::max();
+
 struct sequence_group {
   std::int64_t rows = 0, length = 0;
   std::vector<std::int32_t> ids;           ///< [rows, length]
@@ -49,14 +53,16 @@ public:
 
   const model_config& config() const;
 
-  /// Decodes one step: writes K and V of every token into the cache and returns the logits of the wanted
-  /// tokens, [wanted, vocab] float32 on the weights' device. No autograd.
+  /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
+  /// wanted tokens, [wanted, vocab] float32 on the weights' device. No autograd.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
-  /// Logits of groups for training, with autograd: [sum of rows·length, vocab] in float32, group after
-  /// group. `compute` is the precision of matrix products and attention; the residual stream stays in
-  /// float32. `selected` (int64 flat indices; may be undefined: all) limits the output rows to the tokens that carry loss.
-  at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected, dtype compute) const;
+  /// Logits of groups for training, with autograd: [sum of rows·length, vocab] in float32, group
+  /// after group. `compute` is the precision of matrix products and attention; the residual stream
+  /// stays in float32. `selected` (int64 flat indices; may be undefined: all) limits the output
+  /// rows to the tokens that carry loss.
+  at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected,
+                     dtype compute) const;
 
   const std::shared_ptr<const model_weights>& weights() const { return weights_; }
 

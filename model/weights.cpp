@@ -10,7 +10,9 @@ namespace banyan {
 
 namespace {
 
-at::ScalarType scalar_type(dtype type) { return type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat; }
+at::ScalarType scalar_type(dtype type) {
+  return type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+}
 
 /// Applies `make` to every tensor slot, in a fixed order, together with its shape.
 template <class Make>

@@ -1,0 +1,92 @@
+#include "trainer/curriculum.hpp"
+
+#include "model/tokenizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace banyan {
+
+namespace {
+
+/// SplitMix64 (Steele et al. 2014): one well-mixed number per (seed, index).
+std::uint64_t mix(std::uint64_t seed, std::uint64_t index) {
+  auto z = seed * 0x9e3779b97f4a7c15 + index + 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+double fraction(std::uint64_t x) { return double(x >> 11) * 0x1p-53; }
+
+/// Room for the demonstrations of one step in the stream's numbering.
+constexpr std::uint64_t stride = 4096;
+
+/// A two-number state with a division in every second case: divisibility is what the model must
+/// know before it writes anything.
+problem pair_problem(const drill_options& o, std::uint64_t x) {
+  const auto limit = static_cast<std::uint64_t>(o.max_result);
+  auto b = static_cast<std::int64_t>(1 + (x >> 8) % 99);
+  auto a = static_cast<std::int64_t>(1 + (x >> 20) % ((x & 2) ? 99 : limit));
+  if ((x & 1) && b * 2 <= o.max_result)
+    a = b * static_cast<std::int64_t>(1 + (x >> 32) % (limit / static_cast<std::uint64_t>(b)));
+  auto numbers = (x & 4) ? std::vector{a, b} : std::vector{b, a};
+  return {std::move(numbers), static_cast<std::int64_t>(10 + (x >> 48) % 91)};
+}
+
+} // namespace
+
+curriculum::curriculum(curriculum_options options, std::shared_ptr<const tokenizer> vocabulary,
+                       problem_set held_out, std::vector<tree> given)
+    : options_(std::move(options)),
+      tokenizer_(std::move(vocabulary)),
+      held_out_(std::move(held_out)),
+      given_(std::move(given)) {}
+
+bool curriculum::is_drill(std::uint64_t step) const {
+  return step < static_cast<std::uint64_t>(options_.drill_steps)
+         || fraction(mix(options_.seed, step)) < options_.drill_share;
+}
+
+training_batch curriculum::batch(std::uint64_t step, double progress) const {
+  return make_batch(is_drill(step) ? drill_rows(step) : tree_rows(step, progress),
+                    tokenizer_->pad_id());
+}
+
+tree curriculum::demonstration(std::uint64_t index) const {
+  if (!given_.empty()) return given_[mix(options_.seed, index) % given_.size()];
+  problem_options problems{.num_numbers = options_.num_numbers, .seed = options_.seed};
+  return demonstrate(draw_problem(problems, index, held_out_), options_.search, index);
+}
+
+std::vector<training_sequence> curriculum::drill_rows(std::uint64_t step) const {
+  std::vector<training_sequence> rows;
+  auto pairs = options_.search;
+  pairs.spawn_probability = 0;
+  for (int i = 0; i < options_.drill_rows; ++i) {
+    const auto index = step * stride + static_cast<std::uint64_t>(i);
+    const auto x = mix(options_.seed + 1, index);
+    if (fraction(x) >= options_.pair_share)
+      rows.push_back(arithmetic_drill(options_.drills, *tokenizer_, options_.seed, index));
+    else
+      rows.push_back(sequence_of(
+          demonstrate(pair_problem(options_.drills, mix(options_.seed + 2, index)), pairs, index)
+              .root(),
+          *tokenizer_));
+  }
+  return rows;
+}
+
+std::vector<training_sequence> curriculum::tree_rows(std::uint64_t step, double progress) const {
+  const auto spread = options_.trees_high - options_.trees_low;
+  const auto trees =
+      options_.trees_low + static_cast<int>(std::lround(spread * std::clamp(progress, 0.0, 1.0)));
+  std::vector<training_sequence> rows;
+  for (int i = 0; i < std::max(trees, 1); ++i)
+    for (auto& s :
+         sequences_of(demonstration(step * stride + static_cast<std::uint64_t>(i)), *tokenizer_))
+      rows.push_back(std::move(s));
+  return rows;
+}
+
+} // namespace banyan

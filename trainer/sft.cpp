@@ -1,0 +1,242 @@
+#include "trainer/sft.hpp"
+
+#include "model/checkpoint.hpp"
+#include "model/safetensors.hpp"
+#include "model/tokenizer.hpp"
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+#include "trainer/train_log.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <future>
+#include <numbers>
+#include <stdexcept>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace fs = std::filesystem;
+using clock = std::chrono::steady_clock;
+
+namespace {
+
+std::string step_folder(std::int64_t step) {
+  auto digits = std::to_string(step);
+  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
+/// Points `link` at `target` in one rename, so that it always names a whole checkpoint.
+void point_link(const fs::path& link, const fs::path& target) {
+  auto fresh = link;
+  fresh += ".new";
+  fs::remove(fresh);
+  fs::create_directory_symlink(target, fresh);
+  fs::rename(fresh, link);
+}
+
+} // namespace
+
+struct sft_run::impl {
+  sft_options options;
+  std::shared_ptr<const tokenizer> vocabulary;
+  curriculum lessons;
+  sft_hooks hooks;
+  std::shared_ptr<model_weights> weights;
+  transformer model;
+  optimizer update;
+  train_log log;
+  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0;
+  std::uint64_t tokens = 0;
+  double elapsed_s = 0; ///< before `began`
+  clock::time_point began = clock::now();
+  std::future<training_batch> next;
+
+  impl(sft_options o, std::shared_ptr<const tokenizer> v, curriculum c, sft_hooks h,
+       std::shared_ptr<model_weights> w)
+      : options(std::move(o)),
+        vocabulary(std::move(v)),
+        lessons(std::move(c)),
+        hooks(std::move(h)),
+        weights(std::move(w)),
+        model(weights),
+        update(*weights, options.optimizer),
+        log(options.out / "log.jsonl") {}
+
+  double elapsed() const {
+    return elapsed_s + std::chrono::duration<double>(clock::now() - began).count();
+  }
+
+  double progress() const {
+    if (options.minutes > 0) return std::min(1.0, elapsed() / (60 * options.minutes));
+    const auto drills = std::min(options.curriculum.drill_steps, options.steps - 1);
+    return std::clamp(double(step - drills) / double(options.steps - drills), 0.0, 1.0);
+  }
+
+  bool done() const {
+    return options.minutes > 0 ? elapsed() >= 60 * options.minutes : step >= options.steps;
+  }
+
+  /// The batch of this step; the next one is made meanwhile on another OS thread.
+  training_batch take_batch() {
+    auto batch =
+        next.valid() ? next.get() : lessons.batch(static_cast<std::uint64_t>(step), progress());
+    ++step;
+    next = std::async(std::launch::async, [this, at = static_cast<std::uint64_t>(step),
+                                           p = progress()] { return lessons.batch(at, p); });
+    --step;
+    return batch;
+  }
+
+  /// Mean cross-entropy over the tokens that carry loss, with gradients.
+  double learn(const training_batch& batch) {
+    const auto device = weights->embedding.device();
+    auto selected = at::tensor(batch.selected, at::kLong).to(device);
+    auto targets = at::tensor(batch.targets, at::kLong).to(device);
+    auto loss =
+        at::cross_entropy_loss(model.forward(batch.groups, selected, options.compute), targets);
+    const auto value = loss.item<double>();
+    if (std::isfinite(value)) loss.backward();
+    return value;
+  }
+
+  void count_bad(double loss) {
+    ++skipped;
+    if (++bad_in_a_row < options.max_bad_steps) return;
+    save();
+    throw std::runtime_error("step " + std::to_string(step) + ": loss " + std::to_string(loss)
+                             + ", the " + std::to_string(bad_in_a_row)
+                             + "th in a row that is not finite; resume with a lower --rate from "
+                             + (options.out / "last").string());
+  }
+
+  sft_progress one_step() {
+    sft_progress p{.progress = progress(),
+                   .drill = lessons.is_drill(static_cast<std::uint64_t>(step))};
+    p.rate = rate_at(options, step, p.progress);
+    const auto batch = take_batch();
+    p.loss = learn(batch);
+    p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
+    tokens += batch.num_tokens;
+    ++step;
+    if (std::isfinite(p.loss) && std::isfinite(p.grad_norm))
+      bad_in_a_row = 0;
+    else
+      count_bad(p.loss);
+    p.step = step;
+    p.tokens = tokens;
+    p.elapsed_s = elapsed();
+    return p;
+  }
+
+  void evaluate() {
+    if (!hooks.evaluate) return;
+    log.write_evaluation(step, hooks.evaluate(*weights));
+  }
+
+  void save() {
+    const auto folder = options.out / step_folder(step);
+    save_checkpoint(folder, *weights, *vocabulary, [this](const fs::path& to) {
+      write_safetensors(to / "trainer.safetensors", update.state());
+      nlohmann::ordered_json state{
+          {"step", step}, {"tokens", tokens}, {"elapsed_s", elapsed()}, {"skipped", skipped}};
+      write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
+    });
+    point_link(options.out / "last", folder.filename());
+    forget_old();
+  }
+
+  /// Keeps the newest checkpoints only.
+  void forget_old() {
+    std::vector<fs::path> all;
+    for (const auto& entry : fs::directory_iterator(options.out))
+      if (entry.is_directory() && entry.path().filename().string().starts_with("step-")
+          && entry.path().filename().string().find(".tmp") == std::string::npos)
+        all.push_back(entry.path());
+    std::sort(all.begin(), all.end());
+    const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(options.keep, 1));
+    for (std::size_t i = 0; i + keep < all.size(); ++i) fs::remove_all(all[i]);
+  }
+};
+
+sft_run::sft_run(sft_options options, std::shared_ptr<const tokenizer> vocabulary,
+                 curriculum lessons, sft_hooks hooks, std::shared_ptr<model_weights> initial) {
+  if (!initial) {
+    options.model.vocab_size = vocabulary->vocab_size();
+    options.model.bos_id = vocabulary->bos_id();
+    options.model.eos_id = vocabulary->eos_id();
+    options.model.pad_id = vocabulary->pad_id();
+    initial = std::make_shared<model_weights>(
+        copy_weights(random_weights(options.model, options.seed), dtype::float32, options.device));
+  }
+  fs::create_directories(options.out);
+  impl_ = std::make_unique<impl>(std::move(options), std::move(vocabulary), std::move(lessons),
+                                 std::move(hooks), std::move(initial));
+}
+
+sft_run::~sft_run() = default;
+
+void sft_run::resume() {
+  auto& s = *impl_;
+  const auto folder = s.options.out / "last";
+  const auto from = load_checkpoint(folder, dtype::float32, s.options.device);
+  if (num_parameters(from.config) != num_parameters(s.weights->config))
+    throw bad_checkpoint(
+        (folder / "config.json").string()
+        + ": another shape than the run's; resume with the options it was started with");
+  auto mine = named_views(*s.weights), saved = named_views(*from.weights);
+  for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(saved[i].value);
+  try {
+    s.update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
+    const auto state = nlohmann::json::parse(read_file(folder / "trainer.json"));
+    s.step = state.at("step");
+    s.tokens = state.at("tokens");
+    s.elapsed_s = state.at("elapsed_s");
+    s.skipped = state.at("skipped");
+  } catch (const nlohmann::json::exception& e) {
+    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
+                         + "; resume from an earlier checkpoint");
+  } catch (const std::invalid_argument& e) {
+    throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
+                         + "; resume with the options it was started with");
+  }
+  s.log.keep_until(s.step);
+}
+
+sft_result sft_run::run() {
+  auto& s = *impl_;
+  s.began = clock::now();
+  progress_mean mean;
+  bool stopped = false;
+  while (!s.done() && !stopped) {
+    mean.add(s.one_step());
+    if (s.step % s.options.log_every == 0) {
+      const auto line = mean.take();
+      s.log.write(line);
+      if (s.hooks.on_progress) s.hooks.on_progress(line);
+    }
+    if (s.options.evaluate_every > 0 && s.step % s.options.evaluate_every == 0) s.evaluate();
+    if (s.options.checkpoint_every > 0 && s.step % s.options.checkpoint_every == 0) s.save();
+    stopped = s.hooks.stop && s.hooks.stop();
+  }
+  s.save();
+  if (!stopped && s.options.evaluate_every > 0) s.evaluate();
+  return {s.step, s.done(), s.skipped, s.options.out / step_folder(s.step)};
+}
+
+double sft_run::rate_at(const sft_options& o, std::int64_t step, double progress) {
+  const auto warm = o.warmup > 0 ? std::min(1.0, double(step + 1) / double(o.warmup)) : 1.0;
+  const auto fallen =
+      std::clamp((progress - o.decay_start) / std::max(1e-9, 1 - o.decay_start), 0.0, 1.0);
+  switch (o.decay) {
+  case decay_kind::none: return o.rate * warm;
+  case decay_kind::linear: return o.rate * warm * (1 - fallen);
+  case decay_kind::cosine: return o.rate * warm * 0.5 * (1 + std::cos(std::numbers::pi * fallen));
+  }
+  return o.rate;
+}
+
+} // namespace banyan

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "model/transformer.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace banyan {
+
+class tokenizer;
+struct tree;
+struct thread_record;
+
+/// What one thread teaches. Its text is laid out depth first: prompt and written text, then a spawn
+/// block, then what came in the block's place, and so on. What follows a block does not see it, and
+/// its positions go on from where the block began; so the text before a spawn is computed once for
+/// both.
+struct training_sequence {
+  std::vector<std::int32_t> ids;           ///< [length]
+  std::vector<std::int32_t> positions;     ///< [length]
+  std::vector<std::int32_t> visible_until; ///< [length] see sequence_group
+  std::vector<std::int32_t> targets;       ///< [length] the token to predict after this one, or -1
+
+  std::size_t length() const { return ids.size(); }
+};
+
+/// The sequence of a thread. Loss is put on what the thread must produce itself alone: written text
+/// and spawn blocks, never prompts or joined text. Uses the segments' token ids where they are
+/// given, else encodes their text and ends each spawn block and the thread with end-of-sequence.
+training_sequence sequence_of(const thread_record&, const tokenizer&);
+
+/// One sequence per thread.
+std::vector<training_sequence> sequences_of(const tree&, const tokenizer&);
+
+/// Sequences as the model takes them: groups of similar length, padded within.
+struct training_batch {
+  std::vector<sequence_group> groups;
+  std::vector<std::int64_t> selected; ///< flat indices of the tokens that carry loss, rising
+  std::vector<std::int64_t> targets;  ///< [selected]
+  std::size_t num_tokens = 0;         ///< padding not counted
+  std::size_t num_padding = 0;
+};
+
+/// A sequence joins a group if it is at least `fill` of the group's longest.
+training_batch make_batch(std::vector<training_sequence>, std::int32_t pad_id, double fill = 0.75);
+
+} // namespace banyan

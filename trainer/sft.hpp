@@ -1,0 +1,89 @@
+#pragma once
+
+#include "model/config.hpp"
+#include "trainer/curriculum.hpp"
+#include "trainer/optimizer.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace banyan {
+
+struct model_weights;
+
+enum class decay_kind : std::uint8_t { none, linear, cosine };
+
+/// Everything about a supervised run. The defaults are the recipe of the shipped model.
+struct sft_options {
+  std::filesystem::path out;
+  std::int64_t steps = 12000; ///< optimiser steps in all
+  double minutes = 0;         ///< instead of steps; 0: steps count
+  double rate = 4e-3;         ///< learning rate after the warm-up
+  std::int64_t warmup = 100;  ///< steps from 0 to `rate`
+  decay_kind decay = decay_kind::linear;
+  double decay_start = 0.2;       ///< share of the run after which the rate falls to 0
+  dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
+  std::string device = "cpu";
+  std::int64_t checkpoint_every = 500, keep = 2; ///< steps; folders kept (besides the last)
+  std::int64_t log_every = 10;
+  std::int64_t evaluate_every = 0; ///< steps; 0: never
+  std::int64_t max_bad_steps = 10; ///< losses in a row that are not finite, before the run ends
+  std::uint64_t seed = 0;          ///< of the initial weights
+  model_config model;              ///< ignored when weights are given
+  optimizer_options optimizer;
+  curriculum_options curriculum;
+};
+
+/// What one logged line says; the mean over the steps since the last one.
+struct sft_progress {
+  std::int64_t step = 0;
+  double progress = 0; ///< 0..1
+  double loss = 0, rate = 0, grad_norm = 0, tokens_per_s = 0, elapsed_s = 0;
+  std::uint64_t tokens = 0; ///< trained on since the beginning, padding not counted
+  bool drill = false;
+};
+
+/// What the run asks of its surroundings.
+struct sft_hooks {
+  std::function<void(const sft_progress&)> on_progress;
+  /// Evaluates these weights on real problems; returns the evaluate object as JSON.
+  std::function<std::string(const model_weights&)> evaluate;
+  std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
+};
+
+struct sft_result {
+  std::int64_t step = 0;
+  bool finished = false;      ///< false: stopped early
+  std::int64_t skipped = 0;   ///< steps whose loss or gradient was not finite
+  std::filesystem::path last; ///< the newest checkpoint
+};
+
+/// Trains from scratch, from given weights, or on from the last checkpoint in `out`.
+/// Writes `out/log.jsonl`, `out/step-NNNNNN/` (Hugging Face layout, `trainer.safetensors`,
+/// `trainer.json`) and the link `out/last`. Throws bad_checkpoint where `resume` finds nothing
+/// usable, std::system_error where writing fails (earlier checkpoints stay whole),
+/// std::runtime_error when too many losses in a row are not finite.
+class sft_run {
+public:
+  sft_run(sft_options, std::shared_ptr<const tokenizer>, curriculum, sft_hooks,
+          std::shared_ptr<model_weights> initial = {});
+  ~sft_run();
+
+  /// Takes weights, optimiser, step and counters over from `out/last`.
+  void resume();
+
+  sft_result run();
+
+  /// Learning rate at a step.
+  static double rate_at(const sft_options&, std::int64_t step, double progress);
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan

@@ -1,0 +1,81 @@
+#include "trainer/train_log.hpp"
+
+#include "model/checkpoint.hpp"
+
+#include <cerrno>
+#include <sstream>
+#include <system_error>
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path) {
+  throw std::system_error(errno, std::generic_category(), path.string());
+}
+
+} // namespace
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) fail(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+train_log::train_log(std::filesystem::path path) : path_(std::move(path)) {}
+
+void train_log::write(const sft_progress& p) {
+  nlohmann::ordered_json j{
+      {"step", p.step},           {"loss", p.loss},     {"lr", p.rate},
+      {"grad_norm", p.grad_norm}, {"tokens", p.tokens}, {"tokens_per_s", p.tokens_per_s},
+      {"elapsed_s", p.elapsed_s}, {"drill", p.drill}};
+  line(j.dump());
+}
+
+void train_log::write_evaluation(std::int64_t step, const std::string& evaluation) {
+  line(nlohmann::ordered_json{{"step", step}, {"eval", nlohmann::ordered_json::parse(evaluation)}}
+           .dump());
+}
+
+void train_log::line(const std::string& text) {
+  if (!out_.is_open()) out_.open(path_, std::ios::app);
+  out_ << text << '\n' << std::flush;
+  if (!out_) fail(path_);
+}
+
+void train_log::keep_until(std::int64_t step) {
+  out_.close();
+  if (!std::filesystem::exists(path_)) return;
+  std::istringstream lines(read_file(path_));
+  std::string kept;
+  for (std::string text; std::getline(lines, text);) {
+    const auto j = nlohmann::json::parse(text, nullptr, false);
+    if (j.is_object() && j.value("step", step + 1) <= step) kept += text + '\n';
+  }
+  write_file_atomically(path_, kept);
+}
+
+void progress_mean::add(const sft_progress& p) {
+  if (from_s_ < 0) from_s_ = p.elapsed_s; // the first step's own time is not known here
+  last_ = p;
+  loss_ += p.loss;
+  norm_ += p.grad_norm;
+  ++count_;
+}
+
+sft_progress progress_mean::take() {
+  auto p = last_;
+  p.loss = loss_ / double(count_);
+  p.grad_norm = norm_ / double(count_);
+  const auto seconds = p.elapsed_s - from_s_;
+  p.tokens_per_s = seconds > 0 ? double(p.tokens - from_tokens_) / seconds : 0;
+  from_s_ = p.elapsed_s;
+  from_tokens_ = p.tokens;
+  loss_ = norm_ = 0;
+  count_ = 0;
+  return p;
+}
+
+} // namespace banyan
