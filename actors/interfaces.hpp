@@ -25,6 +25,9 @@ struct spawn_request;
 struct start_request;
 struct thread_report;
 struct thread_status;
+struct token_grant;
+struct token_request;
+struct tree_request;
 struct tree_status;
 struct watch_request;
 struct weights_ready;
@@ -51,6 +54,9 @@ CAF_BEGIN_TYPE_ID_BLOCK(banyan, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
   CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
   CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
+  CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
+  CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
+  CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
   CAF_ADD_ATOM(banyan, banyan::atom, status, "status")
   CAF_ADD_ATOM(banyan, banyan::atom, step, "step")
   CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
@@ -83,6 +89,8 @@ using thread_actor = caf::typed_actor<
   caf::reacts_to<atom::cancel>,
   // A watched thread hears what was sampled so far.
   caf::reacts_to<decode_progress>,
+  // Asks its pool again after the pool was full; the thread sends it to itself.
+  caf::reacts_to<atom::step>,
   // Shows the thread with its text.
   caf::replies_to<atom::status>::with<thread_status>>;
 
@@ -92,11 +100,13 @@ using session_actor = caf::typed_actor<
   caf::replies_to<solve_request>::with<finished_tree>,
   // Starts a child thread; its solution or a typed failure answers.
   caf::replies_to<spawn_request>::with<solution>,
+  // Lets a thread sample some more of what the tree may spend; no answer is more than was asked for.
+  caf::replies_to<token_request>::with<token_grant>,
   // Ends a thread: what it did joins the tree, its solution goes to its asker.
   caf::reacts_to<thread_report>,
-  // Ends a thread and all below it; "/" is the whole tree.
+  // Ends a thread and all below it; "/" is the whole tree. From its parent it means: not awaited any more.
   caf::reacts_to<cancel_request>,
-  // The tree's time is over.
+  // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
   caf::reacts_to<atom::tick>,
   // Shows the tree as it is now.
   caf::replies_to<atom::status>::with<tree_status>>;
@@ -107,6 +117,10 @@ using node_actor = caf::typed_actor<
   caf::replies_to<solve_request>::with<finished_tree>,
   // Ends a tree or a part of it.
   caf::reacts_to<cancel_request>,
+  // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
+  caf::replies_to<tree_request>::with<tree_status>,
+  // A session's tree is done: counted, and passed on to the store.
+  caf::reacts_to<finished_tree>,
   // Takes no more work, ends what runs, and leaves.
   caf::reacts_to<atom::drain>,
   // Adds up sessions and pools.

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <caf/allow_unsafe_message_type.hpp>
+#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/meta/type_name.hpp>
 
 namespace banyan {
@@ -116,6 +116,13 @@ struct spawn_request { std::string parent; std::uint32_t round = 0; std::uint32_
 /// What a child gives its parent: the answer, never the trace behind it.
 struct solution { std::string text; };
 
+/// A thread has sampled `spent` tokens so far and wants to sample `want` more; 0 gives back what is left of
+/// the last grant.
+struct token_request { std::uint64_t spent = 0; std::uint32_t want = 0; };
+
+/// So many a thread may sample until it asks again; 0: the tree's token budget is spent.
+struct token_grant { std::uint32_t tokens = 0; };
+
 /// A thread's last word: everything it did, for the tree. Its `phase` says how it ended.
 struct thread_report { thread_record record; };
 
@@ -126,13 +133,18 @@ struct cancel_request { std::string id; std::string thread = "/"; };
 struct finished_tree { std::shared_ptr<const tree> value; };
 
 struct thread_status { thread_record record; };
+struct tree_request { std::string id; };
 /// The tree as it is now; texts are left out, ask the thread.
 struct tree_status { std::shared_ptr<const tree> value; };
 struct watch_request { std::string id; bool on = true; };
 
 struct node_status {
   std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
-  std::vector<pool_status> pools;
+  std::vector<pool_status> pools;       ///< those that answered in time
+  std::uint64_t queued = 0;             ///< accepted, waiting for their turn
+  std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones
+  std::vector<std::string> trees;       ///< ids of the running ones, oldest first, then of the queued ones
+  bool draining = false;
 };
 
 } // namespace banyan
@@ -153,6 +165,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)
