@@ -11,7 +11,8 @@ function(banyan_tests name)
   banyan_program(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE banyan_test_main ${arg_LINK})
   target_compile_definitions(${name} PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 300)
+  string(REPLACE "_tests" "" folder ${name})
+  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 300 LABELS ${folder})
 endfunction()
 
 banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
