@@ -201,13 +201,13 @@ trace_verdict trace::impl::conclude() {
 std::string trace::impl::join(std::span<const child_result> children) {
   assert(spawn && spawn->closed && children.size() == spawn->nodes.size());
   const auto line_about = [&](const char* result, std::size_t i) {
-    return "<" + std::string(result) + " in Sub Search " + std::to_string(i) + " at level "
+    return std::string(result) + " in Sub Search " + std::to_string(i) + " at level "
            + std::to_string(limits.level) + " at Node #" + spawn->nodes[i] + ">\n";
   };
   auto put = std::string(joined) + "\n";
   for (std::size_t i = 0; i < children.size(); ++i) {
     const auto solution = checked_solution(children[i].solution.value_or(""), spawn->nodes[i]);
-    put += line_about(solution ? "Goal Reached" : "No Solution", i) + solution.value_or("");
+    put += line_about(solution ? "<Goal Reached" : "<No Solution", i) + solution.value_or("");
   }
   (put += end_joined) += '\n';
   text.resize(spawn->begin);
