@@ -4,13 +4,15 @@
 
 namespace banyan {
 
-/// Paged attention over one layer, as one kernel: every token attends to its sequence's cached tokens up
-/// to its own position. Raw pointers and no LibTorch, so that the CPU twin and the CUDA kernel share it.
+/// Paged attention over one layer, as one kernel: every token attends to its sequence's cached
+/// tokens up to its own position. Raw pointers and no LibTorch, so that the CPU twin and the CUDA
+/// kernel share it.
 struct paged_attention_args {
-  const void* query = nullptr;  ///< [tokens, query_stride]; head h at h·head_dim; rotary already applied
-  const void* keys = nullptr;   ///< [num_blocks, block_size, kv_heads, head_dim]
-  const void* values = nullptr; ///< the same
-  void* output = nullptr;       ///< [tokens, heads·head_dim], the type of `query`
+  const void* query =
+      nullptr; ///< [tokens, query_stride]; head h at h·head_dim; rotary already applied
+  const void* keys = nullptr;                 ///< [num_blocks, block_size, kv_heads, head_dim]
+  const void* values = nullptr;               ///< the same
+  void* output = nullptr;                     ///< [tokens, heads·head_dim], the type of `query`
   const std::int32_t* starts = nullptr;       ///< [sequences + 1]
   const std::int32_t* positions = nullptr;    ///< [tokens]
   const std::int32_t* blocks = nullptr;       ///< block tables, ragged
@@ -24,8 +26,9 @@ struct paged_attention_args {
 
 void paged_attention_cpu(const paged_attention_args&);
 
-/// Launches on `stream` (a cudaStream_t) and returns at once. Throws std::runtime_error where this build
-/// has no CUDA kernels. `starts`, `positions`, `blocks` and `block_starts` are device pointers.
+/// Launches on `stream` (a cudaStream_t) and returns at once. Throws std::runtime_error where this
+/// build has no CUDA kernels. `starts`, `positions`, `blocks` and `block_starts` are device
+/// pointers.
 void paged_attention_cuda(const paged_attention_args&, void* stream);
 
 /// Whether this build has the CUDA kernels.

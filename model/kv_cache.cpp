@@ -1,1 +1,47 @@
 #include "model/kv_cache.hpp"
+
+#include "model/device.hpp"
+
+#include <cstdint>
+
+#include <ATen/ops/empty.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace banyan {
+
+namespace {
+
+constexpr std::int64_t element_size(dtype type) { return type == dtype::bfloat16 ? 2 : 4; }
+
+/// Attention walks the whole cache at every step; with pages of 2 MiB fewer of its addresses miss
+/// the TLB. A hint: where the kernel declines, nothing is lost.
+void ask_for_huge_pages(const at::Tensor& memory) {
+#ifdef MADV_HUGEPAGE
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data_ptr());
+  const auto first = (begin + page - 1) / page * page;
+  const auto last = (begin + memory.nbytes()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
+
+} // namespace
+
+kv_cache::kv_cache(const model_config& c, std::int64_t num_blocks, std::int64_t block_size,
+                   dtype type, const std::string& device)
+    : num_blocks_(num_blocks), block_size_(block_size) {
+  require_device(device);
+  const auto options = at::TensorOptions(at::Device(device))
+                           .dtype(type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat);
+  for (auto part : {&keys, &values}) {
+    *part = at::empty({c.num_layers, num_blocks, block_size, c.num_kv_heads, c.head_dim}, options);
+    if (part->is_cpu()) ask_for_huge_pages(*part);
+  }
+}
+
+std::int64_t kv_cache::block_bytes(const model_config& c, std::int64_t block_size, dtype type) {
+  return 2 * c.num_layers * block_size * c.num_kv_heads * c.head_dim * element_size(type);
+}
+
+} // namespace banyan

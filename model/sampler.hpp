@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -7,7 +8,7 @@
 namespace banyan {
 
 struct sampler_options {
-  float temperature = 0; ///< 0: greedy; ties go to the lowest id
+  float temperature = 0;  ///< 0: greedy; ties go to the lowest id
   std::int32_t top_k = 0; ///< 0: off
   float top_p = 1, min_p = 0;
   std::uint64_t seed = 0;
@@ -15,18 +16,31 @@ struct sampler_options {
 
 struct sampled_token {
   std::int32_t id = 0;
-  float logprob = 0; ///< natural log of its probability under the temperature (1 if greedy), before bans,
-                     ///< top-k, top-p and min-p
+  float logprob = 0; ///< natural log of its probability under the temperature (1 if greedy), before
+                     ///< bans, top-k, top-p and min-p
 };
 
 /// Samples one token. A pure function of its arguments: the uniform number comes from Philox4x32-10
-/// (Salmon et al. 2011) with key = seed and counter = (thread_key, position), so a tree can be replayed
-/// whatever else shared the batch. `logits`: [vocab]; banned ids are never returned.
-sampled_token sample(std::span<const float> logits, const sampler_options&, std::uint64_t thread_key,
-                     std::uint64_t position, std::span<const std::int32_t> banned = {});
+/// (Salmon et al. 2011) with key = seed and counter = (thread_key, position), so a tree can be
+/// replayed whatever else shared the batch. `logits`: [vocab]; banned ids are never returned, ids
+/// outside the vocabulary ban nothing.
+///
+/// Bans come first, then top-k (equal logits: lower ids first), top-p (the smallest set of the
+/// likeliest tokens that holds `top_p` of what is left) and min-p (relative to the likeliest that
+/// is not banned); the likeliest token always stays. Throws std::domain_error for a logit that is
+/// NaN or +infinity (the weights are damaged; no token would be an honest answer) and where every
+/// token is banned or at -infinity. Allocates nothing once an OS thread has seen the vocabulary's
+/// size.
+sampled_token sample(std::span<const float> logits, const sampler_options&,
+                     std::uint64_t thread_key, std::uint64_t position,
+                     std::span<const std::int32_t> banned = {});
 
-/// The counter part of a thread: a stable 64-bit hash of its path ("/0/3").
+/// The counter part of a thread: a stable 64-bit hash (FNV-1a) of its path ("/0/3").
 std::uint64_t thread_key(std::string_view path);
+
+/// One block of Philox4x32-10, the generator itself: a keyed bijection of the counter.
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
 
 /// One uniform number in [0, 1) of the stream (seed, thread_key, position).
 double philox_uniform(std::uint64_t seed, std::uint64_t thread_key, std::uint64_t position);

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace banyan {
+
+/// A device that this machine or this build has not. `what()` is one line that names the device,
+/// what is wrong and what to do.
+struct device_unavailable : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Makes "cpu", "cuda" or "cuda:N" ready for use, or throws `device_unavailable`. LibTorch's CUDA
+/// part is loaded here, at the first CUDA device, so that programs for the CPU neither link nor
+/// wait for it: call this before LibTorch hears of a CUDA device in any other way. Cheap once the
+/// device is ready.
+void require_device(const std::string& device);
+
+} // namespace banyan

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+
+namespace banyan {
+
+// What lies between the matrix products of a decode step, as loops over memory for the CPU. `T` is
+// the type of the weights, float or bfloat16 (model/lanes.hpp); the residual stream is always
+// float.
+
+/// out[i] = weight · x[rows[i]] / √(mean x² + eps), or of x[i] where `rows` is null (RMSNorm).
+template <class T>
+struct rms_norm_args {
+  const float* x;           ///< [any, width]
+  const std::int32_t* rows; ///< [count] or null
+  const T* weight;          ///< [width]
+  T* out;                   ///< [count, width]
+  std::int64_t count, width;
+  float eps;
+};
+template <class T>
+void rms_norm(const rms_norm_args<T>&);
+
+/// Turns queries (in place) and keys by their position and puts keys and values into the cache.
+template <class T>
+struct rotate_and_store_args {
+  T* qkv;                        ///< [tokens, heads + 2 · kv_heads, head_dim]
+  const std::int32_t* positions; ///< [tokens]
+  const std::int32_t* slots;     ///< [tokens]
+  const float *cos, *sin;        ///< [positions, head_dim / 2]
+  T *keys, *values;              ///< [slots, kv_heads, head_dim]
+  std::int64_t tokens, heads, kv_heads, head_dim;
+};
+template <class T>
+void rotate_and_store(const rotate_and_store_args<T>&);
+
+/// out = silu(gate) · up; gate_up: [count, 2 · width], out: [count, width]
+template <class T>
+void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width);
+
+/// residual += delta
+template <class T>
+void add(const T* delta, float* residual, std::int64_t count);
+
+/// out[i] = table[ids[i]]; table: [vocab, width], out: [count, width]
+template <class T>
+void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
+           std::int64_t width);
+
+} // namespace banyan
