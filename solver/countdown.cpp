@@ -1,36 +1,18 @@
 #include "solver/countdown.hpp"
 
+#include "solver/cursor.hpp"
+
 #include <algorithm>
-#include <charconv>
-#include <cstring>
 
 namespace banyan {
 namespace {
 
 constexpr std::int64_t max_value = 9999;
 
-bool cut_prefix(std::string_view& text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-/// Takes a number without sign, blanks or leading zeros off the front of `text`.
-std::optional<std::int64_t> cut_number(std::string_view& text) {
-  if (text.empty() || text[0] < '0' || text[0] > '9') return std::nullopt;
-  std::int64_t value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  auto length = static_cast<std::size_t>(end - text.data());
-  if (error != std::errc() || (text[0] == '0' && length > 1)) return std::nullopt;
-  text.remove_prefix(length);
-  return value;
-}
-
-std::string_view cut_line(std::string_view& text) {
-  auto length = std::min(text.find('\n'), text.size());
-  auto line = text.substr(0, length);
-  text.remove_prefix(std::min(length + 1, text.size()));
-  return line;
+/// A number without sign and leading zeros.
+std::optional<std::int64_t> natural(grammar::cursor& in) {
+  if (in.rest().starts_with('-')) return std::nullopt;
+  return in.integer<std::int64_t>();
 }
 
 bool consume(std::vector<std::int64_t>& numbers, std::int64_t value) {
@@ -40,16 +22,15 @@ bool consume(std::vector<std::int64_t>& numbers, std::int64_t value) {
   return true;
 }
 
-/// The operation between "Exploring Operation: " and ", Resulting Numbers: ".
-std::string_view explored(std::string_view rest_of_line) {
-  return rest_of_line.substr(0, rest_of_line.find(", Resulting Numbers: "));
-}
-
+/// What stands between "Exploring Operation: " and ", Resulting Numbers: ", line by line.
 std::vector<std::string> explored_operations(std::string_view solution) {
   std::vector<std::string> found;
   while (!solution.empty()) {
-    auto line = cut_line(solution);
-    if (cut_prefix(line, "Exploring Operation: ")) found.emplace_back(explored(line));
+    auto length = std::min(solution.find('\n'), solution.size());
+    grammar::cursor line(solution.substr(0, length));
+    solution.remove_prefix(std::min(length + 1, solution.size()));
+    if (line.literal("Exploring Operation: "))
+      found.emplace_back(line.until(", Resulting Numbers: ").value_or(line.rest()));
   }
   return found;
 }
@@ -102,17 +83,16 @@ std::string to_string(const operation& step) {
 }
 
 std::optional<operation> parse_operation(std::string_view text) {
-  operation step;
-  auto left = cut_number(text);
-  if (!left || text.empty() || !std::strchr("+-*/", text[0])) return std::nullopt;
-  step.symbol = text[0];
-  text.remove_prefix(1);
-  auto right = cut_number(text);
-  if (!right || !cut_prefix(text, "=")) return std::nullopt;
-  auto result = cut_number(text);
-  if (!result || !text.empty()) return std::nullopt;
-  step.left = *left, step.right = *right, step.result = *result;
-  return step;
+  grammar::cursor in(text);
+  auto left = natural(in);
+  if (!left || in.at_end()) return std::nullopt;
+  auto symbol = in.rest().front();
+  if (in.any_of("+-*/").size() != 1) return std::nullopt;
+  auto right = natural(in);
+  if (!right || !in.literal("=")) return std::nullopt;
+  auto result = natural(in);
+  if (!result || !in.at_end()) return std::nullopt;
+  return operation{*left, symbol, *right, *result};
 }
 
 std::string to_string(const problem& p) {

@@ -9,8 +9,14 @@ thread_search::thread_search(search_context context, node_id start, int beam)
 
 bool thread_search::run() {
   writer_.move_to(start_);
-  prompt_size_ = writer_.out().size();
-  return search(start_, 0);
+  end_stretch(segment_kind::prompt);
+  bool reached = search(start_, 0);
+  end_stretch(segment_kind::written);
+  return reached;
+}
+
+void thread_search::end_stretch(segment_kind kind) {
+  stretches_.push_back({kind, writer_.out().size()});
 }
 
 bool thread_search::search(node_id start, int level) {

@@ -2,6 +2,7 @@
 
 #include "solver/heap.hpp"
 #include "solver/trace_writer.hpp"
+#include "solver/tree.hpp"
 
 #include <array>
 #include <optional>
@@ -39,10 +40,15 @@ public:
   bool run();
 
   const std::optional<search_goal>& goal() const { return goal_; }
-  /// The text as it stands, prompt included; valid until the search goes on.
+
+  /// The text in the stretches that a thread's record has, up to where each ends.
+  struct stretch {
+    segment_kind kind;
+    std::size_t end;
+  };
+  const std::vector<stretch>& stretches() const { return stretches_; }
+  /// The text, prompt included and spawn blocks too; valid until the search goes on.
   std::string_view text() const { return writer_.out().since(0); }
-  /// How much of the text is the prompt: the lines that state where the thread starts.
-  std::size_t prompt_size() const { return prompt_size_; }
   /// The restated path; empty without a goal.
   std::string_view solution() const {
     return writer_.out().between(solution_begin_, solution_end_);
@@ -59,6 +65,8 @@ protected:
 
   /// Takes the move as the `index`-th state of its expansion and writes it; nothing for a leaf.
   std::optional<node_id> explore(node_id from, const search_move&, std::uint32_t index);
+  /// What was written since the last stretch is one of this kind.
+  void end_stretch(segment_kind);
   /// Restates the path to the goal and remembers it.
   void reach(const search_goal&);
 
@@ -73,7 +81,8 @@ private:
 
   node_id start_;
   std::optional<search_goal> goal_;
-  std::size_t prompt_size_ = 0, solution_begin_ = 0, solution_end_ = 0;
+  std::vector<stretch> stretches_;
+  std::size_t solution_begin_ = 0, solution_end_ = 0;
 };
 
 /// Stream of Search, depth first: a state is entered as soon as it was generated.
