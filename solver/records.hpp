@@ -2,8 +2,8 @@
 
 #include "solver/tree.hpp"
 
+#include <cstddef>
 #include <filesystem>
-#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -12,25 +12,32 @@
 
 namespace banyan {
 
-/// The only schema on disk: length-delimited Protobuf messages of `records.proto`, files end in `.trees`.
-
-std::string encode_tree(const tree&);
-
-/// Throws `bad_record` where the bytes are not a tree.
-tree decode_tree(std::string_view bytes);
+/// The only schema on disk: length-delimited Protobuf messages of `records.proto`, files end in
+/// `.trees`. A tree comes back as it was written, sound or not; `tree::inconsistent` tells.
 
 struct bad_record : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Appends trees to a stream; each is flushed as one unit so that a killed writer leaves whole records.
+/// No record is larger, so that a damaged length cannot ask for all memory.
+inline constexpr std::size_t max_record_bytes = std::size_t{256} << 20;
+
+/// Throws `bad_record` for a tree of more than `max_record_bytes`.
+std::string encode_tree(const tree&);
+
+/// Throws `bad_record` where the bytes are not a tree.
+tree decode_tree(std::string_view bytes);
+
+/// Appends trees to a file. Each is handed to the operating system as a whole before `write`
+/// returns, so that a killed writer leaves whole records; one that could not be written is taken
+/// back.
 class record_writer {
 public:
   explicit record_writer(const std::filesystem::path&); ///< truncates; throws std::system_error
   ~record_writer();
   record_writer(record_writer&&) noexcept;
-  void write(const tree&); ///< throws std::system_error (no space, …)
-  void close();            ///< throws where buffered bytes cannot be written
+  void write(const tree&); ///< throws std::system_error (no space, …); not after `close`
+  void close();            ///< throws std::system_error; the destructor closes without a word
 
 private:
   struct impl;
@@ -43,8 +50,9 @@ public:
   explicit record_reader(const std::filesystem::path&); ///< throws std::system_error
   ~record_reader();
   record_reader(record_reader&&) noexcept;
-  /// The next tree; nothing at the end. Throws `bad_record` naming file and byte offset for a damaged
-  /// record; a record cut off at the end of the file is damaged too.
+  /// The next tree; nothing at the end. Throws `bad_record` naming file and byte offset for a
+  /// damaged record; a record cut off at the end of the file is damaged too. A reader that threw is
+  /// of no more use.
   std::optional<tree> next();
 
 private:

@@ -73,6 +73,13 @@ opening read_opening(std::string_view prompt) {
   return found;
 }
 
+/// The block that is being written, or waits for its join.
+struct spawn_block {
+  std::size_t begin = 0;
+  std::vector<std::string> nodes, prompts;
+  bool closed = false;
+};
+
 verdict::malformed wrong(std::string_view what, std::string_view found) {
   return {std::string(what) + ": " + grammar::quoted(found)};
 }
@@ -80,13 +87,6 @@ verdict::malformed wrong(std::string_view what, std::string_view found) {
 } // namespace
 
 struct trace::impl {
-  /// The spawn block that is being written, or waits for its join.
-  struct block {
-    std::size_t begin = 0;
-    std::vector<std::string> nodes, prompts;
-    bool closed = false;
-  };
-
   impl(std::string_view prompt, options o) : impl(prompt, o, read_opening(prompt)) {}
   impl(std::string_view prompt, options, opening);
 
@@ -107,7 +107,7 @@ struct trace::impl {
   node_table nodes;
   restatement path;
   bool goal_reached = false;
-  std::optional<block> spawn;
+  std::optional<spawn_block> spawn;
 };
 
 trace::impl::impl(std::string_view prompt, options o, opening front)

@@ -1,0 +1,300 @@
+#include "solver/records.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <system_error>
+#include <unistd.h>
+
+namespace banyan {
+namespace {
+
+template <class Number>
+constexpr auto highest = std::numeric_limits<Number>::max();
+template <class Number>
+constexpr auto lowest = std::numeric_limits<Number>::min();
+
+const std::string all_bytes = [] {
+  std::string bytes;
+  for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+  return bytes;
+}();
+
+/// A tree in which no member has its default value and many have an extreme one.
+tree extreme_tree() {
+  tree t;
+  t.id = "01J9" + all_bytes;
+  t.task = "other";
+  t.problem = {{lowest<std::int64_t>, 0, highest<std::int64_t>}, -1};
+  t.prompt = all_bytes;
+  t.labels = {{"run", "a"}, {all_bytes, ""}, {"", all_bytes}};
+  t.phase = tree_phase::cancelled;
+  t.failure = errc::bad_request;
+  t.outcome = {true, true, {"66-42=24", "", all_bytes}, all_bytes};
+  t.created_ms = lowest<std::int64_t>;
+  t.finished_ms = highest<std::int64_t>;
+  t.weights_epoch = highest<std::uint32_t>;
+  t.seed = highest<std::uint64_t>;
+  t.wall_ms = std::numeric_limits<double>::denorm_min();
+  auto& root = t.add("/");
+  root.phase = thread_phase::cancelled;
+  root.failure = errc::pool_lost;
+  root.depth = root.round = root.rounds = highest<std::uint32_t>;
+  root.awaited = false;
+  root.since_ms = lowest<std::int64_t>;
+  root.waiting_for = {"/0", all_bytes, ""};
+  root.pool = "cpu:0", root.node = all_bytes;
+  root.prompt_tokens = highest<std::uint64_t>;
+  root.cached_tokens = highest<std::uint64_t> - 1;
+  root.segments = {
+      {.kind = segment_kind::prompt, .text = all_bytes, .ids = {0, -1, lowest<std::int32_t>}},
+      {.kind = segment_kind::written,
+       .text = "w",
+       .ids = {highest<std::int32_t>, 1, 2, 3},
+       .logprobs = {-std::numeric_limits<float>::infinity(), -0.0F, std::nanf("7"), 1e-45F},
+       .epochs = {0, 1, 1, highest<std::uint32_t>}},
+      {.kind = segment_kind::spawn},
+      {.kind = segment_kind::joined}};
+  root.solution = "";
+  t.add("/0").solution = all_bytes;
+  t.add("/1");
+  return t;
+}
+
+bool same(const segment& a, const segment& b) {
+  const auto same_bits = [](float x, float y) {
+    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+  };
+  return a.kind == b.kind && a.text == b.text && a.ids == b.ids && a.epochs == b.epochs
+         && std::ranges::equal(a.logprobs, b.logprobs, same_bits);
+}
+
+void check_same(const thread_record& a, const thread_record& b) {
+  CHECK(a.path == b.path);
+  CHECK(a.phase == b.phase);
+  CHECK(a.failure == b.failure);
+  CHECK(a.depth == b.depth);
+  CHECK(a.round == b.round);
+  CHECK(a.rounds == b.rounds);
+  CHECK(a.awaited == b.awaited);
+  CHECK(a.since_ms == b.since_ms);
+  CHECK(a.waiting_for == b.waiting_for);
+  CHECK(a.pool == b.pool);
+  CHECK(a.node == b.node);
+  CHECK(a.prompt_tokens == b.prompt_tokens);
+  CHECK(a.cached_tokens == b.cached_tokens);
+  CHECK(std::ranges::equal(a.segments, b.segments, same));
+  CHECK(a.solution == b.solution);
+}
+
+void check_same(const tree& a, const tree& b) {
+  CHECK(a.id == b.id);
+  CHECK(a.task == b.task);
+  CHECK(a.problem == b.problem);
+  CHECK(a.prompt == b.prompt);
+  CHECK(a.labels == b.labels);
+  CHECK(a.phase == b.phase);
+  CHECK(a.failure == b.failure);
+  CHECK(a.outcome == b.outcome);
+  CHECK(a.created_ms == b.created_ms);
+  CHECK(a.finished_ms == b.finished_ms);
+  CHECK(a.weights_epoch == b.weights_epoch);
+  CHECK(a.seed == b.seed);
+  CHECK(a.wall_ms == b.wall_ms);
+  REQUIRE(a.threads.size() == b.threads.size());
+  for (std::size_t i = 0; i < a.threads.size(); ++i) check_same(a.threads[i], b.threads[i]);
+}
+
+/// A file that is gone after the test.
+struct temporary_file {
+  std::filesystem::path path;
+
+  temporary_file() {
+    auto name = (std::filesystem::temp_directory_path() / "banyan-records-XXXXXX").string();
+    const int file = ::mkstemp(name.data());
+    REQUIRE(file >= 0);
+    ::close(file);
+    path = name;
+  }
+  ~temporary_file() { std::filesystem::remove(path); }
+
+  void put(const std::string& bytes) const { std::ofstream(path, std::ios::binary) << bytes; }
+  std::string bytes() const {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+};
+
+tree tree_named(std::string id) {
+  tree t;
+  t.id = std::move(id);
+  t.add("/");
+  return t;
+}
+
+std::string file_of(const std::vector<tree>& trees) {
+  temporary_file file;
+  record_writer writer(file.path);
+  for (const auto& t : trees) writer.write(t);
+  writer.close();
+  return file.bytes();
+}
+
+/// Reads to the end or to the first fault; returns the ids, and the fault after a '!'.
+std::string ids_in(const std::string& bytes) {
+  temporary_file file;
+  file.put(bytes);
+  record_reader reader(file.path);
+  std::string ids;
+  try {
+    while (auto t = reader.next()) ids += t->id;
+  } catch (const bad_record& why) {
+    const std::string what = why.what();
+    REQUIRE(what.starts_with(file.path.string() + ": record at byte "));
+    ids += "!" + what.substr(file.path.string().size() + 2);
+  }
+  return ids;
+}
+
+using Catch::Contains;
+
+TEST_CASE("a tree comes back as it was with every extreme value", "[solver]") {
+  const auto t = extreme_tree();
+  check_same(decode_tree(encode_tree(t)), t);
+  check_same(decode_tree(encode_tree(tree{})), tree{});
+}
+
+TEST_CASE("every failure and phase and kind comes back as it was", "[solver]") {
+  tree t;
+  t.add("/");
+  for (int i = 0; i <= static_cast<int>(errc::bad_request); ++i) {
+    t.failure = t.threads[0].failure = static_cast<errc>(i);
+    check_same(decode_tree(encode_tree(t)), t);
+  }
+  for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i) {
+    t.phase = static_cast<tree_phase>(i);
+    check_same(decode_tree(encode_tree(t)), t);
+  }
+  for (int i = 0; i <= static_cast<int>(thread_phase::cancelled); ++i) {
+    t.threads[0].phase = static_cast<thread_phase>(i);
+    check_same(decode_tree(encode_tree(t)), t);
+  }
+  for (int i = 0; i <= static_cast<int>(segment_kind::joined); ++i) {
+    t.threads[0].segments = {{.kind = static_cast<segment_kind>(i)}};
+    check_same(decode_tree(encode_tree(t)), t);
+  }
+}
+
+TEST_CASE("numbers in a record are packed", "[solver]") {
+  tree t;
+  auto& root = t.add("/");
+  root.segments.resize(1);
+  const auto empty = encode_tree(t).size();
+  auto& s = root.segments[0];
+  s.ids.assign(1000, 5), s.logprobs.assign(1000, -1), s.epochs.assign(1000, 3);
+  CHECK(encode_tree(t).size() - empty < 1000 * (1 + 4 + 1) + 30);
+}
+
+TEST_CASE("bytes that are no tree are refused", "[solver]") {
+  CHECK_THROWS_AS(decode_tree("\xff"), bad_record);
+  CHECK_THROWS_AS(decode_tree(all_bytes), bad_record);
+  CHECK_THROWS_AS(decode_tree(encode_tree(extreme_tree()) + "\n"), bad_record);
+  CHECK_THROWS_WITH(decode_tree(""), Contains("phase of the tree has the unknown value 0"));
+  CHECK_THROWS_WITH(decode_tree("\x30\x07"), Contains("phase of the tree has the unknown value 7"));
+  CHECK_THROWS_WITH(decode_tree("\x30\x01\x38\x0b"), Contains("failure has the unknown value 11"));
+}
+
+TEST_CASE("trees come out of a file in the order in which they went in", "[solver]") {
+  const auto large = tree_named(std::string(300'000, 'x')); // its length takes three bytes
+  const auto bytes = file_of({tree_named("a"), extreme_tree(), large, tree_named("b")});
+  temporary_file file;
+  file.put(bytes);
+  record_reader reader(file.path);
+  CHECK(reader.next()->id == "a");
+  check_same(*reader.next(), extreme_tree());
+  CHECK(reader.next()->id == large.id);
+  CHECK(reader.next()->id == "b");
+  CHECK_FALSE(reader.next());
+  CHECK_FALSE(reader.next());
+  CHECK(ids_in("") == "");
+}
+
+TEST_CASE("a tree is in the file before write returns", "[solver]") {
+  temporary_file file;
+  record_writer writer(file.path);
+  for (const auto* id : {"a", "b", "c"}) {
+    writer.write(tree_named(id));
+    CHECK(ids_in(file.bytes()).ends_with(id));
+  }
+}
+
+TEST_CASE("a file that is cut off anywhere yields its whole records and then says where",
+          "[solver]") {
+  const auto first = file_of({tree_named("a")}), both = file_of({tree_named("a"), tree_named("b")});
+  for (std::size_t size = first.size() + 1; size < both.size(); ++size) {
+    const auto read = ids_in(both.substr(0, size));
+    CHECK_THAT(read, Catch::StartsWith("a!record at byte " + std::to_string(first.size()))
+                         && Contains("cut off"));
+  }
+  CHECK(ids_in(both.substr(0, first.size())) == "a");
+  CHECK_THAT(ids_in(first + "\x85"), Contains("cut off in its length"));
+}
+
+TEST_CASE("a length beyond reason is refused before anything is read", "[solver]") {
+  CHECK_THAT(ids_in("\x81\x80\x80\x80\x01 abc"),
+             Contains("byte 0") && Contains("268435457 bytes long"));
+  CHECK_THAT(ids_in(std::string("\x80\x80\x80\x80\x01", 5)),
+             Contains("cut off after 0 of 268435456"));
+  CHECK_THAT(ids_in(std::string(20, '\xff')), Contains("length is no number"));
+}
+
+TEST_CASE("a damaged record names its file and offset", "[solver]") {
+  const auto first = file_of({tree_named("a")});
+  CHECK_THAT(
+      ids_in(first + "\x03\xff\xff\xff" + first),
+      Catch::StartsWith("a!record at byte " + std::to_string(first.size()) + ": not a tree"));
+}
+
+TEST_CASE("no change of a single byte of a tree does worse than a refusal", "[solver]") {
+  const auto bytes = encode_tree(extreme_tree());
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    auto damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x9b);
+    try {
+      static_cast<void>(decode_tree(damaged));
+    } catch (const bad_record&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 10);
+  CHECK(refused < bytes.size());
+}
+
+TEST_CASE("trouble with a file carries the error number of the system", "[solver]") {
+  const auto code_of = [](auto&& action) {
+    try {
+      action();
+    } catch (const std::system_error& why) {
+      return why.code().value();
+    }
+    return 0;
+  };
+  CHECK(code_of([] { record_reader("/nonexistent/a.trees"); }) == ENOENT);
+  CHECK(code_of([] { record_writer("/nonexistent/a.trees"); }) == ENOENT);
+  CHECK(code_of([] { record_reader("/").next(); }) == EISDIR);
+  CHECK(code_of([] { record_writer("/dev/full").write(tree_named("a")); }) == ENOSPC);
+  temporary_file file;
+  record_writer writer(file.path);
+  writer.close();
+  CHECK(code_of([&] { writer.write(tree_named("a")); }) == EBADF);
+}
+
+} // namespace
+} // namespace banyan
