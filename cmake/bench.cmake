@@ -1,1 +1,8 @@
 # Benchmarks; each prints ratios measured in one run.
+find_package(benchmark REQUIRED)
+
+banyan_program(solver_bench bench/solver_bench.cpp)
+target_link_libraries(solver_bench PRIVATE banyan_solver benchmark::benchmark)
+
+banyan_program(decode_bench bench/decode_bench.cpp)
+target_link_libraries(decode_bench PRIVATE banyan_model)
