@@ -1,0 +1,76 @@
+#include "gpu_pool/engine.hpp"
+
+#include <chrono>
+#include <stdexcept>
+
+namespace banyan {
+
+namespace {
+
+sampler_options to_sampler(const sampling_options& o) {
+  return {.temperature = o.temperature,
+          .top_k = o.top_k,
+          .top_p = o.top_p,
+          .min_p = o.min_p,
+          .seed = o.seed};
+}
+
+void clear(decode_batch& batch) {
+  for (auto part : {&batch.ids, &batch.positions, &batch.slots, &batch.starts, &batch.blocks,
+                    &batch.block_starts, &batch.wanted})
+    part->clear();
+}
+
+} // namespace
+
+engine::engine(std::unique_ptr<evaluator> device, std::int32_t block_size)
+    : evaluator_(std::move(device)), block_size_(block_size) {}
+
+std::span<const sampled_token> engine::run(std::span<const lane> lanes) {
+  gather(lanes);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto logits = evaluator_->run(batch_);
+  forward_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  sample_all(lanes, logits);
+  return sampled_;
+}
+
+void engine::gather(std::span<const lane> lanes) {
+  clear(batch_);
+  batch_.starts.push_back(0);
+  batch_.block_starts.push_back(0);
+  for (auto& lane : lanes) gather(lane);
+}
+
+void engine::gather(const lane& lane) {
+  const auto& [ids, held] = std::tie(lane.who->request.ids, lane.who->held);
+  const auto end = held.computed + lane.num_tokens;
+  for (auto position = held.computed; position < end; ++position) {
+    const auto at = static_cast<std::int32_t>(position);
+    const auto& block = held.blocks[static_cast<std::size_t>(at / block_size_)];
+    batch_.ids.push_back(ids[position]);
+    batch_.positions.push_back(at);
+    batch_.slots.push_back(block.index() * block_size_ + at % block_size_);
+  }
+  const auto size = static_cast<std::size_t>(block_size_);
+  for (std::size_t i = 0; i < (end + size - 1) / size; ++i)
+    batch_.blocks.push_back(held.blocks[i].index());
+  batch_.starts.push_back(static_cast<std::int32_t>(batch_.ids.size()));
+  batch_.block_starts.push_back(static_cast<std::int32_t>(batch_.blocks.size()));
+  if (lane.samples) batch_.wanted.push_back(batch_.starts.back() - 1);
+}
+
+void engine::sample_all(std::span<const lane> lanes, std::span<const float> logits) {
+  sampled_.clear();
+  if (batch_.wanted.empty()) return;
+  const auto vocab = logits.size() / batch_.wanted.size();
+  for (auto& lane : lanes) {
+    if (!lane.samples) continue;
+    const auto& s = *lane.who;
+    const auto row = logits.subspan(sampled_.size() * vocab, vocab);
+    sampled_.push_back(sample(row, to_sampler(s.request.sampling), s.thread_key,
+                              s.request.ids.size(), s.request.ban));
+  }
+}
+
+} // namespace banyan

@@ -1,0 +1,245 @@
+#include "gpu_pool/scheduler.hpp"
+
+#include "gpu_pool/stop_strings.hpp"
+#include "model/config.hpp"
+#include "model/sampler.hpp"
+#include "model/tokenizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <unordered_set>
+#include <utility>
+
+namespace banyan {
+
+namespace {
+
+bool sensible(const sampling_options& o) {
+  return std::isfinite(o.temperature) && o.temperature >= 0 && o.top_k >= 0 && o.top_p > 0
+         && o.top_p <= 1 && o.min_p >= 0 && o.min_p <= 1;
+}
+
+bool older(const std::unique_ptr<sequence>& a, const std::unique_ptr<sequence>& b) {
+  return std::pair{a->family_age, a->id} < std::pair{b->family_age, b->id};
+}
+
+} // namespace
+
+scheduler::scheduler(const scheduler_options& options, std::int32_t num_blocks,
+                     const model_config& model, std::shared_ptr<const tokenizer> vocabulary)
+    : options_(options),
+      vocabulary_(std::move(vocabulary)),
+      vocab_size_(static_cast<std::int32_t>(model.vocab_size)),
+      eos_id_(model.eos_id),
+      context_(static_cast<std::size_t>(std::min(
+          model.max_positions, std::int64_t{num_blocks} * std::int64_t{options.block_size}))),
+      cache_(num_blocks, options.block_size) {
+  if (options.max_batch < 1 || options.prefill_tokens < 1)
+    throw std::invalid_argument("a step needs room for at least one sequence and one prompt token");
+}
+
+// ---- coming and going
+// ----------------------------------------------------------------------------
+
+errc scheduler::judge(const decode_request& request) const {
+  const auto known = [this](std::int32_t id) { return id >= 0 && id < vocab_size_; };
+  if (request.ids.empty() || !std::ranges::all_of(request.ids, known)) return errc::bad_request;
+  if (!std::ranges::all_of(request.ban, known) || !sensible(request.sampling))
+    return errc::bad_request;
+  if (std::ranges::any_of(request.stop, &std::string::empty)) return errc::bad_request;
+  const std::unordered_set<std::int32_t> banned(request.ban.begin(), request.ban.end());
+  if (banned.size() == static_cast<std::size_t>(vocab_size_)) return errc::bad_request;
+  if (request.ids.size() >= context_) return errc::context_full;
+  return queue_.size() < options_.max_queue ? errc::none : errc::pool_full;
+}
+
+errc scheduler::submit(std::uint64_t id, decode_request request) {
+  if (const auto refused = judge(request); refused != errc::none) {
+    ++counts_.failed;
+    return refused;
+  }
+  auto& family = family_of(request.family);
+  ++family.live;
+  auto s = std::make_unique<sequence>();
+  s->id = id;
+  s->family_age = family.age;
+  s->thread_key = thread_key(request.thread);
+  s->reply.prompt_tokens = static_cast<std::uint32_t>(request.ids.size());
+  s->request = std::move(request);
+  queue_.emplace(rank_of(*s), std::move(s));
+  return errc::none;
+}
+
+scheduler::family& scheduler::family_of(std::uint64_t number) {
+  if (families_.size() >= forget_at_ && !families_.contains(number)) forget_families();
+  const auto [place, is_new] = families_.try_emplace(number);
+  if (is_new) place->second.age = num_families_++;
+  return place->second;
+}
+
+void scheduler::forget_families() {
+  std::erase_if(families_, [this](const auto& entry) {
+    return entry.second.live == 0 && !cache_.leases().has(entry.second.age);
+  });
+  forget_at_ = std::max(forget_at_, 2 * families_.size());
+}
+
+std::vector<std::uint64_t> scheduler::cancel(std::uint64_t number, const std::string& path) {
+  std::vector<std::uint64_t> ended;
+  const auto known = families_.find(number);
+  if (known == families_.end()) return ended;
+  auto& family = known->second;
+  const auto end = [&](sequence& s) {
+    if (s.family_age != family.age || !covers(path, s.request.thread)) return false;
+    cache_.discard(s);
+    ended.push_back(s.id);
+    return true;
+  };
+  std::erase_if(running_, [&](owned& s) { return end(*s); });
+  for (bool ordinary : {false, true}) {
+    auto next = queue_.lower_bound({ordinary, family.age, 0});
+    const auto last = queue_.lower_bound({ordinary, family.age + 1, 0});
+    while (next != last) next = end(*next->second) ? queue_.erase(next) : std::next(next);
+  }
+  cache_.release(family.age, path);
+  family.live -= ended.size();
+  counts_.failed += ended.size();
+  return ended;
+}
+
+void scheduler::release(std::uint64_t number, const std::string& path) {
+  if (const auto known = families_.find(number); known != families_.end())
+    cache_.release(known->second.age, path);
+}
+
+void scheduler::renew(std::uint32_t epoch) {
+  epoch_ = epoch;
+  cache_.renew(epoch);
+}
+
+std::span<const std::int32_t> scheduler::sampled(std::uint64_t id) const {
+  const auto found = std::ranges::find(running_, id, [](const owned& s) { return s->id; });
+  if (found == running_.end()) return {};
+  return (*found)->reply.ids;
+}
+
+// ---- a step
+// --------------------------------------------------------------------------------------
+
+std::span<const lane> scheduler::next() {
+  lanes_.clear();
+  auto prefill_left = options_.prefill_tokens;
+  const auto num_preempted = counts_.preempted;
+  for (std::size_t i = 0; i < running_.size(); ++i)
+    if (find_room(i)) add_lane(*running_[i], prefill_left);
+  if (counts_.preempted == num_preempted) admit_waiting(prefill_left);
+  for (auto& lane : lanes_) counts_.computed_tokens += lane.num_tokens;
+  counts_.steps += !lanes_.empty();
+  return lanes_;
+}
+
+/// Whoever is preempted for the sequence at `position` is younger, so has no lane yet; the last one
+/// is preempted itself.
+bool scheduler::find_room(std::size_t position) {
+  while (position < running_.size()) {
+    if (cache_.grow(*running_[position])) return true;
+    preempt_youngest();
+  }
+  return false;
+}
+
+void scheduler::preempt_youngest() {
+  auto s = std::move(running_.back());
+  running_.pop_back();
+  cache_.retire(*s);
+  queue_.emplace(rank_of(*s), std::move(s));
+  ++counts_.preempted;
+}
+
+void scheduler::admit_waiting(std::size_t prefill_left) {
+  while (!queue_.empty() && running_.size() < options_.max_batch && prefill_left > 0) {
+    const auto first = queue_.begin();
+    auto& s = *first->second;
+    // A block for each that runs is left, so that the new one is not preempted right away.
+    if (!cache_.admit(s, running_.size())) return;
+    if (!std::exchange(s.admitted, true)) {
+      s.reply.cached_tokens = static_cast<std::uint32_t>(s.held.computed);
+      counts_.prompt_tokens += s.reply.prompt_tokens;
+      counts_.cached_tokens += s.held.computed;
+    }
+    add_lane(s, prefill_left);
+    const auto place = std::ranges::upper_bound(running_, first->second, older);
+    running_.insert(place, std::move(first->second));
+    queue_.erase(first);
+  }
+}
+
+void scheduler::add_lane(sequence& s, std::size_t& prefill_left) {
+  const auto pending = s.num_pending();
+  if (pending == 1) {
+    lanes_.push_back({&s, 1, true});
+  } else if (prefill_left > 0) {
+    const auto count = std::min(pending, prefill_left);
+    prefill_left -= count;
+    lanes_.push_back({&s, static_cast<std::uint32_t>(count), count == pending});
+  }
+}
+
+std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tokens) {
+  std::vector<ended_sequence> ended;
+  auto token = tokens.begin();
+  for (auto& [who, num_tokens, samples] : lanes_) {
+    cache_.advance(*who, num_tokens);
+    if (!samples) continue;
+    const auto end = append(*who, *token++);
+    if (!end) continue;
+    who->reply.finish = *end;
+    finish(*who);
+    ended.push_back({who->id, std::move(who->reply)});
+  }
+  if (!ended.empty()) std::erase_if(running_, [](const owned& s) { return s->ended; });
+  lanes_.clear();
+  return ended;
+}
+
+std::optional<finish_reason> scheduler::append(sequence& s, const sampled_token& token) {
+  s.request.ids.push_back(token.id);
+  s.reply.ids.push_back(token.id);
+  s.reply.logprobs.push_back(token.logprob);
+  s.reply.epochs.push_back(epoch_);
+  ++counts_.generated_tokens;
+  return ending(s, token.id);
+}
+
+std::optional<finish_reason> scheduler::ending(sequence& s, std::int32_t token) {
+  if (token == eos_id_) return finish_reason::eos;
+  if (!s.request.stop.empty()) {
+    if (const auto stop = find_stop(s.tail, vocabulary_->piece(token), s.request.stop)) {
+      s.reply.matched_stop = s.request.stop[*stop];
+      return finish_reason::stop;
+    }
+  }
+  if (s.reply.ids.size() == s.request.max_tokens) return finish_reason::length;
+  if (s.request.ids.size() >= context_) return finish_reason::context;
+  return {};
+}
+
+void scheduler::finish(sequence& s) {
+  s.request.keep_lease ? cache_.keep(s) : cache_.retire(s);
+  --families_.find(s.request.family)->second.live;
+  ++counts_.finished;
+  s.ended = true;
+}
+
+std::optional<std::string> scheduler::check() const {
+  std::vector<std::uint32_t> held(static_cast<std::size_t>(cache_.blocks().num_blocks()));
+  const auto count = [&held](const owned& s) {
+    for (auto& block : s->held.blocks) ++held[static_cast<std::size_t>(block.index())];
+  };
+  std::ranges::for_each(running_, count);
+  for (auto& [rank, s] : queue_) count(s);
+  return cache_.check(std::move(held));
+}
+
+} // namespace banyan

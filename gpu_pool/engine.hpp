@@ -1,0 +1,42 @@
+#pragma once
+
+#include "gpu_pool/evaluator.hpp"
+#include "gpu_pool/scheduler.hpp"
+#include "model/sampler.hpp"
+#include "model/transformer.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace banyan {
+
+/// Runs steps: lanes to a batch, the batch through the evaluator, logits to tokens.
+class engine {
+public:
+  engine(std::unique_ptr<evaluator>, std::int32_t block_size);
+
+  /// One token per lane that samples, in their order; valid until the next call. Throws what the
+  /// evaluator throws.
+  std::span<const sampled_token> run(std::span<const lane>);
+
+  /// See `evaluator::load`.
+  void load(const std::filesystem::path& folder) { evaluator_->load(folder); }
+
+  /// Time spent in the evaluator.
+  double forward_s() const { return forward_s_; }
+
+private:
+  void gather(std::span<const lane>);
+  void gather(const lane&);
+  void sample_all(std::span<const lane>, std::span<const float> logits);
+
+  std::unique_ptr<evaluator> evaluator_;
+  std::int32_t block_size_;
+  decode_batch batch_; // kept for its memory
+  std::vector<sampled_token> sampled_;
+  double forward_s_ = 0;
+};
+
+} // namespace banyan

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "gpu_pool/blocks.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace banyan {
+
+struct prefix_node;
+
+/// The blocks that hold a text's keys and values, whole ones first, the last one perhaps in part.
+struct held_blocks {
+  std::vector<block_ref> blocks;
+  std::size_t computed = 0;    ///< tokens whose keys and values are there
+  std::uint32_t epoch = 0;     ///< of the weights that began it
+  std::size_t published = 0;   ///< so many of the first blocks are in the prefix cache
+  prefix_node* last = nullptr; ///< the node of the last of these
+};
+
+/// What a waiting thread keeps, so that it need not be computed again when it comes back.
+struct lease {
+  std::vector<std::int32_t> ids; ///< exactly the tokens that were computed
+  held_blocks held;
+};
+
+/// Whether `thread` is `path` or lies below it: "/0" covers "/0" and "/0/3" but not "/01"; "/"
+/// covers all.
+bool covers(std::string_view path, std::string_view thread);
+
+/// The leases of all waiting threads. Families go by their age: 0 arrived first.
+class lease_table {
+public:
+  /// Takes the place of an earlier lease of the thread, which it returns.
+  std::optional<lease> keep(std::uint64_t family_age, std::string thread, lease);
+
+  /// The thread's lease, which leaves the table.
+  std::optional<lease> take(std::uint64_t family_age, const std::string& thread);
+
+  /// The first lease of the oldest family that has one.
+  std::optional<lease> take_oldest();
+
+  /// The leases of `path` and of everything below it.
+  std::vector<lease> take_below(std::uint64_t family_age, const std::string& path);
+
+  void clear();
+  bool has(std::uint64_t family_age) const;
+  std::size_t size() const { return leases_.size(); }
+
+  /// Loans in the table: an upper limit to what breaking all leases would set free.
+  std::size_t num_blocks() const { return num_blocks_; }
+
+  /// Adds its loans to `held`, one count per block.
+  void count(std::span<std::uint32_t> held) const;
+
+private:
+  using table = std::map<std::pair<std::uint64_t, std::string>, lease>;
+  lease take(table::iterator);
+
+  table leases_;
+  std::size_t num_blocks_ = 0;
+};
+
+} // namespace banyan
