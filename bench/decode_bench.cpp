@@ -1,0 +1,139 @@
+// Speed of transformer::decode at the shape of the shipped model: `decode_bench [float32|bfloat16]
+// [context]`. Every sequence decodes one token at a full context of its own; figures are the median step
+// of half a second.
+
+#include "model/attention.hpp"
+#include "model/kv_cache.hpp"
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+using namespace banyan;
+
+namespace {
+
+constexpr std::int32_t block_size = 16;
+
+model_config shipped_shape() {
+  model_config c;
+  c.vocab_size = 70;
+  return c;
+}
+
+/// The next token of `sequences` sequences whose blocks lie anywhere in the cache.
+decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
+  const auto blocks_each = (context + block_size - 1) / block_size;
+  decode_batch b;
+  b.starts = b.block_starts = {0};
+  for (std::int32_t i = 0; i < sequences; ++i) {
+    for (std::int32_t j = 0; j < blocks_each; ++j) b.blocks.push_back(j * sequences + i);
+    b.ids.push_back(i % 70);
+    b.positions.push_back(context - 1);
+    b.slots.push_back(b.blocks.back() * block_size + (context - 1) % block_size);
+    b.starts.push_back(i + 1);
+    b.block_starts.push_back(blocks_each * (i + 1));
+    b.wanted.push_back(i);
+  }
+  return b;
+}
+
+/// Median seconds of a call.
+template <class Step> double seconds(const Step& step) {
+  using clock = std::chrono::steady_clock;
+  std::vector<double> times;
+  for (int i = 0; i < 3; ++i) step();
+  const auto end = clock::now() + std::chrono::milliseconds(500);
+  while (clock::now() < end) {
+    const auto start = clock::now();
+    step();
+    times.push_back(std::chrono::duration<double>(clock::now() - start).count());
+  }
+  std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+  return times[times.size() / 2];
+}
+
+/// The matrix products of a step alone.
+double product_seconds(const model_weights& w, std::int64_t tokens) {
+  std::vector<at::Tensor> inputs, outputs;
+  std::vector<at::Tensor> matrices{w.head};
+  for (const auto& layer : w.layers)
+    for (const auto& m : {layer.qkv, layer.output, layer.gate_up, layer.down}) matrices.push_back(m);
+  for (auto& m : matrices) {
+    inputs.push_back(at::randn({tokens, m.size(1)}).to(m.scalar_type()));
+    outputs.push_back(at::empty({tokens, m.size(0)}, m.options()));
+    m = m.t();
+  }
+  return seconds([&] {
+    for (std::size_t i = 0; i < matrices.size(); ++i) at::mm_out(outputs[i], inputs[i], matrices[i]);
+  });
+}
+
+/// The attention of a step alone, over the same cache.
+double attention_seconds(const decode_batch& b, const model_config& c, const kv_cache& cache) {
+  const auto tokens = static_cast<std::int64_t>(b.ids.size());
+  auto query = at::randn({tokens, c.num_heads * c.head_dim}).to(cache.keys.scalar_type());
+  auto output = at::empty_like(query);
+  return seconds([&] {
+    for (std::int64_t layer = 0; layer < c.num_layers; ++layer)
+      paged_attention_cpu({.query = query.data_ptr(),
+                           .keys = cache.keys.select(0, layer).data_ptr(),
+                           .values = cache.values.select(0, layer).data_ptr(),
+                           .output = output.data_ptr(),
+                           .starts = b.starts.data(),
+                           .positions = b.positions.data(),
+                           .blocks = b.blocks.data(),
+                           .block_starts = b.block_starts.data(),
+                           .num_sequences = static_cast<std::int32_t>(b.num_sequences()),
+                           .num_tokens = static_cast<std::int32_t>(tokens),
+                           .heads = static_cast<std::int32_t>(c.num_heads),
+                           .kv_heads = static_cast<std::int32_t>(c.num_kv_heads),
+                           .head_dim = static_cast<std::int32_t>(c.head_dim),
+                           .block_size = block_size,
+                           .query_stride = query.size(1),
+                           .scale = 1 / std::sqrt(static_cast<float>(c.head_dim)),
+                           .bfloat16 = cache.keys.scalar_type() == at::kBFloat16});
+  });
+}
+
+void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int32_t sequences,
+             std::int32_t context) {
+  const auto b = next_tokens(sequences, context);
+  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cpu");
+  cache.keys.normal_();
+  cache.values.normal_();
+  transformer model(w);
+  const auto step = seconds([&] { model.decode(b, cache); });
+  const auto products = product_seconds(*w, sequences);
+  const auto attention = attention_seconds(b, w->config, cache);
+  std::printf("%10d %6d %12.0f %9.3f %9.0f%% %9.0f%% %9.0f%%\n", at::get_num_threads(), sequences,
+              sequences / step, step * 1e3, 100 * products / step, 100 * attention / step,
+              100 * (step - products - attention) / step);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  const auto type = argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16
+                                                                        : dtype::float32;
+  const int context = argc > 2 ? std::atoi(argv[2]) : 300;
+  const auto w = std::make_shared<const model_weights>(
+      copy_weights(random_weights(shipped_shape(), 1), type, "cpu"));
+  std::printf("%s, context %d\n", type == dtype::float32 ? "float32" : "bfloat16", context);
+  std::printf("%10s %6s %12s %9s %10s %10s %10s\n", "OS threads", "batch", "tokens/s", "ms/step",
+              "products", "attention", "rest");
+  for (const int os_threads : {1, 2}) {
+    at::set_num_threads(os_threads);
+    for (const int sequences : {1, 8, 64, 256}) measure(w, type, sequences, context);
+  }
+}
