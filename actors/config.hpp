@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/interfaces.hpp"
+#include "actors/placement.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -12,12 +12,28 @@
 
 namespace banyan {
 
-/// Text to token ids and back, for threads. The model's tokenizer behind two functions, so that actors
-/// know no model. Both are called from several OS threads at once.
+class status_board;
+
+/// Text to token ids and back, for threads. The model's tokenizer behind two functions, so that
+/// actors know no model. Both are called from several OS threads at once.
 struct codec {
-  std::function<std::vector<std::int32_t>(std::string_view)> encode; ///< throws std::invalid_argument
-  std::function<std::string(std::span<const std::int32_t>)> decode;  ///< special tokens give no text
+  std::function<std::vector<std::int32_t>(std::string_view)>
+      encode; ///< throws std::invalid_argument
+  std::function<std::string(std::span<const std::int32_t>)> decode; ///< special tokens give no text
   std::vector<std::int32_t> begin; ///< in front of every thread's prompt (BOS), may be empty
+};
+
+/// Milliseconds of Unix time, from the system's clock.
+std::int64_t unix_ms_now();
+
+/// What every thread of reasoning of this process needs, whatever its tree.
+struct reasoning_options {
+  banyan::codec codec;
+  placement place;                     ///< whose pools threads decode on
+  std::shared_ptr<status_board> board; ///< where threads show what they do; may be null
+  std::function<std::int64_t()> unix_ms = unix_ms_now;
+  std::string node = "local"; ///< this process's name in records
+  bool watched = false; ///< threads ask their pool to tell what is sampled while it is sampled
 };
 
 } // namespace banyan

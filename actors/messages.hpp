@@ -93,6 +93,12 @@ struct pool_status {
   double busy_s = 0, forward_s = 0; ///< in steps altogether; in the model's forward pass
 };
 
+/// A pool and the name under which records know it ("cpu:0").
+struct named_pool {
+  std::string name;
+  pool_actor actor;
+};
+
 // ---- thread and session --------------------------------------------------------------------------
 
 /// Work for a node: one tree.
@@ -110,8 +116,13 @@ struct solve_request {
 /// Begins a thread.
 struct start_request { std::string path; std::string prompt; };
 
-/// A parent asks for one child.
-struct spawn_request { std::string parent; std::uint32_t round = 0; std::uint32_t index = 0; std::string prompt; };
+/// A parent asks for one child. `index` counts on over the parent's rounds.
+struct spawn_request {
+  std::string parent;
+  std::uint32_t round = 0, index = 0;
+  std::string prompt;
+  named_pool pool; ///< where the parent decodes
+};
 
 /// What a child gives its parent: the answer, never the trace behind it.
 struct solution { std::string text; };

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "actors/config.hpp"
+#include "actors/interfaces.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <caf/fwd.hpp>
+
+namespace banyan {
+
+struct node_options {
+  reasoning_options reasoning;        ///< without a `place`, threads are spread evenly over `pools`
+  std::vector<named_pool> pools;      ///< asked for their status; whoever made them ends them
+  tree_store_actor store;             ///< gets every finished tree; may be null
+  std::size_t max_running_trees = 64; ///< more wait for their turn, first come first served
+  std::uint64_t seed = 0;             ///< of tree ids
+};
+
+/// The actor that takes work for this process: a session per tree. It lives until it is told
+/// `atom::drain` (what runs is cancelled and answered first) or is ended by an exit message.
+node_actor spawn_node(caf::actor_system&, node_options);
+
+} // namespace banyan

@@ -1,0 +1,82 @@
+#pragma once
+
+#include "actors/budget.hpp"
+#include "actors/config.hpp"
+#include "actors/guarded_promise.hpp"
+#include "actors/interfaces.hpp"
+#include "actors/messages.hpp"
+#include "actors/thread.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <caf/typed_event_based_actor.hpp>
+
+namespace banyan {
+
+struct session_options {
+  reasoning_options reasoning;
+  std::uint64_t family = 1; ///< the tree's number at the pools; older trees have lower ones
+  tree_store_actor store;   ///< gets the finished tree too; may be null
+};
+
+/// The tree of a request before anything happened: its root waits. `error` says why a request
+/// cannot be solved: a malformed problem, or a prompt that is none.
+caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
+
+/// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
+void conclude(tree&, std::int64_t finished_ms);
+
+/// The tree without texts, logprobs and epochs: small enough to be shown often.
+tree outline(const tree&);
+
+struct session_state {
+  static inline const char* name = "banyan.session";
+
+  /// A live thread.
+  struct member {
+    std::string path;
+    thread_actor actor;
+    std::optional<guarded_promise<solution>> asker; ///< the parent's request; nothing for the root
+    errc ending = errc::none;                       ///< why it was told to end
+  };
+
+  session_state(session_actor::stateful_pointer<session_state>);
+
+  caf::result<finished_tree> solve(const solve_request&);
+  caf::result<solution> spawn(spawn_request&);
+  caf::result<token_grant> grant(const token_request&);
+  void close(thread_report&);
+  void lose(const caf::down_msg&);
+  void cancel(const cancel_request&);
+  void tick();
+  tree_status status() const;
+
+  member& start(thread_record&, std::optional<named_pool> parent);
+  void end(member&, errc why);
+  void end_below(const std::string& path, errc why);
+  void bury(std::map<caf::actor_id, member>::iterator);
+  void finish();
+  member* sender();
+
+  session_actor::stateful_pointer<session_state> self;
+  session_options options;
+  banyan::tree tree;
+  std::shared_ptr<const tree_context> context;
+  std::optional<tree_ledger> ledger;
+  std::optional<guarded_promise<finished_tree>> asker;
+  std::map<caf::actor_id, member> members;
+  time_point begin;
+};
+
+/// Owns one tree. It ends by itself after the tree's end, and not before it was asked to solve.
+session_actor::behavior_type session(session_actor::stateful_pointer<session_state>,
+                                     session_options);
+
+session_actor spawn_session(caf::actor_system&, session_options);
+
+} // namespace banyan

@@ -1,0 +1,98 @@
+#pragma once
+
+#include "actors/budget.hpp"
+#include "actors/config.hpp"
+#include "actors/interfaces.hpp"
+#include "actors/join.hpp"
+#include "actors/messages.hpp"
+#include "actors/status_board.hpp"
+#include "actors/transcript.hpp"
+#include "solver/trace.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <caf/typed_event_based_actor.hpp>
+
+namespace banyan {
+
+/// What all threads of one tree have in common.
+struct tree_context {
+  reasoning_options reasoning;
+  std::string id;           ///< the tree's
+  std::uint64_t family = 0; ///< the tree's number at the pools
+  sampling_options sampling;
+  join_policy join;
+  banyan::budget budget;
+  time_point deadline;           ///< on the actor system's clock
+  std::vector<std::int32_t> ban; ///< see `banned_ids`
+};
+
+/// Ids that no thread may sample: the tag that begins a join, where the vocabulary has it as a
+/// token. Only joins write it; a model that does imagines its children's results.
+std::vector<std::int32_t> banned_ids(const codec&);
+
+struct thread_options {
+  std::shared_ptr<const tree_context> tree;
+  session_actor session;            ///< whose death ends the thread
+  std::optional<named_pool> parent; ///< where the parent decodes; nothing for the root
+};
+
+struct thread_state {
+  static inline const char* name = "banyan.thread";
+
+  thread_state(thread_actor::stateful_pointer<thread_state>);
+
+  void start(start_request&);
+  void retry();
+  void hear(const decode_progress&);
+  thread_status status() const;
+  void cancel() { fail(errc::cancelled); }
+  caf::error caught(std::exception_ptr);
+
+  void take_seat();
+  void decode();
+  void decode(std::uint32_t max_tokens);
+  decode_request request(std::uint32_t max_tokens) const;
+  void recover(const caf::error&);
+  void wait_for_room();
+  void read(const decode_reply&);
+  void act(trace_verdict, finish_reason);
+  void go_on(finish_reason);
+  void spawn(std::vector<std::string> prompts);
+  void ask_for_child(std::uint32_t index, std::string prompt);
+  void arrive(std::uint32_t round, std::uint32_t index, child_result);
+  void expire(std::uint32_t round);
+  void resume();
+  void finish(std::string solution);
+  void fail(errc);
+  void enter(thread_phase);
+  void report();
+  nanoseconds time_left() const;
+  nanoseconds patience() const;
+
+  thread_actor::stateful_pointer<thread_state> self;
+  thread_options options;
+  thread_record record;
+  std::optional<transcript> text;
+  std::optional<trace> grammar;
+  std::optional<thread_allowance> allowance;
+  std::optional<banyan::join> children; ///< while waiting
+  std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
+  std::optional<banyan::seat> seat;
+  std::vector<pool_actor> lost_pools;
+  std::uint32_t granted = 0;       ///< tokens of the request on its way
+  nanoseconds back_off{};          ///< non-zero while a full pool is asked again
+  std::vector<std::int32_t> heard; ///< sampled by the request on its way, as far as the pool told
+  status_board::loan cell;
+};
+
+/// Reasons: decodes, spawns, joins, finishes. Its session gets one `thread_report`, unless the
+/// actor dies.
+thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thread_state>,
+                                             thread_options);
+
+} // namespace banyan
