@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <stdexcept>
 #include <thread>
 
@@ -117,9 +118,16 @@ std::vector<std::vector<problem>> shares_from(const problem_options& options, st
   return shares;
 }
 
-// So many draws in a row without a new problem mean that there is none left worth waiting for: even
-// the rarest of all (two equal numbers, one of 91 targets) turns up once in 900,000 draws.
-constexpr std::uint64_t max_idle_draws = 1 << 23;
+/// So many draws in a row without a new problem mean that there is none left worth waiting for:
+/// each problem of a small space has come with near certainty, and of a large one all but the
+/// rarest.
+std::uint64_t max_idle_draws(const problem_options& options) {
+  constexpr double limit = 1 << 23;
+  auto numbers = static_cast<double>(options.max_number - options.min_number + 1);
+  auto targets = static_cast<double>(options.max_target - options.min_target + 1);
+  auto space = std::pow(numbers, options.num_numbers) * targets;
+  return static_cast<std::uint64_t>(std::min(limit, 32 * space));
+}
 
 } // namespace
 
@@ -137,6 +145,7 @@ std::vector<problem> generate_problems(const problem_options& options, std::size
   for (auto& p : exclude) seen.insert(canonical(p));
   std::vector<problem> result;
   std::uint64_t next_draw = 0, last_new = 0;
+  const auto max_idle = max_idle_draws(options);
   while (result.size() < count) {
     for (auto& share : shares_from(options, next_draw)) {
       next_draw += draws_per_share;
@@ -145,7 +154,7 @@ std::vector<problem> generate_problems(const problem_options& options, std::size
         result.push_back(std::move(p));
         last_new = next_draw;
       }
-      if (result.size() < count && next_draw - last_new >= max_idle_draws)
+      if (result.size() < count && next_draw - last_new >= max_idle)
         throw std::invalid_argument("only " + std::to_string(result.size()) + " of "
                                     + std::to_string(count) + " distinct problems were found");
     }
@@ -159,9 +168,9 @@ problem draw_problem(const problem_options& options, std::uint64_t index,
   // Not the seed of `generate_problems`: there a stream is one draw, here it goes on until a draw
   // fits.
   chance random(~options.seed, index);
-  for (std::uint64_t attempt = 0; attempt < max_idle_draws; ++attempt) {
+  for (auto attempts = max_idle_draws(options); attempts > 0; --attempts) {
     auto p = draw(options, random);
-    if (solvable(p) && !(exclude.size() && exclude.contains(canonical(p)))) return p;
+    if (solvable(p) && (exclude.empty() || !exclude.contains(canonical(p)))) return p;
   }
   throw std::invalid_argument("no problem that can be solved and is not excluded was found");
 }

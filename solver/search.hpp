@@ -46,6 +46,7 @@ struct search_options {
 /// Runs one symbolic search and writes it down as a finished tree: segments with text, no token ids.
 /// `index` numbers the problem, so that tree `i` is a pure function of (options, problem, i).
 /// A search without success is a demonstration too; its outcome says so.
+/// Throws std::invalid_argument for a `malformed` problem.
 tree demonstrate(const problem&, const search_options&, std::uint64_t index);
 
 /// What is kept beside a demonstration in the published JSON layout.
