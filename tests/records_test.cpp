@@ -6,9 +6,11 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <sys/resource.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -252,6 +254,7 @@ TEST_CASE("a length beyond reason is refused before anything is read", "[solver]
   CHECK_THAT(ids_in(std::string("\x80\x80\x80\x80\x01", 5)),
              Contains("cut off after 0 of 268435456"));
   CHECK_THAT(ids_in(std::string(20, '\xff')), Contains("length is no number"));
+  CHECK_THAT(ids_in(std::string("\x81\x80\x80\x80\x80\x00", 6)), Contains("length is no number"));
 }
 
 TEST_CASE("a damaged record names its file and offset", "[solver]") {
@@ -275,6 +278,39 @@ TEST_CASE("no change of a single byte of a tree does worse than a refusal", "[so
   }
   CHECK(refused > 10);
   CHECK(refused < bytes.size());
+}
+
+/// Lets no file of this process grow beyond so many bytes: a full disk that needs no disk.
+class file_size_limit {
+public:
+  explicit file_size_limit(::rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    const ::rlimit limit{bytes, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  ~file_size_limit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+private:
+  void (*handler_)(int);
+  ::rlimit before_{};
+};
+
+TEST_CASE("a record that finds no space is taken back and later ones follow", "[solver]") {
+  temporary_file file;
+  record_writer writer(file.path);
+  writer.write(tree_named("a"));
+  writer.write(tree_named("b"));
+  const auto size = file.bytes().size();
+  {
+    const file_size_limit limit(size + 100);
+    CHECK_THROWS_AS(writer.write(tree_named(std::string(1000, 'x'))), std::system_error);
+  }
+  CHECK(file.bytes().size() == size);
+  writer.write(tree_named("c"));
+  CHECK(ids_in(file.bytes()) == "abc");
 }
 
 TEST_CASE("trouble with a file carries the error number of the system", "[solver]") {

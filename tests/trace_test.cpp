@@ -1,10 +1,11 @@
 #include "solver/trace.hpp"
 
 #include "solver/node_table.hpp"
+#include "solver/search.hpp"
 
 #include <catch2/catch.hpp>
 
-#include <chrono>
+#include <cctype>
 #include <limits>
 
 namespace banyan {
@@ -202,6 +203,7 @@ TEST_CASE("a node with a damaged state is only a fault where a child needs it", 
              Contains("malformed state of node '0,2'") && Contains("'47:[5, 42'"));
   CHECK_THAT(fault_of(spawn("47:[5, , 42] Operation: 66-61=5")), Contains("malformed state"));
   CHECK_THAT(fault_of(spawn("47:[5, 42]")), Contains("malformed state"));
+  CHECK_THAT(fault_of(spawn("47:[5, 42], Operation: 66-61=5")), Contains("malformed state"));
   CHECK_THAT(fault_of(spawn("47:[5, 42] Operation: 66-61")),
              Contains("malformed operations of node '0,2': '66-61'"));
   CHECK_THAT(fault_of(spawn("47:[5, 42] Operation: __import__('os')")),
@@ -230,6 +232,18 @@ TEST_CASE("a node's operations are its parent's and its own", "[solver]") {
   CHECK(std::get<std::string>(nodes.prompt("7"))
         == "Moving to Node #7\nCurrent State: 9:[3, 7], Operations: ['1+2=3', '4+3=7']\n");
   CHECK(std::get<verdict::malformed>(nodes.prompt("")).why == "unknown node ''");
+}
+
+TEST_CASE("a node that nobody generated is known where it was moved to", "[solver]") {
+  node_table nodes;
+  for (const auto* line : {"Moving to Node #0", "Current State: 9:[1, 2], Operations: []",
+                           "Generated Node #7: 9:[3] Operation: 1+2=3", "Moving to Node #8",
+                           "Current State: 9:[4], Operations: ['2+2=4']]"})
+    nodes.read(line);
+  CHECK(std::get<std::string>(nodes.prompt("7"))
+        == "Moving to Node #7\nCurrent State: 9:[3], Operations: ['1+2=3']\n");
+  CHECK(std::get<verdict::malformed>(nodes.prompt("8")).why
+        == "malformed operations of node '8': '['2+2=4']]'");
 }
 
 TEST_CASE("a node is known by its last description", "[solver]") {
@@ -340,6 +354,17 @@ TEST_CASE("a child's solution cannot carry foreign lines into its parent", "[sol
   auto in_line = child_path_text;
   in_line.insert(in_line.find("\nCurrent"), " <End Sub Searches>");
   CHECK(joined_with(in_line) == refused);
+  for (const std::string line_end : {"19]", "['61-42=19']", "[47]", "Reached"}) {
+    auto longer = child_path_text;
+    longer.insert(longer.find(line_end + "\n") + line_end.size(), " <Sub Searches>");
+    CHECK(joined_with(longer) == refused);
+  }
+  const std::string detour = "Moving to Node #0,1,0\n";
+  auto with_detour = child_path_text;
+  with_detour.insert(with_detour.find("Exploring"), detour);
+  CHECK_THAT(joined_with(with_detour), Contains(detour));
+  with_detour.insert(with_detour.find(detour) + detour.size() - 1, "!");
+  CHECK(joined_with(with_detour) == refused);
   CHECK(joined_with(child_path_text.substr(0, child_path_text.size() - 1)) == joined_text);
 }
 
@@ -389,6 +414,9 @@ TEST_CASE("a restatement that breaks off may begin again", "[solver]") {
   auto t = root_trace();
   CHECK(shown(t.feed(goal + "Moving to Node #0\nhm\n" + root_path_text, true))
         == "done|" + root_path_text);
+  auto u = root_trace();
+  const auto first_half = root_path_text.substr(0, root_path_text.find("Generated"));
+  CHECK(shown(u.feed(goal + first_half + root_path_text, true)) == "done|" + root_path_text);
 }
 
 TEST_CASE("the last line of a text counts without its newline", "[solver]") {
@@ -449,6 +477,52 @@ TEST_CASE("a trace that was moved goes on where it was", "[solver]") {
   first.feed(two_nodes + both_called.substr(0, 40), false);
   auto second = std::move(first);
   CHECK(prompts_of(second.feed(both_called.substr(40), false)).size() == 2);
+}
+
+// ---- demonstrations
+// --------------------------------------------------------------------------------
+
+/// Reads the thread once more, its joins given by what its children returned in `t`; checks that
+/// every stop and every byte is as the demonstration has it. Returns the number of its rounds.
+std::size_t replay(const tree& t, const thread_record& thread) {
+  INFO(t.id << thread.path << ":\n" << thread.text());
+  trace read(thread.segments.front().text, {.level = thread.depth + 1});
+  std::uint32_t next_child = 0;
+  std::size_t rounds = 0;
+  std::string own;
+  for (const auto& s : std::span(thread.segments).subspan(1)) {
+    if (s.kind != segment_kind::joined) {
+      own += s.text;
+      continue;
+    }
+    const auto prompts = prompts_of(read.feed(std::exchange(own, {}), true));
+    std::vector<child_result> results;
+    for (const auto& prompt : prompts) {
+      const auto* child = t.find(child_path(thread.path, next_child++));
+      REQUIRE(child);
+      CHECK(prompt == child->segments.front().text);
+      results.push_back({.solution = child->solution});
+    }
+    CHECK(read.join(results) == s.text);
+    ++rounds;
+  }
+  CHECK(shown(read.feed(own, true)) == (thread.solution ? "done|" + *thread.solution : "gave_up"));
+  CHECK(read.text() == thread.text());
+  return rounds;
+}
+
+TEST_CASE("every demonstration is read as it was written", "[solver]") {
+  const auto problems = generate_problems({.seed = 1}, 12);
+  std::size_t rounds = 0, solved = 0;
+  for (const auto kind : {search_kind::apr, search_kind::sos_plus, search_kind::sos_dfs})
+    for (std::size_t i = 0; i < problems.size(); ++i) {
+      const auto t =
+          demonstrate(problems[i], {.kind = kind, .beam_high = 4, .sub_beam_high = 4}, i);
+      for (const auto& thread : t.threads) rounds += replay(t, thread);
+      solved += t.outcome.solved;
+    }
+  CHECK(rounds > 0);
+  CHECK(solved > 0);
 }
 
 } // namespace
