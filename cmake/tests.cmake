@@ -22,20 +22,32 @@ banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
   tests/trace_test.cpp
   tests/tree_test.cpp)
 
-banyan_tests(model_tests LINK banyan_model SOURCES
+find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
+banyan_tests(model_tests
+  LINK banyan_model nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/checkpoint_test.cpp
+  tests/config_test.cpp
+  tests/safetensors_test.cpp
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp
   tests/transformer_test.cpp)
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES
+  tests/budget_test.cpp
   tests/join_test.cpp
-  tests/session_test.cpp)
+  tests/session_test.cpp
+  tests/status_board_test.cpp
+  tests/transcript_test.cpp)
 
 banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/blocks_test.cpp
+  tests/leases_test.cpp
+  tests/placement_test.cpp
   tests/pool_test.cpp
-  tests/scheduler_test.cpp)
+  tests/prefix_cache_test.cpp
+  tests/scheduler_test.cpp
+  tests/stop_strings_test.cpp
+  tests/transformer_pool_test.cpp)
 
 banyan_tests(trainer_tests LINK banyan_trainer SOURCES
   tests/optimizer_test.cpp
@@ -45,3 +57,10 @@ add_test(NAME "layering: folders include only what they may know"
   COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/layering.cmake")
 set_tests_properties("layering: folders include only what they may know"
   PROPERTIES WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+
+add_test(NAME "scripts: setup installs what is missing and nothing else"
+  COMMAND "${CMAKE_SOURCE_DIR}/tests/scripts/setup_test.sh")
+if(NOT BANYAN_SANITIZE) # a bundle is for release builds
+  add_test(NAME "apps: an installed bundle runs from wherever it is put"
+    COMMAND "${CMAKE_SOURCE_DIR}/tests/scripts/bundle_test.sh" "${CMAKE_BINARY_DIR}")
+endif()
