@@ -53,6 +53,8 @@ banyan_tests(trainer_tests LINK banyan_trainer SOURCES
   tests/optimizer_test.cpp
   tests/sft_test.cpp)
 
+banyan_check_headers(tests banyan_gpu_pool banyan_trainer Catch2::Catch2)
+
 add_test(NAME "layering: folders include only what they may know"
   COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/layering.cmake")
 set_tests_properties("layering: folders include only what they may know"
