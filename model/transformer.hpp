@@ -30,19 +30,19 @@ struct decode_batch {
   std::size_t num_sequences() const { return starts.empty() ? 0 : starts.size() - 1; }
 };
 
-/// Sequences for training, padded to one length. Attention is causal within what is visible: the
-/// query at `i` sees the key at `j` if j <= i < visible_until[j]. That one number per token
-/// describes packed rows (end of the sequence) and trees in depth-first order (end of the segment's
-/// subtree), so that what the threads of a tree share is computed once. Padding comes last in a
-/// row, where nobody sees it.
-inline constexpr std::int32_t visible_always = std::numeric_limits<std::int32_t>::max();
-
-struct sequence_group {
-  std::int64_t rows = 0, length = 0;
-  std::vector<std::int32_t> ids;           ///< [rows, length]
-  std::vector<std::int32_t> positions;     ///< [rows, length]
-  std::vector<std::int32_t> visible_until; ///< [rows, length]
+/// Sequences for training, one after the other without padding. Attention is causal within what is
+/// visible: inside a sequence, the query at `i` sees the key at `j` if j <= i < visible_until[j].
+/// That one number per token describes plain sequences (`visible_always`) and trees laid out depth
+/// first (the end of the segment's subtree), so that what the threads of a tree share is computed
+/// once.
+struct sequence_batch {
+  std::vector<std::int32_t> ids;           ///< [tokens]
+  std::vector<std::int32_t> positions;     ///< [tokens] for the rotary embedding
+  std::vector<std::int32_t> visible_until; ///< [tokens] index within the sequence
+  std::vector<std::int32_t> starts;        ///< [sequences + 1] first token of each sequence
 };
+
+inline constexpr std::int32_t visible_always = std::numeric_limits<std::int32_t>::max();
 
 /// A Llama-architecture transformer: RMSNorm, rotary embeddings (rotate-half, as in Hugging Face),
 /// grouped-query attention, SwiGLU. Forward passes only; weights are shared and never changed here.
@@ -57,12 +57,10 @@ public:
   /// wanted tokens, [wanted, vocab] float32 on the weights' device. No autograd.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
-  /// Logits of groups for training, with autograd: [sum of rows·length, vocab] in float32, group
-  /// after group. `compute` is the precision of matrix products and attention; the residual stream
-  /// stays in float32. `selected` (int64 flat indices; may be undefined: all) limits the output
-  /// rows to the tokens that carry loss.
-  at::Tensor forward(const std::vector<sequence_group>&, const at::Tensor& selected,
-                     dtype compute) const;
+  /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of
+  /// matrix products and attention; the residual stream stays in float32. `selected` (int64
+  /// indices; may be undefined: all) limits the rows to the tokens that carry loss.
+  at::Tensor forward(const sequence_batch&, const at::Tensor& selected, dtype compute) const;
 
   const std::shared_ptr<const model_weights>& weights() const { return weights_; }
 

@@ -25,18 +25,6 @@ void append(training_sequence& to, std::span<const std::int32_t> ids, std::int32
   }
 }
 
-void add_row(sequence_group& group, const training_sequence& s, std::int32_t pad_id) {
-  group.ids.insert(group.ids.end(), s.ids.begin(), s.ids.end());
-  group.positions.insert(group.positions.end(), s.positions.begin(), s.positions.end());
-  group.visible_until.insert(group.visible_until.end(), s.visible_until.begin(),
-                             s.visible_until.end());
-  ++group.rows;
-  const auto size = static_cast<std::size_t>(group.rows * group.length);
-  group.ids.resize(size, pad_id);
-  group.positions.resize(size, 0);
-  group.visible_until.resize(size, visible_always);
-}
-
 } // namespace
 
 training_sequence sequence_of(const thread_record& thread, const tokenizer& vocabulary) {
@@ -69,28 +57,21 @@ std::vector<training_sequence> sequences_of(const tree& t, const tokenizer& voca
   return all;
 }
 
-training_batch make_batch(std::vector<training_sequence> sequences, std::int32_t pad_id,
-                          double fill) {
-  std::stable_sort(sequences.begin(), sequences.end(),
-                   [](const auto& a, const auto& b) { return a.length() > b.length(); });
+training_batch make_batch(std::span<const training_sequence> sequences) {
   training_batch batch;
-  std::size_t offset = 0; // flat index of the current group's first token
+  auto& all = batch.sequences;
+  all.starts.push_back(0);
   for (const auto& s : sequences) {
-    auto* group = batch.groups.empty() ? nullptr : &batch.groups.back();
-    if (!group || double(s.length()) < fill * double(group->length)) {
-      if (group) offset += static_cast<std::size_t>(group->rows * group->length);
-      group = &batch.groups.emplace_back();
-      group->length = static_cast<std::int64_t>(s.length());
-    }
-    const auto row = offset + static_cast<std::size_t>(group->rows * group->length);
     for (std::size_t i = 0; i < s.length(); ++i) {
       if (s.targets[i] < 0) continue;
-      batch.selected.push_back(static_cast<std::int64_t>(row + i));
+      batch.selected.push_back(static_cast<std::int64_t>(all.ids.size() + i));
       batch.targets.push_back(s.targets[i]);
     }
-    add_row(*group, s, pad_id);
-    batch.num_tokens += s.length();
-    batch.num_padding += static_cast<std::size_t>(group->length) - s.length();
+    all.ids.insert(all.ids.end(), s.ids.begin(), s.ids.end());
+    all.positions.insert(all.positions.end(), s.positions.begin(), s.positions.end());
+    all.visible_until.insert(all.visible_until.end(), s.visible_until.begin(),
+                             s.visible_until.end());
+    all.starts.push_back(static_cast<std::int32_t>(all.ids.size()));
   }
   return batch;
 }

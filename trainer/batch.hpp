@@ -33,16 +33,15 @@ training_sequence sequence_of(const thread_record&, const tokenizer&);
 /// One sequence per thread.
 std::vector<training_sequence> sequences_of(const tree&, const tokenizer&);
 
-/// Sequences as the model takes them: groups of similar length, padded within.
+/// Sequences as the model takes them, and what is to be predicted.
 struct training_batch {
-  std::vector<sequence_group> groups;
-  std::vector<std::int64_t> selected; ///< flat indices of the tokens that carry loss, rising
+  sequence_batch sequences;
+  std::vector<std::int64_t> selected; ///< indices of the tokens that carry loss, rising
   std::vector<std::int64_t> targets;  ///< [selected]
-  std::size_t num_tokens = 0;         ///< padding not counted
-  std::size_t num_padding = 0;
+
+  std::size_t num_tokens() const { return sequences.ids.size(); }
 };
 
-/// A sequence joins a group if it is at least `fill` of the group's longest.
-training_batch make_batch(std::vector<training_sequence>, std::int32_t pad_id, double fill = 0.75);
+training_batch make_batch(std::span<const training_sequence>);
 
 } // namespace banyan

@@ -49,8 +49,7 @@ bool curriculum::is_drill(std::uint64_t step) const {
 }
 
 training_batch curriculum::batch(std::uint64_t step, double progress) const {
-  return make_batch(is_drill(step) ? drill_rows(step) : tree_rows(step, progress),
-                    tokenizer_->pad_id());
+  return make_batch(is_drill(step) ? drill_rows(step) : tree_rows(step, progress));
 }
 
 tree curriculum::demonstration(std::uint64_t index) const {

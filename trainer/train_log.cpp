@@ -1,6 +1,7 @@
 #include "trainer/train_log.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
 
 #include <cerrno>
 #include <sstream>
@@ -17,12 +18,6 @@ namespace {
 }
 
 } // namespace
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 train_log::train_log(std::filesystem::path path) : path_(std::move(path)) {}
 

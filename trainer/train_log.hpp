@@ -42,6 +42,4 @@ private:
   std::int64_t count_ = 0;
 };
 
-std::string read_file(const std::filesystem::path&); ///< throws std::system_error
-
 } // namespace banyan
