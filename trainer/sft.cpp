@@ -1,6 +1,7 @@
 #include "trainer/sft.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
@@ -97,7 +98,7 @@ struct sft_run::impl {
     auto selected = at::tensor(batch.selected, at::kLong).to(device);
     auto targets = at::tensor(batch.targets, at::kLong).to(device);
     auto loss =
-        at::cross_entropy_loss(model.forward(batch.groups, selected, options.compute), targets);
+        at::cross_entropy_loss(model.forward(batch.sequences, selected, options.compute), targets);
     const auto value = loss.item<double>();
     if (std::isfinite(value)) loss.backward();
     return value;
@@ -120,7 +121,7 @@ struct sft_run::impl {
     const auto batch = take_batch();
     p.loss = learn(batch);
     p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
-    tokens += batch.num_tokens;
+    tokens += batch.num_tokens();
     ++step;
     if (std::isfinite(p.loss) && std::isfinite(p.grad_norm))
       bad_in_a_row = 0;
@@ -144,6 +145,7 @@ struct sft_run::impl {
       nlohmann::ordered_json state{
           {"step", step}, {"tokens", tokens}, {"elapsed_s", elapsed()}, {"skipped", skipped}};
       write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
+      if (hooks.describe) hooks.describe(to);
     });
     point_link(options.out / "last", folder.filename());
     forget_old();

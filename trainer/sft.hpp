@@ -52,6 +52,8 @@ struct sft_hooks {
   std::function<void(const sft_progress&)> on_progress;
   /// Evaluates these weights on real problems; returns the evaluate object as JSON.
   std::function<std::string(const model_weights&)> evaluate;
+  /// Puts further files into the folder of a checkpoint before it counts as written.
+  std::function<void(const std::filesystem::path&)> describe;
   std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
 };
 
