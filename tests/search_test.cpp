@@ -481,22 +481,36 @@ TEST_CASE("published children start in score order and ours in generation order"
   });
 }
 
-TEST_CASE("no operation beyond the largest result is explored", "[solver]") {
+TEST_CASE("operations are explored up to the largest result and not beyond", "[solver]") {
   auto options = in_generation_order(search_kind::apr, 15, 1);
-  options.max_result = 120;
-  int with_larger = 0;
-  auto has_larger = [](const tree& t) {
-    for (auto& thread : t.threads)
+  auto largest = [&](std::int64_t max_result) {
+    std::int64_t seen = 0;
+    options.max_result = max_result;
+    for (auto& thread : demonstrate({{10, 12, 99}, 47}, options, 0).threads)
       for (auto& line : lines_of(written_text(thread)))
-        if (line.starts_with("Exploring") && std::stoll(after(line, "=")) > 120) return true;
-    return false;
+        if (line.starts_with("Exploring"))
+          seen = std::max<std::int64_t>(seen, std::stoll(after(line, "=")));
+    return seen;
   };
+  CHECK(largest(120) == 120); // 10*12
+  CHECK(largest(119) == 111); // 12+99
+  CHECK(largest(0) == 99 * 120);
+}
+
+TEST_CASE("the first child that succeeds determines the answer", "[solver]") {
+  auto options = in_generation_order(search_kind::apr, 15, 1);
+  int several = 0;
   for_each_demonstration(
-      options, [&](const tree& t) { CHECK_FALSE(has_larger(t)); }, 3);
-  options.max_result = 0;
-  for_each_demonstration(
-      options, [&](const tree& t) { with_larger += has_larger(t); }, 3);
-  CHECK(with_larger > 100);
+      options,
+      [&](const tree& t) {
+        std::vector<std::string> found;
+        for (std::size_t i = 1; i < t.threads.size(); ++i)
+          if (t.threads[i].solution) found.push_back(*t.threads[i].solution);
+        several += found.size() > 1;
+        CHECK(t.root().solution->ends_with(found.at(0)));
+      },
+      3, 60);
+  CHECK(several > 20);
 }
 
 TEST_CASE("every legal operation of three numbers is spawned once by a wide root", "[solver]") {
