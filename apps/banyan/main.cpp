@@ -1,1 +1,117 @@
-int main() {}
+#include "apps/banyan/commands.hpp"
+
+#include "apps/failure.hpp"
+#include "apps/interrupt.hpp"
+#include "apps/terminal.hpp"
+#include "model/config.hpp"
+#include "model/device.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace banyan {
+
+namespace {
+
+constexpr auto help =
+    "Banyan runs and trains language models that reason in trees of threads.\n"
+    "\n"
+    "Usage: banyan COMMAND [options]\n"
+    "\n"
+    "Commands:\n"
+    "  train sft            learn from demonstrations\n"
+    "\n"
+    "`banyan COMMAND --help` explains a command, `banyan --version` tells the version.\n"
+    "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
+    "stayed\n"
+    "unsolved or a threshold was missed, 2 wrong usage, 3 the environment is at fault, 130 "
+    "Ctrl-C.\n";
+
+struct command {
+  std::vector<std::string> name;
+  int (*run)(command_words);
+};
+
+const std::vector<command>& commands() {
+  static const std::vector<command> all{{{"train", "sft"}, train_sft}};
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+[[noreturn]] void refuse(const std::vector<std::string>& words) {
+  std::string second;
+  for (const auto& c : commands())
+    if (c.name.size() > 1 && c.name[0] == words[0])
+      second += (second.empty() ? "`banyan " : ", `banyan ") + joined(c.name) + "`";
+  if (second.empty())
+    throw bad_usage("'" + words[0] + "'", "there is no such command", "`banyan --help` lists them");
+  if (words.size() == 1 || words[1].starts_with("-"))
+    throw bad_usage(words[0], "it is not clear which one", "try " + second);
+  throw bad_usage("'" + words[0] + " " + words[1] + "'", "there is no such command",
+                  "try " + second);
+}
+
+int dispatch(const std::vector<std::string>& words) {
+  if (words.empty())
+    throw bad_usage("command line", "the command is missing", "`banyan --help` lists them");
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print(help);
+    return exit_done;
+  }
+  if (words[0] == "--version") {
+    print("banyan " BANYAN_VERSION "\n");
+    return exit_done;
+  }
+  for (const auto& c : commands())
+    if (words.size() >= c.name.size() && std::equal(c.name.begin(), c.name.end(), words.begin()))
+      return c.run(command_words(words).subspan(c.name.size()));
+  refuse(words);
+}
+
+const char* remedy(const std::error_code& code) {
+  if (code == std::errc::no_space_on_device) return "make room, or write elsewhere";
+  if (code == std::errc::permission_denied || code == std::errc::read_only_file_system)
+    return "allow it, or use another place";
+  if (code == std::errc::no_such_file_or_directory) return "check the name";
+  return "see to it and try again";
+}
+
+/// Whatever went wrong, in one line and an exit code.
+int run(const std::vector<std::string>& words) {
+  const auto fail = [](int code, const std::string& line) {
+    complain(line);
+    return code;
+  };
+  try {
+    return dispatch(words);
+  } catch (const reader_left&) {
+    return exit_done;
+  } catch (const bad_usage& e) {
+    return fail(exit_usage, e.what());
+  } catch (const std::system_error& e) {
+    return fail(exit_environment, std::string(e.what()) + "; " + remedy(e.code()));
+  } catch (const std::bad_alloc&) {
+    return fail(exit_environment,
+                "memory: there is not enough; make the model or the batch smaller");
+  } catch (const std::exception& e) {
+    return fail(exit_environment, e.what());
+  }
+}
+
+} // namespace
+
+} // namespace banyan
+
+int main(int argc, char** argv) {
+  banyan::catch_interrupts();
+  return banyan::run({argv + 1, argv + argc});
+}

@@ -1,0 +1,77 @@
+#include "apps/common_options.hpp"
+
+#include "apps/terminal.hpp"
+
+namespace banyan {
+
+namespace {
+
+bool is_device(const std::string& text) {
+  int index = 0;
+  return text == "cpu" || text == "cuda"
+         || (text.starts_with("cuda:") && read_number(std::string_view(text).substr(5), index)
+             && index >= 0);
+}
+
+} // namespace
+
+void common_options::log(level l, const std::string& text) const {
+  if (quiet && l > level::error) return;
+  if (l <= log_level) note("banyan: " + text);
+}
+
+void declare(option_list& list, common_options& o) {
+  using level = common_options::level;
+  list.group("Common options");
+  list.path("config", o.config, "FILE", "read options from FILE, lines `name = value`").not_kept();
+  list.flag("json", o.json, "results as JSON, one object per line").not_kept();
+  list.flag("quiet", o.quiet, "no progress on standard error").not_kept();
+  list.choice("log-level", o.log_level,
+              {{"error", level::error},
+               {"warning", level::warning},
+               {"info", level::info},
+               {"debug", level::debug}},
+              "what to say on standard error")
+      .not_kept();
+}
+
+void declare(option_list& list, search_options& o) {
+  list.group("Demonstrations made by symbolic search");
+  list.choice("search", o.kind,
+              {{"apr", search_kind::apr},
+               {"sos+", search_kind::sos_plus},
+               {"sos", search_kind::sos_bfs},
+               {"sos-bfs", search_kind::sos_bfs},
+               {"sos-dfs", search_kind::sos_dfs}},
+              "parallel, serial hybrid, or Stream of Search (sos is sos-bfs)");
+  list.choice("heuristic", o.heuristic, {{"mult", heuristic::mult}, {"sum", heuristic::sum}},
+              "score of a state: distance to the target's factors, or to the target");
+  list.range("beam", o.beam_low, o.beam_high, "branching cap of the root, drawn per problem");
+  list.range("sub-beam", o.sub_beam_low, o.sub_beam_high,
+             "branching cap of the children; HI alone: from the root's to HI", true);
+  list.number("spawn-probability", o.spawn_probability,
+              "how often the root spawns (apr) or searches nested (sos+)", share);
+  list.choice("order", o.order,
+              {{"shuffled", node_order::shuffled}, {"generation", node_order::generation}},
+              "of the kept states: the published order, or as generated");
+  list.number("max-result", o.max_result, "operations with larger results are not explored; 0: all",
+              not_negative);
+  list.flag("condition-children", o.condition_children,
+            "put `Sub Call Budget: N` in front of the prompt");
+  list.flag("condition-tokens", o.condition_tokens,
+            "put `Token Budget: N` in front of the prompt (sos kinds)");
+}
+
+void declare_dtype(option_list& list, const std::string& name, dtype& field,
+                   const std::string& help) {
+  list.choice(name, field, {{"float32", dtype::float32}, {"bfloat16", dtype::bfloat16}}, help);
+}
+
+void declare_device(option_list& list, std::string& field, const std::string& help) {
+  option o{"device", "cpu|cuda|cuda:N", help, "cpu, cuda or cuda:N"};
+  o.read = [&field](const std::string& text) { return field = text, is_device(text); };
+  o.write = [&field] { return std::vector{field}; };
+  list.add(std::move(o));
+}
+
+} // namespace banyan

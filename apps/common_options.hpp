@@ -1,0 +1,29 @@
+#pragma once
+
+#include "apps/options.hpp"
+#include "model/config.hpp"
+#include "solver/search.hpp"
+
+namespace banyan {
+
+/// What every command understands.
+struct common_options {
+  enum class level : std::uint8_t { error, warning, info, debug };
+  std::filesystem::path config;
+  bool json = false, quiet = false;
+  level log_level = level::info;
+
+  /// A line on standard error, unless quiet or less than the level wants.
+  void log(level, const std::string& text) const;
+};
+void declare(option_list&, common_options&);
+
+/// The knobs of the symbolic searches.
+void declare(option_list&, search_options&);
+
+void declare_dtype(option_list&, const std::string& name, dtype&, const std::string& help);
+
+/// cpu, cuda or cuda:N; whether there is such a device turns out when it is used.
+void declare_device(option_list&, std::string&, const std::string& help);
+
+} // namespace banyan

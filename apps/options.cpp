@@ -1,0 +1,313 @@
+#include "apps/options.hpp"
+
+#include "apps/terminal.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <numeric>
+#include <sstream>
+#include <system_error>
+
+#include <boost/program_options.hpp>
+
+namespace banyan {
+
+namespace po = boost::program_options;
+
+namespace {
+
+/// Levenshtein's distance: how many characters to change, for "did you mean".
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const auto replaced = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({diagonal + 1, row[j] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string quoted(const std::string& text) { return "'" + text + "'"; }
+
+std::string without_dashes(std::string name) {
+  name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
+  return name.substr(0, name.find('='));
+}
+
+} // namespace
+
+template <class Number>
+bool read_number(std::string_view text, Number& value) {
+  const auto* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc{} && stopped == end;
+}
+
+template <class Number>
+std::string number_text(Number value) {
+  char buffer[64];
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
+#define BANYAN_NUMBER(type)                                                                        \
+  template bool read_number(std::string_view, type&);                                              \
+  template std::string number_text(type);
+BANYAN_NUMBER(int)
+BANYAN_NUMBER(std::int64_t)
+BANYAN_NUMBER(std::uint32_t)
+BANYAN_NUMBER(std::uint64_t)
+BANYAN_NUMBER(float)
+BANYAN_NUMBER(double)
+#undef BANYAN_NUMBER
+
+std::string expectation(bool whole, const limits& bounds) {
+  std::string says = whole ? "a whole number" : "a number";
+  if (std::isfinite(bounds.low)) says += " from " + number_text(bounds.low);
+  if (std::isfinite(bounds.high)) says += " to " + number_text(bounds.high);
+  return says;
+}
+
+option_list::option_list(std::string command, std::string usage, std::string about,
+                         std::string examples)
+    : command_(std::move(command)),
+      usage_(std::move(usage)),
+      about_(std::move(about)),
+      examples_(std::move(examples)) {
+  group("Options");
+}
+
+option_list& option_list::group(std::string title) {
+  groups_.emplace_back(std::move(title), std::vector<option>{});
+  return *this;
+}
+
+option_list& option_list::add(option o) {
+  groups_.back().second.push_back(std::move(o));
+  return *this;
+}
+
+option_list& option_list::not_kept() {
+  groups_.back().second.back().is_kept = false;
+  return *this;
+}
+
+option_list& option_list::text(const std::string& name, std::string& field,
+                               const std::string& value_name, const std::string& help) {
+  option o{name, value_name, help, "a text"};
+  o.read = [&field](const std::string& value) { return field = value, true; };
+  o.write = [&field]() -> std::vector<std::string> {
+    if (field.empty()) return {};
+    return {field};
+  };
+  return add(std::move(o));
+}
+
+option_list& option_list::path(const std::string& name, std::filesystem::path& field,
+                               const std::string& value_name, const std::string& help) {
+  option o{name, value_name, help, "a path"};
+  o.read = [&field](const std::string& value) { return field = value, !value.empty(); };
+  o.write = [&field]() -> std::vector<std::string> {
+    if (field.empty()) return {};
+    return {field.string()};
+  };
+  return add(std::move(o));
+}
+
+option_list& option_list::texts(const std::string& name, std::vector<std::string>& field,
+                                const std::string& value_name, const std::string& help) {
+  option o{name, value_name, help, "a text"};
+  o.is_list = true;
+  o.read = [&field](const std::string& value) { return field.push_back(value), !value.empty(); };
+  o.write = [&field] { return field; };
+  return add(std::move(o));
+}
+
+option_list& option_list::flag(const std::string& name, bool& field, const std::string& help) {
+  option o{name, {}, help, "true or false"};
+  o.is_flag = true;
+  o.read = [&field](const std::string& value) {
+    field = value == "true";
+    return value == "true" || value == "false";
+  };
+  o.write = [&field]() -> std::vector<std::string> { return {field ? "true" : "false"}; };
+  return add(std::move(o));
+}
+
+option_list& option_list::range(const std::string& name, int& low, int& high,
+                                const std::string& help, bool alone_is_high) {
+  option o{name, "LO:HI", help, "two whole numbers from 1, as in 1:10, the smaller one first"};
+  o.read = [&, alone_is_high](const std::string& value) {
+    const auto colon = value.find(':');
+    int from = 0, to = 0;
+    if (!read_number(std::string_view(value).substr(colon == value.npos ? 0 : colon + 1), to))
+      return false;
+    if (colon == value.npos)
+      from = alone_is_high ? 0 : to;
+    else if (!read_number(std::string_view(value).substr(0, colon), from))
+      return false;
+    if (from > to || to < 1 || from < (alone_is_high ? 0 : 1)) return false;
+    low = from;
+    high = to;
+    return true;
+  };
+  o.write = [&low, &high, alone_is_high] {
+    const auto to = std::to_string(high);
+    return std::vector{alone_is_high && low == 0 ? to : std::to_string(low) + ":" + to};
+  };
+  return add(std::move(o));
+}
+
+option_list& option_list::positional(std::vector<std::string>& field,
+                                     const std::string& value_name) {
+  positional_ = &field;
+  positional_name_ = value_name;
+  return *this;
+}
+
+option& option_list::find(std::string_view name, const std::string& source,
+                          const std::string& dashes) {
+  const option* nearest = nullptr;
+  for (auto& [title, options] : groups_)
+    for (auto& o : options) {
+      if (o.name == name) return o;
+      if (!nearest || distance(o.name, name) < distance(nearest->name, name)) nearest = &o;
+    }
+  const auto hint = nearest && distance(nearest->name, name) <= 1 + name.size() / 4
+                        ? "did you mean " + dashes + nearest->name + "?"
+                        : "`banyan " + command_ + " --help` lists them";
+  throw bad_usage(source + dashes + std::string(name), "there is no such option", hint);
+}
+
+void option_list::apply(option& o, const std::vector<std::string>& values,
+                        const std::string& shown) {
+  if (values.empty() && o.is_flag) {
+    o.read("true");
+  } else if (values.empty()) {
+    throw bad_usage(shown, "the value is missing", "give " + o.expects);
+  }
+  for (const auto& value : values)
+    if (!o.read(value))
+      throw bad_usage(shown, quoted(value) + " does not fit", "give " + o.expects);
+}
+
+bool option_list::parse(std::span<const std::string> words) {
+  po::options_description known;
+  for (const auto& [title, options] : groups_)
+    for (const auto& o : options) {
+      auto* value = po::value<std::vector<std::string>>();
+      if (o.is_flag) value->implicit_value({"true"}, "true");
+      known.add_options()(o.name.c_str(), value);
+    }
+  known.add_options()("help", po::bool_switch());
+  po::positional_options_description names;
+  std::vector<std::string> arguments;
+  for (const auto& word : words) arguments.push_back(word == "-h" ? "--help" : word);
+  try {
+    // Long names only, so that "-5" is a value, and never guessed from a beginning.
+    using namespace po::command_line_style;
+    const auto parsed = po::command_line_parser(arguments)
+                            .options(known)
+                            .positional(names)
+                            .style(allow_long | long_allow_adjacent | long_allow_next)
+                            .allow_unregistered()
+                            .run();
+    for (const auto& p : parsed.options)
+      if (p.string_key == "help" && !p.unregistered) return print(help()), false;
+    std::set<std::string, std::less<>> once;
+    for (const auto& p : parsed.options) {
+      if (p.position_key >= 0 || p.string_key.empty()) {
+        for (const auto& value : p.value) {
+          if (!positional_)
+            throw bad_usage(quoted(value), "nothing is expected here",
+                            "`banyan " + command_ + " --help` shows how to call it");
+          positional_->push_back(value);
+        }
+        continue;
+      }
+      auto& o = find(without_dashes(p.string_key), {}, "--");
+      if (!once.insert(o.name).second && !o.is_list)
+        throw bad_usage("--" + o.name, "it stands there twice", "give it once");
+      apply(o, p.value, "--" + o.name);
+      given_.insert(o.name);
+    }
+  } catch (const po::error_with_option_name& e) {
+    auto name = without_dashes(e.get_option_name());
+    auto& o = find(name, {}, "--");
+    throw bad_usage("--" + name, o.is_flag ? "it takes no such value" : "the value is missing",
+                    "give " + o.expects);
+  }
+  return true;
+}
+
+void option_list::read_config(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in)
+    throw bad_environment(file.string(), std::generic_category().message(errno),
+                          "give a config file that can be read");
+  std::stringstream content;
+  content << in.rdbuf();
+  const auto source = file.string() + ": ";
+  try {
+    std::set<std::string, std::less<>> mine;
+    for (const auto& p : po::parse_config_file(content, po::options_description{}, true).options) {
+      auto& o = find(p.string_key, source, {});
+      if (given_.contains(o.name) && !mine.contains(o.name)) continue;
+      apply(o, p.value, source + o.name);
+      given_.insert(o.name);
+      mine.insert(o.name);
+    }
+  } catch (const po::error& e) {
+    throw bad_usage(source + e.what() + "; write lines of the form name = value");
+  }
+}
+
+std::string option_list::config() const {
+  std::string lines;
+  for (const auto& [title, options] : groups_) {
+    std::string own;
+    for (const auto& o : options)
+      for (const auto& value : o.is_kept ? o.write() : std::vector<std::string>{}) {
+        if (value.find_first_of("#\n") != value.npos || std::isspace(value.front())
+            || std::isspace(value.back()))
+          throw bad_usage("--" + o.name, quoted(value) + " cannot stand in a config file",
+                          "choose a name without '#' and without spaces at its ends");
+        own += o.name + " = " + value + "\n";
+      }
+    if (!own.empty()) lines += (lines.empty() ? "# " : "\n# ") + title + "\n" + own;
+  }
+  return lines;
+}
+
+std::string option_list::help() const {
+  std::ostringstream out;
+  out << "Usage: banyan " << command_ << (usage_.empty() ? "" : " ") << usage_ << "\n\n"
+      << about_ << "\n";
+  for (const auto& [title, options] : groups_) {
+    if (options.empty()) continue;
+    po::options_description shown(title, 100, 60);
+    for (const auto& o : options) {
+      auto* value = po::value<std::string>();
+      if (o.is_flag) {
+        shown.add_options()(o.name.c_str(), o.help.c_str());
+        delete value;
+        continue;
+      }
+      const auto now = o.is_list ? std::vector<std::string>{} : o.write();
+      const auto name = o.value_name + (o.is_list ? " ..." : "");
+      value->value_name(now.empty() ? name : name + " (=" + now.front() + ")");
+      shown.add_options()(o.name.c_str(), value, o.help.c_str());
+    }
+    out << "\n" << shown;
+  }
+  if (!examples_.empty()) out << "\nExamples:\n" << examples_;
+  return out.str();
+}
+
+} // namespace banyan

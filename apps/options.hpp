@@ -1,0 +1,146 @@
+#pragma once
+
+#include "apps/failure.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace banyan {
+
+/// Bounds of a number, both ends included.
+struct limits {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+};
+inline constexpr limits positive{1}, not_negative{0}, share{0, 1};
+
+/// One option: a name, how its text is read into a field, and how the field is written as text.
+struct option {
+  std::string name, value_name, help;
+  std::string expects;                             ///< "a whole number from 1"
+  std::function<bool(const std::string&)> read;    ///< false: not what it expects
+  std::function<std::vector<std::string>()> write; ///< as many texts as the list has entries
+  bool is_flag = false, is_list = false;
+  bool is_kept = true; ///< in the resolved config
+};
+
+/// The options of one command. Each is bound to a field, whose value at that time is the default;
+/// every option is also a line `name = value` of a config file. What the command line says counts
+/// more than the config. All errors are `bad_usage`.
+class option_list {
+public:
+  /// `command`: "train sft"; `usage`: what follows it; `about`: a paragraph; `examples`: lines.
+  option_list(std::string command, std::string usage, std::string about, std::string examples);
+
+  /// Options that follow stand under this title in the help.
+  option_list& group(std::string title);
+
+  option_list& text(const std::string& name, std::string& field, const std::string& value_name,
+                    const std::string& help);
+  option_list& path(const std::string& name, std::filesystem::path& field,
+                    const std::string& value_name, const std::string& help);
+  option_list& texts(const std::string& name, std::vector<std::string>& field,
+                     const std::string& value_name, const std::string& help);
+  option_list& flag(const std::string& name, bool& field, const std::string& help);
+
+  template <class Number>
+  option_list& number(const std::string& name, Number& field, const std::string& help,
+                      limits bounds = {});
+
+  /// "LOW:HIGH", or one number for both; with `alone_is_high`, one number means "0:HIGH".
+  option_list& range(const std::string& name, int& low, int& high, const std::string& help,
+                     bool alone_is_high = false);
+
+  template <class Enum>
+  option_list& choice(const std::string& name, Enum& field,
+                      std::vector<std::pair<std::string, Enum>> values, const std::string& help);
+
+  /// An option of any other kind.
+  option_list& add(option);
+
+  /// What stands on the command line without a name; without this such words are errors.
+  option_list& positional(std::vector<std::string>& field, const std::string& value_name);
+
+  /// Leaves the last option out of the resolved config: it says how to run, not what.
+  option_list& not_kept();
+
+  /// Reads the words after the command. False: `--help` was asked for and printed.
+  bool parse(std::span<const std::string> words);
+
+  /// Reads a config file; options given before, here or on the command line, are left as they are.
+  void read_config(const std::filesystem::path&);
+
+  /// Was the option given, on the command line or in a config?
+  bool given(std::string_view name) const { return given_.contains(name); }
+
+  /// The options with their present values, in the syntax of a config file.
+  std::string config() const;
+
+  std::string help() const;
+
+private:
+  option& find(std::string_view name, const std::string& source, const std::string& dashes);
+  void apply(option&, const std::vector<std::string>& values, const std::string& shown);
+
+  std::string command_, usage_, about_, examples_;
+  std::vector<std::pair<std::string, std::vector<option>>> groups_;
+  std::vector<std::string>* positional_ = nullptr;
+  std::string positional_name_;
+  std::set<std::string, std::less<>> given_;
+};
+
+/// Reads a whole text as a number; false for anything else, or outside of the type.
+template <class Number>
+bool read_number(std::string_view text, Number& value);
+template <class Number>
+std::string number_text(Number value);
+std::string expectation(bool whole, const limits&);
+
+template <class Number>
+option_list& option_list::number(const std::string& name, Number& field, const std::string& help,
+                                 limits bounds) {
+  option o{name, "N", help, expectation(std::numeric_limits<Number>::is_integer, bounds)};
+  o.read = [&field, bounds](const std::string& text) {
+    Number value{};
+    if (!read_number(text, value)) return false;
+    // Written so that NaN is outside of every bound.
+    if (!(double(value) >= bounds.low && double(value) <= bounds.high)) return false;
+    field = value;
+    return true;
+  };
+  o.write = [&field] { return std::vector{number_text(field)}; };
+  if (!std::numeric_limits<Number>::is_integer) o.value_name = "X";
+  return add(std::move(o));
+}
+
+template <class Enum>
+option_list& option_list::choice(const std::string& name, Enum& field,
+                                 std::vector<std::pair<std::string, Enum>> values,
+                                 const std::string& help) {
+  option o{name, {}, help, "one of "};
+  for (const auto& [text, value] : values) {
+    o.value_name += (o.value_name.empty() ? "" : "|") + text;
+    o.expects += (&text == &values.front().first ? "" : ", ") + text;
+  }
+  o.read = [&field, values](const std::string& text) {
+    for (const auto& [known, value] : values)
+      if (text == known) return field = value, true;
+    return false;
+  };
+  o.write = [&field, values]() -> std::vector<std::string> {
+    for (const auto& [known, value] : values)
+      if (field == value) return {known};
+    return {};
+  };
+  return add(std::move(o));
+}
+
+} // namespace banyan

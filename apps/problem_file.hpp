@@ -1,0 +1,32 @@
+#pragma once
+
+#include "solver/countdown.hpp"
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace banyan {
+
+/// A problem and where it was read, for messages: "problems.jsonl: line 3".
+struct listed_problem {
+  problem value;
+  std::string where;
+};
+
+/// Reads a JSON array or JSON lines of objects with `nums` (or `numbers`) and `target`; other
+/// fields are ignored. Throws `bad_usage` naming file and line or element for what is not a
+/// well-formed problem or where there is none, `bad_environment` for a file that cannot be read.
+std::vector<listed_problem> read_problems(const std::filesystem::path&);
+
+/// The same, of a text; `name` stands for the file in messages.
+std::vector<listed_problem> parse_problems(std::string_view text, const std::string& name);
+
+/// A whole file. Throws `bad_environment`.
+std::string read_text(const std::filesystem::path&);
+
+/// The canonical problems of several files.
+problem_set problems_of(const std::vector<std::string>& files);
+
+} // namespace banyan

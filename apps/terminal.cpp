@@ -1,0 +1,133 @@
+#include "apps/terminal.hpp"
+
+#include "apps/failure.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace banyan {
+
+namespace {
+
+bool line_stands = false; // a progress line on standard error, without a newline after it
+
+void to_stderr(std::string_view text) {
+  // Nobody can be told that standard error does not work.
+  while (!text.empty()) {
+    const auto n = ::write(STDERR_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+void wipe() {
+  if (std::exchange(line_stands, false)) to_stderr("\r\x1b[K");
+}
+
+} // namespace
+
+void print(std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EPIPE) throw reader_left();
+    if (n < 0)
+      throw bad_environment("standard output", std::strerror(errno),
+                            "make room or write elsewhere");
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+void note(std::string_view text) {
+  wipe();
+  to_stderr(std::string(text) + "\n");
+}
+
+void complain(std::string_view text) {
+  wipe();
+  // An error is one line, whatever it quotes.
+  auto line = "banyan: " + std::string(text);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  to_stderr(line + "\n");
+}
+
+bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+bool colours(bool is_terminal) {
+  const auto* no = std::getenv("NO_COLOR");
+  const auto* term = std::getenv("TERM");
+  return is_terminal && !(no && *no) && !(term && std::string_view(term) == "dumb");
+}
+
+terminal_size size_of_terminal(int descriptor) {
+  winsize size{};
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+  return {size.ws_col, size.ws_row};
+}
+
+std::string fit(std::string_view text, int columns) {
+  std::size_t end = 0;
+  for (int used = 0; end < text.size(); ++end) {
+    const bool begins = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
+    if (begins && ++used > columns) break;
+  }
+  return std::string(text.substr(0, end));
+}
+
+progress_line::progress_line(bool quiet, std::chrono::seconds every)
+    : quiet_(quiet), terminal_(stderr_is_terminal()), every_(every) {
+  if (terminal_) every_ = std::chrono::milliseconds(100);
+}
+
+progress_line::~progress_line() { clear(); }
+
+void progress_line::show(const std::string& text) {
+  if (quiet_ || clock::now() < next_) return;
+  next_ = clock::now() + every_;
+  if (!terminal_) return note(text);
+  to_stderr("\r" + fit(text, size_of_terminal(STDERR_FILENO).columns - 1) + "\x1b[K");
+  line_stands = shown_ = true;
+}
+
+void progress_line::clear() {
+  if (std::exchange(shown_, false)) wipe();
+}
+
+std::string bar(double share, int columns) {
+  const auto full = std::clamp(static_cast<int>(std::lround(share * columns)), 0, columns);
+  return "[" + std::string(std::size_t(full), '#') + std::string(std::size_t(columns - full), '.')
+         + "]";
+}
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<long long>(std::max(0.0, std::isfinite(seconds) ? seconds : 0.0));
+  char text[32];
+  if (s >= 3600)
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+  else
+    std::snprintf(text, sizeof text, "%lld:%02lld", s / 60, s % 60);
+  return text;
+}
+
+std::string short_number(double value) {
+  char text[32];
+  if (std::abs(value) < 1000)
+    std::snprintf(text, sizeof text, "%.0f", value);
+  else if (std::abs(value) < 1e6)
+    std::snprintf(text, sizeof text, "%.1fk", value / 1e3);
+  else
+    std::snprintf(text, sizeof text, "%.2fM", value / 1e6);
+  return text;
+}
+
+} // namespace banyan

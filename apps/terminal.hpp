@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace banyan {
+
+/// Writes to standard output at once. Throws `reader_left` where nobody reads it any more, and
+/// `bad_environment` where it cannot be written for another reason (no space).
+void print(std::string_view text);
+
+/// One line on standard error; a progress line that stands there makes room first.
+void note(std::string_view text);
+
+/// "banyan: <text>" on standard error.
+void complain(std::string_view text);
+
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+/// Colours are for terminals that want them (no-color.org).
+bool colours(bool is_terminal);
+/// Columns and rows of the terminal; 80 by 24 where there is none.
+struct terminal_size {
+  int columns = 80, rows = 24;
+};
+terminal_size size_of_terminal(int descriptor);
+
+/// The text cut to so many columns; UTF-8 stays whole.
+std::string fit(std::string_view text, int columns);
+
+/// What a long command is doing, on standard error: a line that is redrawn on a terminal, a line
+/// now and then elsewhere, nothing when quiet.
+class progress_line {
+public:
+  explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10));
+  ~progress_line();
+  void show(const std::string& text);
+  void clear();
+
+private:
+  using clock = std::chrono::steady_clock;
+  bool quiet_, terminal_, shown_ = false;
+  clock::duration every_;
+  clock::time_point next_{};
+};
+
+/// "[#####.....]" of so many columns.
+std::string bar(double share, int columns);
+/// "1:02:03", "2:03".
+std::string duration_text(double seconds);
+/// "950", "12.3k", "4.56M".
+std::string short_number(double value);
+
+} // namespace banyan

@@ -1,0 +1,160 @@
+#include "apps/train_options.hpp"
+
+namespace banyan {
+
+namespace {
+
+constexpr auto about =
+    "Trains a model on demonstrations of symbolic search, made on the fly or read from files.\n"
+    "Checkpoints in Hugging Face layout, the log (log.jsonl) and the resolved options "
+    "(train.conf)\n"
+    "go to the folder --out. Ctrl-C writes a checkpoint and ends; --resume goes on from the last "
+    "one.";
+
+constexpr auto examples =
+    "  banyan train sft --out runs/a --minutes 30           a model for three numbers\n"
+    "  banyan train sft --out runs/a --resume               go on after a stop or a crash\n"
+    "  banyan train sft --config runs/a/train.conf          the same run once more\n"
+    "  banyan train sft --out runs/b --model runs/a/last --rate 1e-3 --minutes 10\n";
+
+void declare_run(option_list& list, train_options& o) {
+  auto& s = o.sft;
+  list.group("The run");
+  list.path("out", s.out, "DIR", "folder of the run");
+  list.number("steps", s.steps, "optimiser steps in all", positive);
+  list.number("minutes", s.minutes, "time in all, instead of steps; 0: steps count", not_negative);
+  list.flag("resume", o.resume, "go on from the last checkpoint in --out").not_kept();
+  list.path("model", o.model, "DIR", "checkpoint to start from, instead of random weights");
+  list.number("seed", o.seed, "of weights, problems and demonstrations");
+  declare_device(list, s.device, "where to train");
+  declare_dtype(list, "dtype", s.compute, "of matrix products; weights stay in float32");
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("checkpoint-every", s.checkpoint_every, "steps; 0: only at the end", not_negative);
+  list.number("keep", s.keep, "checkpoints kept", positive);
+  list.number("log-every", s.log_every, "steps", positive);
+  list.number("max-bad-steps", s.max_bad_steps,
+              "losses in a row that are not finite, before the run ends", positive);
+}
+
+void declare_data(option_list& list, train_options& o) {
+  auto& c = o.sft.curriculum;
+  list.group("What is held out, and what is learnt");
+  list.text("evaluate-problems", o.evaluate_problems, "FILE",
+            "problems to evaluate on; never trained on");
+  list.number("evaluate-every", o.sft.evaluate_every, "steps; 0: never", not_negative);
+  list.texts("exclude", o.exclude, "FILE", "problems that are never trained on");
+  list.texts(
+      "traces", o.traces, "FILE",
+      "demonstrations to learn from (.trees, .json, .jsonl) instead of ones made on the fly");
+  list.number("numbers", c.num_numbers, "numbers in a problem", limits{2, 6});
+  list.range("trees", c.trees_low, c.trees_high, "demonstrations per step, from first to last");
+  list.number("drill-steps", c.drill_steps, "steps of arithmetic alone, first", not_negative);
+  list.number("drill-rows", c.drill_rows, "rows in a drill step", positive);
+  list.number("drill-share", c.drill_share, "share of later steps that are drills", share);
+  list.number("pair-share", c.pair_share, "share of drill rows that are two-number searches",
+              share);
+  list.number("drill-lines", c.drills.lines, "operations in a drill row", positive);
+  list.number("drill-max-result", c.drills.max_result, "largest number in a drill", limits{2, 1e9});
+  list.number("drill-plus", c.drills.plus, "weight of + in drills", not_negative);
+  list.number("drill-minus", c.drills.minus, "weight of -", not_negative);
+  list.number("drill-times", c.drills.times, "weight of *", not_negative);
+  list.number("drill-divide", c.drills.divide, "weight of /", not_negative);
+  declare(list, c.search);
+}
+
+void declare_optimizer(option_list& list, sft_options& s) {
+  auto& u = s.optimizer;
+  list.group("Optimiser");
+  list.choice("optimizer", u.kind,
+              {{"muon", optimizer_kind::muon}, {"adamw", optimizer_kind::adamw}},
+              "of the matrices; the rest is AdamW's");
+  list.number("rate", s.rate, "learning rate after the warm-up", not_negative);
+  list.number("warmup", s.warmup, "steps from 0 to the rate", not_negative);
+  list.choice(
+      "decay", s.decay,
+      {{"none", decay_kind::none}, {"linear", decay_kind::linear}, {"cosine", decay_kind::cosine}},
+      "how the rate falls to 0");
+  list.number("decay-start", s.decay_start, "share of the run after which it falls", share);
+  list.number("embedding-rate", u.embedding_rate, "of the embedding, as a share of the rate",
+              not_negative);
+  list.number("momentum", u.momentum, "Muon's", share);
+  list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
+  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", not_negative);
+  declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
+  list.number("beta1", u.beta1, "AdamW's", share);
+  list.number("beta2", u.beta2, "AdamW's", share);
+  list.number("epsilon", u.epsilon, "AdamW's", not_negative);
+  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", not_negative);
+  list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", not_negative);
+}
+
+void declare_model(option_list& list, model_config& m) {
+  list.group("Model, where it starts from random weights");
+  list.number("hidden", m.hidden_size, "width", positive);
+  list.number("layers", m.num_layers, "", positive);
+  list.number("heads", m.num_heads, "", positive);
+  list.number("kv-heads", m.num_kv_heads, "divides --heads", positive);
+  list.number("head-dim", m.head_dim, "even", positive);
+  list.number("intermediate", m.intermediate_size, "width of the MLP", positive);
+  list.number("context", m.max_positions, "tokens", positive);
+  list.number("norm-epsilon", m.rms_norm_eps, "RMSNorm's", not_negative);
+  list.number("rope-theta", m.rope_theta, "base of the rotary embedding", positive);
+  list.flag("tie-embeddings", m.tie_embeddings, "input and output embedding are one (default)");
+}
+
+void check(const train_options& o) {
+  if (o.sft.out.empty())
+    throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
+  if (o.sft.evaluate_every > 0 && o.evaluate_problems.empty())
+    throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
+                    "give --evaluate-problems FILE");
+  const auto& m = o.sft.model;
+  if (m.num_heads % m.num_kv_heads != 0)
+    throw bad_usage("--kv-heads", "it does not divide --heads",
+                    "give a divisor, or --heads itself");
+  if (m.head_dim % 2 != 0)
+    throw bad_usage("--head-dim", "it is odd", "give an even number: rotary embeddings turn pairs");
+  const auto& d = o.sft.curriculum.drills;
+  if (d.plus + d.minus + d.times + d.divide <= 0)
+    throw bad_usage("--drill-plus", "all four weights are 0", "give one of them a weight");
+}
+
+} // namespace
+
+train_options::train_options() {
+  auto& search = sft.curriculum.search;
+  search.beam_low = search.beam_high = 15;
+  search.sub_beam_low = search.sub_beam_high = 15;
+  search.spawn_probability = 1;
+  search.order = node_order::generation;
+  search.max_result = 199;
+}
+
+option_list declare(train_options& o) {
+  option_list list("train sft", "--out DIR [--steps N | --minutes M] [options]", about, examples);
+  declare_run(list, o);
+  declare_data(list, o);
+  declare_optimizer(list, o.sft);
+  declare_model(list, o.sft.model);
+  declare(list, o.common);
+  return list;
+}
+
+bool parse(option_list& list, train_options& o, std::span<const std::string> words) {
+  if (!list.parse(words)) return false;
+  const bool minutes_asked = list.given("minutes"), steps_asked = list.given("steps");
+  if (minutes_asked && steps_asked && o.sft.minutes > 0)
+    throw bad_usage("--minutes", "--steps is given too", "give one of the two");
+  const auto kept = o.sft.out / "train.conf";
+  if (!o.common.config.empty())
+    list.read_config(o.common.config);
+  else if (o.resume && std::filesystem::exists(kept))
+    list.read_config(kept);
+  // Asking for steps overrules minutes that a config asks for.
+  if (steps_asked && !minutes_asked) o.sft.minutes = 0;
+  o.sft.seed = o.sft.curriculum.seed = o.sft.curriculum.search.seed = o.seed;
+  check(o);
+  return true;
+}
+
+} // namespace banyan
