@@ -44,9 +44,11 @@ void sync_folder(const std::filesystem::path& folder) {
   if (result != 0 && error != EINVAL) fail("cannot sync", folder); // EINVAL: a file system without
 }
 
-atomic_file::atomic_file(std::filesystem::path path)
-    : path_(std::move(path)), temporary_(temporary_beside(path_)) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+atomic_file::atomic_file(std::filesystem::path path) : path_(std::move(path)) {
+  do {
+    temporary_ = temporary_beside(path_);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail("cannot create", temporary_);
 }
 

@@ -25,7 +25,8 @@ private:
   int descriptor_ = -1;
 };
 
-/// "<path>.tmp-<process>-<number>": never used twice by one process.
+/// "<path>.tmp-<process>-<number>": never used twice by one process. A killed process may have left
+/// one of that name: take the next if it is there.
 std::filesystem::path temporary_beside(const std::filesystem::path&);
 
 /// Makes names in a folder (created, renamed, removed) survive a crash.

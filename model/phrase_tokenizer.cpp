@@ -1,12 +1,11 @@
 #include "model/phrase_tokenizer.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
 #include "model/tokenizer_formats.hpp"
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <numeric>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -41,10 +40,9 @@ json added_token(std::int32_t id, const std::string& content) {
 }
 
 json read_json(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw bad_checkpoint(file.string() + ": cannot be read; restore it from the checkpoint");
+  const auto text = read_file(file);
   try {
-    return json::parse(in);
+    return json::parse(text);
   } catch (const json::exception&) {
     throw bad_checkpoint(file.string() + ": not JSON; restore it from the checkpoint");
   }

@@ -1,9 +1,8 @@
 #include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
 #include "model/tokenizer.hpp"
 #include "model/tokenizer_formats.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include <sentencepiece_processor.h>
@@ -89,11 +88,9 @@ private:
 
 std::shared_ptr<const tokenizer> load_sentencepiece_tokenizer(const std::filesystem::path& folder) {
   const auto file = folder / file_name;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw bad_checkpoint(file.string() + ": cannot be read; restore it from the checkpoint");
+  auto bytes = read_file(file);
   try {
-    return std::make_shared<sentencepiece_tokenizer>(
-        std::string(std::istreambuf_iterator<char>(in), {}));
+    return std::make_shared<sentencepiece_tokenizer>(std::move(bytes));
   } catch (const std::runtime_error& why) {
     throw bad_checkpoint(file.string() + ": " + why.what() + "; restore it from the checkpoint");
   }

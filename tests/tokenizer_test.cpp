@@ -1,13 +1,13 @@
 #include "model/config.hpp"
 #include "model/tokenizer.hpp"
+#include "tests/scratch_folder.hpp"
 
-#include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
+#include <sentencepiece_trainer.h>
 
 using namespace banyan;
 using ids = std::vector<std::int32_t>;
@@ -52,20 +52,9 @@ ids joined_ids(ids a, const ids& b) {
   return a;
 }
 
-// A fresh folder, removed with what is in it.
-struct scratch_folder {
-  std::filesystem::path path;
-  scratch_folder() {
-    static int count = 0;
-    path = std::filesystem::temp_directory_path()
-           / ("banyan-tokenizer-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    create_directories(path);
-  }
-  ~scratch_folder() { remove_all(path); }
-
-  json read(const char* name) const { return json::parse(std::ifstream(path / name)); }
-  void write(const char* name, const json& j) const { std::ofstream(path / name) << j.dump(); }
-};
+json read_json(const scratch_folder& folder, const char* name) {
+  return json::parse(folder.read(name));
+}
 
 } // namespace
 
@@ -156,8 +145,8 @@ TEST_CASE("special tokens give no text and foreign ids are out of range", "[mode
 TEST_CASE("a saved countdown tokenizer loads as the same tokenizer", "[model]") {
   const scratch_folder folder;
   const auto t = countdown_tokenizer();
-  t->save(folder.path);
-  const auto loaded = load_tokenizer(folder.path);
+  t->save(folder.path());
+  const auto loaded = load_tokenizer(folder.path());
   REQUIRE(loaded->vocab_size() == t->vocab_size());
   for (std::int32_t id = 0; id < t->vocab_size(); ++id) CHECK(loaded->piece(id) == t->piece(id));
   CHECK(loaded->eos_id() == t->eos_id());
@@ -168,8 +157,8 @@ TEST_CASE("a saved countdown tokenizer loads as the same tokenizer", "[model]") 
 
 TEST_CASE("a tokenizer.json that would cut text otherwise is refused", "[model]") {
   const scratch_folder folder;
-  countdown_tokenizer()->save(folder.path);
-  auto changed = folder.read("tokenizer.json");
+  countdown_tokenizer()->save(folder.path());
+  auto changed = read_json(folder, "tokenizer.json");
   SECTION("another model") { changed["model"]["type"] = "BPE"; }
   SECTION("a normalizer") { changed["normalizer"] = {{"type", "Lowercase"}}; }
   SECTION("another pattern") { changed["pre_tokenizer"]["pattern"]["Regex"] = "."; }
@@ -177,18 +166,101 @@ TEST_CASE("a tokenizer.json that would cut text otherwise is refused", "[model]"
   SECTION("an id used twice") { changed["model"]["vocab"]["7"] = 3; }
   SECTION("an id too large") { changed["model"]["vocab"]["7"] = 1000; }
   SECTION("no object at all") { changed = json::array({1, 2}); }
-  folder.write("tokenizer.json", changed);
-  CHECK_THROWS_AS(load_tokenizer(folder.path), bad_checkpoint);
+  folder.write("tokenizer.json", changed.dump());
+  CHECK_THROWS_AS(load_tokenizer(folder.path()), bad_checkpoint);
 }
 
 TEST_CASE("a folder without a usable tokenizer is a bad checkpoint", "[model]") {
   const scratch_folder folder;
-  CHECK_THROWS_WITH(load_tokenizer(folder.path), Catch::Contains("no tokenizer.json"));
-  countdown_tokenizer()->save(folder.path);
-  SECTION("damaged") { std::ofstream(folder.path / "tokenizer.json") << "{\"model\": "; }
-  SECTION("without special tokens") { folder.write("tokenizer_config.json", json::object()); }
+  CHECK_THROWS_WITH(load_tokenizer(folder.path()), Catch::Contains("no tokenizer.json"));
+  countdown_tokenizer()->save(folder.path());
+  SECTION("damaged") { folder.write("tokenizer.json", "{\"model\": "); }
+  SECTION("without special tokens") { folder.write("tokenizer_config.json", "{}"); }
   SECTION("with foreign special tokens") {
-    folder.write("tokenizer_config.json", {{"eos_token", "</s>"}});
+    folder.write("tokenizer_config.json", R"({"eos_token": "</s>"})");
   }
-  CHECK_THROWS_AS(load_tokenizer(folder.path), bad_checkpoint);
+  CHECK_THROWS_AS(load_tokenizer(folder.path()), bad_checkpoint);
+}
+
+namespace {
+
+class sentences : public sentencepiece::SentenceIterator {
+public:
+  bool done() const override { return index_ == 50; }
+  void Next() override { ++index_; }
+  const std::string& value() const override {
+    return text_ = "the tree has " + std::to_string(index_) + " threads";
+  }
+  sentencepiece::util::Status status() const override { return {}; }
+
+private:
+  int index_ = 0;
+  mutable std::string text_;
+};
+
+// A small BPE model in the manner of Llama's.
+std::string train_sentencepiece(const std::string& more_options) {
+  std::string model;
+  sentences text;
+  const auto status = sentencepiece::SentencePieceTrainer::Train(
+      "--model_type=bpe --character_coverage=1 --hard_vocab_limit=false --minloglevel=2 "
+      "--remove_extra_whitespaces=false --normalization_rule_name=identity "
+          + more_options,
+      &text, &model);
+  if (!status.ok()) throw std::runtime_error(status.ToString());
+  return model;
+}
+
+} // namespace
+
+TEST_CASE("a sentencepiece model is read and handed out unchanged", "[model]") {
+  const scratch_folder folder, other;
+  const auto model = train_sentencepiece("--vocab_size=320 --byte_fallback=true");
+  folder.write("tokenizer.model", model);
+  const auto t = load_tokenizer(folder.path());
+  CHECK(t->bos_id() == 1);
+  CHECK(t->eos_id() == 2);
+  CHECK(t->pad_id() == -1);
+  for (const std::string text : {"the tree has 7 threads",
+                                 "gr\xc3\xbc\xc3\x9f"
+                                 "e\n",
+                                 "a  b", ""})
+    CHECK(t->decode(t->encode(text)) == text);
+  CHECK(t->encode("the tree").size() < 8);
+  t->save(other.path());
+  CHECK(other.read("tokenizer.model") == model);
+}
+
+TEST_CASE("sentencepiece tokens have the text that decoding prints", "[model]") {
+  const scratch_folder folder;
+  folder.write("tokenizer.model", train_sentencepiece("--vocab_size=320 --byte_fallback=true"));
+  const auto t = load_tokenizer(folder.path());
+  std::string pieces;
+  for (const auto id : t->encode("tree\n\xc3\xbc the tree")) pieces += t->piece(id);
+  CHECK(pieces == " tree\n\xc3\xbc the tree");
+  CHECK(t->piece(t->eos_id()).empty());
+  CHECK(t->decode(ids{t->bos_id(), t->eos_id()}).empty());
+  CHECK_THROWS_AS(t->piece(t->vocab_size()), std::out_of_range);
+  CHECK_THROWS_AS(t->decode(ids{-1}), std::out_of_range);
+}
+
+TEST_CASE("a sentencepiece model without byte fallback refuses unknown characters", "[model]") {
+  const scratch_folder folder;
+  folder.write("tokenizer.model", train_sentencepiece("--vocab_size=60"));
+  CHECK_THROWS_WITH(load_tokenizer(folder.path())->encode("tree \xe2\x82\xac"),
+                    Catch::Contains("cannot express '\xe2\x82\xac'"));
+}
+
+TEST_CASE("a damaged sentencepiece model is a bad checkpoint", "[model]") {
+  const scratch_folder folder;
+  SECTION("empty") { folder.write("tokenizer.model", ""); }
+  SECTION("another format") { folder.write("tokenizer.model", "{\"model\": {}}"); }
+  SECTION("cut off") {
+    const auto model = train_sentencepiece("--vocab_size=320 --byte_fallback=true");
+    folder.write("tokenizer.model", model.substr(0, model.size() / 2 - 1));
+  }
+  SECTION("no end of sequence") {
+    folder.write("tokenizer.model", train_sentencepiece("--vocab_size=60 --eos_id=-1"));
+  }
+  CHECK_THROWS_AS(load_tokenizer(folder.path()), bad_checkpoint);
 }
