@@ -28,7 +28,6 @@ std::string varint(std::size_t value) {
 } // namespace
 
 // ---- writing
-// ---------------------------------------------------------------------------------------
 
 struct record_writer::impl {
   std::filesystem::path path;
@@ -79,7 +78,6 @@ void record_writer::close() {
 }
 
 // ---- reading
-// ---------------------------------------------------------------------------------------
 
 struct record_reader::impl {
   struct close_file {

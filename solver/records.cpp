@@ -11,7 +11,6 @@ namespace banyan {
 namespace {
 
 // ---- enumerations
-// ----------------------------------------------------------------------------------
 
 static_assert(static_cast<int>(errc::bad_request) == records::FAILURE_BAD_REQUEST
               && records::Failure_MAX == records::FAILURE_BAD_REQUEST);
@@ -51,7 +50,6 @@ errc restored(records::Failure f) {
 }
 
 // ---- writing
-// ---------------------------------------------------------------------------------------
 
 template <class Values, class Field>
 void store_all(const Values& values, Field& field) {
@@ -115,7 +113,6 @@ void store(const tree& t, records::Tree& to) {
 }
 
 // ---- reading
-// ---------------------------------------------------------------------------------------
 
 template <class Values, class Field>
 void restore_all(const Field& field, Values& values) {

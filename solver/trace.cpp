@@ -10,7 +10,6 @@
 namespace banyan {
 
 // ---- root prompts
-// ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -45,7 +44,6 @@ std::optional<problem> parse_root_prompt(std::string_view text) {
 }
 
 // ---- the grammar
-// -----------------------------------------------------------------------------------
 
 namespace {
 
@@ -218,7 +216,6 @@ std::string trace::impl::join(std::span<const child_result> children) {
 }
 
 // ---- the class in front of it
-// ----------------------------------------------------------------------
 
 trace::trace(std::string_view prompt, options o) : impl_(std::make_unique<impl>(prompt, o)) {}
 trace::trace(std::string_view prompt) : trace(prompt, options{}) {}

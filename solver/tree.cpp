@@ -45,7 +45,6 @@ std::string_view to_string(tree_phase phase) {
 }
 
 // ---- paths
-// -----------------------------------------------------------------------------------------
 
 std::string child_path(std::string_view parent, std::uint32_t index) {
   std::string path(parent);
@@ -83,7 +82,6 @@ bool is_path(std::string_view path) {
 } // namespace
 
 // ---- one thread
-// ------------------------------------------------------------------------------------
 
 std::string thread_record::parent() const { return std::string(parent_of(path)); }
 
@@ -105,7 +103,6 @@ std::uint64_t thread_record::generated_tokens() const {
 }
 
 // ---- the tree
-// --------------------------------------------------------------------------------------
 
 thread_record& tree::add(std::string path) {
   assert(threads.empty() ? path == "/" : find(parent_of(path)) != nullptr);
@@ -162,7 +159,6 @@ tree_usage tree::usage() const {
 }
 
 // ---- self check
-// ------------------------------------------------------------------------------------
 
 namespace {
 

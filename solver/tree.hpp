@@ -13,7 +13,8 @@
 namespace banyan {
 
 /// Who put a stretch of a thread's text there. A thread's sequence is
-/// `prompt written (spawn joined written)*`, possibly ending in `spawn`.
+/// `prompt written (spawn joined written)*`, while the thread lives cut off anywhere. A `written`
+/// is there even where nothing was written before the next spawn.
 enum class segment_kind : std::uint8_t {
   prompt,  ///< given: by the user for the root, by the parent's spawn for a child
   written, ///< sampled by the model, and part of what it later sees
@@ -25,14 +26,22 @@ std::string_view to_string(segment_kind);
 struct segment {
   segment_kind kind = segment_kind::prompt;
   std::string text;
-  std::vector<std::int32_t> ids;     ///< token ids; empty in demonstrations that were not yet tokenised
-  std::vector<float> logprobs;       ///< one per id where sampled; under which it was sampled
+  std::vector<std::int32_t> ids; ///< token ids; empty in demonstrations that were not yet tokenised
+  std::vector<float> logprobs;   ///< one per id where sampled; under which it was sampled
   std::vector<std::uint32_t> epochs; ///< one per id where sampled; weights epoch that made it
 
   bool sampled() const { return kind == segment_kind::written || kind == segment_kind::spawn; }
 };
 
-enum class thread_phase : std::uint8_t { queued, decoding, waiting, paused, done, failed, cancelled };
+enum class thread_phase : std::uint8_t {
+  queued,
+  decoding,
+  waiting,
+  paused,
+  done,
+  failed,
+  cancelled
+};
 enum class tree_phase : std::uint8_t { queued, running, paused, done, failed, cancelled };
 std::string_view to_string(thread_phase);
 std::string_view to_string(tree_phase);
@@ -41,7 +50,8 @@ inline bool ended(thread_phase p) { return p >= thread_phase::done; }
 /// Figures of a tree; meanings in docs/interfaces.md.
 struct tree_usage {
   std::uint32_t threads = 0, depth = 0, rounds = 0;
-  std::uint64_t prompt_tokens = 0, generated_tokens = 0, critical_path_tokens = 0, cached_tokens = 0;
+  std::uint64_t prompt_tokens = 0, generated_tokens = 0, critical_path_tokens = 0,
+                cached_tokens = 0;
   double wall_ms = 0;
 };
 
@@ -50,11 +60,11 @@ struct thread_record {
   std::string path = "/"; ///< "/", "/0", "/0/3"
   thread_phase phase = thread_phase::queued;
   errc failure = errc::none;
-  std::uint32_t depth = 0;  ///< 0 for the root
-  std::uint32_t round = 0;  ///< the parent's spawn round that started it, from 0
-  std::uint32_t rounds = 0; ///< spawn rounds of its own so far
-  bool awaited = true;      ///< false: its parent's join went on without it
-  std::int64_t since_ms = 0; ///< of the phase; Unix time
+  std::uint32_t depth = 0;              ///< 0 for the root
+  std::uint32_t round = 0;              ///< the parent's spawn round that started it, from 0
+  std::uint32_t rounds = 0;             ///< spawn rounds of its own so far
+  bool awaited = true;                  ///< false: its parent's join went on without it
+  std::int64_t since_ms = 0;            ///< of the phase; Unix time
   std::vector<std::string> waiting_for; ///< paths of children not yet joined
   std::string pool, node;
   std::uint64_t prompt_tokens = 0, cached_tokens = 0;
@@ -83,18 +93,20 @@ struct tree {
   double wall_ms = 0;
   std::vector<thread_record> threads;
 
-  /// Adds the child `path`; its parent must be there. Returns a reference valid until the next `add`.
+  /// Adds the root "/" or the child `path`, whose parent must be there, and sets its depth. Returns
+  /// a reference valid until the next `add`.
   thread_record& add(std::string path);
   thread_record* find(std::string_view path);
   const thread_record* find(std::string_view path) const;
   const thread_record& root() const { return threads.front(); }
 
-  /// Sums over all threads; the critical path is the longest chain of generated tokens that had to be
-  /// made one after the other (a thread's own, plus per round the longest child its join waited for).
+  /// Sums over all threads; the critical path is the longest chain of generated tokens that had to
+  /// be made one after the other (a thread's own, plus per round the longest child its join waited
+  /// for).
   tree_usage usage() const;
 
-  /// Checks itself: unique paths, parents first, depth = length of path, segment order, one logprob and
-  /// one epoch per sampled id (where ids are given). Returns what is wrong, or nothing.
+  /// Checks itself: unique paths, parents first, depth = length of path, segment order, one logprob
+  /// and one epoch per sampled id (where ids are given). Returns what is wrong, or nothing.
   std::optional<std::string> inconsistent() const;
 };
 

@@ -1,7 +1,6 @@
 #include "solver/trace.hpp"
 
 #include "solver/node_table.hpp"
-#include "solver/search.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -68,7 +67,6 @@ std::vector<std::string> prompts_of(trace_verdict said) {
 using Catch::Contains;
 
 // ---- prompts
-// ---------------------------------------------------------------------------------------
 
 TEST_CASE("a root prompt is the published text", "[solver]") {
   CHECK(root_prompt(example)
@@ -104,7 +102,6 @@ TEST_CASE("a text that is not quite a root prompt is none", "[solver]") {
 }
 
 // ---- spawning
-// --------------------------------------------------------------------------------------
 
 TEST_CASE("a spawn block asks for its children in its own order", "[solver]") {
   auto t = root_trace();
@@ -274,7 +271,6 @@ TEST_CASE("a chain of nodes without end is refused instead of followed", "[solve
 }
 
 // ---- joining
-// ---------------------------------------------------------------------------------------
 
 TEST_CASE("a join takes the place of the spawn block", "[solver]") {
   auto t = root_trace();
@@ -391,7 +387,6 @@ TEST_CASE("a child's claims do not change what its parent knows of a node", "[so
 }
 
 // ---- the end of a thread
-// ---------------------------------------------------------------------------
 
 TEST_CASE("a thread is done when its path is told once more after the goal", "[solver]") {
   auto t = root_trace();
@@ -435,7 +430,6 @@ TEST_CASE("a child restates from its own start node", "[solver]") {
 }
 
 // ---- feeding
-// ---------------------------------------------------------------------------------------
 
 /// All that a thread says and holds when its texts are fed in pieces of `piece` bytes; each text
 /// but the last ends in a spawn block, which is answered with no solutions.
@@ -477,52 +471,6 @@ TEST_CASE("a trace that was moved goes on where it was", "[solver]") {
   first.feed(two_nodes + both_called.substr(0, 40), false);
   auto second = std::move(first);
   CHECK(prompts_of(second.feed(both_called.substr(40), false)).size() == 2);
-}
-
-// ---- demonstrations
-// --------------------------------------------------------------------------------
-
-/// Reads the thread once more, its joins given by what its children returned in `t`; checks that
-/// every stop and every byte is as the demonstration has it. Returns the number of its rounds.
-std::size_t replay(const tree& t, const thread_record& thread) {
-  INFO(t.id << thread.path << ":\n" << thread.text());
-  trace read(thread.segments.front().text, {.level = thread.depth + 1});
-  std::uint32_t next_child = 0;
-  std::size_t rounds = 0;
-  std::string own;
-  for (const auto& s : std::span(thread.segments).subspan(1)) {
-    if (s.kind != segment_kind::joined) {
-      own += s.text;
-      continue;
-    }
-    const auto prompts = prompts_of(read.feed(std::exchange(own, {}), true));
-    std::vector<child_result> results;
-    for (const auto& prompt : prompts) {
-      const auto* child = t.find(child_path(thread.path, next_child++));
-      REQUIRE(child);
-      CHECK(prompt == child->segments.front().text);
-      results.push_back({.solution = child->solution});
-    }
-    CHECK(read.join(results) == s.text);
-    ++rounds;
-  }
-  CHECK(shown(read.feed(own, true)) == (thread.solution ? "done|" + *thread.solution : "gave_up"));
-  CHECK(read.text() == thread.text());
-  return rounds;
-}
-
-TEST_CASE("every demonstration is read as it was written", "[solver]") {
-  const auto problems = generate_problems({.seed = 1}, 12);
-  std::size_t rounds = 0, solved = 0;
-  for (const auto kind : {search_kind::apr, search_kind::sos_plus, search_kind::sos_dfs})
-    for (std::size_t i = 0; i < problems.size(); ++i) {
-      const auto t =
-          demonstrate(problems[i], {.kind = kind, .beam_high = 4, .sub_beam_high = 4}, i);
-      for (const auto& thread : t.threads) rounds += replay(t, thread);
-      solved += t.outcome.solved;
-    }
-  CHECK(rounds > 0);
-  CHECK(solved > 0);
 }
 
 } // namespace
