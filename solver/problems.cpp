@@ -102,10 +102,9 @@ std::vector<problem> solvable_draws(const problem_options& options, std::uint64_
   return found;
 }
 
-constexpr std::uint64_t draws_per_share = 8192;
-
 /// One share of draws per OS thread; share `k` comes k-th whoever is ready first.
-std::vector<std::vector<problem>> shares_from(const problem_options& options, std::uint64_t begin) {
+std::vector<std::vector<problem>> shares_from(const problem_options& options, std::uint64_t begin,
+                                              std::uint64_t draws_per_share) {
   std::vector<std::vector<problem>> shares(static_cast<std::size_t>(std::max(1, options.workers)));
   auto fill = [&](std::size_t share) {
     auto from = begin + share * draws_per_share;
@@ -146,8 +145,9 @@ std::vector<problem> generate_problems(const problem_options& options, std::size
   std::vector<problem> result;
   std::uint64_t next_draw = 0, last_new = 0;
   const auto max_idle = max_idle_draws(options);
+  const auto draws_per_share = std::clamp<std::uint64_t>(4 * count, 64, 8192);
   while (result.size() < count) {
-    for (auto& share : shares_from(options, next_draw)) {
+    for (auto& share : shares_from(options, next_draw, draws_per_share)) {
       next_draw += draws_per_share;
       for (auto& p : share) {
         if (result.size() == count || !seen.insert(canonical(p)).second) continue;
