@@ -6,3 +6,7 @@ target_link_libraries(solver_bench PRIVATE banyan_solver benchmark::benchmark)
 
 banyan_program(decode_bench bench/decode_bench.cpp)
 target_link_libraries(decode_bench PRIVATE banyan_model)
+
+banyan_program(pool_bench bench/pool_bench.cpp)
+target_link_libraries(pool_bench PRIVATE banyan_gpu_pool Boost::program_options
+  nlohmann_json::nlohmann_json)

@@ -24,13 +24,20 @@ banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
 
 find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
 banyan_tests(model_tests
-  LINK banyan_model nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
+  LINK banyan_model banyan_solver nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/checkpoint_test.cpp
   tests/config_test.cpp
+  tests/device_test.cpp
+  tests/lanes_test.cpp
   tests/safetensors_test.cpp
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp
+  tests/training_attention_test.cpp
   tests/transformer_test.cpp)
+
+# The other side of scripts/check_transformers.py.
+banyan_program(reference_dump EXCLUDE_FROM_ALL tests/reference_dump.cpp)
+target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann_json::nlohmann_json)
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
@@ -49,7 +56,8 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/stop_strings_test.cpp
   tests/transformer_pool_test.cpp)
 
-banyan_tests(trainer_tests LINK banyan_trainer SOURCES
+banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOURCES
+  tests/batch_test.cpp
   tests/optimizer_test.cpp
   tests/sft_test.cpp)
 

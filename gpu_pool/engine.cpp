@@ -27,6 +27,7 @@ engine::engine(std::unique_ptr<evaluator> device, std::int32_t block_size)
     : evaluator_(std::move(device)), block_size_(block_size) {}
 
 std::span<const sampled_token> engine::run(std::span<const lane> lanes) {
+  if (lanes.empty()) return {};
   gather(lanes);
   const auto begin = std::chrono::steady_clock::now();
   const auto logits = evaluator_->run(batch_);

@@ -1,0 +1,277 @@
+#include "gpu_pool/pool.hpp"
+#include "tests/deterministic_system.hpp"
+#include "tests/plain_pool.hpp"
+
+#include <caf/event_based_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct broken_evaluator : random_evaluator {
+  using random_evaluator::random_evaluator;
+  state advance(state, std::int32_t) const override {
+    throw std::runtime_error("the device fell off the bus");
+  }
+};
+
+struct pool_system : deterministic_system {
+  ~pool_system() {
+    for (auto& actor : ours) end(actor);
+  }
+
+  template <class Evaluator = reseeded_evaluator>
+  pool_actor spawn(pool_options options = {}) {
+    options.name = "cpu:7";
+    options.log = [this](std::string_view line) { lines.emplace_back(line); };
+    const auto size = options.scheduling.block_size;
+    ours.push_back(spawn_pool(sys, options, std::make_unique<Evaluator>(1, 256, size, 40), 256,
+                              letters_model(), std::make_shared<letters>(), false));
+    return ours.back();
+  }
+
+  static decode_request request_of(std::string thread, std::uint32_t num_tokens,
+                                   std::uint64_t family = 0) {
+    decode_request request;
+    request.family = family;
+    request.thread = std::move(thread);
+    request.ids = some_text(3, 10);
+    request.max_tokens = num_tokens;
+    request.ban = {0};
+    return request;
+  }
+
+  auto send(const pool_actor& pool, decode_request request) {
+    return self->request(pool, caf::infinite, std::move(request));
+  }
+
+  void steps(int how_many) {
+    while (how_many-- > 0) scheduler().try_run_once();
+  }
+
+  std::vector<pool_actor> ours;
+  std::vector<std::string> lines; // of the log
+};
+
+errc why(const caf::error& error) { return errc_of(error, errc::none); }
+
+} // namespace
+
+TEST_CASE_METHOD(pool_system, "a pool answers with what it sampled", "[pool]") {
+  auto pool = spawn();
+  const auto request = request_of("/", 25);
+  const auto reply = ask<decode_reply>(pool, request);
+  REQUIRE(reply);
+  CHECK(reply->ids == plain_pool{}.alone(request));
+  CHECK(reply->finish == finish_reason::length);
+  CHECK(reply->prompt_tokens == 10);
+}
+
+TEST_CASE_METHOD(pool_system, "a pool refuses what it cannot decode", "[pool]") {
+  auto pool = spawn();
+  auto request = request_of("/", 25);
+  request.ids.clear();
+  const auto reply = ask<decode_reply>(pool, request);
+  REQUIRE_FALSE(reply);
+  CHECK(why(reply.error()) == errc::bad_request);
+  request.ids = some_text(1, 5000);
+  CHECK(why(ask<decode_reply>(pool, request).error()) == errc::context_full);
+}
+
+TEST_CASE_METHOD(pool_system, "an idle pool sends itself nothing", "[pool]") {
+  auto pool = spawn();
+  run();
+  CHECK_FALSE(scheduler().has_job());
+  REQUIRE(ask<decode_reply>(pool, request_of("/", 5)));
+  CHECK_FALSE(scheduler().has_job());
+  CHECK(ask<pool_status>(pool, atom::status::value)->steps == 5);
+}
+
+TEST_CASE_METHOD(pool_system, "requests that come during a step join the next one", "[pool]") {
+  auto pool = spawn();
+  auto first = send(pool, request_of("/", 20));
+  steps(5);
+  auto second = send(pool, request_of("/0", 20));
+  run();
+  CHECK(take<decode_reply>(first));
+  CHECK(take<decode_reply>(second));
+  CHECK(ask<pool_status>(pool, atom::status::value)->steps < 30);
+}
+
+TEST_CASE_METHOD(pool_system, "cancelled requests are answered as cancelled", "[pool]") {
+  auto pool = spawn();
+  auto root = send(pool, request_of("/", 1000));
+  auto child = send(pool, request_of("/0", 1000));
+  auto other = send(pool, request_of("/0", 20, 1));
+  steps(8);
+  self->send(pool, decode_cancel{0, "/0"});
+  run();
+  CHECK(why(take<decode_reply>(child).error()) == errc::cancelled);
+  CHECK(take<decode_reply>(root));
+  CHECK(take<decode_reply>(other));
+}
+
+TEST_CASE_METHOD(pool_system, "a pool whose work was all cancelled takes more", "[pool]") {
+  auto pool = spawn();
+  auto gone = send(pool, request_of("/", 1000));
+  steps(8);
+  self->send(pool, decode_cancel{0, "/"});
+  run();
+  CHECK_FALSE(take<decode_reply>(gone));
+  CHECK_FALSE(scheduler().has_job());
+  CHECK(ask<decode_reply>(pool, request_of("/", 5)));
+}
+
+TEST_CASE_METHOD(pool_system, "a failing device loses the pool and tells everybody", "[pool]") {
+  auto pool = spawn<broken_evaluator>();
+  auto first = send(pool, request_of("/", 10));
+  auto second = send(pool, request_of("/0", 10));
+  run();
+  CHECK(why(take<decode_reply>(first).error()) == errc::pool_lost);
+  CHECK(why(take<decode_reply>(second).error()) == errc::pool_lost);
+  CHECK(running() == 0);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "cpu:7: lost: the device fell off the bus");
+}
+
+TEST_CASE_METHOD(pool_system, "a killed pool leaves nobody waiting", "[pool]") {
+  auto pool = spawn();
+  auto running = send(pool, request_of("/", 1000));
+  steps(5);
+  caf::anon_send_exit(pool, caf::exit_reason::kill);
+  run();
+  CHECK(why(take<decode_reply>(running).error()) == errc::pool_lost);
+}
+
+TEST_CASE_METHOD(pool_system, "a watched thread hears all tokens but not too often", "[pool]") {
+  using watcher_actor =
+      caf::typed_actor<caf::reacts_to<atom::step>, caf::reacts_to<decode_progress>>;
+  auto pool = spawn();
+  std::vector<std::int32_t> heard;
+  std::optional<decode_reply> reply;
+  int times = 0;
+  auto watcher = sys.spawn([&](watcher_actor::pointer me) -> watcher_actor::behavior_type {
+    return {[&, me](atom::step) {
+              auto request = request_of("/", 400);
+              request.watched = true;
+              me->request(pool, caf::infinite, std::move(request))
+                  .then([&](decode_reply& r) { reply = std::move(r); }, [](caf::error&) {});
+            },
+            [&](const decode_progress& news) {
+              CHECK_FALSE(news.ids.empty());
+              heard.insert(heard.end(), news.ids.begin(), news.ids.end());
+              ++times;
+            }};
+  });
+  self->send(watcher, atom::step::value);
+  int passed_ms = 0;
+  while (!reply) { // 5 ms a job, about 2 s in all
+    scheduler().try_run_once();
+    scheduler().advance_time(5ms);
+    passed_ms += 5;
+  }
+  CHECK(times > 10);
+  CHECK(times <= passed_ms / 50 + 1);
+  REQUIRE(heard.size() > 300);
+  CHECK(std::equal(heard.begin(), heard.end(), reply->ids.begin()));
+  end(watcher);
+}
+
+TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]") {
+  auto pool = spawn();
+  auto running = send(pool, request_of("/", 30));
+  steps(11);
+  self->send(pool, weights_ready{4, "/weights/2"});
+  run();
+  const auto reply = take<decode_reply>(running);
+  REQUIRE(reply);
+  CHECK(std::ranges::count(reply->epochs, 0u) > 5);
+  CHECK(std::ranges::count(reply->epochs, 4u) > 5);
+  plain_pool reference({.seed = 2});
+  const auto request = request_of("/", 30);
+  CHECK(ask<decode_reply>(pool, request)->ids == reference.alone(request));
+  CHECK(ask<pool_status>(pool, atom::status::value)->weights_epoch == 4);
+}
+
+TEST_CASE_METHOD(pool_system, "a pool keeps its weights when it cannot read the new ones",
+                 "[pool]") {
+  auto pool = spawn();
+  self->send(pool, weights_ready{4, "/weights/none"});
+  const auto request = request_of("/", 30);
+  const auto reply = ask<decode_reply>(pool, request);
+  CHECK(reply->ids == plain_pool{}.alone(request));
+  CHECK(reply->epochs == std::vector<std::uint32_t>(30, 0));
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "cpu:7: keeps its weights: /weights/none: not a number");
+}
+
+TEST_CASE_METHOD(pool_system, "weights that come too late are not taken", "[pool]") {
+  auto pool = spawn();
+  self->send(pool, weights_ready{4, "/weights/2"});
+  self->send(pool, weights_ready{3, "/weights/3"});
+  const auto request = request_of("/", 30);
+  CHECK(ask<decode_reply>(pool, request)->ids == plain_pool({.seed = 2}).alone(request));
+  CHECK(lines.size() == 1);
+}
+
+TEST_CASE_METHOD(pool_system, "a pool's status adds up", "[pool]") {
+  auto pool = spawn();
+  REQUIRE(ask<decode_reply>(pool, request_of("/", 25)));
+  REQUIRE(ask<decode_reply>(pool, request_of("/", 25)));
+  auto refused = request_of("/", 25);
+  refused.ids = {99};
+  CHECK_FALSE(ask<decode_reply>(pool, refused));
+  auto open = send(pool, request_of("/0", 50, 1));
+  steps(10);
+  auto status = self->request(pool, caf::infinite, atom::status::value);
+  steps(1);
+  const auto now = take<pool_status>(status);
+  REQUIRE(now);
+  CHECK(now->name == "cpu:7");
+  CHECK(now->finished == 2);
+  CHECK(now->failed == 1);
+  CHECK(now->running == 1);
+  CHECK(now->queued == 0);
+  CHECK(now->prompt_tokens == 30);
+  CHECK(now->cached_tokens == 9);
+  CHECK(now->generated_tokens > 50);
+  CHECK(now->blocks_total == 256);
+  CHECK(now->blocks_leased == 3);
+  CHECK(now->blocks_free + now->blocks_leased + now->blocks_cached < 256);
+  CHECK(now->busy_s >= now->forward_s);
+  run();
+  CHECK(take<decode_reply>(open));
+}
+
+TEST_CASE_METHOD(pool_system, "a released lease frees a pool's blocks", "[pool]") {
+  auto pool = spawn();
+  REQUIRE(ask<decode_reply>(pool, request_of("/", 25)));
+  CHECK(ask<pool_status>(pool, atom::status::value)->blocks_leased > 0);
+  self->send(pool, lease_release{0, "/"});
+  CHECK(ask<pool_status>(pool, atom::status::value)->blocks_leased == 0);
+}
+
+TEST_CASE("a detached pool serves many askers on its own OS thread", "[pool]") {
+  caf::actor_system_config config;
+  configure(config, 1);
+  caf::actor_system sys(config);
+  {
+    pool_options options;
+    options.scheduling.max_batch = 32;
+    auto pool = spawn_pool(sys, options, std::make_unique<random_evaluator>(1, 256, 16, 40), 256,
+                           letters_model(), nullptr);
+    caf::scoped_actor self(sys);
+    for (std::uint32_t i = 0; i < 100; ++i) {
+      auto request = pool_system::request_of("/" + std::to_string(i), 10 + i % 7);
+      self->send(pool, std::move(request));
+    }
+    int answers = 0;
+    self->receive_for(answers,
+                      100)([](const decode_reply& reply) { CHECK(reply.ids.size() >= 10); });
+    caf::anon_send_exit(pool, caf::exit_reason::user_shutdown);
+  }
+}

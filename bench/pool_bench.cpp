@@ -1,0 +1,187 @@
+// Threads and tokens per second through the pool actor, and what everything beside the model's
+// forward pass costs. Without --model: random weights of the shipped shape.
+//
+//   pool_bench [--model DIR] [--batch 64] [--threads 256] [--tokens 128] [--prompt 64] [--device
+//   cpu]
+//              [--dtype float32] [--os-threads N] [--prompts FILE] [--json]
+//
+// --prompts FILE: JSON arrays of token ids, one a line, instead of random prompts; the sampled ids
+// go into the object that --json prints.
+
+#include "actors/messages.hpp"
+#include "actors/system.hpp"
+#include "gpu_pool/pool.hpp"
+#include "model/checkpoint.hpp"
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <boost/program_options.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace banyan;
+
+namespace {
+
+struct bench_options {
+  std::string model, prompts;
+  std::size_t batch = 64, threads = 256;
+  std::uint32_t tokens = 128, prompt = 64;
+  bool json = false;
+  pool_options pool;
+};
+
+checkpoint shipped_shape() {
+  auto vocabulary = countdown_tokenizer();
+  model_config c;
+  c.vocab_size = vocabulary->vocab_size();
+  c.bos_id = vocabulary->bos_id();
+  c.eos_id = vocabulary->eos_id();
+  c.pad_id = vocabulary->pad_id();
+  return {c, vocabulary, std::make_shared<model_weights>(random_weights(c, 1))};
+}
+
+std::vector<std::vector<std::int32_t>> random_prompts(const bench_options& o, std::int64_t vocab) {
+  std::mt19937 random(1);
+  std::vector<std::vector<std::int32_t>> prompts(o.threads);
+  for (auto& prompt : prompts)
+    for (std::uint32_t i = 0; i < o.prompt; ++i)
+      prompt.push_back(static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocab)));
+  return prompts;
+}
+
+std::vector<std::vector<std::int32_t>> read_prompts(const std::string& file) {
+  std::vector<std::vector<std::int32_t>> prompts;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) prompts.push_back(nlohmann::json::parse(line));
+  return prompts;
+}
+
+decode_request request_for(std::size_t thread, std::vector<std::int32_t> ids,
+                           const bench_options& o, std::int32_t eos_id) {
+  decode_request request;
+  request.family = thread / 8; // trees of eight threads
+  request.thread = "/" + std::to_string(thread % 8);
+  request.ids = std::move(ids);
+  request.max_tokens = o.tokens;
+  request.ban = {eos_id}; // everybody writes as much
+  request.keep_lease = false;
+  return request;
+}
+
+struct measured {
+  double wall_s = 0;
+  pool_status status;
+  std::vector<std::vector<std::int32_t>> sampled;
+};
+
+measured run(const bench_options& o, const checkpoint& model,
+             const std::vector<std::vector<std::int32_t>>& prompts) {
+  caf::actor_system_config config;
+  configure(config, 1);
+  caf::actor_system system(config);
+  auto pool = spawn_pool(system, o.pool, model);
+  caf::scoped_actor self(system);
+  const auto fail = [](const caf::error&) { throw std::runtime_error("the pool did not answer"); };
+  const auto ask = [&](std::size_t thread, std::uint32_t tokens) {
+    auto request = request_for(thread, prompts[thread], o, model.config.eos_id);
+    request.max_tokens = tokens;
+    return self->request(pool, caf::infinite, std::move(request));
+  };
+  ask(0, 4).receive([](const decode_reply&) {}, fail); // wakes LibTorch up
+
+  pool_status before;
+  measured result;
+  self->request(pool, caf::infinite, atom::status::value)
+      .receive([&](pool_status& s) { before = std::move(s); }, fail);
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<decltype(ask(0, 0))> asked;
+  for (std::size_t thread = 0; thread < prompts.size(); ++thread)
+    asked.push_back(ask(thread, o.tokens));
+  for (auto& answer : asked)
+    answer.receive([&](decode_reply& reply) { result.sampled.push_back(std::move(reply.ids)); },
+                   fail);
+  result.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  self->request(pool, caf::infinite, atom::status::value)
+      .receive([&](pool_status& s) { result.status = std::move(s); }, fail);
+  result.status.busy_s -= before.busy_s;
+  result.status.forward_s -= before.forward_s;
+  result.status.steps -= before.steps;
+  result.status.generated_tokens -= before.generated_tokens;
+  caf::anon_send_exit(pool, caf::exit_reason::user_shutdown);
+  return result;
+}
+
+void report(const bench_options& o, const measured& m) {
+  const auto tokens = static_cast<double>(m.status.generated_tokens);
+  const auto steps = static_cast<double>(m.status.steps);
+  const auto in_steps = (m.status.busy_s - m.status.forward_s) / m.status.busy_s;
+  const auto in_all = (m.wall_s - m.status.forward_s) / m.wall_s;
+  if (o.json) {
+    std::cout << nlohmann::json{{"wall_s", m.wall_s},
+                                {"tokens_per_s", tokens / m.wall_s},
+                                {"threads_per_s", static_cast<double>(m.sampled.size()) / m.wall_s},
+                                {"overhead", in_all},
+                                {"sampled", m.sampled}}
+              << "\n";
+    return;
+  }
+  std::printf("%zu threads of %u tokens, %zu at a time, %s\n", m.sampled.size(), o.tokens, o.batch,
+              o.pool.device.c_str());
+  std::printf("%10.0f tokens/s\n%10.1f threads/s\n", tokens / m.wall_s,
+              static_cast<double>(m.sampled.size()) / m.wall_s);
+  std::printf("%10.3f ms a step, of which %.3f ms in the forward pass\n",
+              1000 * m.status.busy_s / steps, 1000 * m.status.forward_s / steps);
+  std::printf("%10.2f %% of a step outside the forward pass; %.2f %% with messages\n",
+              100 * in_steps, 100 * in_all);
+}
+
+bench_options parse(int argc, char** argv) {
+  namespace po = boost::program_options;
+  bench_options o;
+  std::string precision = "float32";
+  po::options_description all;
+  all.add_options()("model", po::value(&o.model))("batch", po::value(&o.batch))(
+      "threads", po::value(&o.threads))("tokens", po::value(&o.tokens))(
+      "prompt", po::value(&o.prompt))("device", po::value(&o.pool.device))(
+      "dtype", po::value(&precision))("os-threads", po::value(&o.pool.os_threads))(
+      "prompts", po::value(&o.prompts))("json", po::bool_switch(&o.json));
+  po::variables_map given;
+  po::store(po::parse_command_line(argc, argv, all), given);
+  po::notify(given);
+  if (precision == "bfloat16") o.pool.precision = dtype::bfloat16;
+  o.pool.scheduling.max_batch = o.batch;
+  return o;
+}
+
+checkpoint load(const bench_options& o) {
+  if (!o.model.empty()) return load_checkpoint(o.model, o.pool.precision, o.pool.device);
+  auto model = shipped_shape();
+  model.weights = std::make_shared<model_weights>(
+      copy_weights(*model.weights, o.pool.precision, o.pool.device));
+  return model;
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+  const auto options = parse(argc, argv);
+  const auto model = load(options);
+  const auto prompts = options.prompts.empty() ? random_prompts(options, model.config.vocab_size)
+                                               : read_prompts(options.prompts);
+  report(options, run(options, model, prompts));
+} catch (const std::exception& why) {
+  std::cerr << "pool_bench: " << why.what() << "\n";
+  return 2;
+}
