@@ -3,9 +3,9 @@
 namespace banyan {
 
 errc errc_of(const caf::error& why, errc fallback) {
-  const bool ours = why.category() == caf::make_error(errc::none).category();
+  if (!why || why.category() != error_category) return fallback;
   const auto code = static_cast<errc>(why.code());
-  return ours && code > errc::none && code <= errc::bad_request ? code : fallback;
+  return code <= errc::bad_request ? code : fallback;
 }
 
 } // namespace banyan

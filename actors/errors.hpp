@@ -9,7 +9,11 @@
 
 namespace banyan {
 
-/// The `errc` inside a CAF error; `fallback` for errors that are not ours (timeouts, lost actors).
+/// Under which CAF knows our errors.
+inline constexpr caf::atom_value error_category = caf::atom("banyan");
+
+/// The `errc` inside a CAF error; `fallback` for errors that are not ours (timeouts, lost actors)
+/// and for no error at all.
 errc errc_of(const caf::error&, errc fallback);
 
 } // namespace banyan

@@ -8,7 +8,7 @@ namespace banyan {
 
 void configure(caf::actor_system_config& config, std::size_t workers) {
   config.add_message_types<caf::id_block::banyan>();
-  config.add_error_category(caf::make_error(errc::none).category(),
+  config.add_error_category(error_category,
                             [](std::uint8_t code, caf::atom_value, const caf::message&) {
                               return std::string(to_string(static_cast<errc>(code)));
                             });

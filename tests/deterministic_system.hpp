@@ -82,7 +82,7 @@ struct deterministic_system {
   }
 
   /// Actors alive, the fixture's own aside.
-  std::size_t running() const { return sys.registry().running() - 1; }
+  std::size_t running() { return sys.registry().running() - 1; }
 };
 
 } // namespace banyan
