@@ -1,0 +1,129 @@
+#include "trainer/optimizer.hpp"
+
+#include "model/weights.hpp"
+
+#include <cmath>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+model_config tiny() {
+  model_config c;
+  c.vocab_size = 8;
+  c.hidden_size = 8;
+  c.num_layers = 2;
+  c.num_heads = c.num_kv_heads = 1;
+  c.head_dim = 8;
+  c.intermediate_size = 24;
+  return c;
+}
+
+/// Gradients that are a function of the weights, so that runs can be compared.
+void set_gradients(model_weights& w, double scale) {
+  at::NoGradGuard no_grad;
+  auto set = [&](at::Tensor& t) { t.mutable_grad() = (at::cos(t.detach() * 7) * scale).clone(); };
+  set(w.embedding);
+  set(w.final_norm);
+  for (auto& l : w.layers)
+    for (auto* t : {&l.attention_norm, &l.qkv, &l.output, &l.mlp_norm, &l.gate_up, &l.down})
+      set(*t);
+}
+
+} // namespace
+
+TEST_CASE("AdamW takes the step of its equations", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {.embedding_rate = 0.5, .clip_norm = 0});
+  const auto before = w.final_norm.detach().clone();
+  auto moments = std::pair(at::zeros({8}), at::zeros({8}));
+  auto expected = before.clone();
+  for (int t = 1; t <= 3; ++t) {
+    set_gradients(w, 0.1);
+    const auto g = w.final_norm.grad().clone();
+    moments.first = 0.9 * moments.first + 0.1 * g;
+    moments.second = 0.98 * moments.second + 0.02 * g * g;
+    auto m = moments.first / (1 - std::pow(0.9, t)), v = moments.second / (1 - std::pow(0.98, t));
+    expected = expected - 0.01 * m / (v.sqrt() + 1e-8);
+    o.step(0.01);
+  }
+  CHECK((w.final_norm.detach() - expected).abs().max().item<double>() < 1e-6);
+}
+
+TEST_CASE("Muon moves a matrix along a nearly orthogonal direction of known size", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {.muon_decay = 0, .clip_norm = 0});
+  const auto before = w.layers[1].down.detach().clone(); // [8, 24]
+  set_gradients(w, 1);
+  o.step(0.1);
+  const auto change = (before - w.layers[1].down.detach()) / (0.1 * 0.2 * std::sqrt(24.0));
+  const auto values = at::linalg_svdvals(change);
+  CHECK(values.min().item<double>() > 0.5);
+  CHECK(values.max().item<double>() < 1.3);
+}
+
+TEST_CASE("projections stored as one matrix are orthogonalised one by one", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {.muon_decay = 0, .clip_norm = 0});
+  const auto before = w.layers[0].qkv.detach().clone(); // [24, 8]
+  set_gradients(w, 1);
+  o.step(0.1);
+  for (int part = 0; part < 3; ++part) {
+    auto change =
+        (before - w.layers[0].qkv.detach()).narrow(0, part * 8, 8) / (0.1 * 0.2 * std::sqrt(8.0));
+    CHECK(at::linalg_svdvals(change).max().item<double>() < 1.3);
+    CHECK(at::linalg_svdvals(change).min().item<double>() > 0.3);
+  }
+}
+
+TEST_CASE("a large gradient is clipped to the norm asked for", "[trainer]") {
+  auto large = random_weights(tiny(), 1), small = random_weights(tiny(), 1);
+  optimizer a(large, {.clip_norm = 1}), b(small, {.clip_norm = 0});
+  set_gradients(large, 100);
+  const auto norm = a.step(0.01);
+  set_gradients(small, 100 / norm);
+  CHECK(b.step(0.01) == Approx(1).epsilon(1e-4));
+  CHECK((large.embedding.detach() - small.embedding.detach()).abs().max().item<double>() < 1e-5);
+}
+
+TEST_CASE("a gradient that is not finite changes nothing", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {});
+  const auto before = w.layers[0].qkv.detach().clone();
+  set_gradients(w, std::numeric_limits<double>::quiet_NaN());
+  CHECK(!std::isfinite(o.step(0.01)));
+  CHECK(at::equal(before, w.layers[0].qkv.detach()));
+  CHECK(o.state().at("count").item<double>() == 0);
+}
+
+TEST_CASE("an optimiser goes on from its saved state as if nothing had happened", "[trainer]") {
+  for (auto kind : {optimizer_kind::muon, optimizer_kind::adamw}) {
+    auto straight = random_weights(tiny(), 1);
+    optimizer o(straight, {.kind = kind});
+    for (int i = 0; i < 3; ++i) set_gradients(straight, 1), o.step(0.01);
+    auto resumed = copy_weights(straight, dtype::float32, "cpu");
+    std::map<std::string, at::Tensor> saved;
+    for (auto& [name, value] : o.state()) saved[name] = value.clone();
+    optimizer again(resumed, {.kind = kind});
+    again.restore(saved);
+    set_gradients(straight, 1), o.step(0.01);
+    set_gradients(resumed, 1), again.step(0.01);
+    CHECK(at::equal(straight.layers[1].gate_up.detach(), resumed.layers[1].gate_up.detach()));
+    CHECK(at::equal(straight.embedding.detach(), resumed.embedding.detach()));
+  }
+}
+
+TEST_CASE("optimiser state of another shape is refused", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {});
+  auto state = o.state();
+  state["adamw.first.embedding"] = at::zeros({1});
+  CHECK_THROWS_AS(o.restore(state), std::invalid_argument);
+  state.erase("count");
+  CHECK_THROWS_AS(o.restore(state), std::invalid_argument);
+}

@@ -1,0 +1,225 @@
+#include "trainer/sft.hpp"
+
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+#include "trainer/evaluation.hpp"
+
+#include <fstream>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct folder {
+  fs::path path = fs::temp_directory_path()
+                  / ("banyan-sft-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+  static inline int count = 0;
+  folder() { fs::create_directories(path); }
+  ~folder() { fs::remove_all(path); }
+};
+
+sft_options small_run(const fs::path& out) {
+  sft_options o;
+  o.out = out;
+  o.steps = 12;
+  o.rate = 1e-3;
+  o.warmup = 4;
+  o.log_every = 1;
+  o.checkpoint_every = 4;
+  o.keep = 2;
+  o.model.hidden_size = 16;
+  o.model.num_layers = 1;
+  o.model.num_heads = o.model.num_kv_heads = 1;
+  o.model.head_dim = 16;
+  o.model.intermediate_size = 24;
+  auto& c = o.curriculum;
+  c.drill_steps = 3;
+  c.drill_rows = 2;
+  c.trees_low = c.trees_high = 1;
+  c.search = {.beam_low = 3, .beam_high = 3, .sub_beam_low = 2, .sub_beam_high = 2};
+  return o;
+}
+
+sft_run make_run(const sft_options& o, sft_hooks hooks = {},
+                 std::shared_ptr<model_weights> initial = {}) {
+  return sft_run(o, countdown_tokenizer(), curriculum(o.curriculum, countdown_tokenizer(), {}),
+                 std::move(hooks), std::move(initial));
+}
+
+std::vector<nlohmann::json> log_of(const fs::path& out) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream in(out / "log.jsonl");
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+std::vector<double> losses_of(const fs::path& out) {
+  std::vector<double> all;
+  for (const auto& line : log_of(out)) all.push_back(line.at("loss"));
+  return all;
+}
+
+} // namespace
+
+TEST_CASE("a run that was stopped and resumed has the losses of an undisturbed one", "[trainer]") {
+  folder straight, broken;
+  make_run(small_run(straight.path)).run();
+  int steps = 0;
+  auto first = make_run(small_run(broken.path), {.stop = [&] { return ++steps == 5; }}).run();
+  CHECK(!first.finished);
+  auto second = make_run(small_run(broken.path));
+  second.resume();
+  CHECK(second.run().finished);
+  CHECK(losses_of(broken.path) == losses_of(straight.path));
+}
+
+TEST_CASE("a killed run loses only what came after its last checkpoint", "[trainer]") {
+  folder straight, killed;
+  make_run(small_run(straight.path)).run();
+  {
+    auto run = make_run(small_run(killed.path), {.on_progress = [](const sft_progress& p) {
+                          if (p.step == 7) throw std::runtime_error("killed");
+                        }});
+    CHECK_THROWS(run.run());
+  }
+  REQUIRE(losses_of(killed.path).size() == 7); // logged up to step 7, kept up to step 4
+  auto again = make_run(small_run(killed.path));
+  again.resume();
+  again.run();
+  CHECK(losses_of(killed.path) == losses_of(straight.path));
+}
+
+TEST_CASE("as many checkpoints stay as are asked for and the link names the newest", "[trainer]") {
+  folder out;
+  make_run(small_run(out.path)).run();
+  CHECK(fs::exists(out.path / "step-000008"));
+  CHECK(!fs::exists(out.path / "step-000004"));
+  CHECK(fs::read_symlink(out.path / "last") == "step-000012");
+}
+
+TEST_CASE("training makes the loss smaller", "[trainer]") {
+  folder out;
+  auto o = small_run(out.path);
+  o.steps = 100;
+  o.rate = 1e-2;
+  make_run(o).run();
+  const auto losses = losses_of(out.path);
+  CHECK(losses.back() < 0.8 * losses.front());
+}
+
+TEST_CASE("losses that are not finite end a run with a checkpoint", "[trainer]") {
+  folder out;
+  auto o = small_run(out.path);
+  o.max_bad_steps = 3;
+  o.model.vocab_size = countdown_tokenizer()->vocab_size();
+  auto bad = std::make_shared<model_weights>(random_weights(o.model, 1));
+  bad->final_norm.fill_(std::numeric_limits<float>::quiet_NaN());
+  auto run = make_run(o, {}, bad);
+  CHECK_THROWS_WITH(run.run(), Catch::Contains("not finite"));
+  CHECK(log_of(out.path).size() == 2);
+  CHECK(fs::exists(out.path / "last" / "model.safetensors"));
+}
+
+TEST_CASE("a run resumed with another shape is refused", "[trainer]") {
+  folder out;
+  make_run(small_run(out.path)).run();
+  auto o = small_run(out.path);
+  o.model.hidden_size = 32;
+  auto run = make_run(o);
+  CHECK_THROWS_AS(run.resume(), bad_checkpoint);
+}
+
+TEST_CASE("evaluations are logged with their step", "[trainer]") {
+  folder out;
+  auto o = small_run(out.path);
+  o.steps = 4;
+  o.evaluate_every = 4;
+  make_run(o, {.evaluate = [](const model_weights&) { return R"({"accuracy": 0.5})"; }}).run();
+  const auto log = log_of(out.path);
+  CHECK(log.back().at("step") == 4);
+  CHECK(log.back().at("eval").at("accuracy") == 0.5);
+}
+
+TEST_CASE("the rate rises and holds and falls to zero", "[trainer]") {
+  sft_options o;
+  o.rate = 1;
+  o.warmup = 10;
+  o.decay_start = 0.5;
+  CHECK(sft_run::rate_at(o, 0, 0) == Approx(0.1));
+  CHECK(sft_run::rate_at(o, 100, 0.4) == 1);
+  CHECK(sft_run::rate_at(o, 100, 0.75) == Approx(0.5));
+  CHECK(sft_run::rate_at(o, 100, 1) == 0);
+  o.decay = decay_kind::cosine;
+  CHECK(sft_run::rate_at(o, 100, 0.75) == Approx(0.5));
+  o.decay = decay_kind::none;
+  CHECK(sft_run::rate_at(o, 100, 1) == 1);
+}
+
+TEST_CASE("held out problems never come up in the stream of demonstrations", "[trainer]") {
+  curriculum_options o;
+  o.search.beam_high = 3;
+  const curriculum all(o, countdown_tokenizer(), {});
+  problem_set held_out;
+  for (int i = 0; i < 50; ++i)
+    held_out.insert(canonical(all.demonstration(std::uint64_t(i)).problem));
+  const curriculum rest(o, countdown_tokenizer(), held_out);
+  for (int i = 0; i < 200; ++i)
+    CHECK(!held_out.contains(canonical(rest.demonstration(std::uint64_t(i)).problem)));
+}
+
+TEST_CASE("the batch of a step depends on seed and step alone", "[trainer]") {
+  curriculum_options o;
+  o.search.beam_high = 3;
+  const curriculum a(o, countdown_tokenizer(), {}), b(o, countdown_tokenizer(), {});
+  CHECK(a.batch(2000, 0.5).sequences.ids == b.batch(2000, 0.5).sequences.ids);
+  CHECK(a.batch(2000, 0.5).sequences.ids != a.batch(2001, 0.5).sequences.ids);
+  o.seed = 1;
+  CHECK(a.batch(2000, 0.5).sequences.ids
+        != curriculum(o, countdown_tokenizer(), {}).batch(2000, 0.5).sequences.ids);
+}
+
+TEST_CASE("every line of a drill is right and only its result is learnt", "[trainer]") {
+  const auto vocabulary = countdown_tokenizer();
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    const auto s = arithmetic_drill({}, *vocabulary, 7, i);
+    std::string learnt, results;
+    for (auto id : s.targets)
+      if (id >= 0) learnt += vocabulary->piece(id);
+    std::istringstream lines(vocabulary->decode(s.ids));
+    for (std::string line; std::getline(lines, line);) {
+      const auto op = parse_operation(line);
+      REQUIRE(op);
+      CHECK(apply(op->left, op->symbol, op->right) == op->result);
+      CHECK(op->result <= 199);
+      results += std::to_string(op->result) + "\n";
+    }
+    CHECK(learnt == results);
+  }
+}
+
+TEST_CASE("an evaluation counts what was solved and gives Wilson's interval", "[trainer]") {
+  evaluation e;
+  tree solved;
+  solved.threads.resize(3);
+  solved.threads[1].path = "/0";
+  solved.threads[2].path = "/1";
+  solved.outcome.solved = solved.outcome.claimed = true;
+  tree failed;
+  failed.threads.resize(1);
+  failed.failure = errc::no_solution;
+  e.add(solved), e.add(failed), e.add(failed), e.add(failed);
+  e.took(2);
+  const auto j = nlohmann::json::parse(e.json());
+  CHECK(j.at("accuracy") == 0.25);
+  CHECK(j.at("children_mean") == 0.5);
+  CHECK(j.at("failures").at("no_solution") == 3);
+  CHECK(j.at("problems_per_s") == 2);
+  CHECK(e.ci95()[0] == Approx(0.0456).margin(1e-3));
+  CHECK(e.ci95()[1] == Approx(0.6994).margin(1e-3));
+}
