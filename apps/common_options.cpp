@@ -4,16 +4,12 @@
 
 namespace banyan {
 
-namespace {
-
 bool is_device(const std::string& text) {
   int index = 0;
   return text == "cpu" || text == "cuda"
          || (text.starts_with("cuda:") && read_number(std::string_view(text).substr(5), index)
              && index >= 0);
 }
-
-} // namespace
 
 void common_options::log(level l, const std::string& text) const {
   if (quiet && l > level::error) return;

@@ -23,6 +23,8 @@ void declare(option_list&, search_options&);
 
 void declare_dtype(option_list&, const std::string& name, dtype&, const std::string& help);
 
+bool is_device(const std::string& text);
+
 /// cpu, cuda or cuda:N; whether there is such a device turns out when it is used.
 void declare_device(option_list&, std::string&, const std::string& help);
 

@@ -171,6 +171,13 @@ option_list& option_list::positional(std::vector<std::string>& field,
   return *this;
 }
 
+const option* option_list::known_option(std::string_view name) const {
+  for (const auto& [title, options] : groups_)
+    for (const auto& o : options)
+      if (o.name == name) return &o;
+  return nullptr;
+}
+
 option& option_list::find(std::string_view name, const std::string& source,
                           const std::string& dashes) {
   const option* nearest = nullptr;
@@ -187,11 +194,7 @@ option& option_list::find(std::string_view name, const std::string& source,
 
 void option_list::apply(option& o, const std::vector<std::string>& values,
                         const std::string& shown) {
-  if (values.empty() && o.is_flag) {
-    o.read("true");
-  } else if (values.empty()) {
-    throw bad_usage(shown, "the value is missing", "give " + o.expects);
-  }
+  if (values.empty()) throw bad_usage(shown, "the value is missing", "give " + o.expects);
   for (const auto& value : values)
     if (!o.read(value))
       throw bad_usage(shown, quoted(value) + " does not fit", "give " + o.expects);
@@ -200,50 +203,46 @@ void option_list::apply(option& o, const std::vector<std::string>& values,
 bool option_list::parse(std::span<const std::string> words) {
   po::options_description known;
   for (const auto& [title, options] : groups_)
-    for (const auto& o : options) {
-      auto* value = po::value<std::vector<std::string>>();
-      if (o.is_flag) value->implicit_value({"true"}, "true");
-      known.add_options()(o.name.c_str(), value);
-    }
+    for (const auto& o : options)
+      known.add_options()(o.name.c_str(), po::value<std::vector<std::string>>());
   known.add_options()("help", po::bool_switch());
-  po::positional_options_description names;
   std::vector<std::string> arguments;
-  for (const auto& word : words) arguments.push_back(word == "-h" ? "--help" : word);
+  for (const auto& word : words) {
+    const auto* flag = word.starts_with("--") ? known_option(word.substr(2)) : nullptr;
+    // A flag is written with its value here, so that it never takes the next word for one.
+    arguments.push_back(word == "-h" ? "--help" : flag && flag->is_flag ? word + "=true" : word);
+  }
   try {
     // Long names only, so that "-5" is a value, and never guessed from a beginning.
     using namespace po::command_line_style;
     const auto parsed = po::command_line_parser(arguments)
                             .options(known)
-                            .positional(names)
                             .style(allow_long | long_allow_adjacent | long_allow_next)
                             .allow_unregistered()
                             .run();
     for (const auto& p : parsed.options)
       if (p.string_key == "help" && !p.unregistered) return print(help()), false;
-    std::set<std::string, std::less<>> once;
-    for (const auto& p : parsed.options) {
-      if (p.position_key >= 0 || p.string_key.empty()) {
-        for (const auto& value : p.value) {
-          if (!positional_)
-            throw bad_usage(quoted(value), "nothing is expected here",
-                            "`banyan " + command_ + " --help` shows how to call it");
-          positional_->push_back(value);
-        }
-        continue;
-      }
-      auto& o = find(without_dashes(p.string_key), {}, "--");
-      if (!once.insert(o.name).second && !o.is_list)
-        throw bad_usage("--" + o.name, "it stands there twice", "give it once");
-      apply(o, p.value, "--" + o.name);
-      given_.insert(o.name);
-    }
+    for (const auto& p : parsed.options)
+      p.string_key.empty() ? take_words(p.value) : take_option(p.string_key, p.value);
   } catch (const po::error_with_option_name& e) {
-    auto name = without_dashes(e.get_option_name());
-    auto& o = find(name, {}, "--");
-    throw bad_usage("--" + name, o.is_flag ? "it takes no such value" : "the value is missing",
-                    "give " + o.expects);
+    const auto name = without_dashes(e.get_option_name());
+    throw bad_usage("--" + name, "the value is missing", "give " + find(name, {}, "--").expects);
   }
   return true;
+}
+
+void option_list::take_words(const std::vector<std::string>& words) {
+  if (!positional_)
+    throw bad_usage(quoted(words.front()), "nothing is expected here",
+                    "`banyan " + command_ + " --help` shows how to call it");
+  positional_->insert(positional_->end(), words.begin(), words.end());
+}
+
+void option_list::take_option(const std::string& name, const std::vector<std::string>& values) {
+  auto& o = find(without_dashes(name), {}, "--");
+  if (!given_.insert(o.name).second && !o.is_list)
+    throw bad_usage("--" + o.name, "it stands there twice", "give it once");
+  apply(o, values, "--" + o.name);
 }
 
 void option_list::read_config(const std::filesystem::path& file) {

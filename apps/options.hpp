@@ -87,7 +87,10 @@ public:
   std::string help() const;
 
 private:
+  const option* known_option(std::string_view name) const;
   option& find(std::string_view name, const std::string& source, const std::string& dashes);
+  void take_words(const std::vector<std::string>&);
+  void take_option(const std::string& name, const std::vector<std::string>& values);
   void apply(option&, const std::vector<std::string>& values, const std::string& shown);
 
   std::string command_, usage_, about_, examples_;

@@ -1,0 +1,95 @@
+#include "apps/decoding_options.hpp"
+
+#include "solver/trace.hpp"
+
+#include <string_view>
+
+namespace banyan {
+
+bool read_join(const std::string& text, join_policy& join) {
+  using kind = join_policy::kind;
+  const auto colon = text.find(':');
+  const auto name = text.substr(0, colon);
+  const auto rest =
+      colon == text.npos ? std::string_view{} : std::string_view(text).substr(colon + 1);
+  join_policy read;
+  if (name == "k_of_n") {
+    read.when = kind::k_of_n;
+    if (!read_number(rest, read.k) || read.k == 0) return false;
+  } else if (name == "deadline") {
+    read.when = kind::deadline;
+    if (!read_number(rest, read.seconds) || !(read.seconds > 0 && read.seconds < 1e9)) return false;
+  } else if (colon == text.npos && (name == "all" || name == "first_success")) {
+    read.when = name == "all" ? kind::all : kind::first_success;
+  } else {
+    return false;
+  }
+  join = read;
+  return true;
+}
+
+std::string join_text(const join_policy& join) {
+  switch (join.when) {
+  case join_policy::kind::all: return "all";
+  case join_policy::kind::first_success: return "first_success";
+  case join_policy::kind::k_of_n: return "k_of_n:" + number_text(join.k);
+  case join_policy::kind::deadline: return "deadline:" + number_text(join.seconds);
+  }
+  return {};
+}
+
+solve_request decoding_options::request_for(const problem& p) const {
+  solve_request request;
+  request.problem = p;
+  conditioning said;
+  if (children > 0) said.sub_call_budget = children;
+  if (token_budget > 0) said.token_budget = token_budget;
+  request.prompt = root_prompt(p, said);
+  request.sampling = sampling;
+  request.join = join;
+  request.budget = budget;
+  return request;
+}
+
+void declare(option_list& list, decoding_options& o) {
+  list.group("Model and device");
+  list.path("model", o.model, "DIR", "checkpoint; default: the best shipped one");
+  option devices{"device", "cpu|cuda|cuda:N", "where to decode, more than once for more devices",
+                 "cpu, cuda or cuda:N"};
+  devices.is_list = true;
+  devices.read = [&o](const std::string& text) {
+    o.devices.push_back(text);
+    return is_device(text);
+  };
+  devices.write = [&o] { return o.devices; };
+  list.add(std::move(devices));
+  declare_dtype(list, "dtype", o.precision, "of weights and cache");
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("concurrency", o.concurrency, "trees at a time", positive);
+
+  list.group("Decoding");
+  list.number("temperature", o.sampling.temperature, "0: greedy", limits{0, 100});
+  list.number("top-k", o.sampling.top_k, "0: off", not_negative);
+  list.number("top-p", o.sampling.top_p, "1: off", limits{1e-6, 1});
+  list.number("min-p", o.sampling.min_p, "0: off", share);
+  list.number("seed", o.sampling.seed, "the same seed samples the same tokens");
+  list.number("children", o.children, "condition on `Sub Call Budget: N`; 0: do not", not_negative);
+  list.number("token-budget", o.token_budget, "condition on `Token Budget: N`; 0: do not",
+              not_negative);
+  option join{"join", "POLICY", "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS",
+              "all, first_success, k_of_n:K or deadline:SECONDS"};
+  join.read = [&o](const std::string& text) { return read_join(text, o.join); };
+  join.write = [&o] { return std::vector{join_text(o.join)}; };
+  list.add(std::move(join));
+
+  list.group("Budget of a tree");
+  auto& b = o.budget;
+  list.number("max-tokens", b.max_tokens, "per thread; 0: what the model's context holds");
+  list.number("max-tree-tokens", b.max_tree_tokens, "of all threads; 0: any");
+  list.number("max-threads", b.max_threads, "the root included", positive);
+  list.number("max-depth", b.max_depth, "children of the root are at depth 1; 0: nobody spawns");
+  list.number("max-rounds", b.max_rounds, "spawn rounds per thread");
+  list.number("deadline", b.deadline_s, "seconds; 0: none", limits{0, 1e9});
+}
+
+} // namespace banyan

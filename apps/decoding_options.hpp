@@ -1,0 +1,31 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "apps/common_options.hpp"
+
+#include <string>
+#include <vector>
+
+namespace banyan {
+
+/// How trees are decoded, and where: what `solve` and `evaluate` have in common.
+struct decoding_options {
+  std::filesystem::path model;      ///< empty: the best shipped one
+  std::vector<std::string> devices; ///< none: the CPU
+  dtype precision = dtype::float32;
+  sampling_options sampling;
+  join_policy join;
+  banyan::budget budget;
+  int children = 0, token_budget = 0; ///< conditioning; 0: none
+  std::size_t concurrency = 64;
+  int threads = 0; ///< OS threads of LibTorch; 0: one per core
+
+  solve_request request_for(const problem&) const;
+};
+void declare(option_list&, decoding_options&);
+
+/// "all", "first_success", "k_of_n:3", "deadline:0.5"; false for anything else.
+bool read_join(const std::string& text, join_policy&);
+std::string join_text(const join_policy&);
+
+} // namespace banyan

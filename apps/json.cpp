@@ -1,0 +1,100 @@
+#include "apps/json.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+/// What a model writes need not be UTF-8; what we print must be.
+std::string line(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
+json name_of(errc e) { return e == errc::none ? json() : json(to_string(e)); }
+json time_or_null(std::int64_t ms) { return ms == 0 ? json() : json(time_text(ms)); }
+
+json of(const problem& p) { return {{"numbers", p.numbers}, {"target", p.target}}; }
+
+json of(const tree_usage& u) {
+  return {{"threads", u.threads},
+          {"depth", u.depth},
+          {"rounds", u.rounds},
+          {"prompt_tokens", u.prompt_tokens},
+          {"generated_tokens", u.generated_tokens},
+          {"critical_path_tokens", u.critical_path_tokens},
+          {"cached_tokens", u.cached_tokens},
+          {"wall_ms", u.wall_ms}};
+}
+
+json of(const outcome& o) {
+  return {{"solved", o.solved},
+          {"claimed", o.claimed},
+          {"operations", o.operations},
+          {"solution", text_or_null(o.solution)}};
+}
+
+json of(const thread_record& t, bool texts) {
+  json j{{"path", t.path},
+         {"parent", text_or_null(t.parent())},
+         {"state", to_string(t.phase)},
+         {"since", time_or_null(t.since_ms)},
+         {"waiting_for", t.waiting_for},
+         {"pool", t.pool},
+         {"node", t.node},
+         {"depth", t.depth},
+         {"prompt_tokens", t.prompt_tokens},
+         {"generated_tokens", t.generated_tokens()},
+         {"rounds", t.rounds},
+         {"failure", name_of(t.failure)}};
+  if (!texts) return j;
+  j["text"] = t.text();
+  j["solution"] = t.solution ? json(*t.solution) : json();
+  return j;
+}
+
+} // namespace
+
+std::string time_text(std::int64_t unix_ms) {
+  const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  char day[32], text[40];
+  std::strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &utc);
+  std::snprintf(text, sizeof text, "%s.%03dZ", day, static_cast<int>(unix_ms % 1000));
+  return text;
+}
+
+std::string solve_json(const tree& t) {
+  json j{{"problem", of(t.problem)}};
+  j.update(of(t.outcome));
+  j["failure"] = name_of(t.failure);
+  j["usage"] = of(t.usage());
+  return line(j);
+}
+
+std::string tree_json(const tree& t, bool texts) {
+  json j{{"id", t.id},
+         {"task", t.task},
+         {"state", to_string(t.phase)},
+         {"problem", of(t.problem)},
+         {"prompt", t.prompt},
+         {"labels", t.labels},
+         {"created", time_or_null(t.created_ms)},
+         {"finished", time_or_null(t.finished_ms)},
+         {"outcome", t.finished_ms == 0 ? json() : of(t.outcome)},
+         {"failure", name_of(t.failure)},
+         {"weights_epoch", t.weights_epoch},
+         {"seed", t.seed},
+         {"usage", of(t.usage())},
+         {"threads", json::array()}};
+  for (const auto& thread : t.threads) j["threads"].push_back(of(thread, texts));
+  return line(j);
+}
+
+} // namespace banyan

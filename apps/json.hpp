@@ -1,0 +1,35 @@
+#pragma once
+
+#include "solver/search.hpp"
+#include "solver/tree.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace banyan {
+
+// All of these return one line of JSON without a newline; layouts in docs/interfaces.md.
+
+/// What `solve --json` prints for a finished tree.
+std::string solve_json(const tree&);
+
+/// A tree, live or finished; `texts`: with every thread's text and solution.
+std::string tree_json(const tree&, bool texts = true);
+
+/// A problem of a problem file, in the published layout: nums, target, solution, optimal_path,
+/// start_size. The problem must be solvable.
+std::string problem_json(const problem&);
+
+/// Demonstration `index` in the published layout: that of the problem, and search_path, rating,
+/// search_type, trace_dict and so on.
+std::string trace_json(const tree&, const search_options&, std::uint64_t index);
+
+/// Reads a demonstration in the published layout back as a tree of segments without token ids. Throws
+/// `bad_usage`; `where` names it in messages.
+tree parse_trace(std::string_view json, const std::string& where);
+
+/// "2026-11-22T09:30:00.123Z"
+std::string time_text(std::int64_t unix_ms);
+
+} // namespace banyan

@@ -1,0 +1,246 @@
+#include "apps/runtime.hpp"
+
+#include "actors/config.hpp"
+#include "actors/node.hpp"
+#include "actors/system.hpp"
+#include "actors/tree_ids.hpp"
+#include "gpu_pool/placement.hpp"
+#include "gpu_pool/pool.hpp"
+#include "model/tokenizer.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include <caf/actor_registry.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace banyan {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Sessions and threads only translate messages: more OS threads would take cores from the pools.
+constexpr std::size_t actor_workers = 2;
+
+/// What ends in order does so within milliseconds.
+constexpr auto drain_time = 2s;
+
+/// Where the actors put what the program asked for.
+class inbox {
+public:
+  void open(const std::string& id) {
+    const std::lock_guard lock(mutex_);
+    open_.insert(id);
+  }
+
+  void finish(finished_work work) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (open_.erase(work.id) == 0) return;
+      seen_.erase(work.id);
+      finished_.push_back(std::move(work));
+    }
+    arrived_.notify_one();
+  }
+
+  void fail_open(const std::string& why) {
+    for (;;) {
+      std::string id;
+      {
+        const std::lock_guard lock(mutex_);
+        if (open_.empty()) return;
+        id = *open_.begin();
+      }
+      finish({id, nullptr, why});
+    }
+  }
+
+  void show(std::shared_ptr<const tree> now) {
+    const std::lock_guard lock(mutex_);
+    if (open_.contains(now->id)) seen_[now->id] = std::move(now);
+  }
+
+  std::shared_ptr<const tree> seen(const std::string& id) const {
+    const std::lock_guard lock(mutex_);
+    const auto i = seen_.find(id);
+    return i == seen_.end() ? nullptr : i->second;
+  }
+
+  std::size_t pending() const {
+    const std::lock_guard lock(mutex_);
+    return open_.size() + finished_.size();
+  }
+
+  std::optional<finished_work> take(std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    if (!arrived_.wait_for(lock, patience, [this] { return !finished_.empty(); })) return {};
+    auto work = std::move(finished_.front());
+    finished_.pop_front();
+    return work;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::set<std::string> open_;
+  std::deque<finished_work> finished_;
+  std::map<std::string, std::shared_ptr<const tree>> seen_;
+};
+
+/// Stands between the program and the node: asks, and puts answers into the inbox.
+using desk_actor = caf::typed_actor<
+    // Solves; the finished tree goes to the inbox.
+    caf::reacts_to<solve_request>,
+    // Looks at a running tree for the inbox.
+    caf::reacts_to<tree_request>>;
+
+struct desk_state {
+  static inline const char* name = "banyan.desk";
+};
+
+desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, node_actor node,
+                               std::shared_ptr<inbox> box) {
+  self->monitor(node);
+  self->set_down_handler(
+      [box](caf::down_msg& down) { box->fail_open("the node is gone: " + to_string(down.reason)); });
+  return {
+      [self, node, box](const solve_request& request) {
+        // A tree's own deadline begins when its turn comes; the node's guarded promises and the
+        // monitor above see to it that every request is answered.
+        self->request(node, caf::infinite, request)
+            .then([box](finished_tree& done) { box->finish({done.value->id, done.value, {}}); },
+                  [box, self, id = request.id](caf::error& why) {
+                    box->finish({id, nullptr, self->system().render(why)});
+                  });
+      },
+      [self, node, box](const tree_request& request) {
+        self->request(node, caf::timespan(1s), request)
+            .then([box](tree_status& now) { box->show(now.value); },
+                  [](caf::error&) {}); // it has just ended: the inbox has it
+      },
+  };
+}
+
+codec codec_of(const std::shared_ptr<const tokenizer>& vocabulary,
+               std::vector<std::int32_t> begin) {
+  return {[vocabulary](std::string_view text) { return vocabulary->encode(text); },
+          [vocabulary](std::span<const std::int32_t> ids) { return vocabulary->decode(ids); },
+          std::move(begin)};
+}
+
+std::string pool_name(const std::string& device) {
+  const auto name = parse_device(device);
+  return name && device == "cpu" ? "cpu:0" : name ? to_string(*name) : device;
+}
+
+} // namespace
+
+struct runtime::impl {
+  caf::actor_system_config config;
+  std::unique_ptr<caf::actor_system> system;
+  std::vector<named_pool> pools;
+  node_actor node;
+  desk_actor front;
+  std::shared_ptr<inbox> box = std::make_shared<inbox>();
+  tree_ids ids;
+
+  impl(std::vector<pool_source> sources, runtime_options options) : ids(options.seed) {
+    configure(config, actor_workers);
+    system = std::make_unique<caf::actor_system>(config);
+    try {
+      for (const auto& source : sources) add_pool(source, options);
+    } catch (...) {
+      leave();
+      throw;
+    }
+    node_options settings;
+    settings.reasoning.codec =
+        codec_of(sources.front().model.vocabulary, std::move(options.begin));
+    settings.reasoning.watched = options.watched;
+    settings.pools = pools;
+    settings.max_running_trees = options.concurrency;
+    settings.seed = options.seed;
+    node = spawn_node(*system, std::move(settings));
+    front = system->spawn(desk, node, box);
+  }
+
+  ~impl() {
+    if (node) caf::anon_send(node, atom::drain_v);
+    leave();
+  }
+
+  void add_pool(const pool_source& source, const runtime_options& options) {
+    pool_options settings;
+    settings.name = pool_name(source.device);
+    settings.device = source.device;
+    settings.precision = source.precision;
+    settings.log = options.log;
+    pools.push_back({settings.name, spawn_pool(*system, settings, source.model)});
+  }
+
+  void end(const auto& actor) {
+    if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+  }
+
+  bool wait_until(std::chrono::steady_clock::time_point until, std::size_t running) const {
+    while (system->registry().running() > running) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      std::this_thread::sleep_for(1ms);
+    }
+    return true;
+  }
+
+  /// The node ends its trees while the pools still answer; then the rest goes. An actor system that
+  /// does not come to an end is better left alone than waited for: its destructor would hang.
+  void leave() {
+    const auto until = std::chrono::steady_clock::now() + drain_time;
+    end(front);
+    wait_until(until, pools.size());
+    end(node);
+    for (const auto& pool : pools) end(pool.actor);
+    front = nullptr;
+    node = nullptr;
+    pools.clear();
+    if (!wait_until(until, 0)) static_cast<void>(system.release());
+  }
+};
+
+runtime::runtime(std::vector<pool_source> sources, runtime_options options)
+    : impl_(std::make_unique<impl>(std::move(sources), std::move(options))) {}
+
+runtime::~runtime() = default;
+
+std::string runtime::submit(solve_request request) {
+  if (request.id.empty()) request.id = impl_->ids.next(unix_ms_now());
+  auto id = request.id;
+  impl_->box->open(id);
+  caf::anon_send(impl_->front, std::move(request));
+  return id;
+}
+
+std::size_t runtime::pending() const { return impl_->box->pending(); }
+
+std::optional<finished_work> runtime::take(std::chrono::milliseconds patience) {
+  return impl_->box->take(patience);
+}
+
+void runtime::look(const std::string& id) { caf::anon_send(impl_->front, tree_request{id}); }
+
+std::shared_ptr<const tree> runtime::seen(const std::string& id) const {
+  return impl_->box->seen(id);
+}
+
+void runtime::cancel(const std::string& id) { caf::anon_send(impl_->node, cancel_request{id}); }
+
+void runtime::cancel_all() { caf::anon_send(impl_->node, atom::drain_v); }
+
+} // namespace banyan

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "model/checkpoint.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace banyan {
+
+/// A model on a device; `model.weights` lie there already, in this precision.
+struct pool_source {
+  std::string device = "cpu";
+  dtype precision = dtype::float32;
+  checkpoint model;
+};
+
+struct runtime_options {
+  std::vector<std::int32_t> begin; ///< in front of every prompt (BOS), may be empty
+  std::size_t concurrency = 64;    ///< trees at a time
+  bool watched = false;            ///< threads can be looked at while they decode
+  std::uint64_t seed = 0;          ///< of tree ids
+  std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
+};
+
+/// What became of a tree: the tree, or why there is none.
+struct finished_work {
+  std::string id;
+  std::shared_ptr<const tree> value;
+  std::string error;
+};
+
+/// A node over one pool per source, for programs that are no actors: trees go in, finished trees come
+/// out, in the order in which they end. Used by one OS thread.
+class runtime {
+public:
+  /// Throws if a device has no room for its pool.
+  runtime(std::vector<pool_source>, runtime_options);
+
+  /// Ends what still runs. What does not end in time is left to the end of the program.
+  ~runtime();
+
+  /// Starts a tree and returns its id.
+  std::string submit(solve_request);
+
+  /// Trees that were submitted and not yet taken.
+  std::size_t pending() const;
+
+  /// The next finished tree; nothing if none ends in that time.
+  std::optional<finished_work> take(std::chrono::milliseconds patience);
+
+  /// Asks for the state of a running tree; `seen` has it a moment later.
+  void look(const std::string& id);
+
+  /// The tree as it was when it was last looked at, texts left out; null if it never was.
+  std::shared_ptr<const tree> seen(const std::string& id) const;
+
+  /// Ends a tree; it comes out as cancelled.
+  void cancel(const std::string& id);
+
+  /// Ends all trees, running and waiting, and takes no more.
+  void cancel_all();
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan
