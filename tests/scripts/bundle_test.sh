@@ -19,7 +19,7 @@ loads_from() { LD_LIBRARY_PATH=$libtorch/lib ldd "$bundle/libexec/banyan" | grep
 
 claim "a bundle runs from wherever it is put" ends_with 0 bare LIBTORCH_ROOT="$libtorch" "$bundle/bin/banyan" --help
 claim "a bundle runs through a symbolic link" ends_with 0 bare LIBTORCH_ROOT="$libtorch" "$scratch/link" --help
-claim "CAF comes from the bundle" loads_from libcaf_core "$bundle/libexec/../lib/"
+claim "what Debian ships comes from the bundle" loads_from libboost_program_options "$bundle/libexec/../lib/"
 claim "LibTorch comes from the wheel" loads_from libtorch_cpu "$libtorch/lib/"
 claim "the bundle holds no LibTorch" test -z "$(find "$bundle" -name 'libtorch*' -o -name 'libc10*' -o -name 'libcud*')"
 
