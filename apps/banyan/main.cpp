@@ -23,7 +23,12 @@ constexpr auto help =
     "Usage: banyan COMMAND [options]\n"
     "\n"
     "Commands:\n"
+    "  solve                solve problems with a tree of reasoning threads\n"
+    "  evaluate             accuracy, tokens and failures over a problem set\n"
+    "  generate problems    draw a problem set\n"
+    "  generate traces      write down symbolic searches as demonstrations\n"
     "  train sft            learn from demonstrations\n"
+    "  model info           look at a checkpoint\n"
     "\n"
     "`banyan COMMAND --help` explains a command, `banyan --version` tells the version.\n"
     "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
@@ -37,7 +42,12 @@ struct command {
 };
 
 const std::vector<command>& commands() {
-  static const std::vector<command> all{{{"train", "sft"}, train_sft}};
+  static const std::vector<command> all{{{"solve"}, solve},
+                                        {{"evaluate"}, evaluate},
+                                        {{"generate", "problems"}, generate_problems_command},
+                                        {{"generate", "traces"}, generate_traces_command},
+                                        {{"train", "sft"}, train_sft},
+                                        {{"model", "info"}, model_info}};
   return all;
 }
 
