@@ -14,29 +14,19 @@ namespace banyan {
 
 namespace {
 
-constexpr int tile_tokens = 16; // keys that are read, scored and added up at a time
-constexpr int max_rows = 32;    // query tokens that share the keys they read
+constexpr int tile_tokens = 16;                // keys that are scored at a time
+constexpr std::int32_t max_rows = 32;          // query tokens that share the keys they read
+constexpr std::int32_t max_scores = 64 * 1024; // of an item: what fits a core's own cache
 
 /// What one OS thread works on at a time: some tokens of one sequence and some of the heads.
 struct work_item {
   std::int32_t sequence, first_row, num_rows, first_kv_head, num_kv_heads;
 };
 
-/// Rows of the cache for the next tokens of a sequence, for head 0.
-template <class T>
-struct key_tile {
-  const T* keys[tile_tokens];
-  const T* values[tile_tokens];
-};
-
-/// Softmax over the keys seen so far, for one head of one token.
-struct softmax_state {
-  float largest, total;
-};
-
 struct scratch {
-  std::vector<float> queries, sums;  // [rows, heads, head_dim]
-  std::vector<softmax_state> states; // [rows, heads]
+  std::vector<float> queries, sums; // [rows, heads, head_dim]
+  std::vector<float> weights;       // [rows, heads, padded keys]; scores at first
+  std::vector<float> totals;        // [rows, heads]
 };
 
 scratch& local_scratch() {
@@ -44,183 +34,224 @@ scratch& local_scratch() {
   return s;
 }
 
+constexpr std::int32_t padded(std::int32_t keys) {
+  return (keys + tile_tokens - 1) / tile_tokens * tile_tokens;
+}
+
 /// scores[j] = q · keys[j]
 template <int W, class T>
 BANYAN_INLINE void score(const float* q, const T* const* keys, std::int64_t offset,
                          std::int64_t head_dim, float* scores) {
   for (int first = 0; first < tile_tokens; first += W) {
-    lanes<W> products[W] = {};
-    std::int64_t d = 0;
-    for (; d + W <= head_dim; d += W) {
-      const auto x = load<W>(q + d);
+    lanes<W> products[W];
+    const auto x = load<W>(q);
 #pragma GCC unroll 16
-      for (int j = 0; j < W; ++j) products[j] += x * load<W>(keys[first + j] + offset + d);
-    }
-    if (d < head_dim) {
-      const auto x = load_first<W>(q + d, head_dim - d);
-      for (int j = 0; j < W; ++j)
-        products[j] += x * load_first<W>(keys[first + j] + offset + d, head_dim - d);
+    for (int j = 0; j < W; ++j) products[j] = x * load<W>(keys[first + j] + offset);
+    for (std::int64_t d = W; d < head_dim; d += W) {
+      const auto y = load<W>(q + d);
+#pragma GCC unroll 16
+      for (int j = 0; j < W; ++j) products[j] += y * load<W>(keys[first + j] + offset + d);
     }
     sum_each<W>(products);
     store<W>(scores + first, products[0]);
   }
 }
 
-/// sums = sums · keep + Σ weights[j] · values[j]
-template <int W, class T>
-BANYAN_INLINE void accumulate(float keep, const float* weights, const T* const* values,
-                              std::int64_t offset, std::int64_t head_dim, float* sums) {
-  std::int64_t d = 0;
-  for (; d + W <= head_dim; d += W) {
-    lanes<W> even = load<W>(sums + d) * keep, odd = {}; // two chains, for the latency of additions
-#pragma GCC unroll 16
-    for (int j = 0; j < tile_tokens; j += 2) {
-      even += weights[j] * load<W>(values[j] + offset + d);
-      odd += weights[j + 1] * load<W>(values[j + 1] + offset + d);
-    }
-    store<W>(sums + d, even + odd);
+/// Turns the scores of `visible` keys into weights up to a common factor and returns their sum.
+/// What pads the last tile gets weight 0.
+template <int W>
+BANYAN_INLINE float softmax(float* scores, std::int32_t visible) {
+  const auto end = padded(visible);
+  std::fill(scores + visible, scores + end, -std::numeric_limits<float>::infinity());
+  auto top = load<W>(scores);
+  for (int j = W; j < end; j += W) {
+    const auto x = load<W>(scores + j);
+    top = x > top ? x : top;
   }
-  for (; d < head_dim; ++d) {
-    sums[d] *= keep;
-    for (int j = 0; j < tile_tokens; ++j) sums[d] += weights[j] * to_float(values[j][offset + d]);
-  }
-}
-
-/// Adds a tile to the softmax of one head of one token (Milakov & Gimelshein 2018).
-template <int W, class T>
-BANYAN_INLINE void attend_tile(const key_tile<T>& tile, int visible, std::int64_t offset,
-                               std::int64_t head_dim, const float* query, softmax_state& state,
-                               float* sums) {
-  alignas(64) float weights[tile_tokens];
-  score<W>(query, tile.keys, offset, head_dim, weights);
-  for (int j = visible; j < tile_tokens; ++j) weights[j] = -std::numeric_limits<float>::infinity();
-  auto top = load<W>(weights);
-  for (int j = W; j < tile_tokens; j += W) {
-    const auto other = load<W>(weights + j);
-    top = other > top ? other : top;
-  }
-  float keep = 1;
-  if (const auto largest_here = largest<W>(top); largest_here > state.largest) {
-    keep = exponential<1>(lanes<1>{state.largest - largest_here})[0];
-    state.largest = largest_here;
-  }
+  const float shift = largest<W>(top);
   lanes<W> total = {};
-  for (int j = 0; j < tile_tokens; j += W) {
-    const auto w = exponential<W>(load<W>(weights + j) - state.largest);
-    store<W>(weights + j, w);
+  for (int j = 0; j < end; j += W) {
+    const auto w = exponential<W>(load<W>(scores + j) - shift);
+    store<W>(scores + j, w);
     total += w;
   }
-  state.total = state.total * keep + sum<W>(total);
-  accumulate<W>(keep, weights, tile.values, offset, head_dim, sums);
+  std::fill(scores + visible, scores + end, 0.0f); // was e^-87, too small for the total to feel
+  return sum<W>(total);
 }
 
-/// Points at the keys and values of the tokens from `first` on. Past the end the first one stands
-/// in: its weight will be 0, but it must be a number.
-template <class T>
-BANYAN_INLINE void find_tile(const paged_attention_args& a, const std::int32_t* table,
-                             std::int32_t first, std::int32_t end, key_tile<T>& tile) {
-  const auto row = std::int64_t{a.kv_heads} * a.head_dim;
-  auto block = table + first / a.block_size;
-  auto offset = first % a.block_size;
-  for (int j = 0; j < tile_tokens; ++j) {
-    if (first + j >= end) {
-      tile.keys[j] = tile.keys[0];
-      tile.values[j] = tile.values[0];
-      continue;
+/// sums += Σ weights[j] · values[j], for `Chunks` vectors of them.
+template <int W, int Chunks, class T>
+BANYAN_INLINE void accumulate_chunks(const float* weights, const T* const* values,
+                                     std::int64_t offset, float* sums) {
+  lanes<W> even[Chunks], odd[Chunks] = {}; // two chains, for the latency of additions
+  for (int c = 0; c < Chunks; ++c) even[c] = load<W>(sums + c * W);
+#pragma GCC unroll 16
+  for (int j = 0; j < tile_tokens; j += 2)
+#pragma GCC unroll 2
+    for (int c = 0; c < Chunks; ++c) {
+      even[c] += weights[j] * load<W>(values[j] + offset + c * W);
+      odd[c] += weights[j + 1] * load<W>(values[j + 1] + offset + c * W);
     }
-    const auto slot = (std::int64_t{*block} * a.block_size + offset) * row;
-    tile.keys[j] = static_cast<const T*>(a.keys) + slot;
-    tile.values[j] = static_cast<const T*>(a.values) + slot;
-    if (++offset == a.block_size) {
-      offset = 0;
-      ++block;
-    }
-  }
+  for (int c = 0; c < Chunks; ++c) store<W>(sums + c * W, even[c] + odd[c]);
 }
 
+template <int W, class T>
+BANYAN_INLINE void accumulate(const float* weights, const T* const* values, std::int64_t offset,
+                              std::int64_t head_dim, float* sums) {
+  std::int64_t d = 0;
+  for (; d + 2 * W <= head_dim; d += 2 * W)
+    accumulate_chunks<W, 2>(weights, values, offset + d, sums + d);
+  if (d < head_dim) accumulate_chunks<W, 1>(weights, values, offset + d, sums + d);
+}
+
+/// Computes one item in three passes: scores, softmax, sums. Within a pass no iteration waits for
+/// the one before, and every key and value is read from memory once. Lanes are as wide as divides
+/// the heads, so there are no remainders.
 template <class T>
 struct attention_kernel {
-  /// Computes one item; every key that it needs is read once.
-  template <int W>
-  BANYAN_INLINE static void run(const paged_attention_args& a, const work_item& item) {
-    auto& s = local_scratch();
-    begin<W>(a, item, s);
-    const auto group = a.heads / a.kv_heads;
-    const auto heads = item.num_kv_heads * group;
-    const auto positions = a.positions + item.first_row;
-    const auto end = *std::max_element(positions, positions + item.num_rows) + 1;
-    const auto table = a.blocks + a.block_starts[item.sequence];
-    key_tile<T> tile;
-    for (std::int32_t first = 0; first < end; first += tile_tokens) {
-      find_tile(a, table, first, end, tile);
-      for (int h = 0; h < heads; ++h) {
-        const auto offset = std::int64_t{item.first_kv_head + h / group} * a.head_dim;
-        for (int row = 0; row < item.num_rows; ++row) {
-          const auto visible = std::min(positions[row] - first + 1, tile_tokens);
-          if (visible <= 0) continue;
-          const auto state = std::size_t(row) * heads + h;
-          attend_tile<W>(tile, visible, offset, a.head_dim, s.queries.data() + state * a.head_dim,
-                         s.states[state], s.sums.data() + state * a.head_dim);
-        }
-      }
-    }
-    finish<W>(a, item, s);
-  }
+  const paged_attention_args& a;
+  const work_item& item;
+  scratch& s;
+  const std::int32_t* positions; // [rows]
+  std::int32_t group, heads;     // query heads of a key head, and of the item
+  std::int32_t keys;             // that the last of the rows sees
+  std::int64_t width; // elements of the item's heads in a row of queries or of the output
 
-private:
-  template <int W>
-  BANYAN_INLINE static void begin(const paged_attention_args& a, const work_item& item,
-                                  scratch& s) {
-    const auto count = item.num_kv_heads * (a.heads / a.kv_heads) * std::int64_t{a.head_dim};
-    s.queries.resize(std::size_t(item.num_rows * count));
+  attention_kernel(const paged_attention_args& args, const work_item& i)
+      : a(args),
+        item(i),
+        s(local_scratch()),
+        positions(a.positions + i.first_row),
+        group(a.heads / a.kv_heads),
+        heads(i.num_kv_heads * group),
+        keys(*std::max_element(positions, positions + i.num_rows) + 1),
+        width(std::int64_t{heads} * a.head_dim) {
+    const auto rows = static_cast<std::size_t>(item.num_rows);
+    s.queries.resize(rows * static_cast<std::size_t>(width));
     s.sums.assign(s.queries.size(), 0);
-    s.states.assign(s.queries.size() / std::size_t(a.head_dim),
-                    {-std::numeric_limits<float>::infinity(), 0});
-    auto scaled = s.queries.data();
-    for (int row = 0; row < item.num_rows; ++row, scaled += count) {
-      const auto query = static_cast<const T*>(a.query) + (item.first_row + row) * a.query_stride
-                         + first_element(a, item);
-      for (std::int64_t i = 0; i < count; ++i) scaled[i] = to_float(query[i]) * a.scale;
-    }
+    s.totals.resize(rows * static_cast<std::size_t>(heads));
+    s.weights.resize(s.totals.size() * static_cast<std::size_t>(padded(keys)));
   }
 
   template <int W>
-  BANYAN_INLINE static void finish(const paged_attention_args& a, const work_item& item,
-                                   const scratch& s) {
-    const auto heads = item.num_kv_heads * (a.heads / a.kv_heads);
-    const auto width = std::int64_t{a.heads} * a.head_dim;
-    auto sums = s.sums.data();
-    auto state = s.states.data();
-    for (int row = 0; row < item.num_rows; ++row) {
-      auto out =
-          static_cast<T*>(a.output) + (item.first_row + row) * width + first_element(a, item);
-      for (int h = 0; h < heads; ++h, ++state, sums += a.head_dim, out += a.head_dim) {
-        const auto scale = 1 / state->total;
-        std::int64_t d = 0;
-        for (; d + W <= a.head_dim; d += W) store<W>(out + d, load<W>(sums + d) * scale);
-        if (d < a.head_dim)
-          store_first<W>(out + d, load_first<W>(sums + d, a.head_dim - d) * scale, a.head_dim - d);
+  BANYAN_INLINE static void run(const paged_attention_args& args, const work_item& item) {
+    constexpr int narrower = W > 4 ? W / 2 : 1;
+    if constexpr (W > 1)
+      if (args.head_dim % W != 0) return run<narrower>(args, item);
+    attention_kernel k(args, item);
+    k.scale_queries();
+    k.template for_tiles<W, true>(static_cast<const T*>(args.keys));
+    k.template weigh<W>();
+    k.template for_tiles<W, false>(static_cast<const T*>(args.values));
+    k.template finish<W>();
+  }
+
+  std::int64_t first_element() const {
+    return std::int64_t{item.first_kv_head} * group * a.head_dim;
+  }
+
+  BANYAN_INLINE void scale_queries() {
+    auto scaled = s.queries.data();
+    for (std::int32_t row = 0; row < item.num_rows; ++row, scaled += width) {
+      const auto query = static_cast<const T*>(a.query) + (item.first_row + row) * a.query_stride
+                         + first_element();
+      for (std::int64_t i = 0; i < width; ++i) scaled[i] = to_float(query[i]) * a.scale;
+    }
+  }
+
+  /// Points at the memory of tokens from `first` on. Past the end the first one stands in: its
+  /// weight will be 0, but it must be a number.
+  BANYAN_INLINE void find_tile(const T* memory, std::int32_t first, const T** tile) const {
+    const auto token_elements = std::int64_t{a.kv_heads} * a.head_dim;
+    auto block = a.blocks + a.block_starts[item.sequence] + first / a.block_size;
+    auto offset = first % a.block_size;
+    for (int j = 0; j < tile_tokens; ++j) {
+      if (first + j >= keys) {
+        tile[j] = tile[0];
+        continue;
+      }
+      tile[j] = memory + (std::int64_t{*block} * a.block_size + offset) * token_elements;
+      if (++offset == a.block_size) {
+        offset = 0;
+        ++block;
       }
     }
   }
 
-  /// Where the heads of an item begin in a row of queries or of the output.
-  static std::int64_t first_element(const paged_attention_args& a, const work_item& item) {
-    return std::int64_t{item.first_kv_head} * (a.heads / a.kv_heads) * a.head_dim;
+  /// The hardware foresees nothing across blocks, and the cache of a batch is larger than the
+  /// caches.
+  BANYAN_INLINE void prefetch(const T* const* tile) const {
+    const auto begin = item.first_kv_head * a.head_dim;
+    const auto end = begin + item.num_kv_heads * a.head_dim;
+    for (int j = 0; j < tile_tokens; ++j)
+      for (auto i = begin; i < end; i += 64 / int{sizeof(T)}) __builtin_prefetch(tile[j] + i);
+  }
+
+  template <int W, bool Scores>
+  BANYAN_INLINE void for_tiles(const T* memory) {
+    const T* tile[tile_tokens];
+    for (std::int32_t first = 0; first < keys; first += tile_tokens) {
+      if (const auto soon = first + tile_tokens; soon < keys) {
+        find_tile(memory, soon, tile);
+        prefetch(tile);
+      }
+      find_tile(memory, first, tile);
+      for (std::int32_t h = 0; h < heads; ++h)
+        for (std::int32_t row = 0; row < item.num_rows; ++row)
+          if (positions[row] >= first) visit<W, Scores>(tile, row, h, first);
+    }
+  }
+
+  template <int W, bool Scores>
+  BANYAN_INLINE void visit(const T* const* tile, std::int32_t row, std::int32_t h,
+                           std::int32_t first) {
+    const auto index = std::int64_t{row} * heads + h;
+    const auto weights = s.weights.data() + index * padded(keys) + first;
+    const auto offset = std::int64_t{item.first_kv_head + h / group} * a.head_dim;
+    if constexpr (Scores)
+      score<W>(s.queries.data() + index * a.head_dim, tile, offset, a.head_dim, weights);
+    else
+      accumulate<W>(weights, tile, offset, a.head_dim, s.sums.data() + index * a.head_dim);
+  }
+
+  template <int W>
+  BANYAN_INLINE void weigh() {
+    auto weights = s.weights.data();
+    for (std::size_t i = 0; i < s.totals.size(); ++i, weights += padded(keys))
+      s.totals[i] = softmax<W>(weights, positions[i / static_cast<std::size_t>(heads)] + 1);
+  }
+
+  template <int W>
+  BANYAN_INLINE void finish() {
+    const auto out_stride = std::int64_t{a.heads} * a.head_dim;
+    auto sums = s.sums.data();
+    auto total = s.totals.data();
+    for (std::int32_t row = 0; row < item.num_rows; ++row) {
+      auto out = static_cast<T*>(a.output) + (item.first_row + row) * out_stride + first_element();
+      for (int h = 0; h < heads; ++h, ++total, sums += a.head_dim, out += a.head_dim) {
+        const auto scale = 1 / *total;
+        for (std::int64_t d = 0; d < a.head_dim; d += W)
+          store<W>(out + d, load<W>(sums + d) * scale);
+      }
+    }
   }
 };
 
-/// Cuts a step into items: tokens of one sequence together, all heads of a token together as long
-/// as that leaves enough items for every OS thread.
+/// Cuts a step into items: tokens of one sequence together, and all heads of a token together as
+/// long as that leaves enough items for every OS thread.
 const std::vector<work_item>& plan(const paged_attention_args& a, int os_threads) {
   thread_local std::vector<work_item> items;
   items.clear();
-  const bool split_heads = a.num_sequences < 2 * os_threads;
-  const auto heads = split_heads ? 1 : a.kv_heads;
-  for (std::int32_t i = 0; i < a.num_sequences; ++i)
-    for (auto row = a.starts[i]; row < a.starts[i + 1]; row += max_rows)
+  const auto heads = a.num_sequences < 2 * os_threads ? 1 : a.kv_heads;
+  for (std::int32_t i = 0; i < a.num_sequences; ++i) {
+    if (a.starts[i] == a.starts[i + 1]) continue;
+    const auto last = *std::max_element(a.positions + a.starts[i], a.positions + a.starts[i + 1]);
+    const auto scores = heads * (a.heads / a.kv_heads) * (last + 1);
+    const auto rows = std::clamp(max_scores / scores, 1, max_rows);
+    for (auto row = a.starts[i]; row < a.starts[i + 1]; row += rows)
       for (std::int32_t head = 0; head < a.kv_heads; head += heads)
-        items.push_back({i, row, std::min(max_rows, a.starts[i + 1] - row), head, heads});
+        items.push_back({i, row, std::min(rows, a.starts[i + 1] - row), head, heads});
+  }
   return items;
 }
 

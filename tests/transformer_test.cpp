@@ -1,0 +1,264 @@
+#include "model/transformer.hpp"
+
+#include "model/attention.hpp"
+#include "model/decode_step.hpp"
+#include "model/lanes.hpp"
+#include "tests/decode_fixture.hpp"
+
+#include <stdexcept>
+
+#include <ATen/Parallel.h>
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+model_config shape(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim,
+                   bool tied = true) {
+  auto c = tiny_shape();
+  c.num_heads = heads;
+  c.num_kv_heads = kv_heads;
+  c.head_dim = head_dim;
+  c.tie_embeddings = tied;
+  return c;
+}
+
+/// How far float32 decoding is from the reference, in units of the largest logit.
+double relative_error(const model_config& c, std::int32_t block_size, std::size_t length,
+                      std::size_t chunk) {
+  const auto w = sharp_weights(c);
+  const auto ids = random_ids(length, c);
+  const auto expected = reference_logits(*w, ids);
+  const auto logits = decoder(w, block_size, 1024).prefill(ids, chunk);
+  REQUIRE(logits.scalar_type() == at::kFloat);
+  REQUIRE(logits.sizes() == expected.sizes());
+  return largest_difference(logits, expected) / expected.abs().max().item<double>();
+}
+
+constexpr double float_noise = 2e-5;
+
+} // namespace
+
+TEST_CASE("decoding equals full attention without a cache for every grouping of heads", "[model]") {
+  const auto [heads, kv_heads] =
+      GENERATE(std::pair(4, 4), std::pair(4, 2), std::pair(6, 2), std::pair(5, 1));
+  CAPTURE(heads, kv_heads);
+  CHECK(relative_error(shape(heads, kv_heads, 16), 16, 40, 40) < float_noise);
+}
+
+TEST_CASE("decoding equals full attention for every length of heads", "[model]") {
+  const auto head_dim = GENERATE(2, 6, 8, 12, 16, 24, 32, 48, 64, 80, 128);
+  CAPTURE(head_dim);
+  CHECK(relative_error(shape(2, 1, head_dim), 16, 21, 21) < float_noise);
+}
+
+TEST_CASE("decoding equals full attention for every size of block", "[model]") {
+  const auto block_size = GENERATE(1, 3, 8, 16, 32, 100);
+  CAPTURE(block_size);
+  CHECK(relative_error(tiny_shape(), block_size, 50, 7) < float_noise);
+}
+
+TEST_CASE("an output head of its own is used where embeddings are not tied", "[model]") {
+  CHECK(relative_error(shape(4, 2, 16, false), 16, 20, 20) < float_noise);
+}
+
+TEST_CASE("widths that no vector divides are computed to the last element", "[model]") {
+  auto c = shape(3, 3, 10);
+  c.hidden_size = 37;
+  c.intermediate_size = 29;
+  c.vocab_size = 11;
+  CHECK(relative_error(c, 5, 30, 30) < float_noise);
+}
+
+TEST_CASE("long prompts are right in chunks of any length", "[model]") {
+  const auto chunk = GENERATE(1, 7, 64, 300);
+  CAPTURE(chunk);
+  CHECK(relative_error(tiny_shape(), 16, 300, static_cast<std::size_t>(chunk)) < float_noise);
+}
+
+TEST_CASE("a sequence's logits do not depend on the batch it shares", "[model]") {
+  const auto c = tiny_shape();
+  const auto w = sharp_weights(c);
+  decoder d(w, 16);
+  const auto ids = random_ids(33, c);
+  const auto alone = d.prefill(ids, ids.size());
+
+  std::vector<decoder::sequence> others(20);
+  decoder::sequence mine;
+  std::vector<decoder::piece> first, second;
+  for (std::size_t i = 0; i < others.size(); ++i) { // others of all lengths around mine
+    if (i == 7) first.push_back({&mine, token_ids(ids.begin(), ids.end() - 1)});
+    if (i == 3) second.push_back({&mine, {ids.back()}});
+    first.push_back({&others[i], random_ids(1 + 5 * i, c, static_cast<unsigned>(i))});
+    second.push_back({&others[i], random_ids(i % 3, c)});
+  }
+  const auto prefill = d.batch(first);
+  const auto begin = prefill.starts[7];
+  const auto together = d.model.decode(prefill, d.cache).narrow(0, begin, 32);
+  CHECK(largest_difference(together, alone.narrow(0, 0, 32)) < 1e-4);
+  const auto next = d.batch(second);
+  const auto last = d.model.decode(next, d.cache).narrow(0, next.starts[3], 1);
+  CHECK(largest_difference(last, alone.narrow(0, 32, 1)) < 1e-4);
+}
+
+TEST_CASE("sequences may share the blocks of a common prefix", "[model]") {
+  const auto c = tiny_shape();
+  const auto w = sharp_weights(c);
+  decoder d(w, 4);
+  const auto ids = random_ids(12, c);
+  decoder::sequence parent;
+  d.decode({{&parent, token_ids(ids.begin(), ids.begin() + 8)}});
+  auto child = parent; // both go on in blocks of their own
+  const auto logits =
+      d.decode({{&parent, token_ids(ids.begin() + 8, ids.end())}, {&child, {1, 2}}});
+  CHECK(largest_difference(logits.narrow(0, 0, 4), reference_logits(*w, ids).narrow(0, 8, 4))
+        < 1e-3);
+  auto of_child = token_ids(ids.begin(), ids.begin() + 8);
+  of_child.insert(of_child.end(), {1, 2});
+  CHECK(largest_difference(logits.narrow(0, 4, 2), reference_logits(*w, of_child).narrow(0, 8, 2))
+        < 1e-3);
+}
+
+TEST_CASE("only the wanted tokens have logits", "[model]") {
+  const auto c = tiny_shape();
+  decoder d(sharp_weights(c), 16);
+  const auto ids = random_ids(9, c);
+  const auto all = d.prefill(ids, ids.size());
+  decoder::sequence s;
+  auto b = d.batch({{&s, ids}});
+  b.wanted = {2, 8};
+  const auto some = d.model.decode(b, d.cache);
+  REQUIRE(some.sizes() == at::IntArrayRef({2, c.vocab_size}));
+  CHECK(largest_difference(some, all.index_select(0, at::tensor({2, 8}))) < 1e-5);
+  b.wanted.clear();
+  CHECK(d.model.decode(b, d.cache).sizes() == at::IntArrayRef({0, c.vocab_size}));
+}
+
+TEST_CASE("bfloat16 decoding stays near the reference of its rounded weights", "[model]") {
+  const auto c = shape(4, 2, 32);
+  const auto w = std::make_shared<const model_weights>(
+      copy_weights(*sharp_weights(c), dtype::bfloat16, "cpu"));
+  const auto ids = random_ids(40, c);
+  const auto expected = reference_logits(*w, ids);
+  const auto chunk = GENERATE(40, 1);
+  const auto error =
+      decoder(w, 16).prefill(ids, static_cast<std::size_t>(chunk)).to(at::kDouble) - expected;
+  CHECK((error.square().mean() / expected.square().mean()).sqrt().item<double>() < 0.03);
+}
+
+TEST_CASE("decoding gives the same on one OS thread and on two", "[model]") {
+  const auto c = tiny_shape();
+  const auto w = sharp_weights(c);
+  const auto ids = random_ids(200, c);
+  const auto os_threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = decoder(w, 16).prefill(ids, 150);
+  at::set_num_threads(2);
+  const auto two = decoder(w, 16).prefill(ids, 150);
+  at::set_num_threads(os_threads);
+  CHECK(largest_difference(one, two) < 1e-4);
+}
+
+TEST_CASE("weights that learn are decoded without a graph", "[model]") {
+  auto w = *sharp_weights(tiny_shape());
+  w.layers[0].qkv.requires_grad_(true);
+  w.embedding.requires_grad_(true);
+  w.head = w.embedding;
+  decoder d(std::make_shared<const model_weights>(w), 16);
+  CHECK_FALSE(d.prefill({1, 2, 3}, 3).requires_grad());
+}
+
+TEST_CASE("attention to one token returns its value", "[model]") {
+  const auto query = at::randn({1, 4, 8}), key = at::randn({1, 1, 2, 8}),
+             value = at::randn({1, 1, 2, 8});
+  auto output = at::empty({4, 8});
+  const std::int32_t starts[] = {0, 1}, positions[] = {0}, blocks[] = {0};
+  paged_attention_cpu({.query = query.data_ptr(),
+                       .keys = key.data_ptr(),
+                       .values = value.data_ptr(),
+                       .output = output.data_ptr(),
+                       .starts = starts,
+                       .positions = positions,
+                       .blocks = blocks,
+                       .block_starts = starts,
+                       .num_sequences = 1,
+                       .num_tokens = 1,
+                       .heads = 4,
+                       .kv_heads = 2,
+                       .head_dim = 8,
+                       .block_size = 1,
+                       .query_stride = 32,
+                       .scale = 1});
+  CHECK(at::equal(output, value.view({2, 1, 8}).expand({2, 2, 8}).reshape({4, 8})));
+}
+
+TEST_CASE("a batch that points outside cache or vocabulary is refused", "[model]") {
+  const auto c = tiny_shape();
+  decoder d(sharp_weights(c), 4, 8);
+  decoder::sequence s;
+  const auto good = d.batch({{&s, {1, 2, 3, 4, 5}}});
+  const auto refused = [&](auto change) {
+    auto b = good;
+    change(b);
+    CHECK_THROWS_AS(d.model.decode(b, d.cache), std::invalid_argument);
+  };
+  refused([&](auto& b) { b.ids[0] = static_cast<std::int32_t>(c.vocab_size); });
+  refused([](auto& b) { b.ids[4] = -1; });
+  refused([](auto& b) { b.positions[4] = 8; });
+  refused([&](auto& b) { b.positions[4] = static_cast<std::int32_t>(c.max_positions); });
+  refused([](auto& b) { b.slots[0] = 32; });
+  refused([](auto& b) { b.slots.pop_back(); });
+  refused([](auto& b) { b.blocks[1] = 8; });
+  refused([](auto& b) { b.block_starts[1] = 1; });
+  refused([](auto& b) { b.starts[1] = 4; });
+  refused([](auto& b) { b.wanted[4] = 5; });
+  refused([](auto& b) { b.starts.clear(); });
+  CHECK_NOTHROW(d.model.decode(good, d.cache));
+  kv_cache other(c, 8, 4, dtype::bfloat16, "cpu");
+  CHECK_THROWS_AS(d.model.decode(good, other), std::invalid_argument);
+}
+
+TEMPLATE_TEST_CASE("our loops and ATen's operators do the same between the products", "[model]",
+                   float, bfloat16) {
+  const auto c = tiny_shape();
+  const auto type = std::is_same_v<TestType, float> ? dtype::float32 : dtype::bfloat16;
+  const auto w = copy_weights(*sharp_weights(c), type, "cpu");
+  decoder ours(std::make_shared<const model_weights>(w), 4, 32);
+  decoder theirs(std::make_shared<const model_weights>(w), 4, 32);
+  const auto rotary = make_rotary_tables(c, at::kCPU);
+  decoder::sequence s, t;
+  auto b = ours.batch({{&s, random_ids(6, c)}, {&t, random_ids(9, c, 2)}});
+  b.wanted = {5, 14};
+  const cpu_step<TestType> loops(b, c, rotary, ours.cache);
+  const aten_step operators(b, c, rotary, theirs.cache);
+
+  const auto options = w.embedding.options();
+  const auto tolerance = type == dtype::float32 ? 1e-5 : 0.02;
+  const auto agree = [&](const at::Tensor& like, auto call) {
+    auto a = like.clone(), e = like.clone();
+    call(loops, a);
+    call(operators, e);
+    CHECK(at::allclose(a.to(at::kFloat), e.to(at::kFloat), tolerance, tolerance));
+  };
+  const auto residual = at::randn({15, c.hidden_size});
+  const auto qkv = at::randn({15, (c.num_heads + 2 * c.num_kv_heads) * c.head_dim}).to(options);
+  const auto gate_up = (4 * at::randn({15, 2 * c.intermediate_size})).to(options);
+  const auto zeros = [&](std::int64_t rows, std::int64_t width) {
+    return at::zeros({rows, width}, options);
+  };
+
+  agree(residual, [&](auto& step, auto& x) { step.embed(w.embedding, x); });
+  agree(zeros(15, c.hidden_size),
+        [&](auto& step, auto& x) { step.norm(residual, w.layers[0].mlp_norm, x); });
+  agree(zeros(2, c.hidden_size),
+        [&](auto& step, auto& x) { step.norm_wanted(residual, w.final_norm, x); });
+  agree(qkv, [&](auto& step, auto& x) { step.rotate_and_store(1, x); });
+  CHECK(at::allclose(ours.cache.keys.to(at::kFloat), theirs.cache.keys.to(at::kFloat), tolerance,
+                     tolerance, /*equal_nan=*/true));
+  CHECK(at::allclose(ours.cache.values, theirs.cache.values, 0, 0, /*equal_nan=*/true));
+  agree(zeros(15, c.num_heads * c.head_dim), [&](auto& step, auto& x) { step.attend(1, qkv, x); });
+  agree(zeros(15, c.intermediate_size), [&](auto& step, auto& x) { step.gate(gate_up, x); });
+  agree(residual,
+        [&](auto& step, auto& x) { step.add(qkv.narrow(1, 0, c.hidden_size).contiguous(), x); });
+}
