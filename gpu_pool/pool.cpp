@@ -50,13 +50,13 @@ struct pool_state {
 
   caf::result<decode_reply> decode(decode_request& request) {
     const auto id = next_id++;
-    const bool watched = request.watched;
+    // Before the promise is made: that takes the sender away.
+    auto watcher = request.watched ? caf::actor_cast<caf::actor_addr>(self->current_sender())
+                                   : caf::actor_addr{};
     if (const auto refused = parts->scheduler.submit(id, std::move(request)); refused != errc::none)
       return refused;
     auto promise = self->make_response_promise<decode_reply>();
-    auto watcher =
-        watched ? caf::actor_cast<caf::actor_addr>(self->current_sender()) : caf::actor_addr{};
-    num_watched += watched;
+    num_watched += watcher != nullptr;
     open.emplace(id, open_request{promise, std::move(watcher)});
     wake();
     return promise;

@@ -228,7 +228,7 @@ TEST_CASE_METHOD(pool_system, "a pool's status adds up", "[pool]") {
   auto open = send(pool, request_of("/0", 50, 1));
   steps(10);
   auto status = self->request(pool, caf::infinite, atom::status::value);
-  steps(1);
+  steps(3);
   const auto now = take<pool_status>(status);
   REQUIRE(now);
   CHECK(now->name == "cpu:7");
