@@ -8,6 +8,7 @@
 #include "tests/scratch_folder.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <catch2/catch.hpp>
 
@@ -61,6 +62,9 @@ std::vector<std::int32_t> greedy(const checkpoint& from, const decode_request& r
 }
 
 struct transformer_pool : deterministic_system {
+  // Where other processes compute as well, OS threads that wait for each other cost more than they
+  // bring.
+  transformer_pool() { at::set_num_threads(1); }
   ~transformer_pool() { end(pool); }
 
   void spawn(pool_options options) {
