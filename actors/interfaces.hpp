@@ -24,6 +24,7 @@ struct solve_request;
 struct spawn_request;
 struct start_request;
 struct thread_report;
+struct thread_request;
 struct thread_status;
 struct token_grant;
 struct token_request;
@@ -57,6 +58,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(banyan, caf::first_custom_type_id)
   CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
   CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
   CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
+  CAF_ADD_TYPE_ID(banyan, (banyan::thread_request))
   CAF_ADD_ATOM(banyan, banyan::atom, status, "status")
   CAF_ADD_ATOM(banyan, banyan::atom, step, "step")
   CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
@@ -108,6 +110,8 @@ using session_actor = caf::typed_actor<
   caf::reacts_to<cancel_request>,
   // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
   caf::reacts_to<atom::tick>,
+  // Shows a thread with its text.
+  caf::replies_to<thread_request>::with<thread_status>,
   // Shows the tree as it is now.
   caf::replies_to<atom::status>::with<tree_status>>;
 
@@ -119,6 +123,8 @@ using node_actor = caf::typed_actor<
   caf::reacts_to<cancel_request>,
   // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
   caf::replies_to<tree_request>::with<tree_status>,
+  // Shows a thread of a running tree with its text; `bad_request` if there is none.
+  caf::replies_to<thread_request>::with<thread_status>,
   // A session's tree is done: counted, and passed on to the store.
   caf::reacts_to<finished_tree>,
   // Takes no more work, ends what runs, and leaves.

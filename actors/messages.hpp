@@ -145,6 +145,8 @@ struct finished_tree { std::shared_ptr<const tree> value; };
 
 struct thread_status { thread_record record; };
 struct tree_request { std::string id; };
+/// Asks for one thread of a running tree, its text included.
+struct thread_request { std::string id; std::string thread = "/"; };
 /// The tree as it is now; texts are left out, ask the thread.
 struct tree_status { std::shared_ptr<const tree> value; };
 struct watch_request { std::string id; bool on = true; };
@@ -175,6 +177,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solve_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_report)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)

@@ -57,6 +57,8 @@ struct node_state {
   caf::result<finished_tree> solve(solve_request&);
   void cancel(const cancel_request&);
   caf::result<tree_status> show(const tree_request&);
+  caf::result<thread_status> show(const thread_request&);
+  caf::result<thread_status> show(const thread_request&) const;
   void count(const finished_tree&);
   void drain();
   caf::result<node_status> status();
@@ -162,12 +164,27 @@ void node_state::leave_if_done() {
 // ---- status
 // --------------------------------------------------------------------------------------
 
+caf::error no_tree(const std::string& id) {
+  return caf::make_error(errc::bad_request, "id: no tree " + id + " runs here");
+}
+
 caf::result<tree_status> node_state::show(const tree_request& request) {
   if (const auto* tree = find_running(request.id))
     return self->delegate(tree->session, atom::status_v);
   if (const auto waiting = find_queued(request.id); waiting != queue.end())
     return tree_status{std::make_shared<const tree>(
         outline(*plant(waiting->request, options.reasoning.unix_ms())))};
+  return no_tree(request.id);
+}
+
+caf::result<thread_status> node_state::show(const thread_request& request) const {
+  const auto* tree = find_running(request.id);
+  if (!tree) return no_tree(request.id);
+  return self->delegate(tree->session, request);
+}
+
+caf::result<thread_status> node_state::show(const thread_request& request) {
+  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   return caf::make_error(errc::bad_request, "id: no tree " + request.id + " runs here");
 }
 
@@ -210,6 +227,8 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
       [&state](solve_request& request) { return state.solve(request); },
       [&state](const cancel_request& request) { state.cancel(request); },
       [&state](const tree_request& request) { return state.show(request); },
+      [&state](const thread_request& request) { return state.show(request); },
+      [&state](const thread_request& request) { return state.show(request); },
       [&state](const finished_tree& done) { state.count(done); },
       [&state](atom::drain) { state.drain(); },
       [&state](atom::status) { return state.status(); },

@@ -54,6 +54,8 @@ struct session_state {
   void lose(const caf::down_msg&);
   void cancel(const cancel_request&);
   void tick();
+  caf::result<thread_status> show(const thread_request&) const;
+  caf::result<thread_status> show(const thread_request&);
   tree_status status() const;
 
   member& start(thread_record&, std::optional<named_pool> parent);

@@ -1,0 +1,246 @@
+#include "actors/node.hpp"
+
+#include "tests/session_system.hpp"
+
+namespace banyan {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct node_system : session_system {
+  std::vector<finished_tree> stored;
+  tree_store_actor store = sys.spawn(sink, &stored);
+  node_actor aut;
+
+  static tree_store_actor::behavior_type sink(tree_store_actor::pointer,
+                                              std::vector<finished_tree>* out) {
+    return {[out](const finished_tree& t) { out->push_back(t); }};
+  }
+
+  node_system() {
+    node_options options;
+    options.reasoning = reasoning();
+    options.pools = pools;
+    options.store = store;
+    options.max_running_trees = 2;
+    aut = spawn_node(sys, std::move(options));
+  }
+
+  ~node_system() {
+    self->send(aut, atom::drain_v);
+    run();
+    aut = nullptr;
+    end(store);
+    store = nullptr;
+  }
+
+  auto send(const std::string& id) {
+    request.id = id;
+    auto reply = self->request(aut, caf::infinite, request);
+    run();
+    return reply;
+  }
+
+  node_status status() { return *ask<node_status>(aut, atom::status_v); }
+};
+
+TEST_CASE_METHOD(node_system, "a node solves and gives the tree an id", "[actors]") {
+  request.id = "";
+  const auto t = finished(ask<finished_tree>(aut, request));
+  CHECK(t.id.size() == 26);
+  CHECK(t.outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "trees get ids that sort by age", "[actors]") {
+  request.id = "";
+  const auto first = finished(ask<finished_tree>(aut, request)).id;
+  CHECK(first < finished(ask<finished_tree>(aut, request)).id);
+}
+
+TEST_CASE_METHOD(node_system, "a node passes every tree on to the store", "[actors]") {
+  finished(ask<finished_tree>(aut, request));
+  REQUIRE(stored.size() == 1);
+  CHECK(stored.front().value->id == "t");
+}
+
+TEST_CASE_METHOD(node_system, "no more trees run than may and the rest wait in order", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c"), d = send("d");
+  const auto now = status();
+  CHECK(now.accepted == 4);
+  CHECK(now.running == 2);
+  CHECK(now.queued == 2);
+  CHECK(now.trees == std::vector<std::string>{"a", "b", "c", "d"});
+  CHECK(script->requests.size() == 2);
+  break_silence();
+  CHECK(finished(take<finished_tree>(a)).outcome.solved);
+  CHECK(finished(take<finished_tree>(b)).outcome.solved);
+  CHECK(finished(take<finished_tree>(c)).outcome.solved);
+  CHECK(finished(take<finished_tree>(d)).outcome.solved);
+  std::vector<std::string> order;
+  for (const auto& t : stored) order.push_back(t.value->id);
+  CHECK(order == std::vector<std::string>{"a", "b", "c", "d"});
+}
+
+TEST_CASE_METHOD(node_system, "older trees have lower families", "[actors]") {
+  send("a");
+  send("b");
+  CHECK(script->requests.front().family < script->requests.back().family);
+}
+
+TEST_CASE_METHOD(node_system, "an id that is taken is refused", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  auto again = send("a"), queued_again = send("c");
+  CHECK(errc_of(take<finished_tree>(again).error(), errc::none) == errc::bad_request);
+  CHECK(errc_of(take<finished_tree>(queued_again).error(), errc::none) == errc::bad_request);
+  break_silence();
+  for (auto* reply : {&a, &b, &c}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "what is no problem never runs", "[actors]") {
+  request.problem = {{1, 2}, -1};
+  CHECK(errc_of(ask<finished_tree>(aut, request).error(), errc::none) == errc::bad_request);
+  CHECK(status().accepted == 0);
+}
+
+TEST_CASE_METHOD(node_system, "a running tree is cancelled by its id", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b");
+  self->send(aut, cancel_request{"a"});
+  run();
+  CHECK(finished(take<finished_tree>(a)).failure == errc::cancelled);
+  CHECK(status().trees == std::vector<std::string>{"b"});
+  break_silence();
+  CHECK(finished(take<finished_tree>(b)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "a waiting tree is cancelled without having begun", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  self->send(aut, cancel_request{"c"});
+  run();
+  const auto t = finished(take<finished_tree>(c));
+  CHECK(t.phase == tree_phase::cancelled);
+  CHECK(t.usage().generated_tokens == 0);
+  CHECK(stored.front().value->id == "c");
+  break_silence();
+  for (auto* reply : {&a, &b}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "cancelling a tree that is not there changes nothing", "[actors]") {
+  self->send(aut, cancel_request{"nobody"});
+  run();
+  CHECK(finished(ask<finished_tree>(aut, request)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "a drained node cancels what runs and waits and leaves", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  self->send(aut, atom::drain_v);
+  run();
+  for (auto* reply : {&a, &b, &c})
+    CHECK(finished(take<finished_tree>(*reply)).failure == errc::cancelled);
+  CHECK(stored.size() == 3);
+  CHECK(running() == 2); // pool and store
+}
+
+TEST_CASE_METHOD(node_system, "a node that drains takes no more work", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a");
+  self->send(aut, atom::drain_v);
+  auto late = send("b"); // in the node's queue before the last session is gone
+  CHECK(errc_of(take<finished_tree>(late).error(), errc::none) == errc::cancelled);
+  CHECK(finished(take<finished_tree>(a)).failure == errc::cancelled);
+}
+
+TEST_CASE_METHOD(node_system, "a node adds up what became of its trees", "[actors]") {
+  finished(ask<finished_tree>(aut, request));
+  script->lines["/"].back() = texts::resignation;
+  finished(ask<finished_tree>(aut, request));
+  const auto now = status();
+  CHECK(now.finished == 2);
+  CHECK(now.solved == 1);
+  CHECK(now.failed == 1);
+  REQUIRE(now.pools.size() == 1);
+  CHECK(now.pools.front().name == "scripted");
+}
+
+pool_actor::behavior_type busy_pool(pool_actor::stateful_pointer<scripted_pool_state> self) {
+  return {
+      [](const decode_request&) -> caf::result<decode_reply> { return errc::pool_full; },
+      [](const decode_cancel&) {},
+      [](const lease_release&) {},
+      [](const weights_ready&) {},
+      [self](atom::status) -> caf::result<pool_status> {
+        return self->make_response_promise<pool_status>(); // never
+      },
+      [](atom::step) {},
+  };
+}
+
+TEST_CASE_METHOD(session_system, "a node does not wait for a pool that is busy", "[actors]") {
+  auto busy = sys.spawn(busy_pool);
+  node_options options;
+  options.reasoning = reasoning();
+  options.pools = {{"busy", busy}, {"scripted:0", pool}};
+  const auto aut = spawn_node(sys, options);
+  options = {};
+  auto reply = self->request(aut, caf::infinite, atom::status_v);
+  run();
+  advance(500ms);
+  const auto now = take<node_status>(reply);
+  REQUIRE(now);
+  CHECK(now->pools.size() == 1);
+  self->send(aut, atom::drain_v);
+  end(busy);
+}
+
+TEST_CASE_METHOD(node_system, "a lost pool is asked no more", "[actors]") {
+  end(pool);
+  CHECK(status().pools.empty());
+}
+
+TEST_CASE_METHOD(node_system, "a node shows running and waiting trees by their id", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  CHECK(ask<tree_status>(aut, tree_request{"a"})->value->phase == tree_phase::running);
+  CHECK(ask<tree_status>(aut, tree_request{"c"})->value->phase == tree_phase::queued);
+  CHECK_FALSE(ask<tree_status>(aut, tree_request{"x"}));
+  break_silence();
+  for (auto* reply : {&a, &b, &c}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "a node shows a thread with its text", "[actors]") {
+  script->silent = {"/0"};
+  auto a = send("a");
+  const auto text = [&](const char* path) {
+    return ask<thread_status>(aut, thread_request{"a", path})->record.text();
+  };
+  CHECK(text("/") == texts::prompt + texts::expansion + texts::spawn_two); // lives and waits
+  CHECK(text("/1") == texts::bad_prompt + texts::bad_child);               // is over
+  CHECK_FALSE(ask<thread_status>(aut, thread_request{"a", "/7"}));
+  CHECK_FALSE(ask<thread_status>(aut, thread_request{"b", "/"}));
+  break_silence();
+  CHECK(finished(take<finished_tree>(a)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "a lost session answers and makes room for the next", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  const auto sender = script->requests.size();
+  CHECK(sender == 2);
+  // The session is known to its root thread alone; the kill goes by way of the thread's own handle.
+  auto* thread = static_cast<caf::stateful_actor<thread_state, thread_actor::base>*>(
+      caf::actor_cast<caf::abstract_actor*>(
+          caf::actor_cast<caf::strong_actor_ptr>(script->askers.at("/"))));
+  caf::anon_send_exit(thread->state.options.session, caf::exit_reason::kill);
+  run();
+  CHECK(script->requests.size() == 3); // the third tree runs
+  CHECK_FALSE(take<finished_tree>(b));
+  break_silence();
+  for (auto* reply : {&a, &c}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+} // namespace
+} // namespace banyan

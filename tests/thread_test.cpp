@@ -1,0 +1,275 @@
+#include "tests/session_system.hpp"
+
+#include <algorithm>
+
+namespace banyan {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A second pool with the same model. Trees begin at the first.
+struct two_pools : session_system {
+  std::shared_ptr<pool_script> second_script = std::make_shared<pool_script>(*script);
+  pool_actor second = sys.spawn(scripted_pool, second_script);
+
+  two_pools() {
+    script->lines = second_script->lines = {{"/", {texts::conclusion}}};
+    pools = {{"scripted:0", pool}, {"scripted:1", second}};
+    second_script->epoch = 8;
+  }
+  ~two_pools() {
+    pools.clear();
+    end(second);
+  }
+
+  /// Family 2 begins at pool 2 % 2 = 0.
+  session_actor begin_at_first() { return spawn_session(sys, {reasoning(), 2, {}}); }
+};
+
+thread_actor actor_of(const pool_script& script, const std::string& path) {
+  return caf::actor_cast<thread_actor>(script.askers.at(path));
+}
+
+// ---- what a pool is asked
+// ------------------------------------------------------------------------
+
+TEST_CASE_METHOD(session_system, "a request tells everything that another pool would need",
+                 "[actors]") {
+  request.sampling = {.temperature = 0.5f, .top_k = 3, .seed = 11};
+  request.budget.max_tokens = 5000;
+  solve();
+  const auto& first = script->requests.at(0);
+  CHECK(first.family == 1);
+  CHECK(first.thread == "/");
+  CHECK(first.ids.front() == toy_bos);
+  CHECK(script->codec.decode(first.ids) == texts::prompt);
+  CHECK(first.sampling.temperature == 0.5f);
+  CHECK(first.sampling.top_k == 3);
+  CHECK(first.sampling.seed == 11);
+  CHECK(first.max_tokens == 5000);
+  CHECK(first.stop == std::vector<std::string>{"<End Calling Sub Searches>\n"});
+  CHECK_FALSE(first.resumes_join);
+}
+
+TEST_CASE_METHOD(session_system, "only the first request after a join resumes it", "[actors]") {
+  request.budget.max_tree_tokens = 10000; // in grants of 512 tokens: several requests a stretch
+  solve();
+  std::vector<bool> root;
+  for (const auto& r : script->requests)
+    if (r.thread == "/") root.push_back(r.resumes_join);
+  CHECK(std::ranges::count(root, true) == 1);
+  CHECK_FALSE(root.front());
+}
+
+TEST_CASE_METHOD(session_system, "sampled ids go back to the pool as they came", "[actors]") {
+  solve();
+  const auto& before = script->requests.at(0);
+  const auto after = std::ranges::find_if(script->requests, &decode_request::resumes_join);
+  REQUIRE(after != script->requests.end());
+  auto expected = before.ids;
+  for (const unsigned char c : texts::expansion) expected.push_back(c);
+  REQUIRE(after->ids.size() > expected.size());
+  CHECK(std::equal(expected.begin(), expected.end(), after->ids.begin()));
+}
+
+TEST_CASE("the tag of a join is banned where it is one token", "[actors]") {
+  CHECK(banned_ids(toy_codec({"<Sub Searches>"})) == std::vector<std::int32_t>{first_phrase});
+  CHECK(banned_ids(toy_codec({"<Sub Searches>\n", "<Sub"})).empty());
+  CHECK(banned_ids(toy_codec()).empty());
+  auto foreign = toy_codec();
+  foreign.encode = [](std::string_view) -> std::vector<std::int32_t> {
+    throw std::invalid_argument("no such character");
+  };
+  CHECK(banned_ids(foreign).empty());
+}
+
+TEST_CASE_METHOD(session_system, "threads ask for the ban of their vocabulary", "[actors]") {
+  script->codec = toy_codec({"<Sub Searches>"});
+  CHECK(solve().outcome.solved);
+  CHECK(script->requests.at(0).ban == std::vector<std::int32_t>{first_phrase});
+}
+
+TEST_CASE_METHOD(session_system, "a thread gives its cache back when it ends", "[actors]") {
+  solve();
+  auto released = script->released;
+  std::ranges::sort(released);
+  CHECK(released == std::vector<std::string>{"/", "/0", "/1"});
+  CHECK(script->cancelled.empty());
+}
+
+TEST_CASE_METHOD(session_system, "a waiting parent keeps its cache", "[actors]") {
+  script->silent = {"/0"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  CHECK(script->released == std::vector<std::string>{"/1"});
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+// ---- pools that do not answer
+// --------------------------------------------------------------------
+
+TEST_CASE_METHOD(two_pools, "another pool goes on where a lost one stopped", "[actors]") {
+  script->silent = {"/"};
+  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  run();
+  CHECK(script->requests.size() == 1);
+  script->silent.clear();
+  // A pool that dies with the request unanswered in its queue: the promise breaks.
+  auto& state = static_cast<caf::stateful_actor<scripted_pool_state, pool_actor::base>*>(
+                    caf::actor_cast<caf::abstract_actor*>(pool))
+                    ->state;
+  state.held.front().second.deliver(caf::make_error(caf::sec::request_receiver_down));
+  run();
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.root().pool == "scripted:1");
+  CHECK(t.weights_epoch == 8);
+  CHECK(second_script->requests.at(0).ids == script->requests.at(0).ids);
+}
+
+TEST_CASE_METHOD(two_pools, "a dead pool is passed over", "[actors]") {
+  end(pool);
+  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  run();
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.root().pool == "scripted:1");
+}
+
+TEST_CASE_METHOD(two_pools, "a thread without any pool fails as pool lost", "[actors]") {
+  end(pool);
+  end(second);
+  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  run();
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::pool_lost);
+}
+
+TEST_CASE_METHOD(session_system, "a node without pools fails its trees as pool lost", "[actors]") {
+  pools.clear();
+  CHECK(solve().failure == errc::pool_lost);
+}
+
+TEST_CASE_METHOD(session_system, "a full pool is asked again and again", "[actors]") {
+  script->lines["/"] = {texts::conclusion};
+  script->times_full = 3;
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  CHECK(script->requests.size() == 1);
+  CHECK(board->snapshot().at(0).phase == thread_phase::queued);
+  advance(10ms);
+  CHECK(script->requests.size() == 2);
+  advance(10ms); // the second pause is twice as long
+  CHECK(script->requests.size() == 2);
+  advance(10ms);
+  CHECK(script->requests.size() == 3);
+  advance(40ms);
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(session_system, "a pool that stays full costs a tree its deadline", "[actors]") {
+  script->times_full = 1 << 20;
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  for (int i = 0; i < 60; ++i) advance(1s);
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::deadline);
+  CHECK(script->requests.size() < 100);
+}
+
+TEST_CASE_METHOD(session_system, "a pool that answers nothing at all ends the thread", "[actors]") {
+  script->max_context = 1; // no room for a single token
+  CHECK(solve().failure == errc::context_full);
+}
+
+// ---- ends
+// ----------------------------------------------------------------------------------------
+
+TEST_CASE_METHOD(session_system, "a killed thread leaves nothing behind at its pool", "[actors]") {
+  script->silent = {"/"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  CHECK(board->size() == 1);
+  kill_thread("/");
+  CHECK(board->size() == 0);
+  CHECK(script->cancelled == std::vector<std::string>{"/"});
+  CHECK(script->released == std::vector<std::string>{"/"});
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::child_lost);
+}
+
+TEST_CASE_METHOD(session_system, "a cancelled thread reports what it wrote", "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  self->send(actor_of(*script, "/"), atom::cancel_v);
+  run();
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.failure == errc::cancelled);
+  CHECK(t.root().segments.at(2).text == texts::spawn_two);
+}
+
+TEST_CASE_METHOD(session_system, "a prompt that cannot be encoded is a bad request", "[actors]") {
+  auto options = reasoning();
+  options.codec.encode = [](std::string_view) -> std::vector<std::int32_t> {
+    throw std::invalid_argument("no such character");
+  };
+  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  CHECK(finished(std::move(answer)).failure == errc::bad_request);
+}
+
+TEST_CASE_METHOD(session_system, "an exception in a thread is a lost thread", "[actors]") {
+  auto options = reasoning();
+  options.codec.decode = [](std::span<const std::int32_t>) -> std::string {
+    throw std::runtime_error("broken");
+  };
+  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  CHECK(finished(std::move(answer)).failure == errc::child_lost);
+}
+
+// ---- looking inside
+// ------------------------------------------------------------------------------
+
+TEST_CASE_METHOD(session_system, "a thread shows its text while it waits", "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  const auto now = ask<thread_status>(actor_of(*script, "/"), atom::status_v)->record;
+  CHECK(now.phase == thread_phase::waiting);
+  CHECK(now.waiting_for == std::vector<std::string>{"/0", "/1"});
+  CHECK(now.text() == texts::prompt + texts::expansion + texts::spawn_two);
+  CHECK(now.pool == "scripted:0");
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(session_system, "a watched thread shows what its pool told so far", "[actors]") {
+  script->silent = {"/"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  const auto root = actor_of(*script, "/");
+  self->send(root, decode_progress{{'E', 'x'}});
+  self->send(root, decode_progress{{'p'}});
+  run();
+  CHECK(ask<thread_status>(root, atom::status_v)->record.text() == texts::prompt + "Exp");
+  CHECK(board->snapshot().at(0).tokens == 3);
+  break_silence();
+  const auto t = finished(take<finished_tree>(reply)); // what was told is not counted twice
+  CHECK(t.root().segments.at(1).text == texts::expansion);
+}
+
+TEST_CASE_METHOD(session_system, "the board follows a thread through its phases", "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = self->request(begin(), caf::infinite, request);
+  run();
+  auto rows = board->snapshot_of("t");
+  std::ranges::sort(rows, {}, &status_board::row::thread);
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[0].phase == thread_phase::waiting);
+  CHECK(rows[0].waiting_for == 2);
+  CHECK(rows[0].tokens == (texts::expansion + texts::spawn_two).size());
+  CHECK(rows[1].phase == thread_phase::decoding);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+} // namespace
+} // namespace banyan
