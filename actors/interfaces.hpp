@@ -36,101 +36,104 @@ struct weights_ready;
 } // namespace banyan
 
 CAF_BEGIN_TYPE_ID_BLOCK(banyan, caf::first_custom_type_id)
-  CAF_ADD_TYPE_ID(banyan, (banyan::errc))
-  CAF_ADD_TYPE_ID(banyan, (banyan::cancel_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::decode_cancel))
-  CAF_ADD_TYPE_ID(banyan, (banyan::decode_progress))
-  CAF_ADD_TYPE_ID(banyan, (banyan::decode_reply))
-  CAF_ADD_TYPE_ID(banyan, (banyan::decode_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::finished_tree))
-  CAF_ADD_TYPE_ID(banyan, (banyan::lease_release))
-  CAF_ADD_TYPE_ID(banyan, (banyan::node_status))
-  CAF_ADD_TYPE_ID(banyan, (banyan::pool_status))
-  CAF_ADD_TYPE_ID(banyan, (banyan::solution))
-  CAF_ADD_TYPE_ID(banyan, (banyan::solve_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
-  CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
-  CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
-  CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
-  CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
-  CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
-  CAF_ADD_TYPE_ID(banyan, (banyan::thread_request))
-  CAF_ADD_ATOM(banyan, banyan::atom, status, "status")
-  CAF_ADD_ATOM(banyan, banyan::atom, step, "step")
-  CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
-  CAF_ADD_ATOM(banyan, banyan::atom, tick, "tick")
-  CAF_ADD_ATOM(banyan, banyan::atom, drain, "drain")
+CAF_ADD_TYPE_ID(banyan, (banyan::errc))
+CAF_ADD_TYPE_ID(banyan, (banyan::cancel_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::decode_cancel))
+CAF_ADD_TYPE_ID(banyan, (banyan::decode_progress))
+CAF_ADD_TYPE_ID(banyan, (banyan::decode_reply))
+CAF_ADD_TYPE_ID(banyan, (banyan::decode_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::finished_tree))
+CAF_ADD_TYPE_ID(banyan, (banyan::lease_release))
+CAF_ADD_TYPE_ID(banyan, (banyan::node_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::pool_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::solution))
+CAF_ADD_TYPE_ID(banyan, (banyan::solve_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
+CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
+CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
+CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::thread_request))
+CAF_ADD_ATOM(banyan, banyan::atom, status, "status")
+CAF_ADD_ATOM(banyan, banyan::atom, step, "step")
+CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
+CAF_ADD_ATOM(banyan, banyan::atom, tick, "tick")
+CAF_ADD_ATOM(banyan, banyan::atom, drain, "drain")
 CAF_END_TYPE_ID_BLOCK(banyan)
 
 namespace banyan {
 
 /// Decodes for all threads, in one batch, on one device.
 using pool_actor = caf::typed_actor<
-  // Decodes one sequence on from its last token until a stop, its limit or an error.
-  caf::replies_to<decode_request>::with<decode_reply>,
-  // Ends the running and queued requests of a thread and of all threads below it; they answer `cancelled`.
-  caf::reacts_to<decode_cancel>,
-  // Gives back the cache blocks that a waiting thread kept.
-  caf::reacts_to<lease_release>,
-  // Decodes with these weights from the next step on.
-  caf::reacts_to<weights_ready>,
-  // Shows queue, batch and cache as they are now.
-  caf::replies_to<atom::status>::with<pool_status>,
-  // Runs one step; the pool sends it to itself while work is left.
-  caf::reacts_to<atom::step>>;
+    // Decodes one sequence on from its last token until a stop, its limit or an error.
+    caf::replies_to<decode_request>::with<decode_reply>,
+    // Ends the running and queued requests of a thread and of all threads below it; they answer
+    // `cancelled`.
+    caf::reacts_to<decode_cancel>,
+    // Gives back the cache blocks that a waiting thread kept.
+    caf::reacts_to<lease_release>,
+    // Decodes with these weights from the next step on.
+    caf::reacts_to<weights_ready>,
+    // Shows queue, batch and cache as they are now.
+    caf::replies_to<atom::status>::with<pool_status>,
+    // Runs one step; the pool sends it to itself while work is left.
+    caf::reacts_to<atom::step>>;
 
 /// Reasons: decodes, spawns, joins, finishes.
 using thread_actor = caf::typed_actor<
-  // Begins; its report goes to the session that sent this.
-  caf::reacts_to<start_request>,
-  // Ends at once, with a report of what was done so far.
-  caf::reacts_to<atom::cancel>,
-  // A watched thread hears what was sampled so far.
-  caf::reacts_to<decode_progress>,
-  // Asks its pool again after the pool was full; the thread sends it to itself.
-  caf::reacts_to<atom::step>,
-  // Shows the thread with its text.
-  caf::replies_to<atom::status>::with<thread_status>>;
+    // Begins; its report goes to the session that sent this.
+    caf::reacts_to<start_request>,
+    // Ends at once, with a report of what was done so far.
+    caf::reacts_to<atom::cancel>,
+    // A watched thread hears what was sampled so far.
+    caf::reacts_to<decode_progress>,
+    // Asks its pool again after the pool was full; the thread sends it to itself.
+    caf::reacts_to<atom::step>,
+    // Shows the thread with its text.
+    caf::replies_to<atom::status>::with<thread_status>>;
 
 /// Owns one tree: its threads, its budget, its deadline.
 using session_actor = caf::typed_actor<
-  // Solves the problem; answered once, with the finished tree.
-  caf::replies_to<solve_request>::with<finished_tree>,
-  // Starts a child thread; its solution or a typed failure answers.
-  caf::replies_to<spawn_request>::with<solution>,
-  // Lets a thread sample some more of what the tree may spend; no answer is more than was asked for.
-  caf::replies_to<token_request>::with<token_grant>,
-  // Ends a thread: what it did joins the tree, its solution goes to its asker.
-  caf::reacts_to<thread_report>,
-  // Ends a thread and all below it; "/" is the whole tree. From its parent it means: not awaited any more.
-  caf::reacts_to<cancel_request>,
-  // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
-  caf::reacts_to<atom::tick>,
-  // Shows a thread with its text.
-  caf::replies_to<thread_request>::with<thread_status>,
-  // Shows the tree as it is now.
-  caf::replies_to<atom::status>::with<tree_status>>;
+    // Solves the problem; answered once, with the finished tree.
+    caf::replies_to<solve_request>::with<finished_tree>,
+    // Starts a child thread; its solution or a typed failure answers.
+    caf::replies_to<spawn_request>::with<solution>,
+    // Lets a thread sample some more of what the tree may spend; no answer is more than was asked
+    // for.
+    caf::replies_to<token_request>::with<token_grant>,
+    // Ends a thread: what it did joins the tree, its solution goes to its asker.
+    caf::reacts_to<thread_report>,
+    // Ends a thread and all below it; "/" is the whole tree. From its parent it means: not awaited
+    // any more.
+    caf::reacts_to<cancel_request>,
+    // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
+    caf::reacts_to<atom::tick>,
+    // Shows a thread with its text.
+    caf::replies_to<thread_request>::with<thread_status>,
+    // Shows the tree as it is now.
+    caf::replies_to<atom::status>::with<tree_status>>;
 
 /// Takes work for this process: starts a session per tree, places threads on pools.
 using node_actor = caf::typed_actor<
-  // Solves the problem in a session of its own.
-  caf::replies_to<solve_request>::with<finished_tree>,
-  // Ends a tree or a part of it.
-  caf::reacts_to<cancel_request>,
-  // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
-  caf::replies_to<tree_request>::with<tree_status>,
-  // Shows a thread of a running tree with its text; `bad_request` if there is none.
-  caf::replies_to<thread_request>::with<thread_status>,
-  // A session's tree is done: counted, and passed on to the store.
-  caf::reacts_to<finished_tree>,
-  // Takes no more work, ends what runs, and leaves.
-  caf::reacts_to<atom::drain>,
-  // Adds up sessions and pools.
-  caf::replies_to<atom::status>::with<node_status>>;
+    // Solves the problem in a session of its own.
+    caf::replies_to<solve_request>::with<finished_tree>,
+    // Ends a tree or a part of it.
+    caf::reacts_to<cancel_request>,
+    // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
+    caf::replies_to<tree_request>::with<tree_status>,
+    // Shows a thread of a running tree with its text; `bad_request` if there is none.
+    caf::replies_to<thread_request>::with<thread_status>,
+    // A session's tree is done: counted, and passed on to the store.
+    caf::reacts_to<finished_tree>,
+    // Takes no more work, ends what runs, and leaves.
+    caf::reacts_to<atom::drain>,
+    // Adds up sessions and pools.
+    caf::replies_to<atom::status>::with<node_status>>;
 
 /// Keeps finished trees.
 using tree_store_actor = caf::typed_actor<caf::reacts_to<finished_tree>>;

@@ -16,11 +16,12 @@
 
 namespace banyan {
 
-// ---- shared values -------------------------------------------------------------------------------
+// ---- shared values
+// -------------------------------------------------------------------------------
 
 /// How tokens are chosen. Sampling is a pure function of (logits, these, thread path, position).
 struct sampling_options {
-  float temperature = 0; ///< 0: greedy
+  float temperature = 0;  ///< 0: greedy
   std::int32_t top_k = 0; ///< 0: off
   float top_p = 1, min_p = 0;
   std::uint64_t seed = 0;
@@ -30,36 +31,38 @@ struct sampling_options {
 struct join_policy {
   enum class kind : std::uint8_t { all, first_success, k_of_n, deadline };
   kind when = kind::all;
-  std::uint32_t k = 1;    ///< k_of_n: so many successes
-  double seconds = 0;     ///< deadline: whatever has come by then
+  std::uint32_t k = 1; ///< k_of_n: so many successes
+  double seconds = 0;  ///< deadline: whatever has come by then
 };
 
-/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's context.
+/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's
+/// context.
 struct budget {
-  std::uint32_t max_depth = 1;        ///< children of the root are at depth 1; 0: nobody may spawn
-  std::uint32_t max_threads = 256;    ///< of the whole tree, the root included
-  std::uint32_t max_tokens = 0;       ///< sampled, per thread
-  std::uint64_t max_tree_tokens = 0;  ///< sampled, per tree
-  std::uint32_t max_rounds = 16;      ///< spawn rounds per thread
-  double deadline_s = 300;            ///< from the session's start
+  std::uint32_t max_depth = 1;       ///< children of the root are at depth 1; 0: nobody may spawn
+  std::uint32_t max_threads = 256;   ///< of the whole tree, the root included
+  std::uint32_t max_tokens = 0;      ///< sampled, per thread
+  std::uint64_t max_tree_tokens = 0; ///< sampled, per tree
+  std::uint32_t max_rounds = 16;     ///< spawn rounds per thread
+  double deadline_s = 300;           ///< from the session's start
 };
 
 enum class finish_reason : std::uint8_t { eos, stop, length, context };
 
-// ---- pool ----------------------------------------------------------------------------------------
+// ---- pool
+// ----------------------------------------------------------------------------------------
 
 /// Everything about one sequence: any pool can take it over, for the text is all here.
 struct decode_request {
-  std::uint64_t family = 0;       ///< one number per tree: first come first served by family
-  std::string thread;             ///< path in the tree; part of the sampling counter
-  std::vector<std::int32_t> ids;  ///< all tokens so far, at least one
+  std::uint64_t family = 0;      ///< one number per tree: first come first served by family
+  std::string thread;            ///< path in the tree; part of the sampling counter
+  std::vector<std::int32_t> ids; ///< all tokens so far, at least one
   sampling_options sampling;
-  std::uint32_t max_tokens = 0;   ///< new tokens at most; 0: as many as the context holds
-  std::vector<std::string> stop;  ///< ends after the token that completes one of them
-  std::vector<std::int32_t> ban;  ///< never sampled
-  bool resumes_join = false;      ///< a parent after its join: goes first
-  bool keep_lease = true;         ///< keep the cache blocks until `lease_release` or pressure
-  bool watched = false;           ///< tell the sender what was sampled so far, by `decode_progress`
+  std::uint32_t max_tokens = 0;  ///< new tokens at most; 0: as many as the context holds
+  std::vector<std::string> stop; ///< ends after the token that completes one of them
+  std::vector<std::int32_t> ban; ///< never sampled
+  bool resumes_join = false;     ///< a parent after its join: goes first
+  bool keep_lease = true;        ///< keep the cache blocks until `lease_release` or pressure
+  bool watched = false;          ///< tell the sender what was sampled so far, by `decode_progress`
 };
 
 /// What was sampled, with how likely it was and which weights made it.
@@ -68,24 +71,35 @@ struct decode_reply {
   std::vector<float> logprobs;   ///< natural log, under the temperature, before top-k/top-p/min-p
   std::vector<std::uint32_t> epochs;
   finish_reason finish = finish_reason::eos;
-  std::string matched_stop;      ///< for `finish_reason::stop`
+  std::string matched_stop; ///< for `finish_reason::stop`
   std::uint32_t prompt_tokens = 0, cached_tokens = 0;
 };
 
 /// Sampled since the last one, for a watched thread.
-struct decode_progress { std::vector<std::int32_t> ids; };
+struct decode_progress {
+  std::vector<std::int32_t> ids;
+};
 
 /// Nobody needs these tokens any more: `thread` and everything below it in `family`.
-struct decode_cancel { std::uint64_t family = 0; std::string thread = "/"; };
+struct decode_cancel {
+  std::uint64_t family = 0;
+  std::string thread = "/";
+};
 
 /// `thread` and everything below it in `family` will not come back to its cached prefix.
-struct lease_release { std::uint64_t family = 0; std::string thread = "/"; };
+struct lease_release {
+  std::uint64_t family = 0;
+  std::string thread = "/";
+};
 
 /// New weights lie under `path`; tokens sampled with them carry `epoch`.
-struct weights_ready { std::uint32_t epoch = 0; std::string path; };
+struct weights_ready {
+  std::uint32_t epoch = 0;
+  std::string path;
+};
 
 struct pool_status {
-  std::string name;              ///< "cpu:0", "cuda:1"
+  std::string name; ///< "cpu:0", "cuda:1"
   std::uint32_t weights_epoch = 0;
   std::uint64_t queued = 0, running = 0, finished = 0, failed = 0, steps = 0;
   std::uint64_t blocks_total = 0, blocks_free = 0, blocks_leased = 0, blocks_cached = 0;
@@ -99,14 +113,15 @@ struct named_pool {
   pool_actor actor;
 };
 
-// ---- thread and session --------------------------------------------------------------------------
+// ---- thread and session
+// --------------------------------------------------------------------------
 
 /// Work for a node: one tree.
 struct solve_request {
-  std::string id;                ///< the tree's id; empty: the node makes one
+  std::string id; ///< the tree's id; empty: the node makes one
   std::string task = "countdown";
   banyan::problem problem;
-  std::string prompt;            ///< the root's first text
+  std::string prompt; ///< the root's first text
   sampling_options sampling;
   join_policy join;
   banyan::budget budget;
@@ -114,7 +129,10 @@ struct solve_request {
 };
 
 /// Begins a thread.
-struct start_request { std::string path; std::string prompt; };
+struct start_request {
+  std::string path;
+  std::string prompt;
+};
 
 /// A parent asks for one child. `index` counts on over the parent's rounds.
 struct spawn_request {
@@ -125,38 +143,65 @@ struct spawn_request {
 };
 
 /// What a child gives its parent: the answer, never the trace behind it.
-struct solution { std::string text; };
+struct solution {
+  std::string text;
+};
 
-/// A thread has sampled `spent` tokens so far and wants to sample `want` more; 0 gives back what is left of
-/// the last grant.
-struct token_request { std::uint64_t spent = 0; std::uint32_t want = 0; };
+/// A thread has sampled `spent` tokens so far and wants to sample `want` more; 0 gives back what is
+/// left of the last grant.
+struct token_request {
+  std::uint64_t spent = 0;
+  std::uint32_t want = 0;
+};
 
 /// So many a thread may sample until it asks again; 0: the tree's token budget is spent.
-struct token_grant { std::uint32_t tokens = 0; };
+struct token_grant {
+  std::uint32_t tokens = 0;
+};
 
 /// A thread's last word: everything it did, for the tree. Its `phase` says how it ended.
-struct thread_report { thread_record record; };
+struct thread_report {
+  thread_record record;
+};
 
 /// Ends `thread` of tree `id` and everything below it.
-struct cancel_request { std::string id; std::string thread = "/"; };
+struct cancel_request {
+  std::string id;
+  std::string thread = "/";
+};
 
 /// Answers a `solve_request`, and goes to the store.
-struct finished_tree { std::shared_ptr<const tree> value; };
+struct finished_tree {
+  std::shared_ptr<const tree> value;
+};
 
-struct thread_status { thread_record record; };
-struct tree_request { std::string id; };
+struct thread_status {
+  thread_record record;
+};
+struct tree_request {
+  std::string id;
+};
 /// Asks for one thread of a running tree, its text included.
-struct thread_request { std::string id; std::string thread = "/"; };
+struct thread_request {
+  std::string id;
+  std::string thread = "/";
+};
 /// The tree as it is now; texts are left out, ask the thread.
-struct tree_status { std::shared_ptr<const tree> value; };
-struct watch_request { std::string id; bool on = true; };
+struct tree_status {
+  std::shared_ptr<const tree> value;
+};
+struct watch_request {
+  std::string id;
+  bool on = true;
+};
 
 struct node_status {
   std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
-  std::vector<pool_status> pools;       ///< those that answered in time
-  std::uint64_t queued = 0;             ///< accepted, waiting for their turn
+  std::vector<pool_status> pools;          ///< those that answered in time
+  std::uint64_t queued = 0;                ///< accepted, waiting for their turn
   std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones
-  std::vector<std::string> trees;       ///< ids of the running ones, oldest first, then of the queued ones
+  std::vector<std::string>
+      trees; ///< ids of the running ones, oldest first, then of the queued ones
   bool draining = false;
 };
 

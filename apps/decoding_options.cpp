@@ -76,7 +76,8 @@ void declare(option_list& list, decoding_options& o) {
   list.number("children", o.children, "condition on `Sub Call Budget: N`; 0: do not", not_negative);
   list.number("token-budget", o.token_budget, "condition on `Token Budget: N`; 0: do not",
               not_negative);
-  option join{"join", "POLICY", "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS",
+  option join{"join", "POLICY",
+              "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS",
               "all, first_success, k_of_n:K or deadline:SECONDS"};
   join.read = [&o](const std::string& text) { return read_join(text, o.join); };
   join.write = [&o] { return std::vector{join_text(o.join)}; };

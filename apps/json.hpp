@@ -25,8 +25,8 @@ std::string problem_json(const problem&);
 /// search_type, trace_dict and so on.
 std::string trace_json(const tree&, const search_options&, std::uint64_t index);
 
-/// Reads a demonstration in the published layout back as a tree of segments without token ids. Throws
-/// `bad_usage`; `where` names it in messages.
+/// Reads a demonstration in the published layout back as a tree of segments without token ids.
+/// Throws `bad_usage`; `where` names it in messages.
 tree parse_trace(std::string_view json, const std::string& where);
 
 /// "2026-11-22T09:30:00.123Z"

@@ -55,8 +55,7 @@ std::vector<fs::path> model_folders() {
   std::error_code unknown;
   const auto program = fs::read_symlink("/proc/self/exe", unknown).parent_path();
   std::vector<fs::path> folders;
-  if (!program.empty())
-    folders = {program / "../share/banyan/models", program / "../../../models"};
+  if (!program.empty()) folders = {program / "../share/banyan/models", program / "../../../models"};
   folders.emplace_back("models");
   return folders;
 }

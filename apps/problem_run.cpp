@@ -27,7 +27,8 @@ problem_run_result run_problems(runtime& trees, std::span<const problem> problem
     }
     for (; next < problems.size() && running.size() < ahead; ++next)
       running.emplace_back(next, trees.submit(options.request_for(problems[next])));
-    auto done = trees.take(std::min<std::chrono::milliseconds>(hooks.tick, std::chrono::milliseconds(50)));
+    auto done =
+        trees.take(std::min<std::chrono::milliseconds>(hooks.tick, std::chrono::milliseconds(50)));
     if (done) {
       const auto i = std::ranges::find(running, done->id, &running_trees::value_type::second);
       const auto index = i->first;

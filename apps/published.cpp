@@ -81,7 +81,8 @@ std::string search_type(const search_options& o, int beam) {
   return {};
 }
 
-// ---- reading -------------------------------------------------------------------------------------
+// ---- reading
+// -------------------------------------------------------------------------------------
 
 segment part(segment_kind kind, std::string_view text) {
   segment s;
@@ -116,8 +117,9 @@ void read_stops(thread_record& thread, const std::vector<std::string>& stops,
     } else {
       const auto end = text.find(end_of_join, known);
       if (end == text.npos || text.compare(0, known, with_newline(stops[i - 1]), 0, known) != 0)
-        throw bad_usage(where, "main call " + std::to_string(i + 1) + " does not go on from the one before",
-                        remedy);
+        throw bad_usage(
+            where, "main call " + std::to_string(i + 1) + " does not go on from the one before",
+            remedy);
       const auto joined = end + end_of_join.size();
       thread.segments.push_back(part(segment_kind::joined, text.substr(known, joined - known)));
       known = joined;

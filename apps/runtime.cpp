@@ -110,17 +110,21 @@ struct desk_state {
 desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, node_actor node,
                                std::shared_ptr<inbox> box) {
   self->monitor(node);
-  self->set_down_handler(
-      [box](caf::down_msg& down) { box->fail_open("the node is gone: " + to_string(down.reason)); });
+  self->set_down_handler([box](caf::down_msg& down) {
+    box->fail_open("the node is gone: " + to_string(down.reason));
+  });
   return {
       [self, node, box](const solve_request& request) {
         // A tree's own deadline begins when its turn comes; the node's guarded promises and the
         // monitor above see to it that every request is answered.
         self->request(node, caf::infinite, request)
-            .then([box](finished_tree& done) { box->finish({done.value->id, done.value, {}}); },
-                  [box, self, id = request.id](caf::error& why) {
-                    box->finish({id, nullptr, self->system().render(why)});
-                  });
+            .then(
+                [box](finished_tree& done) {
+                  box->finish({done.value->id, done.value, {}});
+                },
+                [box, self, id = request.id](caf::error& why) {
+                  box->finish({id, nullptr, self->system().render(why)});
+                });
       },
       [self, node, box](const tree_request& request) {
         self->request(node, caf::timespan(1s), request)
@@ -163,8 +167,7 @@ struct runtime::impl {
       throw;
     }
     node_options settings;
-    settings.reasoning.codec =
-        codec_of(sources.front().model.vocabulary, std::move(options.begin));
+    settings.reasoning.codec = codec_of(sources.front().model.vocabulary, std::move(options.begin));
     settings.reasoning.watched = options.watched;
     settings.pools = pools;
     settings.max_running_trees = options.concurrency;

@@ -21,10 +21,10 @@ struct pool_source {
 };
 
 struct runtime_options {
-  std::vector<std::int32_t> begin; ///< in front of every prompt (BOS), may be empty
-  std::size_t concurrency = 64;    ///< trees at a time
-  bool watched = false;            ///< threads can be looked at while they decode
-  std::uint64_t seed = 0;          ///< of tree ids
+  std::vector<std::int32_t> begin;           ///< in front of every prompt (BOS), may be empty
+  std::size_t concurrency = 64;              ///< trees at a time
+  bool watched = false;                      ///< threads can be looked at while they decode
+  std::uint64_t seed = 0;                    ///< of tree ids
   std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
 };
 
@@ -35,8 +35,8 @@ struct finished_work {
   std::string error;
 };
 
-/// A node over one pool per source, for programs that are no actors: trees go in, finished trees come
-/// out, in the order in which they end. Used by one OS thread.
+/// A node over one pool per source, for programs that are no actors: trees go in, finished trees
+/// come out, in the order in which they end. Used by one OS thread.
 class runtime {
 public:
   /// Throws if a device has no room for its pool.

@@ -1,6 +1,6 @@
 // Speed of transformer::decode at the shape of the shipped model: `decode_bench [float32|bfloat16]
-// [context]`. Every sequence decodes one token at a full context of its own; figures are the median step
-// of half a second.
+// [context]`. Every sequence decodes one token at a full context of its own; figures are the median
+// step of half a second.
 
 #include "model/attention.hpp"
 #include "model/kv_cache.hpp"
@@ -48,7 +48,8 @@ decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
 }
 
 /// Median seconds of a call.
-template <class Step> double seconds(const Step& step) {
+template <class Step>
+double seconds(const Step& step) {
   using clock = std::chrono::steady_clock;
   std::vector<double> times;
   for (int i = 0; i < 3; ++i) step();
@@ -67,14 +68,16 @@ double product_seconds(const model_weights& w, std::int64_t tokens) {
   std::vector<at::Tensor> inputs, outputs;
   std::vector<at::Tensor> matrices{w.head};
   for (const auto& layer : w.layers)
-    for (const auto& m : {layer.qkv, layer.output, layer.gate_up, layer.down}) matrices.push_back(m);
+    for (const auto& m : {layer.qkv, layer.output, layer.gate_up, layer.down})
+      matrices.push_back(m);
   for (auto& m : matrices) {
     inputs.push_back(at::randn({tokens, m.size(1)}).to(m.scalar_type()));
     outputs.push_back(at::empty({tokens, m.size(0)}, m.options()));
     m = m.t();
   }
   return seconds([&] {
-    for (std::size_t i = 0; i < matrices.size(); ++i) at::mm_out(outputs[i], inputs[i], matrices[i]);
+    for (std::size_t i = 0; i < matrices.size(); ++i)
+      at::mm_out(outputs[i], inputs[i], matrices[i]);
   });
 }
 
@@ -124,8 +127,8 @@ void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int
 
 int main(int argc, char** argv) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const auto type = argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16
-                                                                        : dtype::float32;
+  const auto type =
+      argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16 : dtype::float32;
   const int context = argc > 2 ? std::atoi(argv[2]) : 300;
   const auto w = std::make_shared<const model_weights>(
       copy_weights(random_weights(shipped_shape(), 1), type, "cpu"));

@@ -42,9 +42,12 @@ target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann
 banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
   tests/join_test.cpp
+  tests/node_test.cpp
   tests/session_test.cpp
   tests/status_board_test.cpp
-  tests/transcript_test.cpp)
+  tests/thread_test.cpp
+  tests/transcript_test.cpp
+  tests/tree_ids_test.cpp)
 
 banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/blocks_test.cpp

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
@@ -19,15 +20,19 @@ struct checkpoint {
   std::shared_ptr<const model_weights> weights;
 };
 
-/// Loads a checkpoint folder; weights are converted to the precision and put on the device. Checks that
-/// config, weights (names, shapes, finite values) and tokenizer (vocabulary size, special ids) fit each
-/// other. Throws `bad_checkpoint` naming file and remedy.
-checkpoint load_checkpoint(const std::filesystem::path& folder, dtype, const std::string& device = "cpu");
+/// Loads a checkpoint folder; weights are converted to the precision and put on the device. Weights
+/// may lie in one file or, with an index, in several. Checks that config, weights (names, shapes,
+/// finite values) and tokenizer (vocabulary size, special ids) fit each other; a special id that
+/// only one of config and tokenizer knows is taken from that one. Throws `bad_checkpoint` naming
+/// file and remedy.
+checkpoint load_checkpoint(const std::filesystem::path& folder, dtype,
+                           const std::string& device = "cpu");
 
-/// Writes a folder atomically: everything goes into "<folder>.tmp-…" first, is synced, and is then
-/// renamed; `also` may write further files into the temporary folder before that. An existing folder of
-/// the name is replaced only after the new one is complete. Throws std::system_error; nothing earlier is
-/// harmed.
+/// Writes a folder atomically, weights in the precision that they have in memory: everything goes
+/// into
+/// "<folder>.tmp-…" first, is synced, and then takes the folder's name; `also` may write further
+/// files into the temporary folder before that. An existing folder of the name is replaced only
+/// after the new one is complete. Throws std::system_error; nothing earlier is harmed.
 void save_checkpoint(const std::filesystem::path& folder, const model_weights&, const tokenizer&,
                      const std::function<void(const std::filesystem::path&)>& also = {});
 

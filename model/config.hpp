@@ -7,8 +7,8 @@
 
 namespace banyan {
 
-/// A checkpoint or a part of it is missing, damaged or does not fit. `what()` is one line that names
-/// the file, what is wrong and what to do.
+/// A checkpoint or a part of it is missing, damaged or does not fit. `what()` is one line that
+/// names the file, what is wrong and what to do.
 struct bad_checkpoint : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -21,7 +21,7 @@ struct model_config {
   std::int64_t hidden_size = 128;
   std::int64_t num_layers = 4;
   std::int64_t num_heads = 4;
-  std::int64_t num_kv_heads = 4;   ///< divides num_heads
+  std::int64_t num_kv_heads = 4; ///< divides num_heads
   std::int64_t head_dim = 32;
   std::int64_t intermediate_size = 384;
   std::int64_t max_positions = 2048; ///< context, in tokens
@@ -34,8 +34,9 @@ struct model_config {
   bool operator==(const model_config&) const = default;
 };
 
-/// Reads `config.json` (model_type "llama"). Throws `bad_checkpoint` for a file that is missing, is not
-/// JSON, lacks a field, or asks for something this model has not (rope scaling, biases, another type).
+/// Reads `config.json` (model_type "llama"). Throws `bad_checkpoint` for a file that is missing, is
+/// not JSON, lacks a field, or asks for something this model has not (rope scaling, biases, another
+/// type).
 model_config read_config(const std::filesystem::path& file);
 
 /// The text of `config.json`, loadable by `transformers` as a LlamaForCausalLM.

@@ -11,9 +11,9 @@
 
 namespace banyan {
 
-/// The weights of one layer. Projections that read the same input are stored as one matrix; their parts
-/// are rows of it, in the order named. d = hidden_size, q = num_heads·head_dim, kv = num_kv_heads·head_dim,
-/// f = intermediate_size.
+/// The weights of one layer. Projections that read the same input are stored as one matrix; their
+/// parts are rows of it, in the order named. d = hidden_size, q = num_heads·head_dim, kv =
+/// num_kv_heads·head_dim, f = intermediate_size.
 struct layer_weights {
   at::Tensor attention_norm; // [d]
   at::Tensor qkv;            // [q + kv + kv, d]
@@ -32,7 +32,8 @@ struct model_weights {
   at::Tensor head;       // [vocab, d]; the same tensor as `embedding` when tied
 };
 
-/// A named part of the weights: Hugging Face's name and a view that shares memory with `model_weights`.
+/// A named part of the weights: Hugging Face's name and a view that shares memory with
+/// `model_weights`.
 struct named_tensor {
   std::string name; // e.g. "model.layers.0.self_attn.q_proj.weight"
   at::Tensor value;
@@ -44,8 +45,9 @@ std::vector<named_tensor> named_views(const model_weights&);
 /// Weights of this shape, uninitialised.
 model_weights empty_weights(const model_config&, dtype, const std::string& device = "cpu");
 
-/// Normal initialisation: embedding 0.02, matrices 0.5/√fan-in, the output projections of attention and
-/// MLP divided by √(2·layers) on top; norms 1. A function of the seed alone (generated on the CPU).
+/// Normal initialisation: embedding 0.02, matrices 0.5/√fan-in, the output projections of attention
+/// and MLP divided by √(2·layers) on top; norms 1. A function of the seed alone (generated on the
+/// CPU).
 model_weights random_weights(const model_config&, std::uint64_t seed);
 
 /// A copy on the device in the precision.

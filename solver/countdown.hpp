@@ -10,7 +10,8 @@
 
 namespace banyan {
 
-/// A Countdown problem: combine two numbers at a time, each used exactly once, until the target is left.
+/// A Countdown problem: combine two numbers at a time, each used exactly once, until the target is
+/// left.
 struct problem {
   std::vector<std::int64_t> numbers; ///< 2 to 6 of them, repetition allowed.
   std::int64_t target = 0;
@@ -28,11 +29,11 @@ struct operation {
   bool operator==(const operation&) const = default;
 };
 
-/// The result of `left symbol right` if Countdown allows it: non-negative, division exact and not by
-/// zero, no overflow of 64 bits. Nothing otherwise.
+/// The result of `left symbol right` if Countdown allows it: non-negative, division exact and not
+/// by zero, no overflow of 64 bits. Nothing otherwise.
 std::optional<std::int64_t> apply(std::int64_t left, char symbol, std::int64_t right);
 
-std::string to_string(const operation&);                  ///< "66-42=24"
+std::string to_string(const operation&);                    ///< "66-42=24"
 std::optional<operation> parse_operation(std::string_view); ///< Exactly that form, or nothing.
 
 /// "5, 50, 79, 27 -> 62": for messages.
@@ -42,9 +43,9 @@ std::string to_string(const problem&);
 /// 2 to 6 numbers, each 0..9999, target 0..9999.
 std::optional<std::string> malformed(const problem&);
 
-/// Strict verifier: every operation is correct arithmetic on two numbers that are there, each number is
-/// consumed by it, one number is left and equals the target. Returns what is wrong, or nothing if the
-/// operations are a solution.
+/// Strict verifier: every operation is correct arithmetic on two numbers that are there, each
+/// number is consumed by it, one number is left and equals the target. Returns what is wrong, or
+/// nothing if the operations are a solution.
 std::optional<std::string> refute(const problem&, std::span<const operation>);
 
 /// Exhaustive search: the operations of one solution, or nothing if none exists. Deterministic.
@@ -86,9 +87,9 @@ struct problem_options {
 std::vector<problem> generate_problems(const problem_options&, std::size_t count,
                                        std::span<const problem> exclude = {});
 
-/// Problem `index` of an endless stream: uniform over solvable draws, a pure function of (options.seed,
-/// index), independent of every other index. A canonical problem in `exclude` is never returned; the
-/// stream may repeat a problem. For training on data made on the fly.
+/// Problem `index` of an endless stream: uniform over solvable draws, a pure function of
+/// (options.seed, index), independent of every other index. A canonical problem in `exclude` is
+/// never returned; the stream may repeat a problem. For training on data made on the fly.
 problem draw_problem(const problem_options&, std::uint64_t index, const problem_set& exclude);
 
 /// The same problem with its numbers sorted: the key under which two problems are the same.

@@ -6,15 +6,16 @@
 
 namespace banyan {
 
-/// Every way in which reasoning can go wrong, one sentence each. The first eight are the typed failures
-/// of a thread or a tree (docs/interfaces.md); the rest are answers of an actor that did not begin.
+/// Every way in which reasoning can go wrong, one sentence each. The first eight are the typed
+/// failures of a thread or a tree (docs/interfaces.md); the rest are answers of an actor that did
+/// not begin.
 enum class errc : std::uint8_t {
   none = 0,
-  no_solution,     ///< The thread searched and says itself that it found nothing.
-  cancelled,       ///< Somebody ended it: a user, a client that left, a join that no longer needs it.
-  deadline,        ///< Its time was over.
-  budget_spent,    ///< Threads, depth, rounds or tokens of the budget are used up.
-  context_full,    ///< The text no longer fits the model's context.
+  no_solution,  ///< The thread searched and says itself that it found nothing.
+  cancelled,    ///< Somebody ended it: a user, a client that left, a join that no longer needs it.
+  deadline,     ///< Its time was over.
+  budget_spent, ///< Threads, depth, rounds or tokens of the budget are used up.
+  context_full, ///< The text no longer fits the model's context.
   malformed_spawn, ///< The text asks for children in a way that cannot be read.
   child_lost,      ///< The thread's actor died.
   pool_lost,       ///< No pool could be found that decodes for it.

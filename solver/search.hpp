@@ -18,7 +18,8 @@ enum class search_kind : std::uint8_t {
 
 /// Score of a state, lower is better.
 enum class heuristic : std::uint8_t {
-  mult, ///< sum over the numbers of the distance to the nearest factor of the target among 2..target
+  mult, ///< sum over the numbers of the distance to the nearest factor of the target
+        ///< among 2..target
   sum,  ///< mean distance to the target
 };
 
@@ -28,23 +29,27 @@ enum class node_order : std::uint8_t {
   generation, ///< printed and spawned in the order in which they were generated: easier to learn
 };
 
-/// All knobs of the symbolic searches. A range is sampled uniformly per problem, both ends included.
+/// All knobs of the symbolic searches. A range is sampled uniformly per problem, both ends
+/// included.
 struct search_options {
   search_kind kind = search_kind::apr;
   banyan::heuristic heuristic = banyan::heuristic::mult;
-  int beam_low = 1, beam_high = 10;    ///< branching cap of the root (of every expansion for sos kinds)
-  int sub_beam_low = 0;                ///< children: 0 means "the sampled root beam" (published)
+  int beam_low = 1,
+      beam_high = 10;   ///< branching cap of the root (of every expansion for sos kinds)
+  int sub_beam_low = 0; ///< children: 0 means "the sampled root beam" (published)
   int sub_beam_high = 15;
-  double spawn_probability = 0.9;      ///< coin of the root (apr) or of the nested search (sos_plus: 0.5)
+  double spawn_probability =
+      0.9; ///< coin of the root (apr) or of the nested search (sos_plus: 0.5)
   node_order order = node_order::shuffled;
-  std::int64_t max_result = 0;         ///< operations with a larger result are not explored; 0: no limit
-  bool condition_children = false;     ///< put "Sub Call Budget: N" (children obtained) before the prompt
-  bool condition_tokens = false;       ///< sos kinds: "Token Budget: N" in bins of 512 characters / 2
+  std::int64_t max_result = 0; ///< operations with a larger result are not explored; 0: no limit
+  bool condition_children =
+      false;                     ///< put "Sub Call Budget: N" (children obtained) before the prompt
+  bool condition_tokens = false; ///< sos kinds: "Token Budget: N" in bins of 512 characters / 2
   std::uint64_t seed = 0;
 };
 
-/// Runs one symbolic search and writes it down as a finished tree: segments with text, no token ids.
-/// `index` numbers the problem, so that tree `i` is a pure function of (options, problem, i).
+/// Runs one symbolic search and writes it down as a finished tree: segments with text, no token
+/// ids. `index` numbers the problem, so that tree `i` is a pure function of (options, problem, i).
 /// A search without success is a demonstration too; its outcome says so.
 /// Throws std::invalid_argument for a `malformed` problem.
 tree demonstrate(const problem&, const search_options&, std::uint64_t index);

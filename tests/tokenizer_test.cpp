@@ -1,5 +1,6 @@
 #include "model/config.hpp"
 #include "model/tokenizer.hpp"
+#include "solver/search.hpp"
 #include "tests/scratch_folder.hpp"
 
 #include <sstream>
@@ -106,6 +107,30 @@ TEST_CASE("texts tokenised apart at segment boundaries give the ids of the whole
   for (const auto& a : {prompt, child_prompt, written, joined, nested, spawn}) {
     check(a, spawn);
     check(a, joined);
+  }
+}
+
+TEST_CASE("demonstrations of every search survive tokenising in segments", "[model]") {
+  const auto t = countdown_tokenizer();
+  const auto kind =
+      GENERATE(search_kind::apr, search_kind::sos_plus, search_kind::sos_bfs, search_kind::sos_dfs);
+  search_options options;
+  options.kind = kind;
+  options.condition_children = kind == search_kind::apr;
+  options.condition_tokens = kind != search_kind::apr;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    const auto tree = demonstrate({{3, 7, 25, 50}, 40 + static_cast<std::int64_t>(i)}, options, i);
+    for (const auto& thread : tree.threads) {
+      ids apart;
+      std::string whole;
+      for (const auto& part : thread.segments) {
+        apart = joined_ids(apart, t->encode(part.text));
+        whole += part.text;
+      }
+      CHECK(t->decode(apart) == whole);
+      CHECK(t->encode(whole) == apart);
+      CHECK(t->decode(t->encode(thread.text())) == thread.text());
+    }
   }
 }
 
