@@ -125,7 +125,7 @@ struct pool_state {
     try {
       parts->engine.load(news.path);
       parts->scheduler.renew(news.epoch);
-    } catch (const std::exception& why) { // what can be read was published; what cannot is reported
+    } catch (const std::exception& why) { // the weights it has are still whole
       log(std::string("keeps its weights: ") + why.what());
     }
   }

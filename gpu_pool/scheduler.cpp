@@ -39,8 +39,7 @@ scheduler::scheduler(const scheduler_options& options, std::int32_t num_blocks,
     throw std::invalid_argument("a step needs room for at least one sequence and one prompt token");
 }
 
-// ---- coming and going
-// ----------------------------------------------------------------------------
+// ---- coming and going ----
 
 errc scheduler::judge(const decode_request& request) const {
   const auto known = [this](std::int32_t id) { return id >= 0 && id < vocab_size_; };
@@ -124,8 +123,7 @@ std::span<const std::int32_t> scheduler::sampled(std::uint64_t id) const {
   return (*found)->reply.ids;
 }
 
-// ---- a step
-// --------------------------------------------------------------------------------------
+// ---- a step ----
 
 std::span<const lane> scheduler::next() {
   lanes_.clear();

@@ -17,8 +17,7 @@ std::uint64_t scramble(std::uint64_t x) {
 
 } // namespace
 
-// ---- recalling
-// -----------------------------------------------------------------------------------
+// ---- recalling ----
 
 recalling_evaluator::recalling_evaluator(std::int32_t num_blocks, std::int32_t block_size,
                                          std::int32_t vocab_size)
@@ -54,8 +53,7 @@ std::span<const float> recalling_evaluator::run(const decode_batch& batch) {
   return logits_;
 }
 
-// ---- scripted
-// ------------------------------------------------------------------------------------
+// ---- scripted ----
 
 scripted_evaluator::scripted_evaluator(const std::vector<script>& scripts, std::int32_t eos_id,
                                        std::int32_t num_blocks, std::int32_t block_size,
@@ -87,8 +85,7 @@ void scripted_evaluator::predict(state at, std::span<float> logits) const {
   logits[static_cast<std::size_t>(found == says_.end() ? eos_id_ : found->second)] = 50;
 }
 
-// ---- random
-// --------------------------------------------------------------------------------------
+// ---- random ----
 
 random_evaluator::random_evaluator(std::uint64_t seed, std::int32_t num_blocks,
                                    std::int32_t block_size, std::int32_t vocab_size)

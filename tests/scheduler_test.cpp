@@ -34,8 +34,7 @@ std::vector<decode_request> mixed_requests(std::uint32_t how_many) {
 
 } // namespace
 
-// ---- what is said
-// --------------------------------------------------------------------------------
+// ---- what is said ----
 
 TEST_CASE("a batch says what each of its sequences says alone", "[pool]") {
   plain_pool pool;
@@ -97,8 +96,7 @@ TEST_CASE("five thousand live sequences all finish", "[pool]") {
   CHECK(wrong == 0);
 }
 
-// ---- how a sequence ends
-// -------------------------------------------------------------------------
+// ---- how a sequence ends ----
 
 TEST_CASE("a sequence ends with the token that completes a stop string", "[pool]") {
   plain_pool pool;
@@ -187,8 +185,7 @@ TEST_CASE("a full queue refuses", "[pool]") {
   CHECK(pool.work.submit(10, request_of(0, "/", {1})) == errc::none);
 }
 
-// ---- order
-// ---------------------------------------------------------------------------------------
+// ---- order ----
 
 TEST_CASE("families are served in the order in which they came", "[pool]") {
   plain_pool pool({.scheduling = {.block_size = 4, .max_batch = 1}});
@@ -236,8 +233,7 @@ TEST_CASE("only the youngest family is preempted", "[pool]") {
   CHECK(pool.order == std::vector{old, young});
 }
 
-// ---- cache
-// ---------------------------------------------------------------------------------------
+// ---- cache ----
 
 TEST_CASE("a prompt that another sequence has computed is not computed again", "[pool]") {
   plain_pool pool;
