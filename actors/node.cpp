@@ -57,7 +57,6 @@ struct node_state {
   caf::result<finished_tree> solve(solve_request&);
   void cancel(const cancel_request&);
   caf::result<tree_status> show(const tree_request&);
-  caf::result<thread_status> show(const thread_request&);
   caf::result<thread_status> show(const thread_request&) const;
   void count(const finished_tree&);
   void drain();
@@ -181,11 +180,6 @@ caf::result<thread_status> node_state::show(const thread_request& request) const
   const auto* tree = find_running(request.id);
   if (!tree) return no_tree(request.id);
   return self->delegate(tree->session, request);
-}
-
-caf::result<thread_status> node_state::show(const thread_request& request) {
-  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
-  return caf::make_error(errc::bad_request, "id: no tree " + request.id + " runs here");
 }
 
 caf::result<node_status> node_state::status() {

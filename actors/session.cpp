@@ -235,14 +235,6 @@ caf::result<thread_status> session_state::show(const thread_request& request) co
   return thread_status{*record};
 }
 
-/// A live thread knows its text itself; an ended one's is in the tree.
-caf::result<thread_status> session_state::show(const thread_request& request) {
-  for (const auto& [id, member] : members)
-    if (member.path == request.thread) return self->delegate(member.actor, atom::status_v);
-  if (const auto* record = tree.find(request.thread)) return thread_status{*record};
-  return caf::make_error(errc::bad_request, "thread: no " + request.thread + " in this tree");
-}
-
 tree_status session_state::status() const {
   auto now = outline(tree);
   for (const auto& [id, member] : members) {
@@ -272,7 +264,6 @@ session_actor::behavior_type session(session_actor::stateful_pointer<session_sta
       [&state](thread_report& report) { state.close(report); },
       [&state](const cancel_request& request) { state.cancel(request); },
       [&state](atom::tick) { state.tick(); },
-      [&state](const thread_request& request) { return state.show(request); },
       [&state](const thread_request& request) { return state.show(request); },
       [&state](atom::status) { return state.status(); },
   };

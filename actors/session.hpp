@@ -55,7 +55,6 @@ struct session_state {
   void cancel(const cancel_request&);
   void tick();
   caf::result<thread_status> show(const thread_request&) const;
-  caf::result<thread_status> show(const thread_request&);
   tree_status status() const;
 
   member& start(thread_record&, std::optional<named_pool> parent);

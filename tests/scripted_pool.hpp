@@ -55,6 +55,7 @@ struct pool_script {
   /// second, …
   std::map<std::string, std::vector<std::string>> lines;
   std::set<std::string> silent; ///< threads that never get an answer
+  bool lost = false;            ///< answers as a pool does that dies with a request in its queue
   int times_full = 0;           ///< so many requests are refused with `pool_full`
   std::size_t max_context = 1 << 20;
   std::uint32_t epoch = 7;
@@ -125,8 +126,13 @@ struct scripted_pool_state {
 
   /// Answers threads that are not silent any more.
   void speak() {
-    for (auto& [request, promise] : held)
-      if (!script->silent.contains(request.thread)) promise.deliver(answer(*script, request));
+    for (auto& [request, promise] : held) {
+      if (script->silent.contains(request.thread)) continue;
+      if (script->lost)
+        promise.deliver(caf::make_error(caf::sec::request_receiver_down));
+      else
+        promise.deliver(answer(*script, request));
+    }
   }
 
   pool_actor::stateful_pointer<scripted_pool_state> self;
