@@ -8,4 +8,14 @@ errc errc_of(const caf::error& why, errc fallback) {
   return code <= errc::bad_request ? code : fallback;
 }
 
+caf::error lost_by(std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    return caf::make_error(errc::child_lost, std::string(e.what()));
+  } catch (...) {
+    return errc::child_lost;
+  }
+}
+
 } // namespace banyan

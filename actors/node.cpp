@@ -216,6 +216,8 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
                                node_options options) {
   auto& state = self->state;
   state.begin(std::move(options));
+  self->set_default_handler(caf::drop);
+  self->set_exception_handler(lost_by);
   self->set_down_handler([&state](caf::down_msg& down) { state.lose(down); });
   return {
       [&state](solve_request& request) { return state.solve(request); },

@@ -256,6 +256,8 @@ session_actor::behavior_type session(session_actor::stateful_pointer<session_sta
                                      session_options options) {
   auto& state = self->state;
   state.options = std::move(options);
+  self->set_default_handler(caf::drop);
+  self->set_exception_handler(lost_by);
   self->set_down_handler([&state](caf::down_msg& down) { state.lose(down); });
   return {
       [&state](const solve_request& request) { return state.solve(request); },

@@ -271,14 +271,14 @@ void thread_state::report() {
 }
 
 /// What cannot be encoded is the request's fault; everything else is a thread that died.
-caf::error thread_state::caught(std::exception_ptr thrown) {
+caf::error thread_state::caught(std::exception_ptr& thrown) {
   try {
-    std::rethrow_exception(std::move(thrown));
+    std::rethrow_exception(thrown);
   } catch (const std::invalid_argument&) {
     fail(errc::bad_request);
     return {};
-  } catch (const std::exception& e) {
-    return caf::make_error(errc::child_lost, std::string(e.what()));
+  } catch (...) {
+    return lost_by(thrown);
   }
 }
 
@@ -300,6 +300,7 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
   auto& state = self->state;
   state.options = std::move(options);
   self->monitor(state.options.session);
+  self->set_default_handler(caf::drop);
   self->set_down_handler([self](caf::down_msg&) { self->quit(); });
   self->set_exception_handler([&state](std::exception_ptr& e) { return state.caught(e); });
   return {

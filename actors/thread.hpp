@@ -51,7 +51,7 @@ struct thread_state {
   void hear(const decode_progress&);
   thread_status status() const;
   void cancel() { fail(errc::cancelled); }
-  caf::error caught(std::exception_ptr);
+  caf::error caught(std::exception_ptr&);
 
   void take_seat();
   void decode();

@@ -91,7 +91,7 @@ inline decode_reply answer(const pool_script& script, const decode_request& requ
   };
   reply.prompt_tokens = static_cast<std::uint32_t>(request.ids.size());
   for (const auto id : script.codec.encode(continuation(script, request))) {
-    if (request.ids.size() + reply.ids.size() == script.max_context)
+    if (request.ids.size() + reply.ids.size() >= script.max_context)
       return reply.finish = finish_reason::context, reply;
     if (request.max_tokens > 0 && reply.ids.size() == request.max_tokens)
       return reply.finish = finish_reason::length, reply;
