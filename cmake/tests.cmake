@@ -12,7 +12,9 @@ function(banyan_tests name)
   target_link_libraries(${name} PRIVATE banyan_test_main ${arg_LINK})
   target_compile_definitions(${name} PRIVATE BANYAN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   string(REPLACE "_tests" "" folder ${name})
-  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 300 LABELS ${folder})
+  # Tests run side by side: OpenMP threads that spin while they wait would take each other's cores.
+  catch_discover_tests(${name} TEST_PREFIX "${name}: "
+    PROPERTIES TIMEOUT 300 LABELS ${folder} ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 
 banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
