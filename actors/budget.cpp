@@ -12,8 +12,7 @@ time_point deadline_of(const budget& limits, time_point now) {
   return now + std::chrono::duration_cast<nanoseconds>(seconds);
 }
 
-// ---- one thread
-// ----------------------------------------------------------------------------------
+// ---- one thread ----
 
 thread_allowance::thread_allowance(const budget& limits, time_point deadline)
     : max_tokens_(limits.max_tokens), max_rounds_(limits.max_rounds), deadline_(deadline) {}
@@ -33,8 +32,7 @@ bool thread_allowance::open_round() {
   return true;
 }
 
-// ---- the tree
-// ------------------------------------------------------------------------------------
+// ---- the tree ----
 
 tree_ledger::tree_ledger(const budget& limits) : limits_(limits) {}
 

@@ -16,8 +16,7 @@
 
 namespace banyan {
 
-// ---- shared values
-// -------------------------------------------------------------------------------
+// ---- shared values ----
 
 /// How tokens are chosen. Sampling is a pure function of (logits, these, thread path, position).
 struct sampling_options {
@@ -48,8 +47,7 @@ struct budget {
 
 enum class finish_reason : std::uint8_t { eos, stop, length, context };
 
-// ---- pool
-// ----------------------------------------------------------------------------------------
+// ---- pool ----
 
 /// Everything about one sequence: any pool can take it over, for the text is all here.
 struct decode_request {
@@ -113,8 +111,7 @@ struct named_pool {
   pool_actor actor;
 };
 
-// ---- thread and session
-// --------------------------------------------------------------------------
+// ---- thread and session ----
 
 /// Work for a node: one tree.
 struct solve_request {

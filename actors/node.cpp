@@ -84,8 +84,7 @@ void node_state::begin(node_options given) {
   for (const auto& pool : options.pools) self->monitor(pool.actor);
 }
 
-// ---- trees
-// ---------------------------------------------------------------------------------------
+// ---- trees ----
 
 caf::result<finished_tree> node_state::solve(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
@@ -160,8 +159,7 @@ void node_state::leave_if_done() {
   if (counted.draining && running.empty()) self->quit();
 }
 
-// ---- status
-// --------------------------------------------------------------------------------------
+// ---- status ----
 
 caf::error no_tree(const std::string& id) {
   return caf::make_error(errc::bad_request, "id: no tree " + id + " runs here");

@@ -30,8 +30,7 @@ placement place_evenly(std::vector<named_pool> pools) {
   };
 }
 
-// ---- seat
-// ----------------------------------------------------------------------------------------
+// ---- seat ----
 
 seat::seat(named_pool pool, std::uint64_t family, std::string thread)
     : pool_(std::move(pool)), family_(family), thread_(std::move(thread)) {}

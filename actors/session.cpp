@@ -34,8 +34,7 @@ std::uint32_t first_epoch(const thread_record& thread) {
 
 } // namespace
 
-// ---- trees
-// ---------------------------------------------------------------------------------------
+// ---- trees ----
 
 caf::expected<tree> plant(const solve_request& request, std::int64_t created_ms) {
   const auto refused = [](std::string why) {
@@ -80,8 +79,7 @@ tree outline(const tree& whole) {
   return t;
 }
 
-// ---- begin
-// ---------------------------------------------------------------------------------------
+// ---- begin ----
 
 session_state::session_state(session_actor::stateful_pointer<session_state> self) : self(self) {}
 
@@ -142,8 +140,7 @@ caf::result<token_grant> session_state::grant(const token_request& request) {
   return token_grant{ledger->reserve(thread->path, request.spent, request.want)};
 }
 
-// ---- end of a thread
-// -----------------------------------------------------------------------------
+// ---- end of a thread ----
 
 void session_state::close(thread_report& report) {
   const auto i = members.find(self->current_sender() ? self->current_sender()->id() : 0);
@@ -188,8 +185,7 @@ void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
   if (members.empty()) finish();
 }
 
-// ---- end of the tree
-// -----------------------------------------------------------------------------
+// ---- end of the tree ----
 
 void session_state::cancel(const cancel_request& request) {
   const auto* from = sender();
@@ -223,8 +219,7 @@ void session_state::finish() {
   self->quit();
 }
 
-// ---- status
-// --------------------------------------------------------------------------------------
+// ---- status ----
 
 /// A live thread answers for itself: the session has no text of it.
 caf::result<thread_status> session_state::show(const thread_request& request) const {

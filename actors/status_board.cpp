@@ -43,8 +43,7 @@ struct status_board::core {
   std::atomic<std::uint64_t> next_key{0};
 };
 
-// ---- loan
-// ----------------------------------------------------------------------------------------
+// ---- loan ----
 
 status_board::loan::loan(std::shared_ptr<core> core, std::uint64_t key, std::shared_ptr<cell> cell)
     : core_(std::move(core)), key_(key), cell_(std::move(cell)) {}
@@ -83,8 +82,7 @@ void status_board::loan::set_waiting(std::uint32_t num_children) {
   if (cell_) cell_->waiting_for.store(num_children, std::memory_order_relaxed);
 }
 
-// ---- board
-// ---------------------------------------------------------------------------------------
+// ---- board ----
 
 status_board::status_board() : core_(std::make_shared<core>()) {}
 

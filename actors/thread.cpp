@@ -39,8 +39,7 @@ std::vector<std::int32_t> banned_ids(const codec& codec) {
 
 thread_state::thread_state(thread_actor::stateful_pointer<thread_state> self) : self(self) {}
 
-// ---- begin
-// ---------------------------------------------------------------------------------------
+// ---- begin ----
 
 void thread_state::start(start_request& request) {
   const auto& tree = *options.tree;
@@ -64,8 +63,7 @@ void thread_state::take_seat() {
   if (pool) seat.emplace(std::move(*pool), tree.family, record.path);
 }
 
-// ---- decode
-// --------------------------------------------------------------------------------------
+// ---- decode ----
 
 /// Asks for tokens of the tree's budget first, where there is one.
 void thread_state::decode() {
@@ -137,8 +135,7 @@ void thread_state::hear(const decode_progress& progress) {
   cell.set_tokens(allowance->spent() + heard.size());
 }
 
-// ---- read
-// ----------------------------------------------------------------------------------------
+// ---- read ----
 
 void thread_state::read(const decode_reply& reply) {
   seat->end_work();
@@ -174,8 +171,7 @@ void thread_state::go_on(finish_reason why) {
   decode();
 }
 
-// ---- spawn and join
-// ------------------------------------------------------------------------------
+// ---- spawn and join ----
 
 void thread_state::spawn(std::vector<std::string> prompts) {
   text->open_spawn(grammar->spawn_offset());
@@ -243,8 +239,7 @@ nanoseconds thread_state::patience() const {
   return own < most ? std::chrono::duration_cast<nanoseconds>(own) : most;
 }
 
-// ---- end
-// -----------------------------------------------------------------------------------------
+// ---- end ----
 
 void thread_state::finish(std::string solution) {
   record.solution = std::move(solution);

@@ -1,6 +1,9 @@
 #include "actors/node.hpp"
 
+#include "actors/status_board.hpp"
 #include "tests/session_system.hpp"
+
+#include <utility>
 
 namespace banyan {
 namespace {
@@ -240,6 +243,43 @@ TEST_CASE_METHOD(node_system, "a lost session answers and makes room for the nex
   CHECK_FALSE(take<finished_tree>(b));
   break_silence();
   for (auto* reply : {&a, &c}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+/// The ordinary scheduler, for once: what tests above show step by step has to hold with OS threads
+/// too.
+TEST_CASE("trees that run at the same time on several OS threads are all solved", "[actors]") {
+  caf::actor_system_config config;
+  configure(config, 4);
+  caf::actor_system sys(config);
+  caf::scoped_actor self(sys);
+  auto script = std::make_shared<pool_script>();
+  script->lines = {{"/", {texts::expansion + texts::spawn_two, texts::conclusion}},
+                   {"/0", {texts::good_child}},
+                   {"/1", {texts::bad_child}}};
+  auto pool = sys.spawn(scripted_pool, script);
+  node_options options;
+  options.reasoning.codec = toy_codec();
+  options.reasoning.board = std::make_shared<status_board>();
+  options.pools = {{"scripted:0", pool}};
+  const auto board = options.reasoning.board;
+  auto aut = spawn_node(sys, std::exchange(options, {}));
+
+  constexpr int count = 200;
+  solve_request request;
+  request.problem = texts::asked;
+  for (int i = 0; i < count; ++i) self->send(aut, request);
+  int solved = 0;
+  for (int i = 0; i < count; ++i)
+    self->receive([&](const finished_tree& t) { solved += t.value->outcome.solved; });
+  CHECK(solved == count);
+
+  self->send(aut, atom::drain_v);
+  self->wait_for(aut);
+  self->send_exit(pool, caf::exit_reason::user_shutdown);
+  self->wait_for(pool);
+  aut = nullptr;
+  pool = nullptr;
+  CHECK(board->size() == 0);
 }
 
 } // namespace

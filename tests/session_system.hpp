@@ -38,6 +38,11 @@ inline const std::string good_solution = good_prompt + reaching;
 inline const std::string good_child = reaching + good_solution;
 inline const std::string bad_prompt =
     "Moving to Node #0,0\nCurrent State: 47:[61, 24], Operations: ['66-42=24']\n";
+inline const std::string bad_step = "Exploring Operation: 61-24=37, Resulting Numbers: [37]\n"
+                                    "Generated Node #0,0,0: 47:[37] Operation: 61-24=37\n";
+inline const std::string bad_spawn = "<Calling Sub Searches>\n"
+                                     "<Start Sub Search 0 at level 2> Moving to Node #0,0,0\n"
+                                     "<End Calling Sub Searches>\n";
 inline const std::string bad_child = "Exploring Operation: 61-24=37, Resulting Numbers: [37]\n"
                                      "37,47 unequal: No Solution\nNo solution found.\n";
 

@@ -28,8 +28,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// ---- the ordinary way
-// ----------------------------------------------------------------------------
+// ---- the ordinary way ----
 
 TEST_CASE_METHOD(session_system, "a session answers with the solved tree", "[actors]") {
   const auto t = solve();
@@ -152,8 +151,7 @@ TEST_CASE_METHOD(session_system, "the store gets the tree that the client gets",
   end(store);
 }
 
-// ---- what a model gets wrong
-// ---------------------------------------------------------------------
+// ---- what a model gets wrong ----
 
 TEST_CASE_METHOD(session_system, "a false claim is a claim and no solution", "[actors]") {
   auto wrong = texts::conclusion;
@@ -190,8 +188,7 @@ TEST_CASE_METHOD(session_system, "a malformed spawn of a child costs the child a
   CHECK(t.outcome.solved);
 }
 
-// ---- budgets
-// -------------------------------------------------------------------------------------
+// ---- budgets ----
 
 TEST_CASE_METHOD(session_system, "children beyond the budget of threads read as no solution",
                  "[actors]") {
@@ -253,8 +250,7 @@ TEST_CASE_METHOD(session_system, "a full context is a failure of its own", "[act
   CHECK(t.failure == errc::context_full);
 }
 
-// ---- deadlines
-// -----------------------------------------------------------------------------------
+// ---- deadlines ----
 
 TEST_CASE_METHOD(session_system, "a silent pool costs a tree its deadline", "[actors]") {
   script->silent = {"/"};
@@ -291,8 +287,7 @@ TEST_CASE_METHOD(session_system, "a session that ended is pinned for a second at
   CHECK_FALSE(caf::actor_cast<caf::strong_actor_ptr>(where));
 }
 
-// ---- joins
-// ---------------------------------------------------------------------------------------
+// ---- joins ----
 
 TEST_CASE_METHOD(session_system, "the first success cancels the others", "[actors]") {
   request.join = {kind::first_success};
@@ -327,13 +322,19 @@ TEST_CASE_METHOD(session_system, "losers are cancelled with all below them", "[a
 
 TEST_CASE_METHOD(session_system, "the critical path counts what the join waited for", "[actors]") {
   request.join = {kind::first_success};
-  std::string padding;
-  for (int i = 0; i < 50; ++i) padding += texts::reaching;
-  script->lines["/1"] = {padding + texts::bad_child}; // long, and done after the join was met
-  script->silent = {"/1"};
+  request.budget.max_depth = 2;
+  std::string long_way;
+  for (int i = 0; i < 50; ++i) long_way += texts::bad_step;
+  script->lines["/1"] = {long_way + texts::bad_spawn};
+  script->silent = {"/0", "/1/0"};
   auto reply = self->request(begin(), caf::infinite, request);
   run();
+  script->silent.erase("/0");
+  self->send(pool, atom::step_v);
+  run();
   const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.find("/1")->generated_tokens() > 10 * t.find("/0")->generated_tokens());
+  CHECK_FALSE(t.find("/1")->awaited);
   CHECK(t.usage().critical_path_tokens
         == t.root().generated_tokens() + t.find("/0")->generated_tokens());
 }
@@ -379,8 +380,7 @@ TEST_CASE_METHOD(session_system, "a join with a deadline needs no deadline when 
   CHECK(t.find("/1")->awaited);
 }
 
-// ---- loss and cancelling
-// -------------------------------------------------------------------------
+// ---- loss and cancelling ----
 
 TEST_CASE_METHOD(session_system, "a lost child reads as no solution and the record says lost",
                  "[actors]") {
@@ -444,8 +444,17 @@ TEST_CASE_METHOD(session_system, "a killed session answers and ends its threads"
   CHECK(running() == 1); // the pool
 }
 
-// ---- status
-// --------------------------------------------------------------------------------------
+TEST_CASE_METHOD(session_system, "a session that dies of an exception answers", "[actors]") {
+  auto options = reasoning();
+  options.codec.decode = [](std::span<const std::int32_t>) -> std::string {
+    throw std::runtime_error("broken");
+  };
+  const auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  REQUIRE(!answer);
+  CHECK(errc_of(answer.error(), errc::none) == errc::child_lost);
+}
+
+// ---- status ----
 
 TEST_CASE_METHOD(session_system, "a session shows its tree without texts", "[actors]") {
   script->silent = {"/1"};

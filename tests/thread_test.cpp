@@ -30,8 +30,7 @@ thread_actor actor_of(const pool_script& script, const std::string& path) {
   return caf::actor_cast<thread_actor>(script.askers.at(path));
 }
 
-// ---- what a pool is asked
-// ------------------------------------------------------------------------
+// ---- what a pool is asked ----
 
 TEST_CASE_METHOD(session_system, "a request tells everything that another pool would need",
                  "[actors]") {
@@ -106,8 +105,7 @@ TEST_CASE_METHOD(session_system, "a waiting parent keeps its cache", "[actors]")
   CHECK(finished(take<finished_tree>(reply)).outcome.solved);
 }
 
-// ---- pools that do not answer
-// --------------------------------------------------------------------
+// ---- pools that do not answer ----
 
 TEST_CASE_METHOD(two_pools, "another pool goes on where a lost one stopped", "[actors]") {
   script->silent = {"/"};
@@ -176,8 +174,7 @@ TEST_CASE_METHOD(session_system, "a pool that answers nothing at all ends the th
   CHECK(solve().failure == errc::context_full);
 }
 
-// ---- ends
-// ----------------------------------------------------------------------------------------
+// ---- ends ----
 
 TEST_CASE_METHOD(session_system, "a killed thread leaves nothing behind at its pool", "[actors]") {
   script->silent = {"/"};
@@ -221,8 +218,7 @@ TEST_CASE_METHOD(session_system, "an exception in a thread is a lost thread", "[
   CHECK(finished(std::move(answer)).failure == errc::child_lost);
 }
 
-// ---- looking inside
-// ------------------------------------------------------------------------------
+// ---- looking inside ----
 
 TEST_CASE_METHOD(session_system, "a thread shows its text while it waits", "[actors]") {
   script->silent = {"/0", "/1"};
