@@ -33,5 +33,6 @@ claim "the torch of Python is found" \
 mkdir -p "$scratch/old/torch/lib"
 touch "$scratch/old/torch/lib/libtorch_cpu.so"; echo "__version__ = '2.1.0'" >"$scratch/old/torch/version.py"
 claim "another version is refused" ends_with 3 bare LIBTORCH_ROOT="$scratch/old/torch" "$bundle/bin/banyan" --help
-claim "the models are in the bundle" test -e "$bundle/share/banyan/models/demo-problems.json"
+claim "the bundle's model solves the bundle's problems" ends_with 0 bare LIBTORCH_ROOT="$libtorch" \
+  "$bundle/bin/banyan" solve --quiet --problems "$bundle/share/banyan/models/demo-problems.json"
 finish
