@@ -4,6 +4,7 @@
 
 #include "model/attention.hpp"
 #include "model/kv_cache.hpp"
+#include "model/product.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 
@@ -65,19 +66,20 @@ double seconds(const Step& step) {
 
 /// The matrix products of a step alone.
 double product_seconds(const model_weights& w, std::int64_t tokens) {
-  std::vector<at::Tensor> inputs, outputs;
-  std::vector<at::Tensor> matrices{w.head};
+  struct work {
+    product matrix;
+    at::Tensor x, out;
+  };
+  std::vector<work> all;
+  const auto add = [&](const at::Tensor& m) {
+    all.push_back({product(m, true), at::randn({tokens, m.size(1)}).to(m.scalar_type()),
+                   at::empty({tokens, m.size(0)}, m.options())});
+  };
+  add(w.head);
   for (const auto& layer : w.layers)
-    for (const auto& m : {layer.qkv, layer.output, layer.gate_up, layer.down})
-      matrices.push_back(m);
-  for (auto& m : matrices) {
-    inputs.push_back(at::randn({tokens, m.size(1)}).to(m.scalar_type()));
-    outputs.push_back(at::empty({tokens, m.size(0)}, m.options()));
-    m = m.t();
-  }
+    for (const auto& m : {layer.qkv, layer.output, layer.gate_up, layer.down}) add(m);
   return seconds([&] {
-    for (std::size_t i = 0; i < matrices.size(); ++i)
-      at::mm_out(outputs[i], inputs[i], matrices[i]);
+    for (auto& p : all) p.matrix.into(p.x, p.out);
   });
 }
 
@@ -137,6 +139,6 @@ int main(int argc, char** argv) {
               "products", "attention", "rest");
   for (const int os_threads : {1, 2}) {
     at::set_num_threads(os_threads);
-    for (const int sequences : {1, 8, 64, 256}) measure(w, type, sequences, context);
+    for (const int sequences : {1, 8, 16, 24, 32, 64, 256}) measure(w, type, sequences, context);
   }
 }

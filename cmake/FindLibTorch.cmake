@@ -32,8 +32,11 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
         IMPORTED_LOCATION "${LIBTORCH_ROOT}/lib/lib${_name}.so")
     endif()
   endforeach()
+  # The OpenMP runtime that LibTorch itself uses; a second one would keep OS threads of its own.
+  add_library(LibTorch::gomp SHARED IMPORTED)
+  set_target_properties(LibTorch::gomp PROPERTIES IMPORTED_LOCATION "${LIBTORCH_ROOT}/lib/libgomp.so.1")
   add_library(LibTorch::cpu INTERFACE IMPORTED)
-  target_link_libraries(LibTorch::cpu INTERFACE LibTorch::torch_cpu LibTorch::c10)
+  target_link_libraries(LibTorch::cpu INTERFACE LibTorch::torch_cpu LibTorch::c10 LibTorch::gomp)
   target_include_directories(LibTorch::cpu SYSTEM INTERFACE
     "${LIBTORCH_ROOT}/include" "${LIBTORCH_ROOT}/include/torch/csrc/api/include")
 endif()

@@ -31,6 +31,7 @@ banyan_tests(model_tests
   tests/config_test.cpp
   tests/device_test.cpp
   tests/lanes_test.cpp
+  tests/product_test.cpp
   tests/safetensors_test.cpp
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp
@@ -65,6 +66,16 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/batch_test.cpp
   tests/optimizer_test.cpp
   tests/sft_test.cpp)
+
+banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
+  tests/apps_test.cpp
+  tests/options_test.cpp
+  tests/runtime_test.cpp)
+
+add_test(NAME "cli: the program says what is wrong and ends with the right code"
+  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/cli_test.py" $<TARGET_FILE:banyan>)
+set_tests_properties("cli: the program says what is wrong and ends with the right code"
+  PROPERTIES LABELS cli TIMEOUT 600)
 
 banyan_check_headers(tests banyan_gpu_pool banyan_trainer Catch2::Catch2)
 

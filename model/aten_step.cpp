@@ -129,6 +129,4 @@ void aten_step::gate(const at::Tensor& gate_up, at::Tensor& out) const {
   at::mul_out(out, at::silu(halves[0]), halves[1]);
 }
 
-void aten_step::add(const at::Tensor& delta, at::Tensor& residual) const { residual.add_(delta); }
-
 } // namespace banyan

@@ -97,11 +97,6 @@ void cpu_step<T>::gate(const at::Tensor& gate_up, at::Tensor& out) const {
   banyan::gate(data<T>(gate_up), data<T>(out), out.size(0), out.size(1));
 }
 
-template <class T>
-void cpu_step<T>::add(const at::Tensor& delta, at::Tensor& residual) const {
-  banyan::add(data<T>(delta), data<float>(residual), delta.numel());
-}
-
 template class cpu_step<float>;
 template class cpu_step<bfloat16>;
 

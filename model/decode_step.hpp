@@ -38,8 +38,6 @@ public:
   void attend(std::int64_t layer, const at::Tensor& qkv, at::Tensor& out) const;
   /// gate_up: [tokens, 2 f], out: [tokens, f]
   void gate(const at::Tensor& gate_up, at::Tensor& out) const;
-  /// residual += delta; both [tokens, d]
-  void add(const at::Tensor& delta, at::Tensor& residual) const;
 
 private:
   void norm_rows(const at::Tensor& residual, const std::int32_t* rows, const at::Tensor& weight,
@@ -62,7 +60,6 @@ public:
   void rotate_and_store(std::int64_t layer, at::Tensor& qkv) const;
   void attend(std::int64_t layer, const at::Tensor& qkv, at::Tensor& out) const;
   void gate(const at::Tensor& gate_up, at::Tensor& out) const;
-  void add(const at::Tensor& delta, at::Tensor& residual) const;
 
 private:
   const model_config& config_;

@@ -97,16 +97,6 @@ struct gate_kernel {
   }
 };
 
-struct add_kernel {
-  template <int W, class T>
-  BANYAN_INLINE static void run(const T* delta, float* residual, std::int64_t begin,
-                                std::int64_t end) {
-    auto i = begin;
-    for (; i + W <= end; i += W) store<W>(residual + i, load<W>(residual + i) + load<W>(delta + i));
-    for (; i < end; ++i) residual[i] += to_float(delta[i]);
-  }
-};
-
 } // namespace
 
 template <class T>
@@ -128,12 +118,6 @@ void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width) {
 }
 
 template <class T>
-void add(const T* delta, float* residual, std::int64_t count) {
-  for_rows(count, 1,
-           [&](auto begin, auto end) { run_widest<add_kernel>(delta, residual, begin, end); });
-}
-
-template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
            std::int64_t width) {
   for (std::int64_t i = 0; i < count; ++i)
@@ -147,8 +131,6 @@ template void rotate_and_store(const rotate_and_store_args<float>&);
 template void rotate_and_store(const rotate_and_store_args<bfloat16>&);
 template void gate(const float*, float*, std::int64_t, std::int64_t);
 template void gate(const bfloat16*, bfloat16*, std::int64_t, std::int64_t);
-template void add(const float*, float*, std::int64_t);
-template void add(const bfloat16*, float*, std::int64_t);
 template void embed(const float*, const std::int32_t*, float*, std::int64_t, std::int64_t);
 template void embed(const bfloat16*, const std::int32_t*, float*, std::int64_t, std::int64_t);
 

@@ -38,10 +38,6 @@ void rotate_and_store(const rotate_and_store_args<T>&);
 template <class T>
 void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width);
 
-/// residual += delta
-template <class T>
-void add(const T* delta, float* residual, std::int64_t count);
-
 /// out[i] = table[ids[i]]; table: [vocab, width], out: [count, width]
 template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,

@@ -4,10 +4,12 @@
 #include "model/device.hpp"
 #include "model/kv_cache.hpp"
 #include "model/lanes.hpp"
+#include "model/product.hpp"
 #include "model/weights.hpp"
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include <ATen/ATen.h>
@@ -18,23 +20,60 @@ namespace banyan {
 
 namespace {
 
-/// The matrices of a layer as right operands of a product.
 struct layer_products {
-  at::Tensor qkv, output, gate_up, down; // transposed views: [in, out]
+  product qkv, output, gate_up, down;
 };
+
+struct all_products {
+  std::vector<layer_products> layers;
+  product head;
+};
+
+/// Copying matrices pays off while they are small; beyond this many bytes it would cost memory for
+/// products that a library does as fast.
+constexpr std::int64_t max_packed_bytes = std::int64_t{512} << 20;
+
+template <class Visit>
+void for_each_matrix(const model_weights& w, Visit visit) {
+  for (const auto& l : w.layers)
+    for (const auto* m : {&l.qkv, &l.output, &l.gate_up, &l.down}) visit(*m);
+  visit(w.head);
+}
+
+bool worth_packing(const model_weights& w) {
+  std::int64_t bytes = 0;
+  for_each_matrix(w, [&](const at::Tensor& m) { bytes += static_cast<std::int64_t>(m.nbytes()); });
+  return w.embedding.is_cpu() && bytes <= max_packed_bytes;
+}
+
+all_products make_products(const model_weights& w) {
+  const bool packed = worth_packing(w);
+  const auto make = [=](const at::Tensor& weight) { return product(weight, packed); };
+  all_products all{{}, make(w.head)};
+  for (const auto& l : w.layers)
+    all.layers.push_back({make(l.qkv), make(l.output), make(l.gate_up), make(l.down)});
+  return all;
+}
+
+/// Grows whenever a matrix is changed in place, as an optimiser does.
+std::int64_t version_of(const model_weights& w) {
+  std::int64_t sum = 0;
+  for_each_matrix(w, [&](const at::Tensor& m) { sum += m.is_inference() ? 0 : m._version(); });
+  return sum;
+}
 
 /// Results on their way through a layer, for one number of tokens.
 struct activations {
   at::Tensor residual; // [tokens, d] float32
   // In the weights' type:
-  at::Tensor normed, delta;  // [tokens, d]
+  at::Tensor normed;         // [tokens, d]
   at::Tensor qkv;            // [tokens, (heads + 2 · kv_heads) · head_dim]
   at::Tensor attended;       // [tokens, heads · head_dim]
   at::Tensor gate_up, gated; // [tokens, 2 f], [tokens, f]
 
-  static constexpr at::Tensor activations::*all[] = {
-      &activations::residual, &activations::normed,  &activations::delta, &activations::qkv,
-      &activations::attended, &activations::gate_up, &activations::gated};
+  static constexpr at::Tensor activations::*all[] = {&activations::residual, &activations::normed,
+                                                     &activations::qkv,      &activations::attended,
+                                                     &activations::gate_up,  &activations::gated};
 };
 
 activations allocate(const model_weights& w, std::int64_t tokens) {
@@ -43,7 +82,6 @@ activations allocate(const model_weights& w, std::int64_t tokens) {
   auto make = [&](std::int64_t width) { return at::empty({tokens, width}, options); };
   return {.residual = at::empty({tokens, c.hidden_size}, options.dtype(at::kFloat)),
           .normed = make(c.hidden_size),
-          .delta = make(c.hidden_size),
           .qkv = make((c.num_heads + 2 * c.num_kv_heads) * c.head_dim),
           .attended = make(c.num_heads * c.head_dim),
           .gate_up = make(2 * c.intermediate_size),
@@ -89,17 +127,19 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
 } // namespace
 
 struct transformer::decode_state {
-  std::vector<layer_products> layers;
-  at::Tensor head; // [d, vocab], a transposed view
+  std::mutex mutex; // what follows serves one call at a time
   rotary_tables rotary;
-  std::mutex mutex; // the activations serve one call at a time
+  std::optional<all_products> products;
+  std::int64_t version = 0; // of the weights in `products`
   activations whole, part;
 
-  explicit decode_state(const model_weights& w)
-      : head(w.head.detach().t()), rotary(make_rotary_tables(w.config, w.embedding.device())) {
-    for (const auto& layer : w.layers)
-      layers.push_back({layer.qkv.detach().t(), layer.output.detach().t(),
-                        layer.gate_up.detach().t(), layer.down.detach().t()});
+  /// Follows weights that have changed since the last step; a model that never decodes copies none.
+  void prepare(const model_weights& w) {
+    if (!rotary.cos.defined()) rotary = make_rotary_tables(w.config, w.embedding.device());
+    if (const auto now = version_of(w); !products || now != version) {
+      products = make_products(w);
+      version = now;
+    }
   }
 
   /// Activations for this many tokens; allocates only where no earlier step had as many.
@@ -116,39 +156,30 @@ struct transformer::decode_state {
   template <class Step>
   at::Tensor run(const model_weights& w, const Step& step, activations& a, std::int64_t wanted) {
     step.embed(w.embedding, a.residual);
-    for (std::size_t i = 0; i < layers.size(); ++i) {
+    for (std::size_t i = 0; i < w.layers.size(); ++i) {
       const auto layer = static_cast<std::int64_t>(i);
+      const auto& products_of = products->layers[i];
       step.norm(a.residual, w.layers[i].attention_norm, a.normed);
-      at::mm_out(a.qkv, a.normed, layers[i].qkv);
+      products_of.qkv.into(a.normed, a.qkv);
       step.rotate_and_store(layer, a.qkv);
       step.attend(layer, a.qkv, a.attended);
-      add_product(step, a.attended, layers[i].output, a);
+      products_of.output.add_to(a.attended, a.residual);
 
       step.norm(a.residual, w.layers[i].mlp_norm, a.normed);
-      at::mm_out(a.gate_up, a.normed, layers[i].gate_up);
+      products_of.gate_up.into(a.normed, a.gate_up);
       step.gate(a.gate_up, a.gated);
-      add_product(step, a.gated, layers[i].down, a);
+      products_of.down.add_to(a.gated, a.residual);
     }
     auto last = a.normed.narrow(0, 0, wanted);
     step.norm_wanted(a.residual, w.final_norm, last);
-    return at::mm(last, head).to(at::kFloat);
-  }
-
-  /// residual += x · matrix
-  template <class Step>
-  static void add_product(const Step& step, const at::Tensor& x, const at::Tensor& matrix,
-                          activations& a) {
-    if (x.scalar_type() == at::kFloat) {
-      a.residual.addmm_(x, matrix);
-    } else {
-      at::mm_out(a.delta, x, matrix);
-      step.add(a.delta, a.residual);
-    }
+    auto logits = at::empty({wanted, w.config.vocab_size}, a.residual.options());
+    products->head.into(last, logits);
+    return logits;
   }
 };
 
 transformer::transformer(std::shared_ptr<const model_weights> weights)
-    : weights_(std::move(weights)), decode_(std::make_unique<decode_state>(*weights_)) {}
+    : weights_(std::move(weights)), decode_(std::make_unique<decode_state>()) {}
 
 transformer::~transformer() = default;
 
@@ -161,6 +192,7 @@ at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const
           "the cache must have the weights' precision and device");
   check(batch, config(), cache);
   std::lock_guard lock(decode_->mutex);
+  decode_->prepare(*weights_);
   auto& a = decode_->reserve(*weights_, static_cast<std::int64_t>(batch.ids.size()));
   auto run = [&](const auto& step) {
     return decode_->run(*weights_, step, a, static_cast<std::int64_t>(batch.wanted.size()));

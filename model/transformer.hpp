@@ -54,7 +54,14 @@ public:
   const model_config& config() const;
 
   /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
-  /// wanted tokens, [wanted, vocab] float32 on the weights' device. No autograd.
+  /// wanted tokens, [wanted, vocab] float32 on the weights' device. No autograd. The cache must
+  /// have the weights' precision and device; this and a batch that points outside cache, vocabulary
+  /// or positions throw std::invalid_argument.
+  ///
+  /// With small weights on the CPU a token's logits are the same to the last bit whatever shares
+  /// its batch and however its prompt was cut into steps. Weights that were changed in place
+  /// between two steps are followed, if LibTorch could see the change. One step at a time; others
+  /// wait.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
   /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of
