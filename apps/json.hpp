@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace banyan {
 
@@ -25,9 +26,9 @@ std::string problem_json(const problem&);
 /// search_type, trace_dict and so on.
 std::string trace_json(const tree&, const search_options&, std::uint64_t index);
 
-/// Reads a demonstration in the published layout back as a tree of segments without token ids.
-/// Throws `bad_usage`; `where` names it in messages.
-tree parse_trace(std::string_view json, const std::string& where);
+/// Reads demonstrations in the published layout, a JSON array or JSON lines, back as trees of
+/// segments without token ids. Throws `bad_usage`; `name` stands for the file in messages.
+std::vector<tree> parse_traces(std::string_view text, const std::string& name);
 
 /// "2026-11-22T09:30:00.123Z"
 std::string time_text(std::int64_t unix_ms);

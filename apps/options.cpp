@@ -93,6 +93,11 @@ option_list& option_list::add(option o) {
   return *this;
 }
 
+option_list& option_list::single() {
+  groups_.back().second.back().is_single = true;
+  return *this;
+}
+
 option_list& option_list::not_kept() {
   groups_.back().second.back().is_kept = false;
   return *this;
@@ -203,8 +208,10 @@ void option_list::apply(option& o, const std::vector<std::string>& values,
 bool option_list::parse(std::span<const std::string> words) {
   po::options_description known;
   for (const auto& [title, options] : groups_)
-    for (const auto& o : options)
-      known.add_options()(o.name.c_str(), po::value<std::vector<std::string>>());
+    for (const auto& o : options) {
+      auto* value = po::value<std::vector<std::string>>();
+      known.add_options()(o.name.c_str(), o.is_list ? value->multitoken() : value);
+    }
   known.add_options()("help", po::bool_switch());
   std::vector<std::string> arguments;
   for (const auto& word : words) {
@@ -240,7 +247,7 @@ void option_list::take_words(const std::vector<std::string>& words) {
 
 void option_list::take_option(const std::string& name, const std::vector<std::string>& values) {
   auto& o = find(without_dashes(name), {}, "--");
-  if (!given_.insert(o.name).second && !o.is_list)
+  if (!given_.insert(o.name).second && (!o.is_list || o.is_single))
     throw bad_usage("--" + o.name, "it stands there twice", "give it once");
   apply(o, values, "--" + o.name);
 }

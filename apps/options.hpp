@@ -29,7 +29,8 @@ struct option {
   std::function<bool(const std::string&)> read;    ///< false: not what it expects
   std::function<std::vector<std::string>()> write; ///< as many texts as the list has entries
   bool is_flag = false, is_list = false;
-  bool is_kept = true; ///< in the resolved config
+  bool is_single = false; ///< of a list: all of its values stand behind one name
+  bool is_kept = true;    ///< in the resolved config
 };
 
 /// The options of one command. Each is bound to a field, whose value at that time is the default;
@@ -68,6 +69,9 @@ public:
 
   /// What stands on the command line without a name; without this such words are errors.
   option_list& positional(std::vector<std::string>& field, const std::string& value_name);
+
+  /// The last option, a list, stands on the command line once.
+  option_list& single();
 
   /// Leaves the last option out of the resolved config: it says how to run, not what.
   option_list& not_kept();

@@ -37,6 +37,7 @@ void read_log(const std::filesystem::path& file, curves& c) {
     const auto j = nlohmann::json::parse(line, nullptr, false);
     if (!j.is_object() || !j.contains("step")) continue;
     if (j.contains("eval")) {
+      if (!j["eval"].is_object()) continue;
       c.accuracy << j["step"] << ' ' << j["eval"].value("accuracy", 0.0) << '\n';
       ++c.evaluations;
     } else if (j.contains("loss") && j["loss"].is_number()) {

@@ -1,11 +1,7 @@
 #include "apps/problem_file.hpp"
 
 #include "apps/failure.hpp"
-
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <sstream>
+#include "apps/json_list.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +9,7 @@ namespace banyan {
 
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 constexpr auto remedy = R"(write it as {"numbers": [3, 5, 7], "target": 22})";
 
@@ -39,67 +35,15 @@ problem problem_from(const json& j, const std::string& where) {
   return p;
 }
 
-/// The parser's own words without its prefix "[json.exception.…] ".
-std::string reason(const json::parse_error& e) {
-  const std::string_view what = e.what();
-  const auto end = what.find("] ");
-  return "not JSON: " + std::string(end == what.npos ? what : what.substr(end + 2));
-}
-
-std::vector<listed_problem> from_array(std::string_view text, const std::string& name) {
-  json all;
-  try {
-    all = json::parse(text);
-  } catch (const json::parse_error& e) {
-    throw bad_usage(name, reason(e), "write a JSON array of problems, or one problem a line");
-  }
-  std::vector<listed_problem> problems;
-  for (const auto& j : all) {
-    auto where = name + ": element " + std::to_string(problems.size() + 1);
-    auto p = problem_from(j, where);
-    problems.push_back({std::move(p), std::move(where)});
-  }
-  return problems;
-}
-
-std::vector<listed_problem> from_lines(std::string_view text, const std::string& name) {
-  std::vector<listed_problem> problems;
-  std::istringstream lines{std::string(text)};
-  std::size_t number = 0;
-  for (std::string line; std::getline(lines, line);) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    auto where = name + ": line " + std::to_string(number);
-    try {
-      auto p = problem_from(json::parse(line), where);
-      problems.push_back({std::move(p), std::move(where)});
-    } catch (const json::parse_error& e) {
-      throw bad_usage(where, reason(e), remedy);
-    }
-  }
-  return problems;
-}
-
 } // namespace
 
 std::vector<listed_problem> parse_problems(std::string_view text, const std::string& name) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  auto problems =
-      first != text.npos && text[first] == '[' ? from_array(text, name) : from_lines(text, name);
+  std::vector<listed_problem> problems;
+  for_each_json(text, name, remedy, [&problems](const json& j, const std::string& where) {
+    problems.push_back({problem_from(j, where), where});
+  });
   if (problems.empty()) throw bad_usage(name, "there is no problem in it", remedy);
   return problems;
-}
-
-std::string read_text(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  if (!in || std::filesystem::is_directory(file) || !(text << in.rdbuf()))
-    throw bad_environment(file.string(),
-                          in && std::filesystem::is_directory(file) ? std::strerror(EISDIR)
-                          : errno != 0                              ? std::strerror(errno)
-                                                                    : "it cannot be read",
-                          "give a file that can be read");
-  return std::move(text).str();
 }
 
 std::vector<listed_problem> read_problems(const std::filesystem::path& file) {

@@ -23,9 +23,6 @@ std::vector<listed_problem> read_problems(const std::filesystem::path&);
 /// The same, of a text; `name` stands for the file in messages.
 std::vector<listed_problem> parse_problems(std::string_view text, const std::string& name);
 
-/// A whole file. Throws `bad_environment`.
-std::string read_text(const std::filesystem::path&);
-
 /// The canonical problems of several files.
 problem_set problems_of(const std::vector<std::string>& files);
 

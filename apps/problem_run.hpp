@@ -1,8 +1,10 @@
 #pragma once
 
 #include "apps/decoding_options.hpp"
+#include "apps/model_choice.hpp"
 #include "apps/runtime.hpp"
 #include "solver/countdown.hpp"
+#include "trainer/evaluation.hpp"
 
 #include <chrono>
 #include <functional>
@@ -30,8 +32,17 @@ struct problem_run_result {
 problem_run_result run_problems(runtime&, std::span<const problem>, const decoding_options&,
                                 const problem_run_hooks&);
 
-/// Loads a model for each device of the options, cheaply on the eye of a person who waits: nothing
-/// is loaded twice for one device.
+/// The figures over trained weights that a run still changes: solves the problems with a copy of
+/// them, on a pool of its own. `stop` as above.
+evaluation evaluate_weights(const model_weights&, std::shared_ptr<const tokenizer>,
+                            std::span<const problem>, const std::string& device,
+                            const std::function<bool()>& stop);
+
+/// Loads the model for each device of the options.
 std::vector<pool_source> load_pools(const std::filesystem::path& folder, const decoding_options&);
+
+/// What stands in front of every prompt: nothing for a model that was trained here, as its
+/// demonstrations had nothing there; begin-of-sequence for other models that know it.
+std::vector<std::int32_t> prompt_begin(const model_choice&, const checkpoint&);
 
 } // namespace banyan

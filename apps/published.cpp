@@ -1,6 +1,7 @@
 // The published layout of problems and demonstrations (docs/interfaces.md).
 #include "apps/failure.hpp"
 #include "apps/json.hpp"
+#include "apps/json_list.hpp"
 
 #include <algorithm>
 
@@ -150,6 +151,24 @@ void read_thread(tree& t, const std::string& path, const json& dict, const std::
     }
 }
 
+tree tree_from(const json& j, const std::string& where) {
+  try {
+    tree t;
+    t.problem.numbers = j.at("nums").get<std::vector<std::int64_t>>();
+    t.problem.target = j.at("target").get<std::int64_t>();
+    t.phase = tree_phase::done;
+    t.outcome.solved = j.value("rating", 0.0) > 0;
+    t.add("/");
+    json serial{{"main_calls", json::array()}, {"sub_calls", json::array()}};
+    if (!j.contains("trace_dict")) serial["main_calls"].push_back(j.at("search_path"));
+    read_thread(t, "/", j.contains("trace_dict") ? j.at("trace_dict") : serial, where);
+    t.prompt = t.root().segments.front().text;
+    return t;
+  } catch (const json::exception& e) {
+    throw bad_usage(where, "not a demonstration: " + reason(e), remedy);
+  }
+}
+
 } // namespace
 
 std::string problem_json(const problem& p) { return published_problem(p).dump(); }
@@ -170,26 +189,12 @@ std::string trace_json(const tree& t, const search_options& o, std::uint64_t ind
   return j.dump();
 }
 
-tree parse_trace(std::string_view text, const std::string& where) {
-  try {
-    const auto j = json::parse(text);
-    tree t;
-    t.problem.numbers = j.at("nums").get<std::vector<std::int64_t>>();
-    t.problem.target = j.at("target").get<std::int64_t>();
-    t.phase = tree_phase::done;
-    t.outcome.solved = j.value("rating", 0.0) > 0;
-    t.add("/");
-    const auto serial = json{{"main_calls", {j.at("search_path")}}, {"sub_calls", json::array()}};
-    read_thread(t, "/", j.contains("trace_dict") ? j.at("trace_dict") : serial, where);
-    t.prompt = t.root().segments.front().text;
-    return t;
-  } catch (const json::exception& e) {
-    const std::string_view what = e.what();
-    throw bad_usage(where,
-                    "not a demonstration: "
-                        + std::string(what.substr(std::min(what.find("] ") + 2, what.size()))),
-                    remedy);
-  }
+std::vector<tree> parse_traces(std::string_view text, const std::string& name) {
+  std::vector<tree> trees;
+  for_each_json(text, name, remedy, [&trees](const json& j, const std::string& where) {
+    trees.push_back(tree_from(j, where));
+  });
+  return trees;
 }
 
 } // namespace banyan

@@ -2,6 +2,7 @@
 
 #include "actors/config.hpp"
 #include "actors/node.hpp"
+#include "actors/status_board.hpp"
 #include "actors/system.hpp"
 #include "actors/tree_ids.hpp"
 #include "gpu_pool/placement.hpp"
@@ -47,6 +48,7 @@ public:
       const std::lock_guard lock(mutex_);
       if (open_.erase(work.id) == 0) return;
       seen_.erase(work.id);
+      texts_.erase(work.id);
       finished_.push_back(std::move(work));
     }
     arrived_.notify_one();
@@ -69,10 +71,23 @@ public:
     if (open_.contains(now->id)) seen_[now->id] = std::move(now);
   }
 
-  std::shared_ptr<const tree> seen(const std::string& id) const {
+  void show(const std::string& id, thread_record thread) {
+    const std::lock_guard lock(mutex_);
+    if (open_.contains(id)) texts_[id][thread.path] = std::move(thread.segments);
+  }
+
+  std::optional<tree> seen(const std::string& id) const {
     const std::lock_guard lock(mutex_);
     const auto i = seen_.find(id);
-    return i == seen_.end() ? nullptr : i->second;
+    if (i == seen_.end()) return {};
+    auto now = *i->second;
+    const auto texts = texts_.find(id);
+    if (texts == texts_.end()) return now;
+    for (auto& thread : now.threads)
+      if (const auto text = texts->second.find(thread.path);
+          !ended(thread.phase) && text != texts->second.end())
+        thread.segments = text->second;
+    return now;
   }
 
   std::size_t pending() const {
@@ -94,6 +109,7 @@ private:
   std::set<std::string> open_;
   std::deque<finished_work> finished_;
   std::map<std::string, std::shared_ptr<const tree>> seen_;
+  std::map<std::string, std::map<std::string, std::vector<segment>>> texts_; // tree, thread
 };
 
 /// Stands between the program and the node: asks, and puts answers into the inbox.
@@ -101,11 +117,22 @@ using desk_actor = caf::typed_actor<
     // Solves; the finished tree goes to the inbox.
     caf::reacts_to<solve_request>,
     // Looks at a running tree for the inbox.
-    caf::reacts_to<tree_request>>;
+    caf::reacts_to<tree_request>,
+    // Passed on to the node, behind what came before.
+    caf::reacts_to<cancel_request>,
+    // Passed on to the node, behind what came before.
+    caf::reacts_to<atom::drain>>;
 
 struct desk_state {
   static inline const char* name = "banyan.desk";
 };
+
+void look(desk_actor::stateful_pointer<desk_state> self, const node_actor& node,
+          const std::shared_ptr<inbox>& box, const std::string& id, const std::string& thread) {
+  self->request(node, caf::timespan(1s), thread_request{id, thread})
+      .then([box, id](thread_status& now) { box->show(id, std::move(now.record)); },
+            [](caf::error&) {}); // it has just ended
+}
 
 desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, node_actor node,
                                std::shared_ptr<inbox> box) {
@@ -128,9 +155,16 @@ desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, no
       },
       [self, node, box](const tree_request& request) {
         self->request(node, caf::timespan(1s), request)
-            .then([box](tree_status& now) { box->show(now.value); },
-                  [](caf::error&) {}); // it has just ended: the inbox has it
+            .then(
+                [self, node, box](tree_status& now) {
+                  box->show(now.value);
+                  for (const auto& thread : now.value->threads)
+                    if (!ended(thread.phase)) look(self, node, box, now.value->id, thread.path);
+                },
+                [](caf::error&) {}); // it has just ended: the inbox has it
       },
+      [self, node](const cancel_request& request) { self->send(node, request); },
+      [self, node](atom::drain) { self->send(node, atom::drain_v); },
   };
 }
 
@@ -141,9 +175,11 @@ codec codec_of(const std::shared_ptr<const tokenizer>& vocabulary,
           std::move(begin)};
 }
 
-std::string pool_name(const std::string& device) {
+/// As records know it: the CPU has pools 0, 1, … as often as it was asked for.
+std::string pool_name(const std::string& device, std::size_t index) {
   const auto name = parse_device(device);
-  return name && device == "cpu" ? "cpu:0" : name ? to_string(*name) : device;
+  if (name && name->type == device_name::kind::cuda) return to_string(*name);
+  return device + ":" + std::to_string(index);
 }
 
 } // namespace
@@ -155,6 +191,7 @@ struct runtime::impl {
   node_actor node;
   desk_actor front;
   std::shared_ptr<inbox> box = std::make_shared<inbox>();
+  std::shared_ptr<status_board> board = std::make_shared<status_board>();
   tree_ids ids;
 
   impl(std::vector<pool_source> sources, runtime_options options) : ids(options.seed) {
@@ -169,6 +206,7 @@ struct runtime::impl {
     node_options settings;
     settings.reasoning.codec = codec_of(sources.front().model.vocabulary, std::move(options.begin));
     settings.reasoning.watched = options.watched;
+    settings.reasoning.board = board;
     settings.pools = pools;
     settings.max_running_trees = options.concurrency;
     settings.seed = options.seed;
@@ -183,7 +221,7 @@ struct runtime::impl {
 
   void add_pool(const pool_source& source, const runtime_options& options) {
     pool_options settings;
-    settings.name = pool_name(source.device);
+    settings.name = pool_name(source.device, pools.size());
     settings.device = source.device;
     settings.precision = source.precision;
     settings.log = options.log;
@@ -238,12 +276,16 @@ std::optional<finished_work> runtime::take(std::chrono::milliseconds patience) {
 
 void runtime::look(const std::string& id) { caf::anon_send(impl_->front, tree_request{id}); }
 
-std::shared_ptr<const tree> runtime::seen(const std::string& id) const {
-  return impl_->box->seen(id);
+std::optional<live_tree> runtime::seen(const std::string& id) const {
+  auto now = impl_->box->seen(id);
+  if (!now) return {};
+  live_tree live{std::move(*now), {}};
+  for (const auto& row : impl_->board->snapshot_of(id)) live.tokens[row.thread] = row.tokens;
+  return live;
 }
 
-void runtime::cancel(const std::string& id) { caf::anon_send(impl_->node, cancel_request{id}); }
+void runtime::cancel(const std::string& id) { caf::anon_send(impl_->front, cancel_request{id}); }
 
-void runtime::cancel_all() { caf::anon_send(impl_->node, atom::drain_v); }
+void runtime::cancel_all() { caf::anon_send(impl_->front, atom::drain_v); }
 
 } // namespace banyan

@@ -2,9 +2,12 @@
 
 #include "actors/messages.hpp"
 #include "model/checkpoint.hpp"
+#include "solver/tree.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +38,12 @@ struct finished_work {
   std::string error;
 };
 
+/// A running tree at a glance.
+struct live_tree {
+  tree value;
+  std::map<std::string, std::uint64_t> tokens; ///< sampled so far, by live thread
+};
+
 /// A node over one pool per source, for programs that are no actors: trees go in, finished trees
 /// come out, in the order in which they end. Used by one OS thread.
 class runtime {
@@ -54,11 +63,13 @@ public:
   /// The next finished tree; nothing if none ends in that time.
   std::optional<finished_work> take(std::chrono::milliseconds patience);
 
-  /// Asks for the state of a running tree; `seen` has it a moment later.
+  /// Asks for the state of a running tree and the texts of its live threads; `seen` has them a
+  /// moment later.
   void look(const std::string& id);
 
-  /// The tree as it was when it was last looked at, texts left out; null if it never was.
-  std::shared_ptr<const tree> seen(const std::string& id) const;
+  /// The tree as it was when it was last looked at; nothing if it never was. Of a thread that has
+  /// ended only the figures are there.
+  std::optional<live_tree> seen(const std::string& id) const;
 
   /// Ends a tree; it comes out as cancelled.
   void cancel(const std::string& id);

@@ -1,7 +1,7 @@
 #include "apps/task_range.hpp"
 
 #include "apps/failure.hpp"
-#include "apps/problem_file.hpp"
+#include "apps/json_list.hpp"
 
 #include <algorithm>
 

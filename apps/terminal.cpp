@@ -19,8 +19,13 @@ namespace {
 
 bool line_stands = false; // a progress line on standard error, without a newline after it
 
-void to_stderr(std::string_view text) {
-  // Nobody can be told that standard error does not work.
+void wipe() {
+  if (std::exchange(line_stands, false)) print_error("\r\x1b[K");
+}
+
+} // namespace
+
+void print_error(std::string_view text) {
   while (!text.empty()) {
     const auto n = ::write(STDERR_FILENO, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
@@ -28,12 +33,6 @@ void to_stderr(std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(n));
   }
 }
-
-void wipe() {
-  if (std::exchange(line_stands, false)) to_stderr("\r\x1b[K");
-}
-
-} // namespace
 
 void print(std::string_view text) {
   while (!text.empty()) {
@@ -49,7 +48,7 @@ void print(std::string_view text) {
 
 void note(std::string_view text) {
   wipe();
-  to_stderr(std::string(text) + "\n");
+  print_error(std::string(text) + "\n");
 }
 
 void complain(std::string_view text) {
@@ -57,7 +56,7 @@ void complain(std::string_view text) {
   // An error is one line, whatever it quotes.
   auto line = "banyan: " + std::string(text);
   std::replace(line.begin(), line.end(), '\n', ' ');
-  to_stderr(line + "\n");
+  print_error(line + "\n");
 }
 
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
@@ -95,7 +94,7 @@ void progress_line::show(const std::string& text) {
   if (quiet_ || clock::now() < next_) return;
   next_ = clock::now() + every_;
   if (!terminal_) return note(text);
-  to_stderr("\r" + fit(text, size_of_terminal(STDERR_FILENO).columns - 1) + "\x1b[K");
+  print_error("\r" + fit(text, size_of_terminal(STDERR_FILENO).columns - 1) + "\x1b[K");
   line_stands = shown_ = true;
 }
 

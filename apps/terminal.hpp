@@ -10,6 +10,9 @@ namespace banyan {
 /// `bad_environment` where it cannot be written for another reason (no space).
 void print(std::string_view text);
 
+/// Writes to standard error at once; failures are not told, for there is nobody left to tell.
+void print_error(std::string_view text);
+
 /// One line on standard error; a progress line that stands there makes room first.
 void note(std::string_view text);
 

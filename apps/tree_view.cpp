@@ -1,7 +1,6 @@
 #include "apps/tree_view.hpp"
 
 #include "apps/terminal.hpp"
-#include "solver/tree.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -12,53 +11,115 @@ namespace banyan {
 
 namespace {
 
+constexpr auto plain = "\033[0m";
+
 const char* colour_of(const thread_record& t) {
   switch (t.phase) {
   case thread_phase::decoding: return "\033[36m";
   case thread_phase::waiting: return "\033[33m";
   case thread_phase::done: return t.solution ? "\033[32m" : "\033[2m";
-  case thread_phase::failed: return "\033[31m";
+  case thread_phase::failed: return t.failure == errc::no_solution ? "\033[2m" : "\033[31m";
   default: return "\033[2m";
   }
 }
 
-/// The last whole line of a thread's text.
+/// "/0/10" as numbers, so that /2 comes before /10 and a parent before its children.
+std::vector<unsigned long> numbers_of(const std::string& path) {
+  std::vector<unsigned long> numbers;
+  for (std::size_t i = 0; i < path.size() && path.size() > 1; i = path.find('/', i + 1))
+    numbers.push_back(std::strtoul(path.c_str() + i + 1, nullptr, 10));
+  return numbers;
+}
+
 std::string last_line(const thread_record& t) {
   auto text = t.text();
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text.substr(text.rfind('\n') + 1);
 }
 
+std::string counted(std::uint64_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+}
+
+std::string result_of(const thread_record& t) {
+  if (t.solution) return "solved";
+  if (t.failure == errc::none || t.failure == errc::no_solution) return "no solution";
+  return std::string(to_string(t.failure));
+}
+
 std::string says(const thread_record& t) {
-  if (t.solution) return "found a solution";
-  if (t.failure == errc::no_solution) return "no solution";
-  if (t.failure != errc::none) return std::string(to_string(t.failure));
-  if (!t.waiting_for.empty())
-    return "waits for " + std::to_string(t.waiting_for.size()) + " children";
-  return last_line(t);
+  if (ended(t.phase)) return result_of(t);
+  if (t.waiting_for.empty()) return last_line(t);
+  std::string text = "waits for";
+  for (const auto& path : t.waiting_for) text += " " + path;
+  return text;
+}
+
+std::vector<const thread_record*> in_order(const tree& t) {
+  std::vector<const thread_record*> threads;
+  for (const auto& thread : t.threads) threads.push_back(&thread);
+  std::stable_sort(threads.begin(), threads.end(), [](const auto* a, const auto* b) {
+    return numbers_of(a->path) < numbers_of(b->path);
+  });
+  return threads;
 }
 
 } // namespace
 
-std::vector<std::string> tree_lines(const tree& t, bool colours, int columns) {
-  auto threads = t.threads;
-  // Depth first: by path, number by number.
-  std::stable_sort(threads.begin(), threads.end(), [](const auto& a, const auto& b) {
-    return a.path.size() != b.path.size() && a.depth == b.depth ? a.path.size() < b.path.size()
-                                                                : a.path < b.path;
-  });
+std::vector<std::string> tree_lines(const tree& t,
+                                    const std::map<std::string, std::uint64_t>& tokens,
+                                    bool colours, int columns) {
   std::vector<std::string> lines;
-  for (const auto& thread : threads) {
-    char head[64];
-    std::snprintf(head, sizeof head, "%*s%-6s %-9s %5llu tokens  ",
-                  2 * static_cast<int>(thread.depth), "", thread.path.c_str(),
-                  std::string(to_string(thread.phase)).c_str(),
-                  static_cast<unsigned long long>(thread.generated_tokens()));
-    auto line = fit(head + says(thread), columns);
-    lines.push_back(colours ? colour_of(thread) + line + "\033[0m" : line);
+  for (const auto* thread : in_order(t)) {
+    const auto live = tokens.find(thread->path);
+    const auto count =
+        live != tokens.end() && !ended(thread->phase) ? live->second : thread->generated_tokens();
+    const auto path = std::string(2 * thread->depth, ' ') + thread->path;
+    char head[80];
+    std::snprintf(head, sizeof head, "%-8s %-9s %6llu tokens  ", path.c_str(),
+                  std::string(to_string(thread->phase)).c_str(),
+                  static_cast<unsigned long long>(count));
+    auto line = fit(head + says(*thread), columns);
+    lines.push_back(colours ? colour_of(*thread) + line + plain : line);
   }
   return lines;
 }
+
+// ---- events
+
+std::vector<std::string> tree_events::news(const tree& t) {
+  std::vector<std::string> lines;
+  begin(t, lines);
+  auto threads = in_order(t);
+  // Children end before their parents.
+  for (auto i = threads.rbegin(); i != threads.rend(); ++i) end(t, **i, lines);
+  return lines;
+}
+
+void tree_events::begin(const tree& t, std::vector<std::string>& lines) {
+  for (const auto& thread : t.threads)
+    if (started_.insert(thread.path).second) lines.push_back(thread.path + " started");
+}
+
+void tree_events::end(const tree& t, const thread_record& thread, std::vector<std::string>& lines) {
+  // A join is over when nobody is waited for any more; its children are those of its round.
+  if (thread.waiting_for.empty()) {
+    std::map<std::uint32_t, std::uint64_t> rounds;
+    for (const auto& child : t.threads)
+      if (child.parent() == thread.path) ++rounds[child.round];
+    for (const auto& [round, children] : rounds) {
+      if (round < joined_[thread.path]) continue;
+      joined_[thread.path] = round + 1;
+      lines.push_back(thread.path + " joined " + std::to_string(children)
+                      + (children == 1 ? " child" : " children"));
+    }
+  }
+  if (ended(thread.phase) && ended_.insert(thread.path).second)
+    lines.push_back(thread.path + " " + result_of(thread) + ", "
+                    + counted(thread.generated_tokens(), "token"));
+}
+
+// ---- view
 
 tree_view::tree_view(bool quiet)
     : quiet_(quiet), terminal_(stderr_is_terminal()), colours_(banyan::colours(terminal_)) {}
@@ -66,30 +127,54 @@ tree_view::tree_view(bool quiet)
 tree_view::~tree_view() { erase(); }
 
 void tree_view::erase() {
-  if (drawn_ > 0) std::fprintf(stderr, "\033[%zuA\033[J", drawn_);
+  if (drawn_ > 0) print_error("\033[" + std::to_string(drawn_) + "A\033[J");
   drawn_ = 0;
 }
 
-void tree_view::draw(const std::vector<std::string>& lines) {
-  for (const auto& line : lines) std::fprintf(stderr, "%s\n", line.c_str());
-  std::fflush(stderr);
-}
-
-void tree_view::show(const tree& t) {
-  if (quiet_ || !terminal_) return;
+void tree_view::show(const std::vector<live_tree>& trees, std::size_t num_running) {
+  if (quiet_) return;
+  if (!terminal_) {
+    for (const auto& t : trees) tell(t.value);
+    return;
+  }
   const auto size = size_of_terminal(STDERR_FILENO);
-  auto lines = tree_lines(t, colours_, size.columns);
   const auto room = static_cast<std::size_t>(std::max(size.rows - 2, 4));
+  std::vector<std::string> lines;
+  std::size_t shown = 0;
+  for (const auto& t : trees) {
+    if (lines.size() + 2 > room) break;
+    lines.push_back(fit(to_string(t.value.problem), size.columns - 1));
+    for (auto& line : tree_lines(t.value, t.tokens, colours_, size.columns - 1))
+      lines.push_back(std::move(line));
+    ++shown;
+  }
   if (lines.size() > room) lines.resize(room);
-  erase();
-  draw(lines);
+  if (num_running > shown && shown > 0)
+    lines.push_back("and " + counted(num_running - shown, "more tree"));
+  // One write a frame: no flicker.
+  std::string frame = drawn_ > 0 ? "\033[" + std::to_string(drawn_) + "A" : "";
+  for (const auto& line : lines) frame += line + "\033[K\n";
+  print_error(frame + "\033[J");
   drawn_ = lines.size();
 }
 
+void tree_view::tell(const tree& t) {
+  for (const auto& line : events_[t.id].news(t)) note(to_string(t.problem) + ": " + line);
+}
+
 void tree_view::finish(const tree& t) {
-  erase();
   if (quiet_) return;
-  draw(tree_lines(t, colours_, size_of_terminal(STDERR_FILENO).columns));
+  erase();
+  if (terminal_) {
+    std::string lines;
+    for (const auto& line :
+         tree_lines(t, {}, colours_, size_of_terminal(STDERR_FILENO).columns - 1))
+      lines += line + "\n";
+    return print_error(lines);
+  }
+  tell(t);
+  events_.erase(t.id);
+  print_error(t.root().text());
 }
 
 } // namespace banyan

@@ -12,6 +12,8 @@ int evaluate(command_words);
 int generate_problems_command(command_words);
 int generate_traces_command(command_words);
 int model_info(command_words);
+int model_import(command_words);
+int model_export(command_words);
 int solve(command_words);
 int train_sft(command_words);
 

@@ -12,6 +12,7 @@
 #include "model/weights.hpp"
 #include "trainer/evaluation.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -31,17 +32,22 @@ struct evaluate_options {
   double min_accuracy = 0;
 };
 
+constexpr auto about =
+    "Solves a set of problems and prints accuracy with its 95 % interval, tokens in total and on "
+    "the\n"
+    "critical path, children per tree, failures by type and speed. The logprob gap is the largest\n"
+    "difference between the logprob under which a token was sampled and the training pass's.";
+
+constexpr auto examples =
+    "  banyan evaluate --problems models/countdown-3/heldout.jsonl\n"
+    "  banyan evaluate --problems p.jsonl --model runs/a/last --json --trees trees.jsonl\n"
+    "  banyan evaluate --problems p.jsonl --min-accuracy 0.7 || echo worse than before\n";
+
 option_list declare(evaluate_options& o) {
-  option_list list(
-      "evaluate", "--problems FILE [options]",
-      "Solves a set of problems and prints accuracy with its 95 % interval, tokens in total and "
-      "on\n"
-      "the critical path, children per tree, failures by type and speed.",
-      "banyan evaluate --problems models/countdown-3/heldout.jsonl\n"
-      "banyan evaluate --problems p.jsonl --model runs/a/last --json --trees trees.jsonl");
-  list.group("What");
+  option_list list("evaluate", "--problems FILE [options]", about, examples);
+  list.group("What to evaluate");
   list.path("problems", o.problems, "FILE",
-            "JSON array or JSON lines of objects with nums and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target");
   list.path("trees", o.trees, "FILE", "also write every tree, one JSON object per line");
   list.number("min-accuracy", o.min_accuracy, "exit with 1 below this share", share);
   declare(list, o.decoding);
@@ -103,6 +109,25 @@ void print_figures(const evaluation& e) {
   print(speed);
 }
 
+/// Evenly spread over the set.
+bool is_sampled(std::size_t index, std::size_t num_problems) {
+  return num_problems <= rescored
+         || (index * rescored) / num_problems != ((index + 1) * rescored) / num_problems;
+}
+
+/// Scores by the weights as training has them, in float32 whatever the pools decode in.
+double largest_gap(const std::vector<tree>& sample, const std::filesystem::path& folder,
+                   const decoding_options& o, const std::vector<std::int32_t>& begin) {
+  const auto device = o.devices.empty() ? "cpu" : o.devices.front();
+  const auto model = load_checkpoint(folder, dtype::float32, device);
+  const transformer scorer(model.weights);
+  double largest = 0;
+  for (const auto& t : sample)
+    largest = std::max(largest, logprob_gap(t, scorer, *model.vocabulary, o.sampling.temperature,
+                                            begin, o.precision));
+  return largest;
+}
+
 } // namespace
 
 int evaluate(command_words words) {
@@ -113,23 +138,27 @@ int evaluate(command_words words) {
   if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
   const auto listed = read_problems(o.problems);
   const auto chosen = choose_model(o.decoding.model, listed);
-  auto pools = load_pools(chosen.folder, o.decoding);
-  const auto model = pools.front().model;
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
+  tree_file trees(o.trees);
+  auto pools = load_pools(chosen.folder, o.decoding);
+  const auto begin = prompt_begin(chosen, pools.front().model);
 
   evaluation figures;
-  tree_file trees(o.trees);
   std::vector<tree> sample;
   progress_line progress(o.common.quiet);
-  runtime work(std::move(pools),
-               {.concurrency = o.decoding.concurrency, .seed = o.decoding.sampling.seed});
+  runtime work(std::move(pools), {.begin = begin,
+                                  .concurrency = o.decoding.concurrency,
+                                  .seed = o.decoding.sampling.seed,
+                                  .log = [&o](std::string_view text) {
+                                    o.common.log(common_options::level::warning, std::string(text));
+                                  }});
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
-  hooks.on_tree = [&](std::size_t, const tree& t) {
+  hooks.on_tree = [&](std::size_t index, const tree& t) {
     figures.add(t);
     trees.write(t);
-    if (sample.size() < rescored) sample.push_back(t);
+    if (is_sampled(index, problems.size())) sample.push_back(t);
     progress.show(bar(double(figures.problems()) / double(problems.size()), 20) + " "
                   + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
                   + ", solved " + percent(figures.accuracy()));
@@ -139,10 +168,7 @@ int evaluate(command_words words) {
   trees.close();
   if (result.stopped) return 128 + interrupted();
   figures.took(result.wall_s);
-  const transformer scorer(model.weights);
-  for (const auto& t : sample)
-    figures.found_gap(logprob_gap(t, scorer, *model.vocabulary, o.decoding.sampling.temperature, {},
-                                  o.decoding.precision));
+  figures.found_gap(largest_gap(sample, chosen.folder, o.decoding, begin));
   if (o.common.json)
     print(figures.json() + "\n");
   else

@@ -3,13 +3,14 @@
 #include "apps/common_options.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
+#include "apps/line_sink.hpp"
 #include "apps/problem_file.hpp"
 #include "apps/terminal.hpp"
-#include "model/checkpoint.hpp"
 #include "solver/records.hpp"
 
 #include <algorithm>
 #include <future>
+#include <thread>
 
 namespace banyan {
 
@@ -27,6 +28,10 @@ struct generate_options {
   fs::path out, given; ///< --out; --problems
   file_format format = file_format::jsonl;
   search_options search;
+
+  generate_options() {
+    problems.workers = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  }
 };
 
 void declare_problems(option_list& list, generate_options& o) {
@@ -38,16 +43,14 @@ void declare_problems(option_list& list, generate_options& o) {
   list.number("workers", o.problems.workers, "OS threads; the result does not depend on it",
               limits{1, 256});
   list.path("out", o.out, "FILE", "default: standard output");
-  list.choice("format", o.format,
-              {{"jsonl", file_format::jsonl},
-               {"json", file_format::json},
-               {"records", file_format::records}},
-              "of the file");
 }
 
 bool parse(option_list& list, generate_options& o, command_words words) {
   if (!list.parse(words)) return false;
   if (!o.common.config.empty()) list.read_config(o.common.config);
+  if (list.given("format")) return true;
+  if (o.out.extension() == ".json") o.format = file_format::json;
+  if (o.out.extension() == ".trees") o.format = file_format::records;
   return true;
 }
 
@@ -63,46 +66,68 @@ std::vector<problem> drawn(const generate_options& o) {
   }
 }
 
-/// Makes `count` lines with `workers` OS threads, each a share of the indices.
-template <class T, class Make>
-std::vector<T> in_parallel(std::size_t count, int workers, Make make) {
-  std::vector<T> all(count);
-  std::vector<std::future<void>> running;
-  for (int w = 0; w < workers; ++w)
-    running.push_back(std::async(std::launch::async, [&, w] {
-      for (auto i = static_cast<std::size_t>(w); i < count && interrupted() == 0;
-           i += static_cast<std::size_t>(workers))
-        all[i] = make(i);
-    }));
-  for (auto& r : running) r.get();
-  return all;
-}
-
-void write_lines(const generate_options& o, const std::vector<std::string>& lines) {
-  const bool array = o.format == file_format::json;
-  std::string text = array ? "[\n" : "";
-  for (std::size_t i = 0; i < lines.size(); ++i)
-    text += lines[i] + (array && i + 1 < lines.size() ? ",\n" : "\n");
-  if (array) text += "]\n";
-  if (o.out.empty())
-    print(text);
-  else
-    write_file_atomically(o.out, text);
-}
-
-/// Into a file beside it first, so that an earlier one stays until this one is whole.
-void write_records(const generate_options& o, const std::vector<tree>& trees) {
-  auto fresh = o.out;
-  fresh += ".tmp";
-  try {
-    record_writer writer(fresh);
-    for (const auto& t : trees) writer.write(t);
-    writer.close();
-  } catch (...) {
-    fs::remove(fresh);
-    throw;
+/// Makes items with several OS threads, a few hundred at a time, and takes them in their order.
+template <class Make, class Take>
+void in_order(std::size_t count, int workers, Make make, Take take) {
+  using item = decltype(make(std::size_t{}));
+  const auto stride = static_cast<std::size_t>(workers);
+  const auto chunk = 256 * stride;
+  for (std::size_t begin = 0; begin < count && interrupted() == 0; begin += chunk) {
+    std::vector<item> items(std::min(chunk, count - begin));
+    std::vector<std::future<void>> running;
+    for (std::size_t w = 0; w < std::min(stride, items.size()); ++w)
+      running.push_back(std::async(std::launch::async, [&, w] {
+        for (auto i = w; i < items.size(); i += stride) items[i] = make(begin + i);
+      }));
+    for (auto& r : running) r.get();
+    take(items);
   }
-  fs::rename(fresh, o.out);
+}
+
+int write_lines(const generate_options& o, std::size_t count,
+                const std::function<std::string(std::size_t)>& make) {
+  const bool array = o.format == file_format::json;
+  line_sink out(o.out);
+  std::size_t written = 0;
+  if (array) out.write("[\n");
+  in_order(count, o.problems.workers, make, [&](const std::vector<std::string>& lines) {
+    std::string text;
+    for (const auto& line : lines) text += line + (array && ++written < count ? ",\n" : "\n");
+    out.write(text);
+  });
+  if (interrupted() != 0) return 128 + interrupted();
+  if (array) out.write("]\n");
+  out.commit();
+  return exit_done;
+}
+
+/// A file that is only there until it is whole and has its own name.
+struct unfinished {
+  fs::path path;
+  ~unfinished() {
+    std::error_code gone;
+    fs::remove(path, gone);
+  }
+};
+
+int write_records(const generate_options& o, std::size_t count,
+                  const std::function<tree(std::size_t)>& make) {
+  const unfinished fresh{temporary_beside(o.out)};
+  record_writer writer(fresh.path);
+  in_order(count, o.problems.workers, make, [&](const std::vector<tree>& trees) {
+    for (const auto& t : trees) writer.write(t);
+  });
+  if (interrupted() != 0) return 128 + interrupted();
+  writer.close();
+  fs::rename(fresh.path, o.out);
+  return exit_done;
+}
+
+/// What the literature uses for each kind, where nothing else was asked for.
+void complete(search_options& search, const option_list& list) {
+  if (search.kind != search_kind::sos_plus) return;
+  if (!list.given("spawn-probability")) search.spawn_probability = 0.5;
+  if (!list.given("beam")) search.beam_high = 5;
 }
 
 } // namespace
@@ -111,53 +136,57 @@ int generate_problems_command(command_words words) {
   generate_options o;
   option_list list(
       "generate problems", "--count N --numbers K [options]",
-      "Draws distinct solvable Countdown problems: numbers 1 to 99, target 10 to 100.",
-      "banyan generate problems --count 1000 --numbers 3 --seed 7 --out heldout.jsonl");
+      "Draws distinct solvable Countdown problems: numbers 1 to 99, target 10 to 100.\n"
+      "A problem is uniform over the solvable ones; the order of its numbers makes no other "
+      "problem.",
+      "  banyan generate problems --count 1000 --numbers 3 --seed 7 --out heldout.jsonl\n"
+      "  banyan generate problems --count 5 --numbers 4 --exclude heldout.jsonl\n");
   declare_problems(list, o);
+  list.choice("format", o.format, {{"jsonl", file_format::jsonl}, {"json", file_format::json}},
+              "default: as --out ends");
   declare(list, o.common);
   if (!parse(list, o, words)) return exit_done;
   if (o.format == file_format::records)
-    throw bad_usage("--format records", "problems have no records", "take json or jsonl");
+    throw bad_usage(o.out.string(), "problems have no records", "take .json or .jsonl");
   const auto problems = drawn(o);
-  write_lines(o, in_parallel<std::string>(problems.size(), o.problems.workers, [&](std::size_t i) {
-                return problem_json(problems[i]);
-              }));
-  return interrupted() ? 128 + interrupted() : exit_done;
+  return write_lines(o, problems.size(), [&](std::size_t i) { return problem_json(problems[i]); });
 }
 
 int generate_traces_command(command_words words) {
   generate_options o;
-  o.search.spawn_probability = 0.9;
   option_list list(
       "generate traces",
       "--search apr|sos+|sos (--problems FILE | --count N --numbers K) [options]",
-      "Solves problems by symbolic search and writes the searches down as demonstrations.",
-      "banyan generate traces --search apr --count 1000 --numbers 4 --format records --out "
-      "apr.trees");
+      "Solves problems by symbolic search and writes the searches down as demonstrations, in the\n"
+      "published JSON layout or as records (.trees).",
+      "  banyan generate traces --count 1000 --numbers 4 --out apr.trees\n"
+      "  banyan generate traces --search sos+ --problems p.json --out sosp.json\n"
+      "  banyan generate traces --count 1 --numbers 3 --beam 15:15 --order generation | head\n");
   declare_problems(list, o);
   list.path("problems", o.given, "FILE", "search for these instead of drawing some");
+  list.choice("format", o.format,
+              {{"jsonl", file_format::jsonl},
+               {"json", file_format::json},
+               {"records", file_format::records}},
+              "default: as --out ends");
   declare(list, o.search);
   declare(list, o.common);
   if (!parse(list, o, words)) return exit_done;
   if (o.format == file_format::records && o.out.empty())
     throw bad_usage("--format records", "records go to a file", "give --out FILE.trees");
+  if (!o.given.empty() && o.count > 0)
+    throw bad_usage("--count", "--problems is given too", "give one of the two");
   o.search.seed = o.problems.seed;
+  complete(o.search, list);
   std::vector<problem> problems;
   if (o.given.empty())
     problems = drawn(o);
   else
     for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
-  auto trees = in_parallel<tree>(problems.size(), o.problems.workers, [&](std::size_t i) {
-    return demonstrate(problems[i], o.search, i);
-  });
-  if (interrupted()) return 128 + interrupted();
-  if (o.format == file_format::records)
-    write_records(o, trees);
-  else
-    write_lines(o, in_parallel<std::string>(trees.size(), o.problems.workers, [&](std::size_t i) {
-                  return trace_json(trees[i], o.search, i);
-                }));
-  return exit_done;
+  const auto search = [&](std::size_t i) { return demonstrate(problems[i], o.search, i); };
+  if (o.format == file_format::records) return write_records(o, problems.size(), search);
+  return write_lines(o, problems.size(),
+                     [&](std::size_t i) { return trace_json(search(i), o.search, i); });
 }
 
 } // namespace banyan

@@ -7,6 +7,7 @@
 #include "model/device.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -29,6 +30,8 @@ constexpr auto help =
     "  generate traces      write down symbolic searches as demonstrations\n"
     "  train sft            learn from demonstrations\n"
     "  model info           look at a checkpoint\n"
+    "  model import         bring in a Llama checkpoint of Hugging Face's layout\n"
+    "  model export         write a checkpoint for others, in another precision if need be\n"
     "\n"
     "`banyan COMMAND --help` explains a command, `banyan --version` tells the version.\n"
     "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
@@ -47,7 +50,9 @@ const std::vector<command>& commands() {
                                         {{"generate", "problems"}, generate_problems_command},
                                         {{"generate", "traces"}, generate_traces_command},
                                         {{"train", "sft"}, train_sft},
-                                        {{"model", "info"}, model_info}};
+                                        {{"model", "info"}, model_info},
+                                        {{"model", "import"}, model_import},
+                                        {{"model", "export"}, model_export}};
   return all;
 }
 
@@ -123,5 +128,8 @@ int run(const std::vector<std::string>& words) {
 
 int main(int argc, char** argv) {
   banyan::catch_interrupts();
-  return banyan::run({argv + 1, argv + argc});
+  const auto code = banyan::run({argv + 1, argv + argc});
+  // Everything is written. What an actor system or LibTorch would still take apart goes with the
+  // process, and neither can hold it up.
+  std::_Exit(code);
 }

@@ -1,45 +1,140 @@
 #include "apps/banyan/commands.hpp"
 
 #include "apps/common_options.hpp"
+#include "apps/json_list.hpp"
+#include "apps/task_range.hpp"
 #include "apps/terminal.hpp"
 #include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
+
+#include <algorithm>
 
 #include <nlohmann/json.hpp>
 
 namespace banyan {
 
+namespace fs = std::filesystem;
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json files_of(const fs::path& folder) {
+  std::vector<std::pair<std::string, std::uintmax_t>> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file())
+      files.emplace_back(entry.path().filename().string(), entry.file_size());
+  std::sort(files.begin(), files.end());
+  json j = json::object();
+  for (const auto& [name, bytes] : files) j[name] = bytes;
+  return j;
+}
+
+json description(const fs::path& folder) {
+  const auto config = read_config(folder / "config.json");
+  const auto c = load_checkpoint(folder, config.stored).config;
+  json j{{"model", folder.string()},
+         {"parameters", num_parameters(c)},
+         {"dtype", c.stored == dtype::bfloat16 ? "bfloat16" : "float32"},
+         {"vocab_size", c.vocab_size},
+         {"hidden_size", c.hidden_size},
+         {"layers", c.num_layers},
+         {"heads", c.num_heads},
+         {"kv_heads", c.num_kv_heads},
+         {"head_dim", c.head_dim},
+         {"intermediate_size", c.intermediate_size},
+         {"context", c.max_positions},
+         {"tie_embeddings", c.tie_embeddings},
+         {"bos_id", c.bos_id},
+         {"eos_id", c.eos_id},
+         {"pad_id", c.pad_id}};
+  const auto range = read_task_range(folder);
+  j["trained_for"] = range ? json::parse(to_json(*range)) : json();
+  j["files"] = files_of(folder);
+  return j;
+}
+
+struct copy_options {
+  common_options common;
+  fs::path from, out;
+  std::vector<std::string> words;
+  dtype precision = dtype::float32;
+};
+
+/// Loads a checkpoint, which checks it, and writes it as our own trainer would.
+int copy_checkpoint(const option_list& list, copy_options& o) {
+  if (o.words.size() > 1 || (!o.words.empty() && !o.from.empty()))
+    throw bad_usage("'" + o.words.back() + "'", "there is a model already", "name one folder");
+  if (!o.words.empty()) o.from = o.words.front();
+  if (o.from.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
+  if (o.out.empty()) throw bad_usage("--out", "it is missing", "name the folder to write");
+  if (fs::exists(o.out) && !fs::is_empty(o.out))
+    throw bad_usage(o.out.string(), "there is something already", "give a new folder");
+  if (!list.given("dtype")) o.precision = read_config(o.from / "config.json").stored;
+  const auto model = load_checkpoint(o.from, o.precision);
+  const auto range = read_task_range(o.from);
+  save_checkpoint(o.out, *model.weights, *model.vocabulary, [&range](const fs::path& folder) {
+    if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
+  });
+  print(o.common.json ? description(o.out).dump() + "\n" : o.out.string() + "\n");
+  return exit_done;
+}
+
+int copy_command(command_words words, const std::string& name, const std::string& about,
+                 const std::string& examples) {
+  copy_options o;
+  option_list list("model " + name, "DIR --out DIR [--dtype float32|bfloat16]", about, examples);
+  list.path("model", o.from, "DIR", "the folder to read, also without the name");
+  list.path("out", o.out, "DIR", "the folder to write");
+  declare_dtype(list, "dtype", o.precision, "of the weights written; default: as they are");
+  declare(list, o.common);
+  list.positional(o.words, "DIR");
+  if (!list.parse(words)) return exit_done;
+  if (!o.common.config.empty()) list.read_config(o.common.config);
+  return copy_checkpoint(list, o);
+}
+
+} // namespace
+
 int model_info(command_words words) {
   common_options common;
-  std::filesystem::path folder;
-  option_list list("model info", "--model DIR",
+  fs::path folder;
+  std::vector<std::string> named;
+  option_list list("model info", "DIR",
                    "Loads a checkpoint, checks that its parts fit each other and tells what it is.",
-                   "banyan model info --model models/countdown-3");
-  list.path("model", folder, "DIR", "checkpoint in Hugging Face layout");
+                   "  banyan model info models/countdown-3\n"
+                   "  banyan model info --model runs/a/last --json\n");
+  list.path("model", folder, "DIR", "checkpoint in Hugging Face layout, also without the name");
   declare(list, common);
+  list.positional(named, "DIR");
   if (!list.parse(words)) return exit_done;
+  if (!common.config.empty()) list.read_config(common.config);
+  if (named.size() > 1 || (!named.empty() && !folder.empty()))
+    throw bad_usage("'" + named.back() + "'", "there is a model already", "name one folder");
+  if (!named.empty()) folder = named.front();
   if (folder.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
-  const auto from = load_checkpoint(folder, dtype::float32);
-  const auto& c = from.config;
-  const nlohmann::ordered_json j{{"model", folder.string()},
-                                 {"parameters", num_parameters(c)},
-                                 {"vocab_size", c.vocab_size},
-                                 {"hidden_size", c.hidden_size},
-                                 {"layers", c.num_layers},
-                                 {"heads", c.num_heads},
-                                 {"kv_heads", c.num_kv_heads},
-                                 {"head_dim", c.head_dim},
-                                 {"intermediate_size", c.intermediate_size},
-                                 {"context", c.max_positions},
-                                 {"dtype", c.stored == dtype::bfloat16 ? "bfloat16" : "float32"}};
-  if (common.json) {
-    print(j.dump() + "\n");
-    return exit_done;
-  }
+  const auto j = description(folder);
+  if (common.json) return print(j.dump() + "\n"), exit_done;
   for (const auto& [name, value] : j.items())
     print(name + std::string(20 - name.size(), ' ')
           + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");
   return exit_done;
+}
+
+int model_import(command_words words) {
+  return copy_command(
+      words, "import",
+      "Reads a Llama checkpoint in Hugging Face layout, checks that its parts fit each "
+      "other\nand that all weights are finite, and writes it as a folder of Banyan's.",
+      "  banyan model import ~/Llama-small --out models/llama-small\n");
+}
+
+int model_export(command_words words) {
+  return copy_command(
+      words, "export",
+      "Writes a checkpoint, without a trainer's state, as a folder that `transformers` "
+      "loads.",
+      "  banyan model export runs/a/last --out countdown --dtype bfloat16\n");
 }
 
 } // namespace banyan

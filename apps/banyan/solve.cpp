@@ -8,8 +8,7 @@
 #include "apps/terminal.hpp"
 #include "apps/tree_view.hpp"
 
-#include <algorithm>
-#include <cstdio>
+#include <cmath>
 
 namespace banyan {
 
@@ -19,21 +18,29 @@ struct solve_options {
   common_options common;
   decoding_options decoding;
   std::filesystem::path problems;
-  std::vector<std::string> target; ///< one entry at most
+  std::vector<std::string> target; ///< and the numbers that follow it
   std::vector<std::string> numbers;
 };
 
+constexpr auto about =
+    "Solves Countdown problems with a tree of reasoning threads: the root reasons, spawns children "
+    "that\n"
+    "decode in parallel, and joins what they found. Every answer is verified: exit code 0 means "
+    "that\n"
+    "each problem has a correct solution. On a terminal the tree is drawn while it grows.";
+
+constexpr auto examples =
+    "  banyan solve --target 54 25 7 3                  combine 25, 7 and 3 to make 54\n"
+    "  banyan solve --problems models/demo-problems.json --json\n"
+    "  banyan solve --target 54 25 7 3 --temperature 1 --seed 7 --join first_success\n"
+    "  banyan solve --problems p.jsonl --device cuda:0 --device cuda:1 --dtype bfloat16\n";
+
 option_list declare(solve_options& o) {
-  option_list list("solve", "--target T N N... | --problems FILE [options]",
-                   "Solves Countdown problems with a tree of reasoning threads: the root reasons, "
-                   "spawns children\n"
-                   "that decode in parallel, joins their solutions; the answer is verified.",
-                   "banyan solve --target 54 25 7 3\n"
-                   "banyan solve --problems models/demo-problems.json --json");
-  list.group("What");
-  list.texts("target", o.target, "T", "the number to reach with the numbers that follow");
+  option_list list("solve", "--target T N N... | --problems FILE [options]", about, examples);
+  list.group("What to solve");
+  list.texts("target", o.target, "T", "the number to reach with the numbers that follow").single();
   list.path("problems", o.problems, "FILE",
-            "JSON array or JSON lines of objects with nums and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target");
   declare(list, o.decoding);
   declare(list, o.common);
   list.positional(o.numbers, "N");
@@ -48,12 +55,12 @@ std::int64_t whole_number(const std::string& text, const char* what) {
   return value;
 }
 
+/// `--target T N N...`: what follows the target counts as its value or stands alone.
 listed_problem problem_on_the_line(const solve_options& o) {
-  if (o.target.size() != 1)
-    throw bad_usage("--target", "it is given more than once",
-                    "give it once; --problems takes a file of many");
   problem p;
   p.target = whole_number(o.target[0], "target");
+  for (std::size_t i = 1; i < o.target.size(); ++i)
+    p.numbers.push_back(whole_number(o.target[i], "number"));
   for (const auto& n : o.numbers) p.numbers.push_back(whole_number(n, "number"));
   const auto text = to_string(p);
   if (const auto why = malformed(p)) throw bad_usage(text, *why, "give two to six numbers");
@@ -69,25 +76,31 @@ std::vector<listed_problem> problems_of(const solve_options& o) {
   if (o.target.empty() && !o.numbers.empty())
     throw bad_usage("'" + o.numbers[0] + "'", "a number without --target",
                     "give `--target T N N...`");
-  auto all = o.problems.empty() ? std::vector{problem_on_the_line(o)} : read_problems(o.problems);
-  for (const auto& p : all)
-    if (!solve_exhaustively(p.value)) {
-      const auto text = to_string(p.value);
-      throw bad_usage(p.where == text ? text : p.where + ": " + text,
-                      "no combination of the numbers reaches the target",
-                      "change a number or the target");
-    }
-  return all;
+  return o.problems.empty() ? std::vector{problem_on_the_line(o)} : read_problems(o.problems);
+}
+
+/// A model cannot find what is not there: that is the input's fault, and said before anything
+/// starts.
+void require_solvable(const std::vector<listed_problem>& problems) {
+  for (const auto& p : problems) {
+    if (solve_exhaustively(p.value)) continue;
+    const auto text = to_string(p.value);
+    throw bad_usage(p.where == text ? text : p.where + ": " + text,
+                    "no combination of the numbers reaches the target",
+                    "change a number or the target");
+  }
+}
+
+std::string counted(std::uint64_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
 std::string figures(const tree& t) {
   const auto u = t.usage();
-  char text[200];
-  std::snprintf(text, sizeof text,
-                "%u threads, depth %u, %u rounds, %llu tokens, %llu on the critical path, %.0f ms",
-                u.threads, u.depth, u.rounds, static_cast<unsigned long long>(u.generated_tokens),
-                static_cast<unsigned long long>(u.critical_path_tokens), u.wall_ms);
-  return text;
+  return counted(u.threads, "thread") + ", depth " + std::to_string(u.depth) + ", "
+         + counted(u.rounds, "round") + ", " + counted(u.generated_tokens, "token") + ", "
+         + std::to_string(u.critical_path_tokens) + " on the critical path, "
+         + std::to_string(std::lround(u.wall_ms)) + " ms";
 }
 
 void print_result(const tree& t) {
@@ -104,6 +117,48 @@ void print_result(const tree& t) {
   print(line + "\n  " + figures(t) + "\n");
 }
 
+/// What a person sees while trees grow: the trees themselves, or how far many of them have come.
+class spectator {
+public:
+  spectator(runtime& work, bool quiet, std::size_t num_problems)
+      : work_(work),
+        many_(num_problems > most_shown && !stderr_is_terminal()),
+        total_(num_problems),
+        view_(quiet || many_),
+        line_(quiet || !many_) {}
+
+  void look(const std::vector<std::pair<std::size_t, std::string>>& running) {
+    if (many_) return;
+    std::vector<live_tree> seen;
+    for (const auto& [index, id] : running) {
+      if (seen.size() == most_shown) break;
+      if (auto tree = work_.seen(id)) seen.push_back(std::move(*tree));
+      work_.look(id);
+    }
+    view_.show(seen, running.size());
+  }
+
+  void finish(const tree& t) {
+    solved_ += t.outcome.solved;
+    ++finished_;
+    view_.finish(t);
+    line_.show("solved " + std::to_string(solved_) + " of " + std::to_string(finished_) + ", "
+               + std::to_string(total_ - finished_) + " to go");
+  }
+
+  std::size_t solved() const { return solved_; }
+
+private:
+  /// More trees than these are counted, not shown.
+  static constexpr std::size_t most_shown = 20;
+
+  runtime& work_;
+  bool many_;
+  std::size_t total_, finished_ = 0, solved_ = 0;
+  tree_view view_;
+  progress_line line_;
+};
+
 } // namespace
 
 int solve(command_words words) {
@@ -113,34 +168,35 @@ int solve(command_words words) {
   if (!o.common.config.empty()) list.read_config(o.common.config);
   const auto listed = problems_of(o);
   const auto chosen = choose_model(o.decoding.model, listed);
+  require_solvable(listed);
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
 
-  runtime work(
-      load_pools(chosen.folder, o.decoding),
-      {.concurrency = o.decoding.concurrency, .watched = true, .seed = o.decoding.sampling.seed});
-  tree_view view(o.common.quiet || o.common.json);
-  std::size_t solved = 0;
+  auto pools = load_pools(chosen.folder, o.decoding);
+  auto begin = prompt_begin(chosen, pools.front().model);
+  const bool quiet = o.common.quiet || o.common.json;
+  runtime work(std::move(pools), {.begin = std::move(begin),
+                                  .concurrency = o.decoding.concurrency,
+                                  .watched = !quiet,
+                                  .seed = o.decoding.sampling.seed,
+                                  .log = [&o](std::string_view text) {
+                                    o.common.log(common_options::level::warning, std::string(text));
+                                  }});
+  spectator people(work, quiet, problems.size());
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t, const tree& t) {
-    solved += t.outcome.solved;
-    view.finish(t);
     if (interrupted() != 0) return;
+    people.finish(t);
     if (o.common.json)
       print(solve_json(t) + "\n");
     else
       print_result(t);
   };
-  hooks.on_tick = [&](const auto& running) {
-    if (running.empty()) return;
-    const auto& id = running.front().second;
-    if (const auto seen = work.seen(id)) view.show(*seen);
-    work.look(id);
-  };
+  if (!quiet) hooks.on_tick = [&](const auto& running) { people.look(running); };
   const auto result = run_problems(work, problems, o.decoding, hooks);
   if (result.stopped) return 128 + interrupted();
-  return solved == problems.size() ? exit_done : exit_unsolved;
+  return people.solved() == problems.size() ? exit_done : exit_unsolved;
 }
 
 } // namespace banyan

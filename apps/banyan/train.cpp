@@ -4,8 +4,10 @@
 #include "apps/interrupt.hpp"
 #include "apps/plot.hpp"
 #include "apps/problem_file.hpp"
+#include "apps/problem_run.hpp"
 #include "apps/task_range.hpp"
 #include "apps/terminal.hpp"
+#include "apps/trace_file.hpp"
 #include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
@@ -130,11 +132,23 @@ int train_sft(command_words words) {
   sft_hooks hooks;
   hooks.on_progress = [&report](const sft_progress& p) { report(p); };
   hooks.stop = [] { return interrupted() != 0; };
+  std::vector<problem> examined;
+  if (!o.evaluate_problems.empty())
+    for (auto& p : read_problems(o.evaluate_problems)) examined.push_back(std::move(p.value));
+  hooks.evaluate = [&](const model_weights& weights) {
+    const auto figures =
+        evaluate_weights(weights, from.vocabulary, examined, o.sft.device, hooks.stop);
+    if (interrupted() != 0) return std::string("null"); // figures of a part would mislead
+    o.common.log(common_options::level::info, "solved " + std::to_string(figures.solved()) + " of "
+                                                  + std::to_string(figures.problems()));
+    return figures.json();
+  };
   hooks.describe = [range = to_json(trained_range(o))](const fs::path& folder) {
     write_file_atomically(folder / "banyan.json", range);
   };
-  curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded));
-  sft_run run(o.sft, from.vocabulary, std::move(lessons), std::move(hooks), from.weights);
+  auto given = read_traces(o.traces, excluded);
+  curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
+  sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
   const auto result = run.run();
   report.finish(result);

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "model/atomic_file.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+namespace banyan {
+
+/// Where a command's lines go: standard output, or a file that appears whole or not at all.
+/// Something that is there and is no ordinary file (a pipe, /dev/null) is written as it comes.
+class line_sink {
+public:
+  /// Empty: standard output.
+  explicit line_sink(const std::filesystem::path& out);
+  ~line_sink();
+  line_sink(const line_sink&) = delete;
+  line_sink& operator=(const line_sink&) = delete;
+
+  void write(std::string_view text);
+  void commit();
+
+private:
+  std::optional<atomic_file> file_;
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+} // namespace banyan

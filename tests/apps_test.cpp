@@ -1,0 +1,372 @@
+#include "apps/json.hpp"
+#include "apps/json_list.hpp"
+#include "apps/line_sink.hpp"
+#include "apps/model_choice.hpp"
+#include "apps/problem_file.hpp"
+#include "apps/terminal.hpp"
+#include "apps/trace_file.hpp"
+#include "apps/tree_view.hpp"
+#include "solver/records.hpp"
+#include "tests/scratch_folder.hpp"
+
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+template <class Function>
+std::string complaint(Function function) {
+  try {
+    function();
+    return {};
+  } catch (const bad_usage& e) {
+    return e.what();
+  }
+}
+
+tree spawning_demonstration(const problem& p = {{42, 61, 66}, 47}) {
+  search_options search;
+  search.beam_low = search.beam_high = search.sub_beam_low = search.sub_beam_high = 15;
+  search.spawn_probability = 1;
+  return demonstrate(p, search, 0);
+}
+
+// ---- problem files
+
+TEST_CASE("a problem file is an array or has a problem a line", "[apps]") {
+  const auto array = parse_problems(R"([{"nums": [3, 5, 7], "target": 22, "solution": []},
+                         {"numbers": [1, 2], "target": 12}])",
+                                    "p");
+  REQUIRE(array.size() == 2);
+  CHECK(array[0].value == problem{{3, 5, 7}, 22});
+  CHECK(array[1].value == problem{{1, 2}, 12});
+  CHECK(array[1].where == "p: element 2");
+  const auto lines = parse_problems("\n{\"nums\": [3, 5], \"target\": 15}\r\n\n"
+                                    "{\"numbers\": [4, 5], \"target\": 20}",
+                                    "p");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[1].value == problem{{4, 5}, 20});
+  CHECK(lines[1].where == "p: line 4");
+}
+
+TEST_CASE("a bad problem is told with its line or element", "[apps]") {
+  const auto wrong = [](const std::string& text) {
+    return complaint([&] { parse_problems(text, "p"); });
+  };
+  const std::string good = "{\"nums\": [3, 5], \"target\": 15}\n";
+  CHECK(wrong(good + "{\"nums\": [3, 5]}").starts_with("p: line 2: `target` is missing; write it"));
+  CHECK(wrong(good + "{\"target\": 5}").starts_with("p: line 2: the list `numbers` is missing"));
+  CHECK(wrong(good + "[3, 5]").starts_with("p: line 2: it is not a JSON object"));
+  CHECK(wrong(good + "{\"nums\": [3").starts_with("p: line 2: not JSON: "));
+  CHECK(wrong(R"([{"nums": [3, 5.5], "target": 15}])")
+            .starts_with("p: element 1: an entry of `numbers` is not a whole number"));
+  CHECK(wrong(R"([{"nums": [3, 18446744073709551615], "target": 15}])")
+            .starts_with("p: element 1: an entry of `numbers` is too large"));
+  CHECK(wrong(R"([{"nums": [3], "target": 3}])").starts_with("p: element 1: "));
+  CHECK(wrong(R"([{"nums": [-3, 4], "target": 3}])").starts_with("p: element 1: "));
+  CHECK(wrong("[{]").starts_with("p: not JSON: "));
+  CHECK(wrong("").starts_with("p: there is no problem in it"));
+  CHECK(wrong("[]").starts_with("p: there is no problem in it"));
+}
+
+TEST_CASE("a file that cannot be read is the environment's fault", "[apps]") {
+  const scratch_folder folder;
+  CHECK_THROWS_AS(read_problems(folder / "nowhere.json"), bad_environment);
+  CHECK_THROWS_AS(read_problems(folder.path()), bad_environment);
+}
+
+TEST_CASE("an empty file is read as an empty text", "[apps]") {
+  const scratch_folder folder;
+  folder.write("empty", "");
+  CHECK(read_text(folder / "empty").empty());
+}
+
+// ---- the model's range
+
+TEST_CASE("a model knows the problems it was trained for", "[apps]") {
+  const task_range range{{3}, 1, 99, 10, 100};
+  CHECK_FALSE(range.misses({{1, 50, 99}, 100}));
+  CHECK(range.misses({{1, 2}, 10}) == "it has 2 numbers, and the model knows problems with 3");
+  CHECK(range.misses({{1, 2, 100}, 10})
+        == "the number 100 is outside of 1..99, where the model was trained");
+  CHECK(range.misses({{1, 2, 3}, 9})
+        == "the target 9 is outside of 10..100, where the model was trained");
+}
+
+TEST_CASE("the best shipped model is the narrowest that knows all problems", "[apps]") {
+  const scratch_folder folder;
+  for (const auto& [name, numbers] :
+       {std::pair<std::string, std::vector<int>>{"both", {3, 4}}, {"four", {4}}, {"three", {3}}}) {
+    std::filesystem::create_directory(folder.path() / name);
+    folder.write((name + "/config.json").c_str(), "{}");
+    folder.write((name + "/banyan.json").c_str(), to_json({numbers, 1, 99, 10, 100}));
+  }
+  const auto choose = [&](std::vector<problem> problems) {
+    std::vector<listed_problem> listed;
+    for (auto& p : problems) listed.push_back({p, "here"});
+    return choose_model({}, listed, {folder / "nowhere", folder.path()}).folder.filename();
+  };
+  const problem three{{1, 2, 3}, 10}, four{{1, 2, 3, 4}, 24};
+  CHECK(choose({three}) == "three");
+  CHECK(choose({four}) == "four");
+  CHECK(choose({three, four}) == "both");
+  CHECK_THROWS_AS(choose({{{1, 2}, 12}}), bad_usage);
+  CHECK_THROWS_AS(choose_model({}, {}, {folder / "nowhere"}), bad_environment);
+}
+
+// ---- JSON
+
+tree solved_tree() {
+  tree t;
+  t.id = "01J9";
+  t.problem = {{25, 7, 3}, 54};
+  t.prompt = "Moving to Node #0\n";
+  t.phase = tree_phase::done;
+  t.created_ms = 1795426200123;
+  t.finished_ms = t.created_ms + 250;
+  t.outcome = {true, true, {"25-7=18", "18*3=54"}, "path\n"};
+  auto& root = t.add("/");
+  root.phase = thread_phase::done;
+  root.solution = "path\n";
+  root.segments = {{segment_kind::prompt, "given\n", {1, 2}, {}, {}},
+                   {segment_kind::written, "made\n", {3, 4, 5}, {-1, -1, -1}, {0, 0, 0}}};
+  t.add("/0").failure = errc::no_solution;
+  return t;
+}
+
+TEST_CASE("solve prints the published object", "[apps]") {
+  const auto j = json::parse(solve_json(solved_tree()));
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : j.items()) keys.push_back(key);
+  CHECK(keys
+        == std::vector<std::string>{"problem", "solved", "claimed", "operations", "solution",
+                                    "failure", "usage"});
+  CHECK(j["problem"].dump() == R"({"numbers":[25,7,3],"target":54})");
+  CHECK(j["operations"] == json::array({"25-7=18", "18*3=54"}));
+  CHECK(j["failure"].is_null());
+  CHECK(j["usage"]["threads"] == 2);
+  CHECK(j["usage"]["generated_tokens"] == 3);
+  CHECK(j["usage"]["critical_path_tokens"] == 3);
+}
+
+TEST_CASE("a tree without a claim has no solution and its failure's name", "[apps]") {
+  auto t = solved_tree();
+  t.outcome = {};
+  t.failure = errc::context_full;
+  const auto j = json::parse(solve_json(t));
+  CHECK(j["solution"].is_null());
+  CHECK(j["operations"] == json::array());
+  CHECK(j["failure"] == "context_full");
+}
+
+TEST_CASE("a tree is written with its threads", "[apps]") {
+  const auto j = json::parse(tree_json(solved_tree()));
+  CHECK(j["created"] == "2026-11-23T09:30:00.123Z");
+  CHECK(j["state"] == "done");
+  CHECK(j["outcome"]["solved"] == true);
+  REQUIRE(j["threads"].size() == 2);
+  CHECK(j["threads"][0]["parent"].is_null());
+  CHECK(j["threads"][0]["text"] == "given\nmade\n");
+  CHECK(j["threads"][1]["parent"] == "/");
+  CHECK(j["threads"][1]["failure"] == "no_solution");
+  CHECK(j["threads"][1]["solution"].is_null());
+}
+
+TEST_CASE("a list of trees leaves texts out", "[apps]") {
+  const auto j = json::parse(tree_json(solved_tree(), false));
+  CHECK_FALSE(j["threads"][0].contains("text"));
+  CHECK_FALSE(j["threads"][0].contains("solution"));
+}
+
+TEST_CASE("an unfinished tree has no outcome yet", "[apps]") {
+  auto t = solved_tree();
+  t.finished_ms = 0;
+  const auto j = json::parse(tree_json(t));
+  CHECK(j["outcome"].is_null());
+  CHECK(j["finished"].is_null());
+}
+
+TEST_CASE("bytes that are no text do not break the output", "[apps]") {
+  auto t = solved_tree();
+  t.outcome.solution = "\xff\xfe";
+  CHECK_NOTHROW(json::parse(solve_json(t)));
+}
+
+// ---- the published layout
+
+TEST_CASE("a published problem carries a solution that holds", "[apps]") {
+  const problem p{{42, 61, 66}, 47};
+  const auto j = json::parse(problem_json(p));
+  CHECK(j["nums"] == json(p.numbers));
+  CHECK(j["start_size"] == 3);
+  std::vector<operation> steps;
+  for (const auto& step : j["solution"]) steps.push_back(*parse_operation(step.get<std::string>()));
+  CHECK_FALSE(refute(p, steps));
+  const auto path = j["optimal_path"].get<std::string>();
+  CHECK(path.starts_with("Current State: 47:[42, 61, 66], Operations: []\nExploring Operation: "));
+  CHECK(path.ends_with("47,47 equal: Goal Reached\n"));
+}
+
+TEST_CASE("duplicate numbers are used up one by one in the optimal path", "[apps]") {
+  const auto path = json::parse(problem_json({{5, 5, 5}, 50}))["optimal_path"].get<std::string>();
+  CHECK(path.find("Resulting Numbers: [50]\n") != std::string::npos);
+}
+
+TEST_CASE("a demonstration reads back from the published layout", "[apps]") {
+  const auto t = spawning_demonstration();
+  REQUIRE(t.threads.size() > 1);
+  const auto back = parse_traces(trace_json(t, {}, 0), "t");
+  REQUIRE(back.size() == 1);
+  CHECK(back[0].problem == t.problem);
+  REQUIRE(back[0].threads.size() == t.threads.size());
+  for (std::size_t i = 0; i < t.threads.size(); ++i) {
+    const auto& one = t.threads[i];
+    const auto* other = back[0].find(one.path);
+    REQUIRE(other);
+    REQUIRE(other->segments.size() == one.segments.size());
+    for (std::size_t k = 0; k < one.segments.size(); ++k) {
+      CHECK(other->segments[k].kind == one.segments[k].kind);
+      CHECK(other->segments[k].text == one.segments[k].text);
+    }
+  }
+}
+
+TEST_CASE("each main call goes on where the one before spawned", "[apps]") {
+  const auto t = spawning_demonstration();
+  const auto j = json::parse(trace_json(t, {}, 0));
+  const auto calls = j["trace_dict"]["main_calls"].get<std::vector<std::string>>();
+  REQUIRE(calls.size() == 2);
+  const auto spawn = calls[0].find("<Calling Sub Searches>");
+  REQUIRE(spawn != std::string::npos);
+  CHECK(calls[1].starts_with(calls[0].substr(0, spawn) + "<Sub Searches>\n"));
+  CHECK(j["search_path"] == calls[1]);
+  CHECK(j["trace_dict"]["sub_calls"][0].size() == t.threads.size() - 1);
+  CHECK(j["sub_call_count"] == t.threads.size() - 1);
+}
+
+TEST_CASE("what is no demonstration is told with its place", "[apps]") {
+  const auto wrong = [](const std::string& text) {
+    return complaint([&] { parse_traces(text, "t"); });
+  };
+  CHECK(wrong("{\"nums\": [1, 2]}").starts_with("t: line 1: not a demonstration: "));
+  CHECK(wrong(R"([{"nums": [1, 2], "target": 3, "search_path": "hello"}])")
+        == "t: element 1: a text does not begin with a state; take a file that `banyan generate "
+           "traces` or the reference wrote");
+  CHECK(wrong(R"([{"nums": [1, 2], "target": 3,
+                   "trace_dict": {"main_calls": [], "sub_calls": []}}])")
+            .starts_with("t: element 1: a thread has no text"));
+}
+
+TEST_CASE("held out problems are left out of demonstrations from files", "[apps]") {
+  const scratch_folder folder;
+  const problem kept{{42, 61, 66}, 47}, hidden{{25, 7, 3}, 54};
+  record_writer writer(folder / "a.trees");
+  writer.write(spawning_demonstration(hidden));
+  writer.write(spawning_demonstration(kept));
+  writer.close();
+  const problem_set held_out{canonical({{3, 25, 7}, 54})};
+  const auto trees = read_traces({(folder / "a.trees").string()}, held_out);
+  REQUIRE(trees.size() == 1);
+  CHECK(trees[0].problem == kept);
+  const problem_set everything{canonical(kept), canonical(hidden)};
+  CHECK_THROWS_AS(read_traces({(folder / "a.trees").string()}, everything), bad_usage);
+}
+
+// ---- files
+
+TEST_CASE("a file that is not committed leaves the earlier one", "[apps]") {
+  const scratch_folder folder;
+  folder.write("a", "old");
+  {
+    line_sink out(folder / "a");
+    out.write("new");
+  }
+  CHECK(folder.read("a") == "old");
+  line_sink out(folder / "a");
+  out.write("new");
+  out.commit();
+  CHECK(folder.read("a") == "new");
+}
+
+TEST_CASE("a device file is written to and not replaced", "[apps]") {
+  line_sink out("/dev/null");
+  out.write("nothing");
+  out.commit();
+  CHECK(std::filesystem::is_character_file("/dev/null"));
+}
+
+// ---- what people see
+
+tree growing_tree() {
+  tree t;
+  t.id = "t";
+  t.add("/").phase = thread_phase::waiting;
+  for (int i = 0; i < 11; ++i) {
+    auto& child = t.add(child_path("/", static_cast<std::uint32_t>(i)));
+    child.phase = thread_phase::decoding;
+    child.depth = 1;
+  }
+  t.find("/")->waiting_for = {"/2", "/10"};
+  t.find("/2")->segments = {{segment_kind::prompt, "a\nb\nlast line\n", {}, {}, {}}};
+  return t;
+}
+
+TEST_CASE("threads are drawn under their parent in the order of their numbers", "[apps]") {
+  const auto lines = tree_lines(growing_tree(), {{"/2", 17}}, false, 200);
+  REQUIRE(lines.size() == 12);
+  CHECK(lines[0].starts_with("/ "));
+  CHECK(lines[0].ends_with("waits for /2 /10"));
+  CHECK(lines[3].starts_with("  /2 "));
+  CHECK(lines[3].find(" 17 tokens") != std::string::npos);
+  CHECK(lines[3].ends_with("last line"));
+  CHECK(lines[11].starts_with("  /10 "));
+}
+
+TEST_CASE("lines are cut to the terminal before they are coloured", "[apps]") {
+  for (const auto& line : tree_lines(growing_tree(), {}, false, 20)) CHECK(line.size() <= 20);
+  for (const auto& line : tree_lines(growing_tree(), {}, true, 20))
+    CHECK(line.ends_with("\033[0m"));
+}
+
+TEST_CASE("each event of a tree is told once", "[apps]") {
+  auto t = growing_tree();
+  tree_events events;
+  CHECK(events.news(t).size() == 12);
+  CHECK(events.news(t).empty());
+  t.find("/2")->phase = thread_phase::done;
+  t.find("/2")->solution = "path";
+  CHECK(events.news(t) == std::vector<std::string>{"/2 solved, 0 tokens"});
+  t.find("/")->waiting_for.clear();
+  CHECK(events.news(t) == std::vector<std::string>{"/ joined 11 children"});
+  CHECK(events.news(t).empty());
+}
+
+TEST_CASE("a finished tree tells everything that was not seen before", "[apps]") {
+  const auto lines = tree_events().news(solved_tree());
+  CHECK(lines.front() == "/ started");
+  CHECK(lines.back() == "/ solved, 3 tokens");
+}
+
+TEST_CASE("cutting a text keeps its characters whole", "[apps]") {
+  CHECK(fit("abc", 2) == "ab");
+  CHECK(fit("äöü", 2) == "äö");
+  CHECK(fit("äöü", 9) == "äöü");
+}
+
+TEST_CASE("durations and large numbers are short", "[apps]") {
+  CHECK(duration_text(59.9) == "0:59");
+  CHECK(duration_text(3723) == "1:02:03");
+  CHECK(short_number(950) == "950");
+  CHECK(short_number(12345) == "12.3k");
+  CHECK(short_number(4560000) == "4.56M");
+  CHECK(bar(0.5, 4) == "[##..]");
+}
+
+} // namespace
+} // namespace banyan

@@ -1,0 +1,280 @@
+#include "apps/decoding_options.hpp"
+#include "apps/options.hpp"
+#include "apps/train_options.hpp"
+#include "tests/scratch_folder.hpp"
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+using words = std::vector<std::string>;
+
+/// A small command with one option of each kind.
+struct small_command {
+  std::int64_t steps = 10;
+  double share_of = 0.5;
+  bool fast = false;
+  std::string name;
+  int low = 1, high = 4;
+  std::vector<std::string> files, rest;
+  join_policy::kind kind = join_policy::kind::all;
+  option_list list{"small", "[options]", "A command.", "  banyan small\n"};
+
+  small_command() {
+    list.number("steps", steps, "how many", positive);
+    list.number("share", share_of, "how much", share);
+    list.flag("fast", fast, "do not wait");
+    list.text("name", name, "TEXT", "who");
+    list.range("beam", low, high, "how wide");
+    list.texts("file", files, "FILE", "what");
+    list.choice("kind", kind,
+                {{"all", join_policy::kind::all}, {"first", join_policy::kind::first_success}},
+                "which");
+  }
+
+  void parse(const words& given) { list.parse(given); }
+};
+
+/// What a `bad_usage` says; empty if nothing was thrown.
+template <class Function>
+std::string complaint(Function function) {
+  try {
+    function();
+    return {};
+  } catch (const bad_usage& e) {
+    return e.what();
+  }
+}
+
+std::string complaint_about(const words& given) {
+  small_command command;
+  return complaint([&] { command.parse(given); });
+}
+
+void write(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream(file) << text;
+}
+
+TEST_CASE("each kind of option is read into its field", "[apps]") {
+  small_command c;
+  c.parse({"--steps", "7", "--share=0.25", "--fast", "--name", "a b", "--beam", "2:9", "--file",
+           "x", "--file", "y", "--kind", "first"});
+  CHECK(c.steps == 7);
+  CHECK(c.share_of == 0.25);
+  CHECK(c.fast);
+  CHECK(c.name == "a b");
+  CHECK(c.low == 2);
+  CHECK(c.high == 9);
+  CHECK(c.files == words{"x", "y"});
+  CHECK(c.kind == join_policy::kind::first_success);
+}
+
+TEST_CASE("an unknown option is told with the nearest one", "[apps]") {
+  CHECK(complaint_about({"--stpes", "3"})
+        == "--stpes: there is no such option; did you mean --steps?");
+  CHECK(complaint_about({"--wonderful"})
+        == "--wonderful: there is no such option; `banyan small --help` lists them");
+}
+
+TEST_CASE("names are not guessed from their beginnings", "[apps]") {
+  CHECK(complaint_about({"--ste", "3"}).starts_with("--ste: there is no such option"));
+}
+
+TEST_CASE("values of a wrong type or size are told with what is expected", "[apps]") {
+  CHECK(complaint_about({"--steps", "abc"})
+        == "--steps: 'abc' does not fit; give a whole number from 1");
+  CHECK(complaint_about({"--steps", "0"}) != "");
+  CHECK(complaint_about({"--steps", "3.5"}) != "");
+  CHECK(complaint_about({"--steps", "-5"})
+        == "--steps: '-5' does not fit; give a whole number from 1");
+  CHECK(complaint_about({"--steps", "99999999999999999999"}) != "");
+  CHECK(complaint_about({"--share", "1.01"})
+        == "--share: '1.01' does not fit; give a number from 0 to 1");
+  CHECK(complaint_about({"--share", "nan"}) != "");
+  CHECK(complaint_about({"--beam", "9:2"}) != "");
+  CHECK(complaint_about({"--beam", "0:2"}) != "");
+  CHECK(complaint_about({"--kind", "some"})
+        == "--kind: 'some' does not fit; give one of all, first");
+  CHECK(complaint_about({"--fast=perhaps"}) != "");
+}
+
+TEST_CASE("a missing value is not taken from the next option", "[apps]") {
+  CHECK(complaint_about({"--steps", "--fast"})
+        == "--steps: the value is missing; give a whole number from 1");
+  CHECK(complaint_about({"--name"}).starts_with("--name: the value is missing"));
+}
+
+TEST_CASE("a flag does not take the next word for its value", "[apps]") {
+  small_command c;
+  c.list.positional(c.rest, "N");
+  c.parse({"--fast", "25", "7"});
+  CHECK(c.fast);
+  CHECK(c.rest == words{"25", "7"});
+}
+
+TEST_CASE("words without a name are refused where none are expected", "[apps]") {
+  CHECK(complaint_about({"25"}).starts_with("'25': nothing is expected here"));
+}
+
+TEST_CASE("an option that is no list stands once", "[apps]") {
+  CHECK(complaint_about({"--steps", "3", "--steps", "4"})
+        == "--steps: it stands there twice; give it once");
+}
+
+TEST_CASE("the command line counts more than the config file", "[apps]") {
+  const scratch_folder folder;
+  write(folder / "c.conf", "steps = 3\nname = from the file\n# a comment\nfast = true\n");
+  small_command c;
+  c.parse({"--steps", "7"});
+  c.list.read_config(folder / "c.conf");
+  CHECK(c.steps == 7);
+  CHECK(c.name == "from the file");
+  CHECK(c.fast);
+}
+
+TEST_CASE("what is wrong in a config file is told with the file", "[apps]") {
+  const scratch_folder folder;
+  const auto file = (folder / "c.conf").string();
+  const auto wrong = [&](const std::string& text) {
+    write(file, text);
+    small_command c;
+    return complaint([&] { c.list.read_config(file); });
+  };
+  CHECK(wrong("stepz = 3\n") == file + ": stepz: there is no such option; did you mean steps?");
+  CHECK(wrong("steps = many\n")
+        == file + ": steps: 'many' does not fit; give a whole number from 1");
+  CHECK(wrong("steps\n").find("; write lines of the form name = value") != std::string::npos);
+  small_command c;
+  CHECK_THROWS_AS(c.list.read_config(folder / "nowhere.conf"), bad_environment);
+}
+
+TEST_CASE("the resolved config reads back to the same values", "[apps]") {
+  const scratch_folder folder;
+  small_command first, second;
+  first.parse({"--steps", "7", "--share", "0.1", "--beam", "3:5", "--file", "x", "--file", "y"});
+  write(folder / "c.conf", first.list.config());
+  second.list.read_config(folder / "c.conf");
+  CHECK(second.list.config() == first.list.config());
+  CHECK(second.share_of == first.share_of);
+  CHECK(second.files == first.files);
+}
+
+TEST_CASE("a value that a config file cannot hold is refused", "[apps]") {
+  small_command c;
+  c.parse({"--name", "runs/#1"});
+  CHECK(complaint([&] { c.list.config(); }).starts_with("--name: 'runs/#1' cannot stand"));
+}
+
+TEST_CASE("the help names every option with its default", "[apps]") {
+  const auto text = small_command().list.help();
+  for (const auto* part : {"--steps N (=10)", "--share X (=0.5)", "--fast", "--beam LO:HI (=1:4)",
+                           "--kind all|first (=all)", "Examples:\n  banyan small"})
+    CHECK(text.find(part) != std::string::npos);
+}
+
+// ---- decoding
+
+TEST_CASE("join policies are read and written alike", "[apps]") {
+  for (const std::string text : {"all", "first_success", "k_of_n:3", "deadline:0.5"}) {
+    join_policy join;
+    REQUIRE(read_join(text, join));
+    CHECK(join_text(join) == text);
+  }
+  join_policy join;
+  for (const std::string text : {"", "some", "all:1", "k_of_n", "k_of_n:0", "k_of_n:x", "deadline",
+                                 "deadline:0", "deadline:-1", "deadline:nan"})
+    CHECK_FALSE(read_join(text, join));
+}
+
+TEST_CASE("conditioning stands in front of the prompt", "[apps]") {
+  decoding_options o;
+  CHECK(o.request_for({{1, 2, 3}, 6}).prompt.starts_with("Moving to Node #0\n"));
+  o.children = 10;
+  CHECK(o.request_for({{1, 2, 3}, 6}).prompt.starts_with("Sub Call Budget: 10 Moving to"));
+}
+
+// ---- training
+
+struct training_command {
+  train_options options;
+  option_list list = declare(options);
+
+  bool parse(const words& given) { return banyan::parse(list, options, given); }
+};
+
+TEST_CASE("the config that a training run leaves repeats the run", "[apps]") {
+  const scratch_folder folder;
+  training_command first, second;
+  REQUIRE(first.parse({"--out",
+                       (folder / "run").string(),
+                       "--steps",
+                       "77",
+                       "--rate",
+                       "1e-3",
+                       "--search",
+                       "sos-dfs",
+                       "--beam",
+                       "2:5",
+                       "--sub-beam",
+                       "9",
+                       "--numbers",
+                       "4",
+                       "--dtype",
+                       "bfloat16",
+                       "--tie-embeddings=false",
+                       "--exclude",
+                       "a.json",
+                       "--exclude",
+                       "b.json"}));
+  write(folder / "train.conf", first.list.config());
+  REQUIRE(second.parse({"--config", (folder / "train.conf").string()}));
+  CHECK(second.list.config() == first.list.config());
+  CHECK(second.options.sft.rate == 1e-3);
+  CHECK(second.options.sft.curriculum.search.kind == search_kind::sos_dfs);
+  CHECK(second.options.sft.curriculum.search.sub_beam_low == 0);
+  CHECK(second.options.sft.curriculum.search.sub_beam_high == 9);
+  CHECK_FALSE(second.options.sft.model.tie_embeddings);
+  CHECK(second.options.exclude == words{"a.json", "b.json"});
+}
+
+TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
+  const scratch_folder folder;
+  write(folder / "train.conf", "hidden = 64\nsteps = 50\nout = elsewhere\n");
+  training_command command;
+  REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "90"}));
+  CHECK(command.options.sft.model.hidden_size == 64);
+  CHECK(command.options.sft.steps == 90);
+  CHECK(command.options.sft.out == folder.path());
+}
+
+TEST_CASE("training options that contradict each other are refused", "[apps]") {
+  const auto wrong = [](words given) {
+    training_command command;
+    given.insert(given.end(), {"--out", "run"});
+    return complaint([&] { command.parse(given); });
+  };
+  CHECK(wrong({"--steps", "5", "--minutes", "1"}).starts_with("--minutes: --steps is given too"));
+  CHECK(wrong({"--heads", "4", "--kv-heads", "3"}).starts_with("--kv-heads: it does not divide"));
+  CHECK(wrong({"--head-dim", "7"}).starts_with("--head-dim: it is odd"));
+  CHECK(wrong({"--evaluate-every", "5"}).starts_with("--evaluate-every: there are no problems"));
+  training_command nameless;
+  CHECK(complaint([&] {
+          nameless.parse({});
+        }).starts_with("--out: the folder of the run is missing"));
+}
+
+TEST_CASE("one seed seeds weights and data", "[apps]") {
+  training_command command;
+  REQUIRE(command.parse({"--out", "run", "--seed", "5"}));
+  CHECK(command.options.sft.seed == 5);
+  CHECK(command.options.sft.curriculum.seed == 5);
+  CHECK(command.options.sft.curriculum.search.seed == 5);
+}
+
+} // namespace
+} // namespace banyan

@@ -1,0 +1,161 @@
+#include "apps/decoding_options.hpp"
+#include "apps/logprob_gap.hpp"
+#include "apps/problem_run.hpp"
+#include "apps/runtime.hpp"
+#include "model/tokenizer.hpp"
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+
+#include <set>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+/// A model that knows nothing yet, small enough to decode at once.
+checkpoint tiny_model(std::int64_t context) {
+  checkpoint model;
+  model.vocabulary = countdown_tokenizer();
+  auto& c = model.config;
+  c.vocab_size = model.vocabulary->vocab_size();
+  c.hidden_size = 16;
+  c.num_layers = 1;
+  c.num_heads = c.num_kv_heads = 2;
+  c.head_dim = 8;
+  c.intermediate_size = 16;
+  c.max_positions = context;
+  c.eos_id = model.vocabulary->eos_id();
+  c.pad_id = model.vocabulary->pad_id();
+  model.weights = std::make_shared<const model_weights>(random_weights(c, 1));
+  return model;
+}
+
+runtime tiny_runtime(std::int64_t context = 96, std::size_t concurrency = 4) {
+  return runtime({{"cpu", dtype::float32, tiny_model(context)}}, {.concurrency = concurrency});
+}
+
+decoding_options sampled() {
+  decoding_options o;
+  o.sampling.temperature = 1;
+  o.sampling.seed = 3;
+  return o;
+}
+
+const std::vector<problem> problems{{{42, 61, 66}, 47}, {{25, 7, 3}, 54}, {{1, 2, 3}, 10},
+                                    {{5, 6, 7}, 65},    {{9, 8, 7}, 24},  {{10, 20, 30}, 60}};
+
+TEST_CASE("every tree that goes in comes out once", "[apps]") {
+  auto work = tiny_runtime();
+  std::multiset<std::size_t> out;
+  const auto result =
+      run_problems(work, problems, sampled(), {.on_tree = [&](std::size_t i, const tree& t) {
+                     out.insert(i);
+                     CHECK(t.problem == problems[i]);
+                     CHECK_FALSE(t.inconsistent());
+                   }});
+  CHECK_FALSE(result.stopped);
+  CHECK(out == std::multiset<std::size_t>{0, 1, 2, 3, 4, 5});
+  CHECK(work.pending() == 0);
+}
+
+/// Greedy, this model writes one token over and over until its context is full: long enough to be
+/// interrupted.
+decoding_options endless() { return {}; }
+
+TEST_CASE("a run that is stopped cancels what runs and what waits", "[apps]") {
+  auto work = tiny_runtime(4096, 2);
+  auto options = endless();
+  options.concurrency = 2;
+  std::size_t asked = 0, ended = 0, cancelled = 0;
+  const auto result = run_problems(work, problems, options,
+                                   {.stop = [&] { return ++asked > 1; },
+                                    .on_tree =
+                                        [&](std::size_t, const tree& t) {
+                                          ++ended;
+                                          cancelled += t.failure == errc::cancelled;
+                                        }});
+  CHECK(result.stopped);
+  CHECK(ended == 3); // two ran, one waited, the rest was never submitted
+  CHECK(cancelled == 3);
+}
+
+TEST_CASE("a cancelled tree comes out as cancelled", "[apps]") {
+  auto work = tiny_runtime(4096);
+  const auto id = work.submit(endless().request_for(problems[0]));
+  work.submit(sampled().request_for(problems[1]));
+  work.cancel(id);
+  bool found = false;
+  for (int i = 0; i < 2; ++i) {
+    const auto done = work.take(std::chrono::seconds(60));
+    REQUIRE(done);
+    REQUIRE(done->value);
+    if (done->id == id) found = done->value->failure == errc::cancelled;
+    if (done->id != id) CHECK(done->value->failure != errc::cancelled);
+  }
+  CHECK(found);
+}
+
+TEST_CASE("a request that cannot be read is answered with the reason", "[apps]") {
+  auto work = tiny_runtime();
+  solve_request request;
+  request.prompt = "hello";
+  work.submit(request);
+  const auto done = work.take(std::chrono::seconds(20));
+  REQUIRE(done);
+  CHECK_FALSE(done->value);
+  CHECK_FALSE(done->error.empty());
+}
+
+TEST_CASE("a tree can be looked at only while it runs", "[apps]") {
+  auto work = tiny_runtime();
+  const auto id = work.submit(sampled().request_for(problems[0]));
+  work.look(id);
+  REQUIRE(work.take(std::chrono::seconds(20)));
+  CHECK_FALSE(work.seen(id));
+}
+
+TEST_CASE("the training pass finds the logprobs under which a tree was sampled", "[apps]") {
+  const auto model = tiny_model(96);
+  runtime work({{"cpu", dtype::float32, model}}, {});
+  std::vector<tree> trees;
+  run_problems(work, problems, sampled(),
+               {.on_tree = [&](std::size_t, const tree& t) { trees.push_back(t); }});
+  const transformer scorer(model.weights);
+  REQUIRE(trees.size() == problems.size());
+  for (auto& t : trees) {
+    CHECK(logprob_gap(t, scorer, *model.vocabulary, 1, {}, dtype::float32) < 1e-3);
+    for (auto& part : t.threads.front().segments)
+      if (part.sampled()) part.logprobs.front() += 0.5f;
+    CHECK(logprob_gap(t, scorer, *model.vocabulary, 1, {}, dtype::float32) > 0.4);
+  }
+}
+
+TEST_CASE("logprobs count under the temperature of sampling", "[apps]") {
+  const auto model = tiny_model(96);
+  runtime work({{"cpu", dtype::float32, model}}, {});
+  auto hot = sampled();
+  hot.sampling.temperature = 2;
+  std::vector<tree> trees;
+  run_problems(work, std::span(problems).first(1), hot,
+               {.on_tree = [&](std::size_t, const tree& t) { trees.push_back(t); }});
+  const transformer scorer(model.weights);
+  REQUIRE(trees.size() == 1);
+  CHECK(logprob_gap(trees[0], scorer, *model.vocabulary, 2, {}, dtype::float32) < 1e-3);
+  CHECK(logprob_gap(trees[0], scorer, *model.vocabulary, 1, {}, dtype::float32) > 1e-2);
+}
+
+TEST_CASE("what stands in front of every prompt is scored too", "[apps]") {
+  const auto model = tiny_model(96);
+  const std::vector<std::int32_t> begin{model.config.eos_id};
+  runtime work({{"cpu", dtype::float32, model}}, {.begin = begin});
+  std::vector<tree> trees;
+  run_problems(work, std::span(problems).first(2), sampled(),
+               {.on_tree = [&](std::size_t, const tree& t) { trees.push_back(t); }});
+  const transformer scorer(model.weights);
+  for (const auto& t : trees)
+    CHECK(logprob_gap(t, scorer, *model.vocabulary, 1, begin, dtype::float32) < 1e-3);
+}
+
+} // namespace
+} // namespace banyan

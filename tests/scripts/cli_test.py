@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+"""cli_test.py BANYAN: calls the program as a user does; checks exit codes, streams and messages."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BANYAN = sys.argv.pop(1)
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+MODEL = SOURCE / "models" / "countdown-3"
+
+# Small enough to be trained in a second.
+TINY = ["--hidden", "16", "--layers", "1", "--heads", "1", "--kv-heads", "1", "--head-dim", "16",
+        "--intermediate", "16", "--trees", "1:1", "--drill-steps", "1", "--drill-rows", "2",
+        "--log-every", "1", "--threads", "1"]
+
+
+def banyan(*words, **more):
+    return subprocess.run([BANYAN, *map(str, words)], capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, **more)
+
+
+class folder_case(unittest.TestCase):
+    def setUp(self):
+        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        scratch = tempfile.TemporaryDirectory(dir=place)
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def write(self, name, text):
+        (self.folder / name).write_text(text)
+        return self.folder / name
+
+    def refused(self, code, *words, names, **more):
+        """The program ends with `code`, says nothing but one line, and that names the input."""
+        done = banyan(*words, **more)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertRegex(done.stderr, r"^banyan: .+: .+; .+")
+        self.assertIn(names, done.stderr)
+        return done
+
+
+class usage(folder_case):
+    def test_help_goes_to_standard_output(self):
+        done = banyan("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for command in ("solve", "evaluate", "generate problems", "generate traces", "train sft", "model info"):
+            self.assertIn(command, done.stdout)
+            told = banyan(*command.split(), "--help")
+            self.assertEqual((told.returncode, told.stderr), (0, ""))
+            self.assertIn("Examples:", told.stdout)
+            self.assertTrue(told.stdout.startswith("Usage: banyan " + command))
+
+    def test_version(self):
+        self.assertRegex(banyan("--version").stdout, r"^banyan \d+\.\d+\.\d+\n$")
+
+    def test_wrong_usage(self):
+        for words, names in [
+            ([], "command"),
+            (["slove"], "slove"),
+            (["train"], "train"),
+            (["generate", "poems"], "poems"),
+            (["solve"], "solve"),
+            (["solve", "--targte", 5], "did you mean --target?"),
+            (["solve", "--target"], "--target"),
+            (["solve", "--target", "x", 1, 2], "x"),
+            (["solve", "--target", 24, 1], "1 -> 24"),
+            (["solve", "--target", 24, 1, 2, 3, "--target", 3, 1, 2], "--target"),
+            (["solve", "--target", 24, 1, 2, 3, "--device", "tpu"], "tpu"),
+            (["solve", "--target", 24, 1, 2, 3, "--temperature", "hot"], "hot"),
+            (["solve", "--target", 24, 1, 2, 3, "--join", "some"], "some"),
+            (["solve", "--target", 24, 1, 2, 3, "--max-threads", 0], "--max-threads"),
+            (["evaluate"], "--problems"),
+            (["generate", "problems"], "--count"),
+            (["generate", "problems", "--count", 3, "--numbers", 9], "--numbers"),
+            (["generate", "traces", "--count", 3, "--format", "records"], "records"),
+            (["train", "sft"], "--out"),
+            (["train", "sft", "--out", "x", "--rate", "fast"], "fast"),
+            (["model", "info"], "--model"),
+        ]:
+            with self.subTest(words=words):
+                self.refused(2, *words, names=names)
+
+    def test_bad_problems(self):
+        for text, names in [
+            ('{"nums": [1, 2, 3]}\n', "p.jsonl: line 1"),
+            ('{"nums": [1, 2, 3], "target": 6}\nnonsense\n', "p.jsonl: line 2"),
+            ('[{"nums": [1, 2, 3], "target": 6}, {"nums": [1]}]', "p.jsonl: element 2"),
+            ("", "p.jsonl"),
+        ]:
+            with self.subTest(text=text):
+                self.refused(2, "solve", "--problems", self.write("p.jsonl", text), names=names)
+
+    def test_what_is_not_there(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        nowhere = self.folder / "nowhere"
+        for words in [
+            ["solve", "--problems", nowhere],
+            ["solve", "--target", 54, 25, 7, 3, "--model", nowhere],
+            ["evaluate", "--problems", problems, "--model", nowhere],
+            ["generate", "problems", "--count", 1, "--out", nowhere / "p"],
+            ["train", "sft", "--config", nowhere],
+            ["train", "sft", "--out", self.folder / "run", "--model", nowhere],
+            ["model", "info", nowhere],
+        ]:
+            with self.subTest(words=words):
+                self.refused(3, *words, names="nowhere")
+        self.refused(3, "solve", "--target", 54, 25, 7, 3, names="BANYAN_MODELS",
+                     env={**os.environ, "BANYAN_MODELS": str(nowhere)})
+
+    def test_a_device_that_is_not_there(self):
+        if not MODEL.exists():
+            self.skipTest("no model")
+        self.refused(3, "solve", "--target", 54, 25, 7, 3, "--device", "cuda:77", names="cuda:77")
+
+    def test_standard_output_without_room(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BANYAN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("No space left", done.stderr)
+
+    def test_a_reader_that_leaves(self):
+        writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "20000", "--numbers", "3"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        writer.stdout.readline()
+        writer.stdout.close()
+        self.assertEqual(writer.wait(60), 0)
+        self.assertEqual(writer.stderr.read(), b"")
+        writer.stderr.close()
+
+
+class generate(folder_case):
+    def test_problems_do_not_depend_on_workers(self):
+        one, three = (banyan("generate", "problems", "--count", 300, "--numbers", 3, "--seed", 4, "--workers", w)
+                      for w in (1, 3))
+        self.assertEqual(one.returncode, 0)
+        self.assertEqual(one.stdout, three.stdout)
+        problems = [json.loads(line) for line in one.stdout.splitlines()]
+        self.assertEqual(len({(*sorted(p["nums"]), p["target"]) for p in problems}), 300)
+        other = banyan("generate", "problems", "--count", 300, "--numbers", 3, "--seed", 5)
+        self.assertNotEqual(one.stdout, other.stdout)
+
+    def test_excluded_problems_do_not_occur(self):
+        first = self.folder / "first.jsonl"
+        banyan("generate", "problems", "--count", 200, "--numbers", 2, "--out", first)
+        second = banyan("generate", "problems", "--count", 200, "--numbers", 2, "--exclude", first)
+        self.assertEqual(second.returncode, 0)
+
+        def keys(text):
+            return {(*sorted(p["nums"]), p["target"]) for p in map(json.loads, text.splitlines())}
+        self.assertFalse(keys(first.read_text()) & keys(second.stdout))
+
+    def test_traces_in_every_format_hold_the_same(self):
+        words = ["generate", "traces", "--count", 40, "--numbers", 3, "--search", "apr"]
+        lines = banyan(*words, "--workers", 2)
+        self.assertEqual(lines.returncode, 0)
+        array = self.folder / "a.json"
+        banyan(*words, "--workers", 1, "--out", array)
+        self.assertEqual(json.loads(array.read_text()), [json.loads(x) for x in lines.stdout.splitlines()])
+        records = self.folder / "a.trees"
+        self.assertEqual(banyan(*words, "--out", records).returncode, 0)
+        again = self.folder / "b.trees"
+        banyan(*words, "--workers", 3, "--out", again)
+        self.assertEqual(records.read_bytes(), again.read_bytes())
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["a.json", "a.trees", "b.trees"])
+
+    def test_a_full_disk_leaves_the_earlier_file(self):
+        out = self.write("p.jsonl", "earlier\n")
+
+        def no_room():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        self.refused(3, "generate", "problems", "--count", 500, "--numbers", 3, "--out", out,
+                     names="p.jsonl", preexec_fn=no_room)
+        self.assertEqual(out.read_text(), "earlier\n")
+        self.assertEqual(len(list(self.folder.iterdir())), 1)
+
+
+class train(folder_case):
+    def run_of(self, name, *words):
+        return banyan("train", "sft", "--out", self.folder / name, *TINY, *words)
+
+    def test_a_run_leaves_what_repeats_it(self):
+        done = self.run_of("a", "--steps", 4, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([s["step"] for s in steps], [1, 2, 3, 4, 4])
+        self.assertTrue(steps[-1]["finished"])
+        last = self.folder / "a" / "last"
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "banyan.json"):
+            self.assertTrue((last / name).exists(), name)
+        again = banyan("train", "sft", "--config", self.folder / "a" / "train.conf", "--out", self.folder / "b")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual((last / "model.safetensors").read_bytes(),
+                         (self.folder / "b" / "last" / "model.safetensors").read_bytes())
+
+    def test_a_resumed_run_ends_like_one_that_was_not_stopped(self):
+        self.run_of("whole", "--steps", 6, "--decay", "none")
+        self.run_of("parts", "--steps", 3, "--decay", "none")
+        self.refused(2, "train", "sft", "--out", self.folder / "parts", "--steps", 6, names="parts")
+        done = banyan("train", "sft", "--out", self.folder / "parts", "--resume", "--steps", 6)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "whole" / "last" / "model.safetensors").read_bytes(),
+                         (self.folder / "parts" / "last" / "model.safetensors").read_bytes())
+
+    def test_ctrl_c_writes_a_checkpoint(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            out = self.folder / number.name
+            run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(out), *TINY, "--steps", "1000000", "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            run.stdout.readline()
+            run.send_signal(number)
+            self.addCleanup(run.stdout.close)
+            self.addCleanup(run.stderr.close)
+            self.assertEqual(run.wait(60), code)
+            self.assertTrue((out / "last" / "model.safetensors").exists())
+
+    def test_demonstrations_from_files(self):
+        traces = self.folder / "t.json"
+        banyan("generate", "traces", "--count", 5, "--numbers", 3, "--max-result", 199, "--out", traces)
+        done = self.run_of("a", "--steps", 3, "--traces", traces)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        broken = self.write("broken.jsonl", '{"nums": [1, 2], "target": 3}\n')
+        self.refused(2, "train", "sft", "--out", self.folder / "b", *TINY, "--traces", broken, names="broken.jsonl: line 1")
+
+    def test_the_run_evaluates_on_real_problems(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 2, 4], "target": 12}\n')
+        done = self.run_of("a", "--steps", 2, "--evaluate-every", 2, "--evaluate-problems", problems, "--context", 64)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
+        evals = [line["eval"] for line in log if "eval" in line]
+        self.assertEqual({e["problems"] for e in evals}, {2})
+
+
+@unittest.skipUnless((MODEL / "model.safetensors").exists(), "no shipped model here")
+class model(folder_case):
+    def test_info(self):
+        told = json.loads(banyan("model", "info", MODEL, "--json").stdout)
+        self.assertGreater(told["parameters"], 0)
+        self.assertIn("model.safetensors", told["files"])
+
+    def test_export_and_import_keep_the_weights(self):
+        for command, name in (("export", "a"), ("import", "b")):
+            done = banyan("model", command, MODEL, "--out", self.folder / name)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "a" / "model.safetensors").read_bytes(),
+                         (self.folder / "b" / "model.safetensors").read_bytes())
+        self.refused(2, "model", "export", MODEL, "--out", self.folder / "a", names="a")
+        half = banyan("model", "export", MODEL, "--out", self.folder / "half", "--dtype", "bfloat16", "--json")
+        self.assertEqual(json.loads(half.stdout)["dtype"], "bfloat16")
+
+    def test_damage_is_found(self):
+        banyan("model", "export", MODEL, "--out", self.folder / "a")
+        weights = self.folder / "a" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        self.refused(3, "solve", "--target", 54, 25, 7, 3, "--model", self.folder / "a", names="model.safetensors")
+
+
+@unittest.skipUnless((MODEL / "model.safetensors").exists(), "no shipped model here")
+class solve(folder_case):
+    demo = SOURCE / "models" / "demo-problems.json"
+
+    def test_json_lines_hold_the_published_keys(self):
+        done = banyan("solve", "--problems", self.demo, "--json")
+        self.assertIn(done.returncode, (0, 1))
+        self.assertEqual(done.stderr, "")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(lines), len(json.loads(self.demo.read_text())))
+        for line in lines:
+            self.assertEqual(list(line), ["problem", "solved", "claimed", "operations", "solution", "failure", "usage"])
+            self.assertEqual(list(line["usage"]), ["threads", "depth", "rounds", "prompt_tokens", "generated_tokens",
+                                                   "critical_path_tokens", "cached_tokens", "wall_ms"])
+        self.assertEqual(done.returncode, 0 if all(line["solved"] for line in lines) else 1)
+
+    def test_solutions_are_right(self):
+        for line in map(json.loads, banyan("solve", "--problems", self.demo, "--json").stdout.splitlines()):
+            if not line["solved"]:
+                continue
+            numbers = list(line["problem"]["numbers"])
+            for step in line["operations"]:
+                left, result = step.split("=")
+                symbol = next(c for c in left if c in "+-*/")
+                a, b = map(int, left.split(symbol))
+                self.assertEqual({"+": a + b, "-": a - b, "*": a * b, "/": a // b if b and a % b == 0 else None}[symbol], int(result))
+                numbers.remove(a)
+                numbers.remove(b)
+                numbers.append(int(result))
+            self.assertEqual(numbers, [line["problem"]["target"]])
+
+    def test_plain_output(self):
+        done = banyan("solve", "--target", 54, 25, 7, 3)
+        self.assertIn("25, 7, 3 -> 54: ", done.stdout)
+        self.assertIn("/ started\n", done.stderr)
+        self.assertIn("Moving to Node #0\n", done.stderr)
+        quiet = banyan("solve", "--target", 54, 25, 7, 3, "--quiet")
+        self.assertEqual(quiet.stderr, "")
+
+    def test_a_seed_repeats_the_samples(self):
+        def sampled(seed):
+            done = banyan("solve", "--target", 54, 25, 7, 3, "--temperature", 1, "--seed", seed, "--json")
+            line = json.loads(done.stdout)
+            line["usage"].pop("wall_ms")
+            line["usage"].pop("cached_tokens")
+            return line
+        self.assertEqual(sampled(7), sampled(7))
+
+    def test_unsolvable_and_unknown_problems(self):
+        self.refused(2, "solve", "--target", 97, 1, 1, 1, names="1, 1, 1 -> 97")
+        self.refused(2, "solve", "--target", 10, 1, 2, 3, 4, 5, names="5")
+        self.refused(2, "solve", "--target", 7, 1, 2, 4, names="7")
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 1, 1], "target": 97}\n')
+        self.refused(2, "solve", "--problems", problems, names="p.jsonl: line 2")
+
+    def test_a_budget_that_is_too_small(self):
+        done = banyan("solve", "--target", 54, 25, 7, 3, "--max-tokens", 5, "--json")
+        self.assertEqual(done.returncode, 1)
+        line = json.loads(done.stdout)
+        self.assertEqual((line["solved"], line["failure"]), (False, "budget_spent"))
+        self.assertEqual(line["usage"]["generated_tokens"], 5)
+
+    def test_ctrl_c_ends_in_order(self):
+        problems = self.folder / "many.jsonl"
+        banyan("generate", "problems", "--count", 3000, "--numbers", 3, "--out", problems)
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            run = subprocess.Popen([BANYAN, "solve", "--problems", str(problems), "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(run.stdout.close)
+            self.addCleanup(run.stderr.close)
+            json.loads(run.stdout.readline())
+            begin = time.monotonic()
+            run.send_signal(number)
+            rest, errors = run.communicate(timeout=60)
+            self.assertEqual(run.returncode, code)
+            self.assertEqual(errors, "")
+            self.assertLess(time.monotonic() - begin, 20)  # two seconds on a machine of one's own
+            for line in rest.splitlines():
+                json.loads(line)
+
+    def test_evaluation(self):
+        trees = self.folder / "trees.jsonl"
+        done = banyan("evaluate", "--problems", self.demo, "--json", "--trees", trees)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = json.loads(done.stdout)
+        self.assertEqual(list(figures), ["problems", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
+                                         "critical_path_tokens_mean", "children_mean", "threads_max", "failures",
+                                         "problems_per_s", "tokens_per_s", "wall_s", "logprob_gap_max"])
+        self.assertLess(figures["logprob_gap_max"], 1e-3)
+        lines = [json.loads(line) for line in trees.read_text().splitlines()]
+        self.assertEqual(len(lines), figures["problems"])
+        self.assertEqual(sum(line["outcome"]["solved"] for line in lines), figures["solved"])
+        self.assertIn("Moving to Node #0", lines[0]["threads"][0]["text"])
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        missed = banyan("evaluate", "--problems", problems, "--max-tokens", 5, "--min-accuracy", 0.5, "--json")
+        self.assertEqual(missed.returncode, 1)
+        self.assertEqual(json.loads(missed.stdout)["failures"], {"budget_spent": 1})
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
