@@ -80,7 +80,7 @@ void dump(const fs::path& folder, const fs::path& given) {
     const auto ids = loaded.vocabulary->encode(all[i]);
     const auto number = std::to_string(i);
     tensors["ids." + number] = at::tensor(ids, at::kInt);
-    if (with_logits == texts_with_logits || ids.size() > longest_with_logits || i % 97 != 0)
+    if (with_logits == texts_with_logits || ids.size() > longest_with_logits || i % 31 != 0)
       continue;
     ++with_logits;
     decoder decoding(loaded.weights, 16);
