@@ -8,10 +8,10 @@ namespace banyan {
 
 namespace {
 
-volatile std::sig_atomic_t caught = 0;
+volatile std::sig_atomic_t caught = 0, at_once = 0;
 
 void on_signal(int number) {
-  if (caught != 0) ::_exit(128 + number);
+  if (caught != 0 || at_once != 0) ::_exit(128 + number);
   caught = number;
 }
 
@@ -28,5 +28,8 @@ void catch_interrupts() {
 }
 
 int interrupted() { return caught; }
+
+ends_at_once::ends_at_once() { at_once = 1; }
+ends_at_once::~ends_at_once() { at_once = 0; }
 
 } // namespace banyan

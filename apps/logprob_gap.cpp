@@ -5,7 +5,6 @@
 #include "solver/tree.hpp"
 #include "trainer/batch.hpp"
 
-#include <algorithm>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -22,22 +21,10 @@ std::vector<float> sampled_logprobs(const thread_record& thread) {
   return all;
 }
 
-void put_in_front(training_sequence& s, const std::vector<std::int32_t>& begin) {
-  const auto n = static_cast<std::int32_t>(begin.size());
-  if (n == 0) return;
-  for (auto& position : s.positions) position += n;
-  for (auto& end : s.visible_until)
-    if (end != visible_always) end += n;
-  for (std::int32_t i = 0; i < n; ++i) s.positions.insert(s.positions.begin() + i, i);
-  s.ids.insert(s.ids.begin(), begin.begin(), begin.end());
-  s.visible_until.insert(s.visible_until.begin(), begin.size(), visible_always);
-  s.targets.insert(s.targets.begin(), begin.size(), -1);
-}
-
 } // namespace
 
 double logprob_gap(const tree& t, const transformer& model, const tokenizer& vocabulary,
-                   double temperature, const std::vector<std::int32_t>& begin, dtype compute) {
+                   double temperature, dtype compute) {
   const at::NoGradGuard no_grad;
   std::vector<training_sequence> sequences;
   std::vector<float> sampled;
@@ -45,7 +32,6 @@ double logprob_gap(const tree& t, const transformer& model, const tokenizer& voc
     auto logprobs = sampled_logprobs(thread);
     if (logprobs.empty()) continue;
     sequences.push_back(sequence_of(thread, vocabulary));
-    put_in_front(sequences.back(), begin);
     sampled.insert(sampled.end(), logprobs.begin(), logprobs.end());
   }
   if (sequences.empty()) return 0;

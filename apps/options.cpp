@@ -249,6 +249,9 @@ void option_list::take_option(const std::string& name, const std::vector<std::st
   auto& o = find(without_dashes(name), {}, "--");
   if (!given_.insert(o.name).second && (!o.is_list || o.is_single))
     throw bad_usage("--" + o.name, "it stands there twice", "give it once");
+  // Boost takes the next option for the value where one is due.
+  if (!values.empty() && values.front().starts_with("--"))
+    throw bad_usage("--" + o.name, "the value is missing", "give " + o.expects);
   apply(o, values, "--" + o.name);
 }
 

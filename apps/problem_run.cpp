@@ -1,11 +1,13 @@
 #include "apps/problem_run.hpp"
 
 #include "apps/compute.hpp"
+#include "apps/interrupt.hpp"
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace banyan {
 
@@ -16,15 +18,44 @@ constexpr auto patience = std::chrono::seconds(2);
 
 using running_trees = std::vector<std::pair<std::size_t, std::string>>;
 
+/// Trees end in any order and are told in that of their problems: so output can be compared.
+class in_order {
+public:
+  explicit in_order(const problem_run_hooks& hooks) : hooks_(hooks) {}
+
+  void add(std::size_t index, std::shared_ptr<const tree> t) {
+    waiting_.emplace(index, std::move(t));
+    while (!waiting_.empty() && waiting_.begin()->first == due_) tell();
+  }
+
+  /// Tells what still waits for an earlier one that will not come.
+  void flush() {
+    while (!waiting_.empty()) tell();
+  }
+
+private:
+  void tell() {
+    const auto [index, t] = *waiting_.begin();
+    waiting_.erase(waiting_.begin());
+    due_ = index + 1;
+    if (hooks_.on_tree) hooks_.on_tree(index, *t);
+  }
+
+  const problem_run_hooks& hooks_;
+  std::map<std::size_t, std::shared_ptr<const tree>> waiting_;
+  std::size_t due_ = 0;
+};
+
 } // namespace
 
 problem_run_result run_problems(runtime& trees, std::span<const problem> problems,
                                 const decoding_options& options, const problem_run_hooks& hooks) {
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
-  auto next_tick = begin + hooks.tick;
+  auto next_tick = begin;
   problem_run_result result;
   running_trees running;
+  in_order finished(hooks);
   std::size_t next = 0;
   auto give_up = clock::time_point::max();
   // A few more than run, so that none that ends leaves its place empty.
@@ -46,13 +77,14 @@ problem_run_result run_problems(runtime& trees, std::span<const problem> problem
       running.erase(i);
       if (!done->value)
         throw bad_environment(to_string(problems[index]), done->error, "see what was said before");
-      if (hooks.on_tree) hooks.on_tree(index, *done->value);
+      finished.add(index, std::move(done->value));
     }
     if (hooks.on_tick && clock::now() >= next_tick) {
       next_tick = clock::now() + hooks.tick;
       hooks.on_tick(running);
     }
   }
+  finished.flush();
   result.wall_s = std::chrono::duration<double>(clock::now() - begin).count();
   return result;
 }
@@ -75,6 +107,7 @@ evaluation evaluate_weights(const model_weights& weights,
 
 std::vector<pool_source> load_pools(const std::filesystem::path& folder,
                                     const decoding_options& options) {
+  const ends_at_once nothing_begun;
   use_threads(options.threads);
   auto devices = options.devices;
   if (devices.empty()) devices = {"cpu"};

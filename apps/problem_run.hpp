@@ -15,11 +15,11 @@ namespace banyan {
 /// What a run over a set of problems tells while it goes on.
 struct problem_run_hooks {
   std::function<bool()> stop;                                  ///< true: cancel what runs
-  std::function<void(std::size_t index, const tree&)> on_tree; ///< as they end
+  std::function<void(std::size_t index, const tree&)> on_tree; ///< in the order of the problems
   /// Now and then; the ids of the running trees, with the index of each one's problem, oldest
   /// first.
   std::function<void(const std::vector<std::pair<std::size_t, std::string>>&)> on_tick;
-  std::chrono::milliseconds tick{100};
+  std::chrono::milliseconds tick{50};
 };
 
 struct problem_run_result {

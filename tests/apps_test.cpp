@@ -1,3 +1,4 @@
+#include "apps/failure.hpp"
 #include "apps/json.hpp"
 #include "apps/json_list.hpp"
 #include "apps/line_sink.hpp"

@@ -117,14 +117,14 @@ bool is_sampled(std::size_t index, std::size_t num_problems) {
 
 /// Scores by the weights as training has them, in float32 whatever the pools decode in.
 double largest_gap(const std::vector<tree>& sample, const std::filesystem::path& folder,
-                   const decoding_options& o, const std::vector<std::int32_t>& begin) {
+                   const decoding_options& o) {
   const auto device = o.devices.empty() ? "cpu" : o.devices.front();
   const auto model = load_checkpoint(folder, dtype::float32, device);
   const transformer scorer(model.weights);
   double largest = 0;
   for (const auto& t : sample)
-    largest = std::max(largest, logprob_gap(t, scorer, *model.vocabulary, o.sampling.temperature,
-                                            begin, o.precision));
+    largest = std::max(
+        largest, logprob_gap(t, scorer, *model.vocabulary, o.sampling.temperature, o.precision));
   return largest;
 }
 
@@ -142,12 +142,12 @@ int evaluate(command_words words) {
   for (const auto& p : listed) problems.push_back(p.value);
   tree_file trees(o.trees);
   auto pools = load_pools(chosen.folder, o.decoding);
-  const auto begin = prompt_begin(chosen, pools.front().model);
+  auto begin = prompt_begin(chosen, pools.front().model);
 
   evaluation figures;
   std::vector<tree> sample;
   progress_line progress(o.common.quiet);
-  runtime work(std::move(pools), {.begin = begin,
+  runtime work(std::move(pools), {.begin = std::move(begin),
                                   .concurrency = o.decoding.concurrency,
                                   .seed = o.decoding.sampling.seed,
                                   .log = [&o](std::string_view text) {
@@ -168,7 +168,7 @@ int evaluate(command_words words) {
   trees.close();
   if (result.stopped) return 128 + interrupted();
   figures.took(result.wall_s);
-  figures.found_gap(largest_gap(sample, chosen.folder, o.decoding, begin));
+  figures.found_gap(largest_gap(sample, chosen.folder, o.decoding));
   if (o.common.json)
     print(figures.json() + "\n");
   else

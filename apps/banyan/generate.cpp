@@ -56,6 +56,7 @@ bool parse(option_list& list, generate_options& o, command_words words) {
 
 std::vector<problem> drawn(const generate_options& o) {
   if (o.count == 0) throw bad_usage("--count", "it is missing", "say how many problems");
+  const ends_at_once nothing_written;
   const auto excluded = problems_of(o.exclude);
   try {
     return generate_problems(o.problems, o.count,

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 #include <system_error>
@@ -96,7 +97,8 @@ const char* remedy(const std::error_code& code) {
   if (code == std::errc::no_space_on_device) return "make room, or write elsewhere";
   if (code == std::errc::permission_denied || code == std::errc::read_only_file_system)
     return "allow it, or use another place";
-  if (code == std::errc::no_such_file_or_directory) return "check the name";
+  if (code == std::errc::no_such_file_or_directory || code == std::errc::not_a_directory)
+    return "check the name";
   return "see to it and try again";
 }
 
@@ -112,6 +114,9 @@ int run(const std::vector<std::string>& words) {
     return exit_done;
   } catch (const bad_usage& e) {
     return fail(exit_usage, e.what());
+  } catch (const std::filesystem::filesystem_error& e) {
+    return fail(exit_environment,
+                e.path1().string() + ": " + e.code().message() + "; " + remedy(e.code()));
   } catch (const std::system_error& e) {
     return fail(exit_environment, std::string(e.what()) + "; " + remedy(e.code()));
   } catch (const std::bad_alloc&) {

@@ -82,6 +82,7 @@ std::vector<listed_problem> problems_of(const solve_options& o) {
 /// A model cannot find what is not there: that is the input's fault, and said before anything
 /// starts.
 void require_solvable(const std::vector<listed_problem>& problems) {
+  const ends_at_once nothing_begun;
   for (const auto& p : problems) {
     if (solve_exhaustively(p.value)) continue;
     const auto text = to_string(p.value);

@@ -27,6 +27,13 @@ def banyan(*words, **more):
                           stdin=subprocess.DEVNULL, **more)
 
 
+def catches(pid, number):
+    """Has the process got as far as to handle the signal?"""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return int(mask.split()[1], 16) >> (number - 1) & 1
+
+
 class folder_case(unittest.TestCase):
     def setUp(self):
         place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -109,6 +116,7 @@ class usage(folder_case):
             ["evaluate", "--problems", problems, "--model", nowhere],
             ["generate", "problems", "--count", 1, "--out", nowhere / "p"],
             ["train", "sft", "--config", nowhere],
+            ["train", "sft", "--out", problems / "nowhere"],
             ["train", "sft", "--out", self.folder / "run", "--model", nowhere],
             ["model", "info", nowhere],
         ]:
@@ -183,6 +191,16 @@ class generate(folder_case):
                      names="p.jsonl", preexec_fn=no_room)
         self.assertEqual(out.read_text(), "earlier\n")
         self.assertEqual(len(list(self.folder.iterdir())), 1)
+
+
+    def test_ctrl_c_leaves_nothing(self):
+        out = self.folder / "p.jsonl"
+        writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "3", "--out", str(out)])
+        while not catches(writer.pid, signal.SIGINT):
+            time.sleep(0.01)
+        writer.send_signal(signal.SIGINT)
+        self.assertEqual(writer.wait(20), 130)
+        self.assertEqual(list(self.folder.iterdir()), [])
 
 
 class train(folder_case):
@@ -274,7 +292,7 @@ class solve(folder_case):
         self.assertIn(done.returncode, (0, 1))
         self.assertEqual(done.stderr, "")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        self.assertEqual(len(lines), len(json.loads(self.demo.read_text())))
+        self.assertEqual([line["problem"] for line in lines], json.loads(self.demo.read_text()))
         for line in lines:
             self.assertEqual(list(line), ["problem", "solved", "claimed", "operations", "solution", "failure", "usage"])
             self.assertEqual(list(line["usage"]), ["threads", "depth", "rounds", "prompt_tokens", "generated_tokens",
