@@ -75,7 +75,7 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
 add_test(NAME "cli: the program says what is wrong and ends with the right code"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/cli_test.py" $<TARGET_FILE:banyan>)
 set_tests_properties("cli: the program says what is wrong and ends with the right code"
-  PROPERTIES LABELS cli TIMEOUT 600)
+  PROPERTIES LABELS cli TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
 
 banyan_check_headers(tests banyan_gpu_pool banyan_trainer Catch2::Catch2)
 
