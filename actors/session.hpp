@@ -58,7 +58,6 @@ struct session_state {
   tree_status status() const;
 
   member& start(thread_record&, std::optional<named_pool> parent);
-  void end(member&, errc why);
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);
   void finish();
