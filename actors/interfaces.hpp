@@ -30,7 +30,6 @@ struct token_grant;
 struct token_request;
 struct tree_request;
 struct tree_status;
-struct watch_request;
 struct weights_ready;
 
 } // namespace banyan
@@ -53,7 +52,6 @@ CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
-CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_request))

@@ -187,10 +187,6 @@ struct thread_request {
 struct tree_status {
   std::shared_ptr<const tree> value;
 };
-struct watch_request {
-  std::string id;
-  bool on = true;
-};
 
 struct node_status {
   std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
@@ -225,5 +221,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)

@@ -1,15 +1,11 @@
 #include "apps/common_options.hpp"
 
 #include "apps/terminal.hpp"
+#include "gpu_pool/device_name.hpp"
 
 namespace banyan {
 
-bool is_device(const std::string& text) {
-  int index = 0;
-  return text == "cpu" || text == "cuda"
-         || (text.starts_with("cuda:") && read_number(std::string_view(text).substr(5), index)
-             && index >= 0);
-}
+bool is_device(const std::string& text) { return parse_device(text).has_value(); }
 
 void common_options::log(level l, const std::string& text) const {
   if (quiet && l > level::error) return;

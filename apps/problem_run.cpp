@@ -126,4 +126,18 @@ std::vector<std::int32_t> prompt_begin(const model_choice& chosen, const checkpo
   return {bos};
 }
 
+std::unique_ptr<runtime> start_runtime(const model_choice& chosen, const decoding_options& decoding,
+                                       const common_options& common, bool watched) {
+  auto pools = load_pools(chosen.folder, decoding);
+  runtime_options options;
+  options.begin = prompt_begin(chosen, pools.front().model);
+  options.concurrency = decoding.concurrency;
+  options.watched = watched;
+  options.seed = decoding.sampling.seed;
+  options.log = [common](std::string_view text) {
+    common.log(common_options::level::warning, std::string(text));
+  };
+  return std::make_unique<runtime>(std::move(pools), std::move(options));
+}
+
 } // namespace banyan

@@ -5,7 +5,7 @@
 #include "actors/status_board.hpp"
 #include "actors/system.hpp"
 #include "actors/tree_ids.hpp"
-#include "gpu_pool/placement.hpp"
+#include "gpu_pool/device_name.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/tokenizer.hpp"
 

@@ -1,5 +1,7 @@
 #include "model/weights.hpp"
 
+#include "model/device.hpp"
+
 #include <cmath>
 
 #include <ATen/ATen.h>
@@ -93,6 +95,7 @@ model_weights random_weights(const model_config& config, std::uint64_t seed) {
 }
 
 model_weights copy_weights(const model_weights& from, dtype type, const std::string& device) {
+  require_device(device);
   auto to = empty_weights(from.config, type, device);
   at::NoGradGuard no_grad;
   auto sources = named_views(from);

@@ -95,6 +95,10 @@ std::string thread_record::text() const {
   return all;
 }
 
+bool thread_record::refused() const {
+  return failure == errc::budget_spent && depth > 0 && pool.empty() && segments.size() <= 1;
+}
+
 std::uint64_t thread_record::generated_tokens() const {
   std::uint64_t sum = 0;
   for (const auto& s : segments)
@@ -145,8 +149,9 @@ std::uint64_t critical_path(const std::vector<thread_record>& threads) {
 
 tree_usage tree::usage() const {
   tree_usage sum;
-  sum.threads = static_cast<std::uint32_t>(threads.size());
   for (const auto& t : threads) {
+    if (t.refused()) continue;
+    ++sum.threads;
     sum.depth = std::max(sum.depth, t.depth);
     sum.rounds += t.rounds;
     sum.prompt_tokens += t.prompt_tokens;

@@ -74,6 +74,7 @@ struct thread_record {
   std::string parent() const; ///< "" for the root
   std::string text() const;   ///< the final context: a spawn block only where nothing replaced it
   std::uint64_t generated_tokens() const;
+  bool refused() const; ///< asked for beyond the budget: it is on record but never ran
 };
 
 /// A tree of reasoning threads: the same class while live and when finished, for rollouts and for
@@ -100,9 +101,9 @@ struct tree {
   const thread_record* find(std::string_view path) const;
   const thread_record& root() const { return threads.front(); }
 
-  /// Sums over all threads; the critical path is the longest chain of generated tokens that had to
-  /// be made one after the other (a thread's own, plus per round the longest child its join waited
-  /// for).
+  /// Sums over all threads that ran; the critical path is the longest chain of generated tokens
+  /// that had to be made one after the other (a thread's own, plus per round the longest child its
+  /// join waited for).
   tree_usage usage() const;
 
   /// Checks itself: unique paths, parents first, depth = length of path, segment order, one logprob

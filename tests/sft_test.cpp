@@ -144,6 +144,7 @@ TEST_CASE("evaluations are logged with their step", "[trainer]") {
   const auto log = log_of(out.path);
   CHECK(log.back().at("step") == 4);
   CHECK(log.back().at("eval").at("accuracy") == 0.5);
+  CHECK(log.size() == 5); // four steps and one evaluation of the last
 }
 
 TEST_CASE("the rate rises and holds and falls to zero", "[trainer]") {

@@ -183,4 +183,21 @@ TEST_CASE("a tree finds each defect of its own", "[solver]") {
 }
 
 } // namespace
+TEST_CASE("a child refused by the budget does not count as a thread", "[solver]") {
+  tree t;
+  t.add("/").rounds = 1;
+  auto& refused = t.add("/0");
+  refused.phase = thread_phase::failed;
+  refused.failure = errc::budget_spent;
+  auto& spent = t.add("/1");
+  spent.phase = thread_phase::failed;
+  spent.failure = errc::budget_spent;
+  spent.pool = "cpu:0"; // it ran until its tokens were used up
+  CHECK(t.usage().threads == 2);
+  CHECK(t.usage().depth == 1);
+  t.threads.pop_back();
+  CHECK(t.usage().threads == 1);
+  CHECK(t.usage().depth == 0);
+}
+
 } // namespace banyan

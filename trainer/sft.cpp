@@ -51,6 +51,7 @@ struct sft_run::impl {
   optimizer update;
   train_log log;
   std::int64_t step = 0, skipped = 0, bad_in_a_row = 0;
+  std::int64_t saved = -1, evaluated = -1; ///< the steps that were last
   std::uint64_t tokens = 0;
   double elapsed_s = 0; ///< before `began`
   clock::time_point began = clock::now();
@@ -115,13 +116,15 @@ struct sft_run::impl {
   }
 
   sft_progress one_step() {
+    const auto begun_s = elapsed();
     sft_progress p{.progress = progress(),
                    .drill = lessons.is_drill(static_cast<std::uint64_t>(step))};
     p.rate = rate_at(options, step, p.progress);
     const auto batch = take_batch();
     p.loss = learn(batch);
     p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
-    tokens += batch.num_tokens();
+    p.step_tokens = batch.num_tokens();
+    tokens += p.step_tokens;
     ++step;
     if (std::isfinite(p.loss) && std::isfinite(p.grad_norm))
       bad_in_a_row = 0;
@@ -130,15 +133,18 @@ struct sft_run::impl {
     p.step = step;
     p.tokens = tokens;
     p.elapsed_s = elapsed();
+    p.step_s = p.elapsed_s - begun_s;
     return p;
   }
 
   void evaluate() {
-    if (!hooks.evaluate) return;
+    if (!hooks.evaluate || evaluated == step) return;
+    evaluated = step;
     log.write_evaluation(step, hooks.evaluate(*weights));
   }
 
   void save() {
+    if (saved == step) return;
     const auto folder = options.out / step_folder(step);
     save_checkpoint(folder, *weights, *vocabulary, [this](const fs::path& to) {
       write_safetensors(to / "trainer.safetensors", update.state());
@@ -148,6 +154,7 @@ struct sft_run::impl {
       if (hooks.describe) hooks.describe(to);
     });
     point_link(options.out / "last", folder.filename());
+    saved = step;
     forget_old();
   }
 
@@ -205,6 +212,7 @@ void sft_run::resume() {
     throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
                          + "; resume with the options it was started with");
   }
+  s.saved = s.step;
   s.log.keep_until(s.step);
 }
 

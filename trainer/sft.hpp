@@ -43,7 +43,9 @@ struct sft_progress {
   std::int64_t step = 0;
   double progress = 0; ///< 0..1
   double loss = 0, rate = 0, grad_norm = 0, tokens_per_s = 0, elapsed_s = 0;
-  std::uint64_t tokens = 0; ///< trained on since the beginning, padding not counted
+  std::uint64_t tokens = 0; ///< trained on since the beginning
+  double step_s = 0;        ///< of the last step alone, without evaluations and checkpoints
+  std::uint64_t step_tokens = 0;
   bool drill = false;
 };
 

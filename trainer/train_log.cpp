@@ -53,10 +53,11 @@ void train_log::keep_until(std::int64_t step) {
 }
 
 void progress_mean::add(const sft_progress& p) {
-  if (from_s_ < 0) from_s_ = p.elapsed_s; // the first step's own time is not known here
   last_ = p;
   loss_ += p.loss;
   norm_ += p.grad_norm;
+  seconds_ += p.step_s;
+  tokens_ += p.step_tokens;
   ++count_;
 }
 
@@ -64,12 +65,8 @@ sft_progress progress_mean::take() {
   auto p = last_;
   p.loss = loss_ / double(count_);
   p.grad_norm = norm_ / double(count_);
-  const auto seconds = p.elapsed_s - from_s_;
-  p.tokens_per_s = seconds > 0 ? double(p.tokens - from_tokens_) / seconds : 0;
-  from_s_ = p.elapsed_s;
-  from_tokens_ = p.tokens;
-  loss_ = norm_ = 0;
-  count_ = 0;
+  p.tokens_per_s = seconds_ > 0 ? double(tokens_) / seconds_ : 0;
+  *this = {};
   return p;
 }
 

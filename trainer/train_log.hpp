@@ -37,8 +37,8 @@ public:
 
 private:
   sft_progress last_;
-  double loss_ = 0, norm_ = 0, from_s_ = -1;
-  std::uint64_t from_tokens_ = 0;
+  double loss_ = 0, norm_ = 0, seconds_ = 0;
+  std::uint64_t tokens_ = 0;
   std::int64_t count_ = 0;
 };
 

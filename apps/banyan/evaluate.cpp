@@ -141,18 +141,11 @@ int evaluate(command_words words) {
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
   tree_file trees(o.trees);
-  auto pools = load_pools(chosen.folder, o.decoding);
-  auto begin = prompt_begin(chosen, pools.front().model);
 
   evaluation figures;
   std::vector<tree> sample;
   progress_line progress(o.common.quiet);
-  runtime work(std::move(pools), {.begin = std::move(begin),
-                                  .concurrency = o.decoding.concurrency,
-                                  .seed = o.decoding.sampling.seed,
-                                  .log = [&o](std::string_view text) {
-                                    o.common.log(common_options::level::warning, std::string(text));
-                                  }});
+  const auto work = start_runtime(chosen, o.decoding, o.common, false);
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t index, const tree& t) {
@@ -163,7 +156,7 @@ int evaluate(command_words words) {
                   + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
                   + ", solved " + percent(figures.accuracy()));
   };
-  const auto result = run_problems(work, problems, o.decoding, hooks);
+  const auto result = run_problems(*work, problems, o.decoding, hooks);
   progress.clear();
   trees.close();
   if (result.stopped) return 128 + interrupted();

@@ -173,17 +173,9 @@ int solve(command_words words) {
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
 
-  auto pools = load_pools(chosen.folder, o.decoding);
-  auto begin = prompt_begin(chosen, pools.front().model);
   const bool quiet = o.common.quiet || o.common.json;
-  runtime work(std::move(pools), {.begin = std::move(begin),
-                                  .concurrency = o.decoding.concurrency,
-                                  .watched = !quiet,
-                                  .seed = o.decoding.sampling.seed,
-                                  .log = [&o](std::string_view text) {
-                                    o.common.log(common_options::level::warning, std::string(text));
-                                  }});
-  spectator people(work, quiet, problems.size());
+  const auto work = start_runtime(chosen, o.decoding, o.common, !quiet);
+  spectator people(*work, quiet, problems.size());
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t, const tree& t) {
@@ -195,7 +187,7 @@ int solve(command_words words) {
       print_result(t);
   };
   if (!quiet) hooks.on_tick = [&](const auto& running) { people.look(running); };
-  const auto result = run_problems(work, problems, o.decoding, hooks);
+  const auto result = run_problems(*work, problems, o.decoding, hooks);
   if (result.stopped) return 128 + interrupted();
   return people.solved() == problems.size() ? exit_done : exit_unsolved;
 }

@@ -1,4 +1,4 @@
-#include "gpu_pool/placement.hpp"
+#include "gpu_pool/device_name.hpp"
 
 #include <charconv>
 
@@ -19,19 +19,6 @@ std::optional<device_name> parse_device(std::string_view name) {
 std::string to_string(const device_name& device) {
   if (device.type == device_name::kind::cpu) return "cpu";
   return "cuda:" + std::to_string(device.index);
-}
-
-std::optional<std::size_t> choose_pool(std::span<const pool_load> pools,
-                                       std::optional<std::size_t> parents) {
-  if (parents && pools[*parents].live < pools[*parents].capacity) return parents;
-  std::optional<std::size_t> best;
-  for (std::size_t i = 0; i < pools.size(); ++i) {
-    if (pools[i].capacity == 0) continue;
-    // live / capacity, compared without division
-    if (!best || pools[i].live * pools[*best].capacity < pools[*best].live * pools[i].capacity)
-      best = i;
-  }
-  return best;
 }
 
 } // namespace banyan
