@@ -52,6 +52,9 @@ void declare(option_list& list, search_options& o) {
             "put `Sub Call Budget: N` in front of the prompt");
   list.flag("condition-tokens", o.condition_tokens,
             "put `Token Budget: N` in front of the prompt (sos kinds)");
+  list.number("condition-share", o.condition_share, "how often the condition is put there", share);
+  list.number("first-success-share", o.first_success_share,
+              "how often a round of children is joined at its first success", share);
 }
 
 void declare_dtype(option_list& list, const std::string& name, dtype& field,

@@ -42,7 +42,7 @@ solve_request decoding_options::request_for(const problem& p) const {
   solve_request request;
   request.problem = p;
   conditioning said;
-  if (children > 0) said.sub_call_budget = children;
+  if (children >= 0) said.sub_call_budget = children;
   if (token_budget > 0) said.token_budget = token_budget;
   request.prompt = root_prompt(p, said);
   request.sampling = sampling;
@@ -73,7 +73,8 @@ void declare(option_list& list, decoding_options& o) {
   list.number("top-p", o.sampling.top_p, "1: off", limits{1e-6, 1});
   list.number("min-p", o.sampling.min_p, "0: off", share);
   list.number("seed", o.sampling.seed, "the same seed samples the same tokens");
-  list.number("children", o.children, "condition on `Sub Call Budget: N`; 0: do not", not_negative);
+  list.number("children", o.children, "condition on `Sub Call Budget: N`; -1: do not",
+              limits{-1, 1e6});
   list.number("token-budget", o.token_budget, "condition on `Token Budget: N`; 0: do not",
               not_negative);
   option join{"join", "POLICY",

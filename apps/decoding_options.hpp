@@ -16,7 +16,8 @@ struct decoding_options {
   sampling_options sampling;
   join_policy join;
   banyan::budget budget;
-  int children = 0, token_budget = 0; ///< conditioning; 0: none
+  int children = -1;    ///< conditioning; -1: none
+  int token_budget = 0; ///< conditioning; 0: none
   std::size_t concurrency = 64;
   int threads = 0; ///< OS threads of LibTorch; 0: one per core
 

@@ -2,6 +2,7 @@
 
 #include "solver/thread_search.hpp"
 
+#include <deque>
 #include <memory>
 #include <stdexcept>
 
@@ -49,24 +50,54 @@ protected:
   }
 
 private:
-  /// Searches the children and writes the join block. The first goal in their order.
+  /// Searches the children and writes the join block. The first reported goal in their order.
   std::optional<search_goal> join(const node_list& kept, int level) {
+    std::deque<thread_search> children;
+    for (auto start : kept) children.emplace_back(context_, start, sub_beam_).run();
+    auto& options = context_.options;
+    const auto* winner =
+        options.first_success_share > 0 && context_.random.coin(options.first_success_share)
+            ? first_done(children)
+            : nullptr;
+
     tree_.threads.reserve(tree_.threads.size() + kept.size());
     auto round = tree_.threads.front().rounds++;
     std::optional<search_goal> first;
-    std::size_t position = 0;
     writer_.begin_join();
-    for (auto start : kept) {
-      thread_search child(context_, start, sub_beam_);
-      writer_.joined(child.run(), position++, level, start);
-      writer_.copy(child.solution());
-      if (!first) first = child.goal();
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      const auto& child = children[i];
+      const bool reported = child.goal() && (!winner || &child == winner);
+      writer_.joined(reported, i, level, kept[i]);
+      if (reported) writer_.copy(child.solution());
+      if (reported && !first) first = child.goal();
       auto& thread = tree_.add(child_path("/", num_children_++));
       thread.round = round;
       record(thread, child);
+      if (winner && &child != winner) cancel(thread, child, *winner);
     }
     writer_.end_join();
     return first;
+  }
+
+  /// The child that reaches its goal first where all write equally fast; none without a goal.
+  static const thread_search* first_done(const std::deque<thread_search>& children) {
+    const thread_search* first = nullptr;
+    for (const auto& child : children)
+      if (child.goal() && (!first || child.text().size() < first->text().size())) first = &child;
+    return first;
+  }
+
+  /// A child that had not ended when the winner did keeps the lines it had then.
+  static void cancel(thread_record& thread, const thread_search& child,
+                     const thread_search& winner) {
+    if (child.text().size() < winner.text().size()) return;
+    auto& written = thread.segments.back().text;
+    const auto prompt = child.text().size() - written.size(), end = winner.text().size() - 1;
+    written.resize(end > prompt ? written.rfind('\n', end - prompt - 1) + 1 : 0); // npos + 1 = 0
+    thread.awaited = false;
+    thread.solution.reset();
+    thread.phase = thread_phase::cancelled;
+    thread.failure = errc::cancelled;
   }
 
   int sub_beam_;
@@ -103,8 +134,10 @@ int token_budget(std::size_t bytes) {
 }
 
 /// Known only when the search is over: how many children there were, how long the text became.
-conditioning condition(const search_options& options, const tree& t, std::size_t root_bytes) {
+conditioning condition(const search_options& options, const tree& t, std::size_t root_bytes,
+                       chance& random) {
   conditioning given;
+  if (options.condition_share < 1 && !random.coin(options.condition_share)) return given;
   bool parallel = options.kind == search_kind::apr;
   if (parallel && options.condition_children)
     given.sub_call_budget = static_cast<int>(t.threads.size() - 1);
@@ -134,7 +167,7 @@ tree demonstrate(const problem& p, const search_options& options, std::uint64_t 
   search->run();
   auto& root = t.threads.front();
   record(root, *search);
-  t.prompt = root_prompt(p, condition(options, t, search->text().size()));
+  t.prompt = root_prompt(p, condition(options, t, search->text().size(), random));
   root.segments.front().text = t.prompt;
   t.phase = tree_phase::done;
   t.failure = root.failure;

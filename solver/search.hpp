@@ -45,6 +45,10 @@ struct search_options {
   bool condition_children =
       false;                     ///< put "Sub Call Budget: N" (children obtained) before the prompt
   bool condition_tokens = false; ///< sos kinds: "Token Budget: N" in bins of 512 characters / 2
+  double condition_share = 1;    ///< how often the condition asked for is really put there
+  /// apr: how often a spawn round is joined as under the policy `first_success`: only the goal with
+  /// the least text is reported, what else runs then is cancelled.
+  double first_success_share = 0;
   std::uint64_t seed = 0;
 };
 

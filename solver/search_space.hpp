@@ -77,6 +77,7 @@ public:
   const std::uint32_t* begin() const { return ids_.data(); }
   const std::uint32_t* end() const { return ids_.data() + size_; }
   std::uint32_t& operator[](std::size_t i) { return ids_[i]; }
+  std::uint32_t operator[](std::size_t i) const { return ids_[i]; }
 
 private:
   std::array<std::uint32_t, max_moves> ids_;

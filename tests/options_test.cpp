@@ -194,6 +194,8 @@ TEST_CASE("join policies are read and written alike", "[apps]") {
 TEST_CASE("conditioning stands in front of the prompt", "[apps]") {
   decoding_options o;
   CHECK(o.request_for({{1, 2, 3}, 6}).prompt.starts_with("Moving to Node #0\n"));
+  o.children = 0;
+  CHECK(o.request_for({{1, 2, 3}, 6}).prompt.starts_with("Sub Call Budget: 0 Moving to"));
   o.children = 10;
   CHECK(o.request_for({{1, 2, 3}, 6}).prompt.starts_with("Sub Call Budget: 10 Moving to"));
 }

@@ -648,6 +648,46 @@ TEST_CASE("the number of children stands before the root prompt and nowhere else
   });
 }
 
+TEST_CASE("the condition stands before as many prompts as asked for", "[solver]") {
+  search_options options;
+  options.condition_children = true;
+  options.condition_share = 0.3;
+  int conditioned = 0, all = 0;
+  for_each_demonstration(options, [&](const tree& t) {
+    conditioned += t.prompt.starts_with("Sub Call Budget: ");
+    ++all;
+  });
+  CHECK(conditioned > all / 5);
+  CHECK(conditioned < all * 2 / 5);
+}
+
+// ---- joined at the first success
+
+TEST_CASE("a round joined at its first success reports one child and cancels what still ran",
+          "[solver]") {
+  auto options = in_generation_order(search_kind::apr, 15, 1);
+  auto first = options;
+  first.first_success_share = 1;
+  int cancelled = 0;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    auto p = draw_problem({.num_numbers = 3, .seed = 5}, i, {});
+    auto everything = demonstrate(p, options, i), t = demonstrate(p, first, i);
+    CHECK(t.outcome.solved == everything.outcome.solved);
+    CHECK(t.inconsistent() == std::nullopt);
+    CHECK(disagreement(t) == "");
+    int solutions = 0;
+    for (std::size_t c = 1; c < t.threads.size(); ++c) {
+      const auto& child = t.threads[c];
+      CHECK(everything.threads[c].text().starts_with(child.text()));
+      CHECK(child.awaited == (child.phase != thread_phase::cancelled));
+      solutions += child.solution.has_value();
+      cancelled += child.phase == thread_phase::cancelled;
+    }
+    CHECK(solutions == int(t.outcome.solved));
+  }
+  CHECK(cancelled > 50);
+}
+
 TEST_CASE("the length of a serial search stands before its prompt in bins of 512", "[solver]") {
   search_options options;
   options.kind = search_kind::sos_plus;

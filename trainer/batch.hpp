@@ -27,7 +27,8 @@ struct training_sequence {
 
 /// The sequence of a thread. Loss is put on what the thread must produce itself alone: written text
 /// and spawn blocks, never prompts or joined text. Uses the segments' token ids where they are
-/// given, else encodes their text and ends each spawn block and the thread with end-of-sequence.
+/// given, else encodes their text and ends each spawn block, and a thread that
+/// was not cancelled, with end-of-sequence.
 training_sequence sequence_of(const thread_record&, const tokenizer&);
 
 /// One sequence per thread.
