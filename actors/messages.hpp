@@ -2,6 +2,8 @@
 
 #include "actors/errors.hpp"
 #include "actors/interfaces.hpp"
+#include "actors/status.hpp"
+#include "solver/request.hpp"
 #include "solver/tree.hpp"
 
 #include <cstdint>
@@ -15,35 +17,6 @@
 #include <caf/meta/type_name.hpp>
 
 namespace banyan {
-
-// ---- shared values ----
-
-/// How tokens are chosen. Sampling is a pure function of (logits, these, thread path, position).
-struct sampling_options {
-  float temperature = 0;  ///< 0: greedy
-  std::int32_t top_k = 0; ///< 0: off
-  float top_p = 1, min_p = 0;
-  std::uint64_t seed = 0;
-};
-
-/// When a parent goes on after a spawn.
-struct join_policy {
-  enum class kind : std::uint8_t { all, first_success, k_of_n, deadline };
-  kind when = kind::all;
-  std::uint32_t k = 1; ///< k_of_n: so many successes
-  double seconds = 0;  ///< deadline: whatever has come by then
-};
-
-/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's
-/// context.
-struct budget {
-  std::uint32_t max_depth = 1;       ///< children of the root are at depth 1; 0: nobody may spawn
-  std::uint32_t max_threads = 256;   ///< of the whole tree, the root included
-  std::uint32_t max_tokens = 0;      ///< sampled, per thread
-  std::uint64_t max_tree_tokens = 0; ///< sampled, per tree
-  std::uint32_t max_rounds = 16;     ///< spawn rounds per thread
-  double deadline_s = 300;           ///< from the session's start
-};
 
 enum class finish_reason : std::uint8_t { eos, stop, length, context };
 
@@ -96,15 +69,6 @@ struct weights_ready {
   std::string path;
 };
 
-struct pool_status {
-  std::string name; ///< "cpu:0", "cuda:1"
-  std::uint32_t weights_epoch = 0;
-  std::uint64_t queued = 0, running = 0, finished = 0, failed = 0, steps = 0;
-  std::uint64_t blocks_total = 0, blocks_free = 0, blocks_leased = 0, blocks_cached = 0;
-  std::uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
-  double busy_s = 0, forward_s = 0; ///< in steps altogether; in the model's forward pass
-};
-
 /// A pool and the name under which records know it ("cpu:0").
 struct named_pool {
   std::string name;
@@ -112,18 +76,6 @@ struct named_pool {
 };
 
 // ---- thread and session ----
-
-/// Work for a node: one tree.
-struct solve_request {
-  std::string id; ///< the tree's id; empty: the node makes one
-  std::string task = "countdown";
-  banyan::problem problem;
-  std::string prompt; ///< the root's first text
-  sampling_options sampling;
-  join_policy join;
-  banyan::budget budget;
-  std::map<std::string, std::string> labels;
-};
 
 /// Begins a thread.
 struct start_request {
@@ -186,16 +138,6 @@ struct thread_request {
 /// The tree as it is now; texts are left out, ask the thread.
 struct tree_status {
   std::shared_ptr<const tree> value;
-};
-
-struct node_status {
-  std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
-  std::vector<pool_status> pools;          ///< those that answered in time
-  std::uint64_t queued = 0;                ///< accepted, waiting for their turn
-  std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones
-  std::vector<std::string>
-      trees; ///< ids of the running ones, oldest first, then of the queued ones
-  bool draining = false;
 };
 
 } // namespace banyan

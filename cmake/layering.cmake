@@ -1,6 +1,6 @@
 # Who may include whom (docs/architecture.md). Run in the source tree: cmake -P cmake/layering.cmake
 cmake_minimum_required(VERSION 3.25)
-set(message_page actors/interfaces.hpp actors/messages.hpp actors/errors.hpp)
+set(message_page actors/interfaces.hpp actors/messages.hpp actors/errors.hpp actors/status.hpp)
 set(may_solver solver)
 set(may_model model)
 set(may_actors actors solver)

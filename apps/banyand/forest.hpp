@@ -1,0 +1,139 @@
+#pragma once
+
+#include "actors/event_hub.hpp"
+#include "actors/status.hpp"
+#include "solver/request.hpp"
+#include "solver/tree.hpp"
+#include "trainer/tree_store.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace banyan {
+
+/// Why something was not done, for the one who asked.
+struct refusal {
+  enum class kind : std::uint8_t {
+    bad_request, ///< 400: the request makes no sense; `field` says where
+    not_found,   ///< 404: no such tree or thread
+    conflict,    ///< 409: it makes no sense now, e.g. to pause a finished tree
+    full,        ///< 429: the queue is at its limit; try again in `retry_s`
+    unavailable, ///< 503: the daemon is about to end, or the store cannot be written
+    internal,    ///< 500
+  };
+  kind why = kind::internal;
+  std::string message; ///< names the input and the remedy
+  std::string field;   ///< "problem.target"; empty where none is at fault
+  int retry_s = 1;
+};
+
+/// Gets the answer, or why there is none; called once, on any OS thread.
+template <class T>
+using answer_to = std::function<void(std::variant<T, refusal>)>;
+
+using tree_ptr = std::shared_ptr<const tree>;
+
+/// One thread, with what only its actor and its pool know while it lives.
+struct thread_view {
+  thread_record record;
+  bool live = false;
+  std::uint64_t cache_blocks = 0; ///< that it holds at its pool now
+  bool leased = false;            ///< it waits, and its blocks are kept for it
+  std::uint64_t tokens_left = 0;  ///< of its budget; UINT64_MAX: no limit
+  std::uint32_t rounds_left = 0;
+  double seconds_left = 0;
+};
+
+/// A live thread at a glance.
+struct thread_row {
+  std::string tree, thread;
+  thread_phase phase = thread_phase::queued;
+  std::uint64_t tokens = 0;
+  std::uint32_t waiting_for = 0;
+  std::int64_t since_ms = 0;
+};
+
+struct forest_status {
+  node_status node;
+  std::map<thread_phase, std::uint64_t> threads; ///< live ones, by state
+  store_counts store;
+  double uptime_s = 0;
+  std::string version;
+  bool ready = false; ///< takes work
+};
+
+struct model_facts {
+  std::string name, folder;
+  std::uint64_t parameters = 0;
+  std::int64_t context = 0, vocabulary = 0; ///< tokens
+  std::int64_t created_s = 0;               ///< Unix time of the checkpoint
+};
+
+/// Plain decoding, without a tree.
+struct completion_request {
+  std::string prompt;
+  sampling_options sampling;
+  std::uint32_t max_tokens = 16; ///< clamped to the context
+  std::vector<std::string> stop;
+  bool stream = false; ///< tell pieces as they come
+};
+
+struct completion_piece {
+  std::string text;                ///< since the last piece
+  std::vector<std::string> tokens; ///< its tokens' texts
+  std::vector<float> logprobs;     ///< one per token
+};
+
+struct completion_end {
+  completion_piece rest;    ///< since the last piece; everything where nothing was streamed
+  std::string finish;       ///< "stop" or "length"
+  std::string matched_stop; ///< the stop string that ended it; empty: end-of-sequence or length
+  std::uint32_t prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
+};
+
+enum class tree_action : std::uint8_t { cancel, pause, resume };
+
+/// All that the outside can ask of a daemon, whatever the protocol. Nothing here waits; functions
+/// may be called from any OS thread.
+class forest {
+public:
+  virtual ~forest() = default;
+
+  /// `accepted` gets the tree's id as soon as the request is durable; `finished` the tree once it
+  /// is. Either may be null. A refusal goes to the first one that is not.
+  virtual void submit(solve_request, answer_to<std::string> accepted,
+                      answer_to<tree_ptr> finished) = 0;
+
+  /// A tree, live or stored; `texts`: with the texts of its threads.
+  virtual void find(const std::string& id, bool texts, answer_to<tree_ptr>) = 0;
+  virtual void find_thread(const std::string& id, const std::string& path,
+                           answer_to<thread_view>) = 0;
+
+  /// Newest first, live and stored, without texts.
+  virtual void list(tree_filter, answer_to<std::vector<tree_ptr>>) = 0;
+
+  /// Acts on a thread and all below it; "/" is the whole tree. Answers with the tree as it is then.
+  virtual void act(tree_action, const std::string& id, const std::string& path,
+                   answer_to<tree_ptr>) = 0;
+
+  /// Live threads of all trees, `offset` to `offset + limit`.
+  virtual std::vector<thread_row> threads(std::size_t offset, std::size_t limit) const = 0;
+
+  virtual void status(answer_to<forest_status>) = 0;
+
+  /// Returns a handle for `stop`. `on_piece` may be null.
+  virtual std::uint64_t complete(completion_request, std::function<void(completion_piece)> on_piece,
+                                 answer_to<completion_end>) = 0;
+  virtual void stop_completion(std::uint64_t handle) = 0;
+
+  virtual model_facts model() const = 0;
+  virtual event_hub& events() = 0;
+};
+
+} // namespace banyan

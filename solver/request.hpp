@@ -1,0 +1,50 @@
+#pragma once
+
+#include "solver/countdown.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace banyan {
+
+/// How tokens are chosen. Sampling is a pure function of (logits, these, thread path, position).
+struct sampling_options {
+  float temperature = 0;  ///< 0: greedy
+  std::int32_t top_k = 0; ///< 0: off
+  float top_p = 1, min_p = 0;
+  std::uint64_t seed = 0;
+};
+
+/// When a parent goes on after a spawn.
+struct join_policy {
+  enum class kind : std::uint8_t { all, first_success, k_of_n, deadline };
+  kind when = kind::all;
+  std::uint32_t k = 1; ///< k_of_n: so many successes
+  double seconds = 0;  ///< deadline: whatever has come by then
+};
+
+/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's
+/// context.
+struct budget {
+  std::uint32_t max_depth = 1;       ///< children of the root are at depth 1; 0: nobody may spawn
+  std::uint32_t max_threads = 256;   ///< of the whole tree, the root included
+  std::uint32_t max_tokens = 0;      ///< sampled, per thread
+  std::uint64_t max_tree_tokens = 0; ///< sampled, per tree
+  std::uint32_t max_rounds = 16;     ///< spawn rounds per thread
+  double deadline_s = 300;           ///< from the session's start
+};
+
+/// Work for a node: one tree.
+struct solve_request {
+  std::string id; ///< the tree's id; empty: the node makes one
+  std::string task = "countdown";
+  banyan::problem problem;
+  std::string prompt; ///< the root's first text
+  sampling_options sampling;
+  join_policy join;
+  banyan::budget budget;
+  std::map<std::string, std::string> labels;
+};
+
+} // namespace banyan

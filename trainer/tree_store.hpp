@@ -1,0 +1,121 @@
+#pragma once
+
+#include "solver/request.hpp"
+#include "solver/tree.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace banyan {
+
+/// The store could not do what was asked; nothing of the open transaction is kept. `what()` names
+/// the file, what is wrong and what to do.
+struct store_error : std::runtime_error {
+  enum class kind : std::uint8_t { full, locked, damaged, newer, io };
+  kind why = kind::io;
+  store_error(kind why, const std::string& text) : std::runtime_error(text), why(why) {}
+};
+
+struct store_options {
+  /// true: a commit is on the disk when it returns (`synchronous=FULL`), a power cut loses nothing
+  /// that was acknowledged; false: a killed process loses nothing, a power cut the last moments.
+  bool sync = true;
+  bool read_only = false;
+  double busy_s = 5; ///< patience with another process that has the file locked
+};
+
+/// Which trees; everything given must hold.
+struct tree_filter {
+  std::vector<tree_phase> states;            ///< any of these; none given: all
+  std::map<std::string, std::string> labels; ///< all of these
+  std::optional<bool> solved;
+  std::string task;                 ///< empty: any
+  std::int64_t created_from_ms = 0; ///< Unix time, 0: no bound
+  std::int64_t created_before_ms = 0;
+  std::string after;       ///< go on behind the tree with this id, in the order of the list
+  std::size_t limit = 100; ///< trees at most
+};
+
+/// A tree that was accepted and is not finished, with what is known of its threads: each as it was
+/// at its last boundary (a spawn, a join, a pause or its end). The root first, parents before
+/// children; empty before the root's first boundary.
+struct unfinished_tree {
+  solve_request request;
+  std::int64_t created_ms = 0;
+  bool paused = false;
+  std::vector<thread_record> threads;
+};
+
+/// What to keep of the finished trees; unfinished ones always stay. 0: no limit.
+struct retention {
+  double max_age_s = 0;
+  std::uint64_t max_bytes = 0; ///< of the file; the oldest go first
+};
+
+struct store_counts {
+  std::uint64_t finished = 0, unfinished = 0, bytes = 0; ///< trees, trees, size of the files
+};
+
+/// All trees of a daemon in one SQLite file (WAL): accepted requests, threads at their last
+/// boundary, finished trees. Trees are Protobuf records (solver/records.proto); what is searched by
+/// is in indexed columns. A file of an older schema is brought up to date when it is opened; one of
+/// a newer schema is refused. Used by one OS thread at a time; a second object may read the same
+/// file meanwhile.
+class tree_store {
+public:
+  /// Opens or makes the file. Throws `store_error`.
+  explicit tree_store(const std::filesystem::path&, store_options = {});
+  tree_store(tree_store&&) noexcept;
+  tree_store& operator=(tree_store&&) noexcept;
+  ~tree_store();
+
+  // ---- writing: between `begin` and `commit`, which makes it durable, or `roll_back`
+
+  void begin();
+  void commit();
+  void roll_back() noexcept;
+
+  /// A new tree; `request.id` is set and new. An id that is known already throws
+  /// std::invalid_argument.
+  void accept(const solve_request&, std::int64_t created_ms);
+  /// A thread of an unfinished tree at a boundary; replaces what was known of it. For a tree that
+  /// is unknown or finished it does nothing.
+  void record(const std::string& tree, const thread_record&);
+  /// An unfinished tree runs, is paused, or waits; nothing for others.
+  void set_state(const std::string& tree, tree_phase);
+  /// The tree is done: its threads are in it now. Accepts the tree too where nobody did before.
+  void finish(const tree&);
+
+  /// Drops what `retention` says, at most `most` trees, and gives room back to the file system.
+  /// Returns how many trees went. Outside of a transaction.
+  std::size_t sweep(const retention&, std::int64_t now_ms, std::size_t most = 1000);
+
+  // ---- reading
+
+  /// A finished tree whole; an unfinished one as far as its boundaries tell.
+  std::optional<tree> find(const std::string& id) const;
+
+  /// Newest first; trees without texts, tokens and logprobs, but with their threads' figures.
+  std::vector<tree> list(const tree_filter&) const;
+
+  /// Calls `each` for every tree of the filter, oldest first, whole; it returns false to stop.
+  void for_each(const tree_filter&, const std::function<bool(tree&&)>& each) const;
+
+  /// Oldest first.
+  std::vector<unfinished_tree> unfinished() const;
+
+  store_counts counts() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan
