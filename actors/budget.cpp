@@ -32,6 +32,10 @@ bool thread_allowance::open_round() {
   return true;
 }
 
+std::uint32_t thread_allowance::rounds_left() const {
+  return max_rounds_ == 0 ? unlimited : max_rounds_ - rounds_;
+}
+
 // ---- the tree ----
 
 tree_ledger::tree_ledger(const budget& limits) : limits_(limits) {}

@@ -23,6 +23,7 @@ public:
 
   /// Time until the deadline, never negative.
   nanoseconds time_left(time_point now) const;
+  void set_deadline(time_point deadline) { deadline_ = deadline; }
 
   /// Tokens that may still be sampled; `unlimited` if only the model's context ends the thread.
   std::uint32_t tokens_left() const;
@@ -34,6 +35,7 @@ public:
 
   /// Begins a spawn round: false if the rounds are used up.
   bool open_round();
+  std::uint32_t rounds_left() const;
 
 private:
   std::uint32_t max_tokens_, max_rounds_;

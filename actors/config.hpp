@@ -12,6 +12,7 @@
 
 namespace banyan {
 
+class event_hub;
 class status_board;
 
 /// Text to token ids and back, for threads. The model's tokenizer behind two functions, so that
@@ -31,6 +32,7 @@ struct reasoning_options {
   banyan::codec codec;
   placement place;                     ///< whose pools threads decode on
   std::shared_ptr<status_board> board; ///< where threads show what they do; may be null
+  std::shared_ptr<event_hub> events;   ///< where threads and trees tell what happens; may be null
   std::function<std::int64_t()> unix_ms = unix_ms_now;
   std::string node = "local"; ///< this process's name in records
   bool watched = false; ///< threads ask their pool to tell what is sampled while it is sampled

@@ -41,8 +41,6 @@ std::string_view to_string(tree_event::kind);
 /// back. Publishing never waits for a reader: one who does not take its events in time loses its
 /// subscription. All functions may be called from any OS thread.
 class event_hub {
-  struct core;
-
 public:
   struct limits {
     std::size_t kept = 16384;   ///< events for those who come back
@@ -85,7 +83,8 @@ public:
   std::size_t num_subscribers() const;
 
 private:
-  std::shared_ptr<core> core_;
+  struct core;
+  std::shared_ptr<core> core_; // subscriptions keep it: they may outlive the hub
 };
 
 } // namespace banyan

@@ -10,11 +10,16 @@
 namespace banyan {
 
 enum class errc : std::uint8_t;
+struct accept_request;
+struct accepted_tree;
+struct cache_request;
+struct cache_status;
 struct cancel_request;
 struct decode_cancel;
 struct decode_progress;
 struct decode_reply;
 struct decode_request;
+struct decode_watch;
 struct finished_tree;
 struct lease_release;
 struct node_status;
@@ -22,36 +27,59 @@ struct pool_status;
 struct solution;
 struct solve_request;
 struct spawn_request;
+struct resume_thread;
 struct start_request;
+struct steer_request;
+struct stored;
+struct thread_boundary;
 struct thread_report;
 struct thread_request;
 struct thread_status;
 struct token_grant;
 struct token_request;
+struct tree_accepted;
+struct tree_boundary;
 struct tree_request;
+struct tree_state;
 struct tree_status;
+struct tree_work;
+struct watch_request;
 struct weights_ready;
 
 } // namespace banyan
 
 CAF_BEGIN_TYPE_ID_BLOCK(banyan, caf::first_custom_type_id)
 CAF_ADD_TYPE_ID(banyan, (banyan::errc))
+CAF_ADD_TYPE_ID(banyan, (banyan::accept_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::accepted_tree))
+CAF_ADD_TYPE_ID(banyan, (banyan::cache_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::cache_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::cancel_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_cancel))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_progress))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_reply))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::decode_watch))
 CAF_ADD_TYPE_ID(banyan, (banyan::finished_tree))
 CAF_ADD_TYPE_ID(banyan, (banyan::lease_release))
 CAF_ADD_TYPE_ID(banyan, (banyan::node_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::pool_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::resume_thread))
 CAF_ADD_TYPE_ID(banyan, (banyan::solution))
 CAF_ADD_TYPE_ID(banyan, (banyan::solve_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::steer_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::stored))
+CAF_ADD_TYPE_ID(banyan, (banyan::thread_boundary))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_accepted))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_boundary))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_state))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_work))
+CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
@@ -62,6 +90,8 @@ CAF_ADD_ATOM(banyan, banyan::atom, step, "step")
 CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
 CAF_ADD_ATOM(banyan, banyan::atom, tick, "tick")
 CAF_ADD_ATOM(banyan, banyan::atom, drain, "drain")
+CAF_ADD_ATOM(banyan, banyan::atom, park, "park")
+CAF_ADD_ATOM(banyan, banyan::atom, pause, "pause")
 CAF_END_TYPE_ID_BLOCK(banyan)
 
 namespace banyan {
@@ -70,9 +100,13 @@ namespace banyan {
 using pool_actor = caf::typed_actor<
     // Decodes one sequence on from its last token until a stop, its limit or an error.
     caf::replies_to<decode_request>::with<decode_reply>,
-    // Ends the running and queued requests of a thread and of all threads below it; they answer
-    // `cancelled`.
+    // Breaks off the running and queued requests of a thread and of all threads below it; they
+    // answer with what was sampled until then.
     caf::reacts_to<decode_cancel>,
+    // Begins or ends telling the asker of a request what is sampled.
+    caf::reacts_to<decode_watch>,
+    // Shows how many cache blocks a thread has, and whether they are kept for it.
+    caf::replies_to<cache_request>::with<cache_status>,
     // Gives back the cache blocks that a waiting thread kept.
     caf::reacts_to<lease_release>,
     // Decodes with these weights from the next step on.
@@ -86,8 +120,15 @@ using pool_actor = caf::typed_actor<
 using thread_actor = caf::typed_actor<
     // Begins; its report goes to the session that sent this.
     caf::reacts_to<start_request>,
-    // Ends at once, with a report of what was done so far.
+    // Ends as soon as its pool has given back what was sampled, with a report of all that was done.
     caf::reacts_to<atom::cancel>,
+    // Breaks off what is decoded and stays where it is: paused, or, parked, as a record to go on
+    // from.
+    caf::reacts_to<atom::pause>, caf::reacts_to<atom::park>,
+    // Goes on after a pause.
+    caf::reacts_to<resume_thread>,
+    // Somebody watches the tree, or nobody any more.
+    caf::reacts_to<watch_request>,
     // A watched thread hears what was sampled so far.
     caf::reacts_to<decode_progress>,
     // Asks its pool again after the pool was full; the thread sends it to itself.
@@ -97,10 +138,14 @@ using thread_actor = caf::typed_actor<
 
 /// Owns one tree: its threads, its budget, its deadline.
 using session_actor = caf::typed_actor<
-    // Solves the problem; answered once, with the finished tree.
-    caf::replies_to<solve_request>::with<finished_tree>,
-    // Starts a child thread; its solution or a typed failure answers.
+    // Solves the problem, from the beginning or from where the records end; answered once, with the
+    // finished tree, when the store has it.
+    caf::replies_to<tree_work>::with<finished_tree>,
+    // Starts a child thread, or finds the one that was started before; its solution or a typed
+    // failure answers.
     caf::replies_to<spawn_request>::with<solution>,
+    // A thread spawned, joined or paused: what it would go on from goes to the store.
+    caf::reacts_to<thread_boundary>,
     // Lets a thread sample some more of what the tree may spend; no answer is more than was asked
     // for.
     caf::replies_to<token_request>::with<token_grant>,
@@ -109,31 +154,64 @@ using session_actor = caf::typed_actor<
     // Ends a thread and all below it; "/" is the whole tree. From its parent it means: not awaited
     // any more.
     caf::reacts_to<cancel_request>,
+    // Cancels, pauses or resumes a thread and all below it; answers with the tree as it is then.
+    caf::replies_to<steer_request>::with<tree_status>,
+    // Records where every thread is and leaves without an answer: the tree goes on another time.
+    caf::reacts_to<atom::park>,
+    // Somebody watches the tree, or nobody any more.
+    caf::reacts_to<watch_request>,
     // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
     caf::reacts_to<atom::tick>,
     // Shows a thread with its text.
     caf::replies_to<thread_request>::with<thread_status>,
     // Shows the tree as it is now.
-    caf::replies_to<atom::status>::with<tree_status>>;
+    caf::replies_to<tree_request>::with<tree_status>>;
 
 /// Takes work for this process: starts a session per tree, places threads on pools.
 using node_actor = caf::typed_actor<
     // Solves the problem in a session of its own.
     caf::replies_to<solve_request>::with<finished_tree>,
+    // The same; answered as soon as the store has the request.
+    caf::replies_to<accept_request>::with<accepted_tree>,
+    // Goes on with a tree that the store had when the process began.
+    caf::reacts_to<tree_work>,
+    // A session's tree reached a boundary or a state, which goes on to the store.
+    caf::reacts_to<tree_boundary>, caf::reacts_to<tree_state>,
+    // Cancels, pauses or resumes a tree or a part of it; answers with the tree as it is then.
+    caf::replies_to<steer_request>::with<tree_status>,
+    // Somebody watches a tree, or nobody any more.
+    caf::reacts_to<watch_request>,
     // Ends a tree or a part of it.
     caf::reacts_to<cancel_request>,
     // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
     caf::replies_to<tree_request>::with<tree_status>,
     // Shows a thread of a running tree with its text; `bad_request` if there is none.
     caf::replies_to<thread_request>::with<thread_status>,
-    // A session's tree is done: counted, and passed on to the store.
-    caf::reacts_to<finished_tree>,
-    // Takes no more work, ends what runs, and leaves.
+    // A session's tree is done: counted, and passed on to the store, which answers.
+    caf::replies_to<finished_tree>::with<stored>,
+    // Takes no more work, cancels what runs, and leaves.
     caf::reacts_to<atom::drain>,
+    // Takes no more work, leaves what runs and waits to the store, and leaves.
+    caf::reacts_to<atom::park>,
     // Adds up sessions and pools.
     caf::replies_to<atom::status>::with<node_status>>;
 
-/// Keeps finished trees.
-using tree_store_actor = caf::typed_actor<caf::reacts_to<finished_tree>>;
+/// Keeps what becomes of a tree. Answers when it is durable, with `not_stored` where that failed.
+using tree_keeper_actor = caf::typed_actor<
+    // An unfinished tree's thread is at a boundary; replaces what was known of the thread.
+    caf::reacts_to<tree_boundary>,
+    // An unfinished tree entered a state.
+    caf::reacts_to<tree_state>,
+    // A tree is done.
+    caf::replies_to<finished_tree>::with<stored>>;
+
+/// Keeps trees from the moment they were taken.
+using tree_store_actor = tree_keeper_actor::extend<
+    // A request was taken.
+    caf::replies_to<tree_accepted>::with<stored>,
+    // Writes what has come since the last time; the store sends it to itself.
+    caf::reacts_to<atom::step>,
+    // Drops finished trees that are too old or too many; the store sends it to itself.
+    caf::reacts_to<atom::tick>>;
 
 } // namespace banyan

@@ -6,6 +6,7 @@
 #include "solver/request.hpp"
 #include "solver/tree.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -18,7 +19,13 @@
 
 namespace banyan {
 
-enum class finish_reason : std::uint8_t { eos, stop, length, context };
+enum class finish_reason : std::uint8_t {
+  eos,
+  stop,
+  length,
+  context,
+  cancelled, ///< broken off by a `decode_cancel`; what was sampled until then counts
+};
 
 // ---- pool ----
 
@@ -49,12 +56,31 @@ struct decode_reply {
 /// Sampled since the last one, for a watched thread.
 struct decode_progress {
   std::vector<std::int32_t> ids;
+  std::vector<float> logprobs;
 };
 
-/// Nobody needs these tokens any more: `thread` and everything below it in `family`.
+/// Breaks off what is decoded for `thread` and everything below it in `family`.
 struct decode_cancel {
   std::uint64_t family = 0;
   std::string thread = "/";
+  bool will_return = false; ///< it goes on later: its whole blocks stay findable
+};
+
+/// From now on the request of `thread` in `family` is a watched one, or no longer.
+struct decode_watch {
+  std::uint64_t family = 0;
+  std::string thread = "/";
+  bool on = true;
+};
+
+/// Asks a pool what it holds for a thread.
+struct cache_request {
+  std::uint64_t family = 0;
+  std::string thread = "/";
+};
+struct cache_status {
+  std::uint64_t blocks = 0; ///< of the running sequence, or of the lease
+  bool leased = false;
 };
 
 /// `thread` and everything below it in `family` will not come back to its cached prefix.
@@ -77,10 +103,32 @@ struct named_pool {
 
 // ---- thread and session ----
 
-/// Begins a thread.
+/// A tree to solve, or to go on with: `past` has its threads as they were at their last boundary,
+/// the root first; empty for a new tree.
+struct tree_work {
+  solve_request request;
+  std::int64_t created_ms = 0; ///< Unix time; 0: now
+  bool paused = false;
+  std::vector<thread_record> past;
+};
+
+/// Begins a thread, or goes on from its last boundary: from `past`, if that has segments.
 struct start_request {
   std::string path;
   std::string prompt;
+  thread_record past;
+  bool paused = false;
+  bool watched = false;
+};
+
+/// A paused thread goes on; its tree's time has become longer by the pause.
+struct resume_thread {
+  std::chrono::steady_clock::time_point deadline;
+};
+
+/// What a thread would go on from if all else were lost.
+struct thread_boundary {
+  thread_record record;
 };
 
 /// A parent asks for one child. `index` counts on over the parent's rounds.
@@ -119,6 +167,44 @@ struct cancel_request {
   std::string thread = "/";
 };
 
+/// Acts on `thread` of tree `id` and everything below it.
+struct steer_request {
+  tree_action action = tree_action::cancel;
+  std::string id;
+  std::string thread = "/";
+};
+
+/// Somebody watches tree `id`, or nobody any more.
+struct watch_request {
+  std::string id;
+  bool on = true;
+};
+
+// ---- store ----
+
+/// A request to be answered as soon as it is durable.
+struct accept_request {
+  solve_request request;
+};
+struct accepted_tree {
+  std::string id;
+};
+
+/// What the store is told, and its answer.
+struct tree_accepted {
+  std::shared_ptr<const solve_request> request; ///< with its id
+  std::int64_t created_ms = 0;
+};
+struct tree_boundary {
+  std::string id;
+  std::shared_ptr<const thread_record> record;
+};
+struct tree_state {
+  std::string id;
+  tree_phase phase = tree_phase::queued;
+};
+struct stored {};
+
 /// Answers a `solve_request`, and goes to the store.
 struct finished_tree {
   std::shared_ptr<const tree> value;
@@ -126,16 +212,21 @@ struct finished_tree {
 
 struct thread_status {
   thread_record record;
+  bool live = false;
+  cache_status cache;
+  std::uint32_t tokens_left = 0, rounds_left = 0; ///< UINT32_MAX: no limit
+  double seconds_left = 0;
 };
 struct tree_request {
   std::string id;
+  bool texts = false; ///< with the texts of threads that have ended
 };
 /// Asks for one thread of a running tree, its text included.
 struct thread_request {
   std::string id;
   std::string thread = "/";
 };
-/// The tree as it is now; texts are left out, ask the thread.
+/// The tree as it is now; texts of live threads are left out, ask the thread.
 struct tree_status {
   std::shared_ptr<const tree> value;
 };
@@ -143,24 +234,38 @@ struct tree_status {
 } // namespace banyan
 
 // Messages stay within one process for now: what crosses machines will travel as Protobuf bytes.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::accept_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::accepted_tree)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cache_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cache_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_cancel)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_progress)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_watch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::finished_tree)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::lease_release)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::node_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::pool_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::resume_thread)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solution)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solve_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::steer_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::stored)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_boundary)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_accepted)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_boundary)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_state)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_work)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)

@@ -8,11 +8,13 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <caf/actor_system.hpp>
+#include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 namespace banyan {
@@ -23,16 +25,20 @@ using namespace std::chrono_literals;
 /// A pool that is in a long step is left out of a status rather than waited for.
 constexpr caf::timespan pool_patience = 500ms;
 
+/// A store that says nothing for so long has not stored.
+constexpr caf::timespan store_patience = 60s;
+
 /// A tree that waits for its turn.
 struct queued_tree {
-  solve_request request;
+  tree_work work;
   std::uint64_t family;
-  guarded_promise<finished_tree> asker;
+  std::optional<guarded_promise<finished_tree>> asker;
 };
 
 struct running_tree {
   std::string id;
   session_actor session;
+  bool paused = false; ///< as a whole: it leaves its place to another one
 };
 
 /// A status that still waits for pools; the last answer sends it.
@@ -55,19 +61,38 @@ struct node_state {
 
   void begin(node_options);
   caf::result<finished_tree> solve(solve_request&);
+  caf::result<accepted_tree> accept(accept_request&);
+  void take_up(tree_work&);
   void cancel(const cancel_request&);
+  caf::result<tree_status> steer(const steer_request&);
+  caf::result<tree_status> steer(queued_tree&, const steer_request&);
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
-  void count(const finished_tree&);
+  caf::result<stored> keep(const finished_tree&);
+  void count(const tree&);
   void drain();
+  void park();
   caf::result<node_status> status();
   void lose(const caf::down_msg&);
 
+  caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
   void give_up(queued_tree);
   void leave_if_done();
+  running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
   std::deque<queued_tree>::iterator find_queued(const std::string& id);
+  template <class Message>
+  void pass_on(Message& message) const {
+    if (options.store) self->send(options.store, std::move(message));
+  }
+  /// Nobody waits for its answer.
+  template <class Message>
+  void tell_store(Message message) {
+    if (!options.store) return;
+    self->request(options.store, store_patience, std::move(message))
+        .then([](const stored&) {}, [](caf::error&) {});
+  }
 
   node_actor::stateful_pointer<node_state> self;
   node_options options;
@@ -86,28 +111,79 @@ void node_state::begin(node_options given) {
 
 // ---- trees ----
 
-caf::result<finished_tree> node_state::solve(solve_request& request) {
+/// Checks a request and gives it an id; the time when it was taken.
+caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
-  if (counted.draining) return errc::cancelled;
+  if (counted.draining) return caf::make_error(errc::cancelled);
   if (find_running(request.id) || find_queued(request.id) != queue.end())
     return caf::make_error(errc::bad_request, "id: " + request.id + " is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
+  if (queue.size() >= options.max_queued_trees)
+    return caf::make_error(errc::pool_full, std::to_string(queue.size()) + " trees wait already");
   if (request.id.empty()) request.id = ids.next(now);
+  return now;
+}
+
+caf::result<finished_tree> node_state::solve(solve_request& request) {
+  const auto now = admit(request);
+  if (!now) return now.error();
+  tell_store(tree_accepted{std::make_shared<const solve_request>(request), *now});
   auto promise = self->make_response_promise<finished_tree>();
-  queue.push_back({std::move(request), ++counted.accepted, guarded_promise(promise)});
+  queue.push_back({{std::move(request), *now, false, {}}, ++counted.accepted, {}});
+  queue.back().asker.emplace(promise);
   start_next();
   return promise;
 }
 
+caf::result<accepted_tree> node_state::accept(accept_request& wish) {
+  auto& request = wish.request;
+  const auto now = admit(request);
+  if (!now) return now.error();
+  const auto copy = std::make_shared<const solve_request>(request);
+  queue.push_back({{std::move(request), *now, false, {}}, ++counted.accepted, {}});
+  if (!options.store) {
+    start_next();
+    return accepted_tree{copy->id};
+  }
+  auto promise = self->make_response_promise<accepted_tree>();
+  const auto asker = std::make_shared<guarded_promise<accepted_tree>>(promise);
+  self->request(options.store, store_patience, tree_accepted{copy, *now})
+      .then([asker, id = copy->id](const stored&) { asker->deliver(accepted_tree{id}); },
+            [this, asker, id = copy->id](caf::error&) {
+              asker->deliver(caf::make_error(errc::not_stored));
+              cancel({id, "/"});
+            });
+  start_next();
+  return promise;
+}
+
+void node_state::take_up(tree_work& work) {
+  if (counted.draining || find_running(work.request.id)
+      || find_queued(work.request.id) != queue.end())
+    return;
+  queue.push_back({std::move(work), ++counted.accepted, {}});
+  start_next();
+}
+
 void node_state::start_next() {
-  while (!queue.empty() && running.size() < options.max_running_trees) {
-    auto next = std::move(queue.front());
-    queue.pop_front();
+  const auto waits = [](const queued_tree& q) { return !q.work.paused; };
+  auto room = options.max_running_trees
+              - std::min(options.max_running_trees, static_cast<std::size_t>(std::ranges::count(
+                                                        running, false, &running_tree::paused)));
+  for (; room > 0; --room) {
+    const auto place = std::ranges::find_if(queue, waits);
+    if (place == queue.end()) return;
+    auto next = std::move(*place);
+    queue.erase(place);
     const node_actor me{self}; // a session tells the node first, the node tells the store
     auto actor = self->spawn<caf::monitored>(
-        session, session_options{options.reasoning, next.family, tree_store_actor{me}});
-    running.push_back({next.request.id, actor});
-    next.asker.delegate(actor, std::move(next.request));
+        session, session_options{options.reasoning, next.family, tree_keeper_actor{me},
+                                 static_cast<bool>(options.store)});
+    running.push_back({next.work.request.id, actor});
+    if (next.asker)
+      next.asker->delegate(actor, std::move(next.work));
+    else
+      caf::anon_send(actor, std::move(next.work)); // nobody hears its answer
   }
 }
 
@@ -120,38 +196,95 @@ void node_state::cancel(const cancel_request& request) {
   give_up(std::move(taken));
 }
 
-/// Ends a tree before it began.
+/// Ends a tree before its turn came.
 void node_state::give_up(queued_tree unwanted) {
   const auto now = options.reasoning.unix_ms();
-  auto tree = std::move(*plant(unwanted.request, now));
+  auto tree = std::move(*plant(unwanted.work.request, unwanted.work.created_ms));
   tree.threads.front().phase = thread_phase::cancelled;
   tree.threads.front().failure = errc::cancelled;
   conclude(tree, now);
   const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
-  count(done);
-  unwanted.asker.deliver(done);
+  count(*done.value);
+  tell_store(done);
+  if (unwanted.asker) unwanted.asker->deliver(done);
 }
 
-void node_state::count(const finished_tree& done) {
+void node_state::count(const tree& tree) {
   ++counted.finished;
-  counted.solved += done.value->outcome.solved;
-  counted.failed += done.value->phase == tree_phase::failed;
-  counted.cancelled += done.value->phase == tree_phase::cancelled;
-  if (options.store) self->send(options.store, done);
+  counted.solved += tree.outcome.solved;
+  counted.failed += tree.phase == tree_phase::failed;
+  counted.cancelled += tree.phase == tree_phase::cancelled;
+  if (tree.failure != errc::none) ++counted.failures[tree.failure];
+  for (const auto& thread : tree.threads) {
+    if (thread.failure != errc::none) ++counted.thread_failures[thread.failure];
+    counted.generated_tokens += thread.generated_tokens();
+  }
+  counted.threads += tree.threads.size();
+}
+
+caf::result<stored> node_state::keep(const finished_tree& done) {
+  count(*done.value);
+  if (!options.store) return stored{};
+  return self->delegate(options.store, done);
 }
 
 void node_state::lose(const caf::down_msg& down) {
   std::erase_if(running, [&](const running_tree& t) { return t.session.address() == down.source; });
   std::erase_if(options.pools,
                 [&](const named_pool& pool) { return pool.actor.address() == down.source; });
-  start_next();
+  if (!counted.draining) start_next();
   leave_if_done();
 }
+
+// ---- by hand ----
+
+caf::error no_tree(const std::string& id) {
+  return caf::make_error(errc::not_found, "id: no tree " + id + " runs here");
+}
+
+caf::result<tree_status> node_state::steer(const steer_request& request) {
+  if (auto* tree = find_running(request.id)) {
+    if (request.thread == "/" && request.action != tree_action::cancel) {
+      tree->paused = request.action == tree_action::pause;
+      start_next();
+    }
+    return self->delegate(find_running(request.id)->session, request);
+  }
+  const auto waiting = find_queued(request.id);
+  if (waiting == queue.end()) return no_tree(request.id);
+  if (request.thread != "/")
+    return caf::make_error(errc::not_found, "thread: " + request.thread + " has not begun");
+  return steer(*waiting, request);
+}
+
+caf::result<tree_status> node_state::steer(queued_tree& waiting, const steer_request& request) {
+  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
+  if (request.action == tree_action::cancel) {
+    cancel({request.id, "/"});
+    seen.phase = tree_phase::cancelled;
+    return tree_status{std::make_shared<const tree>(std::move(seen))};
+  }
+  waiting.work.paused = request.action == tree_action::pause;
+  seen.phase = waiting.work.paused ? tree_phase::paused : tree_phase::queued;
+  tree_state news{request.id, seen.phase};
+  pass_on(news);
+  start_next();
+  return tree_status{std::make_shared<const tree>(std::move(seen))};
+}
+
+// ---- the end ----
 
 void node_state::drain() {
   counted.draining = true;
   for (auto& waiting : std::exchange(queue, {})) give_up(std::move(waiting));
   for (const auto& tree : running) self->send(tree.session, cancel_request{tree.id});
+  leave_if_done();
+}
+
+void node_state::park() {
+  counted.draining = true;
+  queue.clear();
+  for (const auto& tree : running) self->send(tree.session, atom::park_v);
   leave_if_done();
 }
 
@@ -161,17 +294,14 @@ void node_state::leave_if_done() {
 
 // ---- status ----
 
-caf::error no_tree(const std::string& id) {
-  return caf::make_error(errc::bad_request, "id: no tree " + id + " runs here");
-}
-
 caf::result<tree_status> node_state::show(const tree_request& request) {
   if (const auto* tree = find_running(request.id))
-    return self->delegate(tree->session, atom::status_v);
-  if (const auto waiting = find_queued(request.id); waiting != queue.end())
-    return tree_status{std::make_shared<const tree>(
-        outline(*plant(waiting->request, options.reasoning.unix_ms())))};
-  return no_tree(request.id);
+    return self->delegate(tree->session, request);
+  const auto waiting = find_queued(request.id);
+  if (waiting == queue.end()) return no_tree(request.id);
+  auto seen = outline(*plant(waiting->work.request, waiting->work.created_ms));
+  if (waiting->work.paused) seen.phase = tree_phase::paused;
+  return tree_status{std::make_shared<const tree>(std::move(seen))};
 }
 
 caf::result<thread_status> node_state::show(const thread_request& request) const {
@@ -185,7 +315,7 @@ caf::result<node_status> node_state::status() {
   now.running = running.size();
   now.queued = queue.size();
   for (const auto& tree : running) now.trees.push_back(tree.id);
-  for (const auto& waiting : queue) now.trees.push_back(waiting.request.id);
+  for (const auto& waiting : queue) now.trees.push_back(waiting.work.request.id);
   if (options.pools.empty()) return now;
   auto promise = self->make_response_promise<node_status>();
   auto open = std::make_shared<open_status>(
@@ -206,8 +336,12 @@ const running_tree* node_state::find_running(const std::string& id) const {
   return i == running.end() ? nullptr : &*i;
 }
 
+running_tree* node_state::find_running(const std::string& id) {
+  return const_cast<running_tree*>(std::as_const(*this).find_running(id));
+}
+
 std::deque<queued_tree>::iterator node_state::find_queued(const std::string& id) {
-  return std::ranges::find_if(queue, [&](const queued_tree& q) { return q.request.id == id; });
+  return std::ranges::find_if(queue, [&](const queued_tree& q) { return q.work.request.id == id; });
 }
 
 node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
@@ -219,11 +353,20 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
   self->set_down_handler([&state](caf::down_msg& down) { state.lose(down); });
   return {
       [&state](solve_request& request) { return state.solve(request); },
+      [&state](accept_request& request) { return state.accept(request); },
+      [&state](tree_work& work) { state.take_up(work); },
+      [&state](tree_boundary& boundary) { state.pass_on(boundary); },
+      [&state](tree_state& news) { state.pass_on(news); },
+      [&state](const steer_request& request) { return state.steer(request); },
+      [self, &state](const watch_request& wish) {
+        if (const auto* tree = state.find_running(wish.id)) self->send(tree->session, wish);
+      },
       [&state](const cancel_request& request) { state.cancel(request); },
       [&state](const tree_request& request) { return state.show(request); },
       [&state](const thread_request& request) { return state.show(request); },
-      [&state](const finished_tree& done) { state.count(done); },
+      [&state](const finished_tree& done) { return state.keep(done); },
       [&state](atom::drain) { state.drain(); },
+      [&state](atom::park) { state.park(); },
       [&state](atom::status) { return state.status(); },
   };
 }

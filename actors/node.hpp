@@ -16,11 +16,13 @@ struct node_options {
   std::vector<named_pool> pools;      ///< asked for their status; whoever made them ends them
   tree_store_actor store;             ///< gets every finished tree; may be null
   std::size_t max_running_trees = 64; ///< more wait for their turn, first come first served
-  std::uint64_t seed = 0;             ///< of tree ids
+  std::size_t max_queued_trees = 1 << 20; ///< that wait; more are refused with `pool_full`
+  std::uint64_t seed = 0;                 ///< of tree ids
 };
 
 /// The actor that takes work for this process: a session per tree. It lives until it is told
-/// `atom::drain` (what runs is cancelled and answered first) or is ended by an exit message.
+/// `atom::drain` (what runs is cancelled and answered first) or `atom::park` (what runs is left to
+/// the store), or is ended by an exit message.
 node_actor spawn_node(caf::actor_system&, node_options);
 
 } // namespace banyan

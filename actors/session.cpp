@@ -17,6 +17,9 @@ using namespace std::chrono_literals;
 /// A message on its way keeps a dead actor's memory: no tick is farther away than this.
 constexpr nanoseconds longest_tick = 1s;
 
+/// A store that says nothing for so long has not stored.
+constexpr nanoseconds store_patience = 60s;
+
 bool at_or_below(std::string_view path, std::string_view ancestor) {
   if (ancestor == "/" || path == ancestor) return true;
   return path.starts_with(ancestor) && path[ancestor.size()] == '/';
@@ -83,52 +86,93 @@ tree outline(const tree& whole) {
 
 session_state::session_state(session_actor::stateful_pointer<session_state> self) : self(self) {}
 
-caf::result<finished_tree> session_state::solve(const solve_request& request) {
+caf::result<finished_tree> session_state::solve(const tree_work& work) {
   if (asker) return errc::bad_request; // one session, one tree
-  auto planted = plant(request, options.reasoning.unix_ms());
+  const auto created = work.created_ms > 0 ? work.created_ms : options.reasoning.unix_ms();
+  auto planted = plant(work.request, created);
   if (!planted) {
     self->quit();
     return std::move(planted.error());
   }
   tree = std::move(*planted);
-  tree.phase = tree_phase::running;
-  begin = self->clock().now();
-  ledger.emplace(request.budget);
-  ledger->open_thread(0);
-  context = std::make_shared<tree_context>(tree_context{
-      options.reasoning, tree.id, options.family, request.sampling, request.join, request.budget,
-      deadline_of(request.budget, begin), banned_ids(options.reasoning.codec)});
-  asker.emplace(self->make_response_promise<finished_tree>());
+  begin = paused_since = self->clock().now();
+  ledger.emplace(work.request.budget);
+  context = std::make_shared<tree_context>(
+      tree_context{options.reasoning, tree.id, options.family, work.request.sampling,
+                   work.request.join, work.request.budget, deadline_of(work.request.budget, begin),
+                   banned_ids(options.reasoning.codec), options.recorded});
+  auto promise = self->make_response_promise<finished_tree>();
+  asker.emplace(promise);
+  if (work.paused) halted.insert("/");
+  plant_past(work.past);
+  enter(work.paused ? tree_phase::paused : tree_phase::running);
   start(tree.threads.front(), {});
   tick();
-  return asker->promise();
+  return promise;
+}
+
+/// Threads as they were before: those that had ended stay as they are, the others wait to be asked
+/// for by their parent.
+void session_state::plant_past(const std::vector<thread_record>& past) {
+  for (const auto& known : past) {
+    if (known.path != "/" && !tree.find(known.parent())) continue;
+    auto& record = known.path == "/" ? tree.threads.front() : tree.add(known.path);
+    record = known;
+    if (!record.refused()) ledger->open_thread(record.depth);
+    ledger->settle(record.path, record.generated_tokens());
+    if (record.phase == thread_phase::paused) halted.insert(record.path);
+  }
+  if (past.empty()) ledger->open_thread(0);
 }
 
 session_state::member& session_state::start(thread_record& record,
                                             std::optional<named_pool> parent) {
+  start_request request{record.path,
+                        record.segments.front().text,
+                        {},
+                        is_halted(record.path),
+                        options.reasoning.events && options.reasoning.events->watched(tree.id)};
+  if (record.segments.size() > 1) {
+    request.past = record;
+    record.segments.resize(1); // the thread has the rest until it reports
+  }
   record.phase = thread_phase::decoding;
   record.since_ms = options.reasoning.unix_ms();
   record.node = options.reasoning.node;
   auto actor = self->spawn<caf::monitored>(
       reasoning_thread, thread_options{context, session_actor{self}, std::move(parent)});
-  self->send(actor, start_request{record.path, record.segments.front().text});
+  self->send(actor, std::move(request));
   const auto id = actor->id();
   return members.emplace(id, member{record.path, std::move(actor)}).first->second;
 }
 
 caf::result<solution> session_state::spawn(spawn_request& request) {
   const auto* parent = sender();
-  if (!parent || tree.find(child_path(parent->path, request.index))) return errc::bad_request;
+  if (!parent) return errc::bad_request;
   if (parent->ending != errc::none) return errc::cancelled;
-  auto& record = tree.add(child_path(parent->path, request.index));
+  const auto path = child_path(parent->path, request.index);
+  if (auto* known = tree.find(path)) return answer_again(*known, request);
+  auto& record = tree.add(path);
   record.round = request.round;
   record.segments.push_back(prompt_segment(std::move(request.prompt)));
   if (const auto why = ledger->open_thread(record.depth); why != errc::none) {
     record.phase = thread_phase::failed;
     record.failure = why;
     record.since_ms = options.reasoning.unix_ms();
+    this->record(record);
     return why;
   }
+  this->record(record);
+  auto& child = start(record, std::move(request.pool));
+  child.asker.emplace(self->make_response_promise<solution>());
+  return child.asker->promise();
+}
+
+/// A parent that goes on from its record asks for the children that it had asked for before.
+caf::result<solution> session_state::answer_again(thread_record& record, spawn_request& request) {
+  if (live(record.path)) return errc::bad_request; // nobody may ask twice
+  if (record.solution) return solution{*record.solution};
+  if (ended(record.phase)) return record.failure;
   auto& child = start(record, std::move(request.pool));
   child.asker.emplace(self->make_response_promise<solution>());
   return child.asker->promise();
@@ -140,26 +184,52 @@ caf::result<token_grant> session_state::grant(const token_request& request) {
   return token_grant{ledger->reserve(thread->path, request.spent, request.want)};
 }
 
+// ---- boundaries ----
+
+void session_state::record(const thread_record& thread) const {
+  if (!options.recorded || !options.store) return;
+  self->send(options.store, tree_boundary{tree.id, std::make_shared<const thread_record>(thread)});
+}
+
+void session_state::keep(thread_boundary& boundary) {
+  auto* thread = sender();
+  if (!thread) return;
+  auto& known = *tree.find(thread->path);
+  auto& now = boundary.record;
+  now.path = known.path;
+  now.depth = known.depth;
+  now.round = known.round;
+  now.awaited = known.awaited;
+  known.phase = now.phase;
+  known.since_ms = now.since_ms;
+  known.rounds = now.rounds;
+  known.history = now.history;
+  known.prompt_tokens = now.prompt_tokens;
+  known.cached_tokens = now.cached_tokens;
+  thread->parked = parking;
+  record(now);
+  leave_if_parked();
+}
+
 // ---- end of a thread ----
 
 void session_state::close(thread_report& report) {
   const auto i = members.find(self->current_sender() ? self->current_sender()->id() : 0);
   if (i == members.end()) return;
-  auto& record = *tree.find(i->second.path);
+  auto& known = *tree.find(i->second.path);
   auto& last = report.record;
   if (i->second.ending == errc::deadline && last.phase == thread_phase::cancelled) {
     last.phase = thread_phase::failed;
     last.failure = errc::deadline;
   }
-  // What a pool sampled for a request that was broken off is not known.
-  const bool known = last.failure != errc::cancelled && last.failure != errc::deadline;
-  known ? ledger->settle(record.path, last.generated_tokens()) : ledger->forfeit(record.path);
-  last.path = record.path;
-  last.depth = record.depth;
-  last.round = record.round;
-  last.awaited = record.awaited;
-  if (last.segments.empty()) last.segments = std::move(record.segments);
-  record = std::move(last);
+  ledger->settle(known.path, last.generated_tokens());
+  last.path = known.path;
+  last.depth = known.depth;
+  last.round = known.round;
+  last.awaited = known.awaited;
+  if (last.segments.empty()) last.segments = std::move(known.segments);
+  known = std::move(last);
+  if (known.path != "/") record(known);
   bury(i);
 }
 
@@ -182,7 +252,8 @@ void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
   if (gone.asker && record.solution) gone.asker->deliver(solution{*record.solution});
   if (gone.asker) gone.asker->deliver(caf::make_error(record.failure));
   end_below(gone.path, errc::cancelled);
-  if (members.empty()) finish();
+  if (members.empty()) return finish();
+  leave_if_parked();
 }
 
 // ---- end of the tree ----
@@ -203,41 +274,147 @@ void session_state::end_below(const std::string& path, errc why) {
 }
 
 void session_state::tick() {
-  if (!context) return;
+  if (!context || !asker) return;
   const auto left = context->deadline - self->clock().now();
-  if (left <= 0s) return end_below("/", errc::deadline);
-  self->delayed_send(self, caf::timespan(std::min<nanoseconds>(left, longest_tick)), atom::tick_v);
+  const bool waits = tree.phase == tree_phase::paused; // the time stands still
+  if (left <= 0s && !waits) return end_below("/", errc::deadline);
+  const auto next = waits ? longest_tick : std::min<nanoseconds>(left, longest_tick);
+  self->delayed_send(self, caf::timespan(next), atom::tick_v);
 }
 
 void session_state::finish() {
   const std::chrono::duration<double, std::milli> wall = self->clock().now() - begin;
   tree.wall_ms = wall.count();
+  for (auto& thread : tree.threads)
+    if (!ended(thread.phase)) { // its parent went on without it, before a restart
+      thread.phase = thread_phase::cancelled;
+      thread.failure = errc::cancelled;
+      thread.awaited = false;
+    }
   conclude(tree, options.reasoning.unix_ms());
-  const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
-  if (options.store) self->send(options.store, done);
-  asker->deliver(done);
+  const finished_tree done{std::make_shared<const banyan::tree>(tree)};
+  const auto answer = std::make_shared<guarded_promise<finished_tree>>(std::move(*asker));
+  asker.reset();
+  const auto leave = [this, answer, done](errc why) {
+    why == errc::none ? answer->deliver(done) : answer->deliver(caf::make_error(why));
+    tell(tree_event::kind::done);
+    self->quit();
+  };
+  if (!options.store) return leave(errc::none);
+  self->request(options.store, caf::timespan(store_patience), done)
+      .then([leave](const stored&) { leave(errc::none); },
+            [leave](caf::error&) { leave(errc::not_stored); });
+}
+
+// ---- pause and park ----
+
+caf::result<tree_status> session_state::steer(const steer_request& request) {
+  const auto refused = [&](const char* why) {
+    return caf::make_error(errc::bad_request, "thread: " + request.thread + " " + why);
+  };
+  const auto* record = tree.find(request.thread);
+  if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
+  if (!live(request.thread)) return refused("has ended");
+  switch (request.action) {
+  case tree_action::cancel: end_below(request.thread, errc::cancelled); break;
+  case tree_action::pause: pause_below(request.thread); break;
+  case tree_action::resume:
+    if (!is_halted(request.thread)) break;
+    if (!halted.contains(request.thread)) return refused("is paused as a part of a larger one");
+    resume_below(request.thread);
+    break;
+  }
+  return status();
+}
+
+bool session_state::is_halted(std::string_view path) const {
+  return std::ranges::any_of(halted, [&](const auto& at) { return at_or_below(path, at); });
+}
+
+void session_state::pause_below(const std::string& path) {
+  if (!halted.insert(path).second) return;
+  if (path == "/") {
+    paused_since = self->clock().now();
+    enter(tree_phase::paused);
+  }
+  for (auto& [id, member] : members)
+    if (at_or_below(member.path, path)) self->send(member.actor, atom::pause_v);
+}
+
+void session_state::resume_below(const std::string& path) {
+  std::erase_if(halted, [&](const auto& at) { return at_or_below(at, path); });
+  if (path == "/") {
+    auto longer = *context;
+    longer.deadline += self->clock().now() - paused_since;
+    context = std::make_shared<tree_context>(std::move(longer));
+    enter(tree_phase::running);
+  }
+  for (auto& [id, member] : members)
+    if (at_or_below(member.path, path)) self->send(member.actor, resume_thread{context->deadline});
+}
+
+void session_state::enter(tree_phase phase) {
+  tree.phase = phase;
+  tell(tree_event::kind::tree);
+  if (options.recorded && options.store) self->send(options.store, tree_state{tree.id, phase});
+}
+
+void session_state::park() {
+  parking = true;
+  for (auto& [id, member] : members) self->send(member.actor, atom::park_v);
+  leave_if_parked();
+}
+
+/// The tree's threads end with their session; what they wrote is with the store.
+void session_state::leave_if_parked() {
+  if (!parking || !asker) return;
+  if (!std::ranges::all_of(members, [](const auto& m) { return m.second.parked; })) return;
+  asker->deliver(caf::make_error(errc::cancelled));
   self->quit();
 }
 
 // ---- status ----
+
+void session_state::watch(const watch_request& wish) {
+  for (const auto& [id, member] : members) self->send(member.actor, wish);
+}
+
+void session_state::tell(tree_event::kind what) const {
+  if (!options.reasoning.events) return;
+  tree_event e;
+  e.what = what;
+  e.tree = tree.id;
+  e.at_ms = options.reasoning.unix_ms();
+  e.state = to_string(tree.phase);
+  e.failure = tree.failure;
+  options.reasoning.events->publish(std::move(e));
+}
+
+session_state::member* session_state::live(std::string_view path) {
+  const auto i =
+      std::ranges::find(members, path, [](auto& m) { return std::string_view(m.second.path); });
+  return i == members.end() ? nullptr : &i->second;
+}
 
 /// A live thread answers for itself: the session has no text of it.
 caf::result<thread_status> session_state::show(const thread_request& request) const {
   for (const auto& [id, member] : members)
     if (member.path == request.thread) return self->delegate(member.actor, atom::status_v);
   const auto* record = tree.find(request.thread);
-  if (!record) return caf::make_error(errc::bad_request, "thread: no " + request.thread);
-  return thread_status{*record};
+  if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
+  return thread_status{*record, false, {}, 0, 0, 0};
 }
 
-tree_status session_state::status() const {
-  auto now = outline(tree);
+tree_status session_state::status(bool texts) const {
+  auto now = texts ? tree : outline(tree);
   for (const auto& [id, member] : members) {
     if (!member.asker) continue;
     auto& parent = *now.find(now.find(member.path)->parent());
     parent.phase = thread_phase::waiting;
     parent.waiting_for.push_back(member.path);
   }
+  for (const auto& [id, member] : members)
+    if (is_halted(member.path)) now.find(member.path)->phase = thread_phase::paused;
   return {std::make_shared<const banyan::tree>(std::move(now))};
 }
 
@@ -255,14 +432,18 @@ session_actor::behavior_type session(session_actor::stateful_pointer<session_sta
   self->set_exception_handler(lost_by);
   self->set_down_handler([&state](caf::down_msg& down) { state.lose(down); });
   return {
-      [&state](const solve_request& request) { return state.solve(request); },
+      [&state](const tree_work& work) { return state.solve(work); },
       [&state](spawn_request& request) { return state.spawn(request); },
+      [&state](thread_boundary& boundary) { state.keep(boundary); },
       [&state](const token_request& request) { return state.grant(request); },
       [&state](thread_report& report) { state.close(report); },
       [&state](const cancel_request& request) { state.cancel(request); },
+      [&state](const steer_request& request) { return state.steer(request); },
+      [&state](atom::park) { state.park(); },
+      [&state](const watch_request& wish) { state.watch(wish); },
       [&state](atom::tick) { state.tick(); },
       [&state](const thread_request& request) { return state.show(request); },
-      [&state](atom::status) { return state.status(); },
+      [&state](const tree_request& request) { return state.status(request.texts); },
   };
 }
 

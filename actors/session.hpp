@@ -12,7 +12,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <caf/typed_event_based_actor.hpp>
 
@@ -21,7 +24,8 @@ namespace banyan {
 struct session_options {
   reasoning_options reasoning;
   std::uint64_t family = 1; ///< the tree's number at the pools; older trees have lower ones
-  tree_store_actor store;   ///< gets the finished tree too; may be null
+  tree_keeper_actor store;  ///< gets the finished tree before the client; may be null
+  bool recorded = false;    ///< the store gets every boundary too
 };
 
 /// The tree of a request before anything happened: its root waits. `error` says why a request
@@ -43,24 +47,39 @@ struct session_state {
     thread_actor actor;
     std::optional<guarded_promise<solution>> asker; ///< the parent's request; nothing for the root
     errc ending = errc::none;                       ///< why it was told to end
+    bool parked = false;                            ///< its last boundary is where it is
   };
 
   session_state(session_actor::stateful_pointer<session_state>);
 
-  caf::result<finished_tree> solve(const solve_request&);
+  caf::result<finished_tree> solve(const tree_work&);
   caf::result<solution> spawn(spawn_request&);
   caf::result<token_grant> grant(const token_request&);
+  void keep(thread_boundary&);
   void close(thread_report&);
   void lose(const caf::down_msg&);
   void cancel(const cancel_request&);
+  caf::result<tree_status> steer(const steer_request&);
+  void park();
+  void watch(const watch_request&);
   void tick();
   caf::result<thread_status> show(const thread_request&) const;
-  tree_status status() const;
+  tree_status status(bool texts = false) const;
 
+  void plant_past(const std::vector<thread_record>&);
   member& start(thread_record&, std::optional<named_pool> parent);
+  caf::result<solution> answer_again(thread_record&, spawn_request&);
+  member* live(std::string_view path);
+  bool is_halted(std::string_view path) const;
+  void pause_below(const std::string& path);
+  void resume_below(const std::string& path);
+  void enter(tree_phase);
+  void record(const thread_record&) const;
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);
+  void leave_if_parked();
   void finish();
+  void tell(tree_event::kind) const;
   member* sender();
 
   session_actor::stateful_pointer<session_state> self;
@@ -70,7 +89,9 @@ struct session_state {
   std::optional<tree_ledger> ledger;
   std::optional<guarded_promise<finished_tree>> asker;
   std::map<caf::actor_id, member> members;
-  time_point begin;
+  std::set<std::string, std::less<>> halted; ///< paused threads; all below them are too
+  bool parking = false;
+  time_point begin, paused_since; ///< of the tree; of the whole tree's pause
 };
 
 /// Owns one tree. It ends by itself after the tree's end, and not before it was asked to solve.

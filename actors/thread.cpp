@@ -1,6 +1,9 @@
 #include "actors/thread.hpp"
 
+#include "actors/guarded_promise.hpp"
+
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include <caf/sec.hpp>
@@ -43,16 +46,55 @@ thread_state::thread_state(thread_actor::stateful_pointer<thread_state> self) : 
 
 void thread_state::start(start_request& request) {
   const auto& tree = *options.tree;
-  record.path = std::move(request.path);
+  record.path = request.path;
   record.depth =
       static_cast<std::uint32_t>(record.path == "/" ? 0 : std::ranges::count(record.path, '/'));
   record.node = tree.reasoning.node;
   if (tree.reasoning.board) cell = tree.reasoning.board->add(tree.id, record.path);
   allowance.emplace(tree.budget, tree.deadline);
+  watched = request.watched;
+  if (request.paused) halted = thread_phase::paused;
+  if (!request.past.segments.empty()) return restore(request);
   text.emplace(tree.reasoning.codec, request.prompt);
   grammar.emplace(request.prompt, trace::options{.level = record.depth + 1});
+  told = text->text_size();
   take_seat();
   decode();
+}
+
+/// Reads what the thread wrote before once more; what its children returned is in the record.
+void thread_state::restore(const start_request& request) {
+  const auto& past = request.past;
+  record.rounds = past.rounds;
+  record.prompt_tokens = past.prompt_tokens;
+  record.cached_tokens = past.cached_tokens;
+  record.history = past.history;
+  allowance->spend(past.generated_tokens());
+  grammar.emplace(past.segments.front().text, trace::options{.level = record.depth + 1});
+  std::vector<std::string> open;
+  std::size_t offset = 0, block = 0; // of the text; where the last spawn block begins in it
+  for (const auto& part : past.segments) {
+    first_child += static_cast<std::uint32_t>(open.size());
+    open.clear();
+    if (part.kind == segment_kind::joined) grammar->rejoin(part.text.substr(block - offset));
+    if (part.sampled()) {
+      auto said = grammar->feed(part.text, false);
+      if (auto* spawned = std::get_if<verdict::spawn>(&said)) {
+        allowance->open_round();
+        open = std::move(spawned->prompts);
+        block = grammar->spawn_offset();
+      } else if (part.kind == segment_kind::spawn) {
+        throw std::runtime_error("a record whose spawn block spawns nothing");
+      }
+    }
+    if (part.kind != segment_kind::spawn) offset += part.text.size();
+  }
+  text.emplace(options.tree->reasoning.codec, past.segments, block);
+  told = text->text_size();
+  cell.set_tokens(allowance->spent());
+  take_seat();
+  if (!seat) return fail(errc::pool_lost);
+  open.empty() ? decode() : await_children(std::move(open));
 }
 
 void thread_state::take_seat() {
@@ -68,6 +110,7 @@ void thread_state::take_seat() {
 /// Asks for tokens of the tree's budget first, where there is one.
 void thread_state::decode() {
   if (!seat) return fail(errc::pool_lost);
+  if (halted) return stay();
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
   const auto want = allowance->tokens_left();
   if (want == 0) return fail(errc::budget_spent);
@@ -80,11 +123,13 @@ void thread_state::decode() {
 
 void thread_state::decode(std::uint32_t max_tokens) {
   if (max_tokens == 0) return fail(errc::budget_spent);
+  if (halted) return stay();
   granted = max_tokens;
   heard.clear();
   enter(thread_phase::decoding);
+  in_flight = true;
   seat->begin_work();
-  self->request(seat->pool().actor, timeout(time_left()), request(max_tokens))
+  self->request(seat->pool().actor, timeout(time_left() + grace), request(max_tokens))
       .then([this](decode_reply& reply) { read(reply); },
             [this](caf::error& why) { recover(why); });
 }
@@ -100,12 +145,19 @@ decode_request thread_state::request(std::uint32_t max_tokens) const {
   r.stop = {end_of_spawn};
   r.ban = tree.ban;
   r.resumes_join = record.rounds > 0 && text->at_stretch_begin();
-  r.watched = tree.reasoning.watched;
+  r.watched = watched || tree.reasoning.watched;
   return r;
+}
+
+/// The pool answers with what it has sampled.
+void thread_state::break_off(bool will_return) {
+  self->send(seat->pool().actor, decode_cancel{options.tree->family, record.path, will_return});
 }
 
 /// The pool did not decode: another one can, for the request says everything.
 void thread_state::recover(const caf::error& why) {
+  in_flight = false;
+  if (ending != errc::none) return fail(ending);
   if (why == caf::sec::request_timeout) return fail(errc::deadline);
   seat->end_work();
   const auto code = errc_of(why, errc::pool_lost);
@@ -118,26 +170,29 @@ void thread_state::recover(const caf::error& why) {
 }
 
 void thread_state::wait_for_room() {
+  if (halted) return stay();
   back_off = std::clamp(back_off * 2, first_back_off, longest_back_off);
   enter(thread_phase::queued);
   self->delayed_send(self, timeout(std::min(back_off, time_left())), atom::step_v);
 }
 
 void thread_state::retry() {
-  if (record.phase != thread_phase::queued || back_off == nanoseconds::zero()) return;
+  if (record.phase != thread_phase::queued || halted || back_off == nanoseconds::zero()) return;
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
   decode(granted);
 }
 
 void thread_state::hear(const decode_progress& progress) {
-  if (record.phase != thread_phase::decoding) return;
+  if (!in_flight) return;
   heard.insert(heard.end(), progress.ids.begin(), progress.ids.end());
   cell.set_tokens(allowance->spent() + heard.size());
+  if (watched) tell_text(text->text_size(), options.tree->reasoning.codec.decode(heard));
 }
 
 // ---- read ----
 
 void thread_state::read(const decode_reply& reply) {
+  in_flight = false;
   seat->end_work();
   back_off = nanoseconds::zero();
   heard.clear();
@@ -145,10 +200,14 @@ void thread_state::read(const decode_reply& reply) {
   record.cached_tokens += reply.cached_tokens;
   allowance->spend(reply.ids.size());
   cell.set_tokens(allowance->spent());
+  const auto begin = text->text_size();
   const auto fresh = text->append(reply);
+  if (watched) tell_text(begin, fresh);
+  if (ending != errc::none) return fail(ending);
   const bool at_end = reply.finish == finish_reason::eos;
   // An empty reply that asks for another request would be asked again for ever.
-  if (reply.ids.empty() && !at_end) return go_on(finish_reason::context);
+  if (reply.ids.empty() && !at_end && reply.finish != finish_reason::cancelled)
+    return go_on(finish_reason::context);
   act(grammar->feed(fresh, at_end), reply.finish);
 }
 
@@ -177,20 +236,28 @@ void thread_state::spawn(std::vector<std::string> prompts) {
   text->open_spawn(grammar->spawn_offset());
   if (!allowance->open_round()) return fail(errc::budget_spent);
   ++record.rounds;
-  children.emplace(options.tree->join, prompts.size());
-  for (std::uint32_t i = 0; i < prompts.size(); ++i) ask_for_child(i, std::move(prompts[i]));
-  cell.set_waiting(static_cast<std::uint32_t>(prompts.size()));
-  enter(thread_phase::waiting);
+  mark_boundary();
   if (options.tree->budget.max_tree_tokens > 0) // what is left of the grant, while others decode
     self->request(options.session, timeout(time_left()), token_request{allowance->spent(), 0})
         .then([](token_grant) {}, [](caf::error&) {});
+  await_children(std::move(prompts));
+}
+
+void thread_state::await_children(std::vector<std::string> prompts) {
+  record.waiting_for.clear();
+  children.emplace(options.tree->join, prompts.size());
+  for (std::uint32_t i = 0; i < prompts.size(); ++i) ask_for_child(i, std::move(prompts[i]));
+  cell.set_waiting(static_cast<std::uint32_t>(prompts.size()));
+  const auto at = grammar->spawn_offset();
+  tell(tree_event::kind::spawn, at, grammar->text().substr(at), record.waiting_for);
+  halted ? stay() : enter(thread_phase::waiting);
 }
 
 void thread_state::ask_for_child(std::uint32_t i, std::string prompt) {
   const auto round = record.rounds;
   const auto index = first_child + i;
   record.waiting_for.push_back(child_path(record.path, index));
-  self->request(options.session, timeout(patience()),
+  self->request(options.session, patience(),
                 spawn_request{record.path, round - 1, index, std::move(prompt), seat->pool()})
       .then(
           [=, this](solution& s) {
@@ -207,13 +274,13 @@ void thread_state::arrive(std::uint32_t round, std::uint32_t i, child_result res
   children->arrive(i, std::move(result));
   std::erase(record.waiting_for, child_path(record.path, first_child + i));
   cell.set_waiting(static_cast<std::uint32_t>(record.waiting_for.size()));
-  if (children->met()) resume();
+  if (children->met() && !halted) resume();
 }
 
 void thread_state::expire(std::uint32_t round) {
   if (!children || round != record.rounds) return;
   children->expire();
-  resume();
+  if (!halted) resume();
 }
 
 void thread_state::resume() {
@@ -223,23 +290,65 @@ void thread_state::resume() {
         cancel_request{options.tree->id,
                        child_path(record.path, first_child + static_cast<std::uint32_t>(i))});
   first_child += static_cast<std::uint32_t>(children->results().size());
-  text->join(grammar->join(children->results()));
+  const auto at = grammar->spawn_offset();
+  const auto block = grammar->join(children->results());
+  text->join(block);
+  tell(tree_event::kind::join, at, block);
+  told = text->text_size();
   children.reset();
   record.waiting_for.clear();
   cell.set_waiting(0);
+  mark_boundary();
   decode();
 }
 
-/// How long a parent waits for a child.
-nanoseconds thread_state::patience() const {
+/// How long a parent waits for a child: as long as its policy says, else until the session answers,
+/// which watches the tree's deadline and never leaves a request open.
+caf::duration thread_state::patience() const {
   const auto& policy = options.tree->join;
-  const auto most = time_left() + grace;
-  if (policy.when != join_policy::kind::deadline) return most;
+  if (policy.when != join_policy::kind::deadline) return caf::infinite;
   const std::chrono::duration<double> own(policy.seconds);
-  return own < most ? std::chrono::duration_cast<nanoseconds>(own) : most;
+  const auto most = time_left() + grace;
+  return caf::duration(timeout(own < most ? std::chrono::duration_cast<nanoseconds>(own) : most));
+}
+
+// ---- pause ----
+
+/// `as`: paused, or queued where the thread will go on from its record.
+void thread_state::halt(thread_phase as) {
+  if (ended(record.phase) || ending != errc::none) return;
+  const bool was_halted = halted.has_value();
+  halted = as;
+  if (in_flight) return was_halted ? void() : break_off(true);
+  if (was_halted) return mark_boundary();
+  stay();
+}
+
+/// Nothing is on its way: this is where the thread goes on after the pause.
+void thread_state::stay() {
+  enter(*halted);
+  mark_boundary();
+}
+
+void thread_state::go_on_after_pause(const resume_thread& message) {
+  allowance->set_deadline(message.deadline);
+  if (!halted) return;
+  halted.reset();
+  if (in_flight) return; // what was broken off comes back and is gone on from
+  if (!children) return decode();
+  children->met() ? resume() : enter(thread_phase::waiting);
 }
 
 // ---- end ----
+
+void thread_state::cancel() {
+  if (ended(record.phase)) return;
+  const bool asked_before = ending != errc::none;
+  ending = errc::cancelled;
+  if (!in_flight || asked_before) return fail(ending);
+  break_off(false);
+  self->delayed_send(self, caf::timespan(grace), atom::cancel_v); // for a pool that hangs
+}
 
 void thread_state::finish(std::string solution) {
   record.solution = std::move(solution);
@@ -254,9 +363,20 @@ void thread_state::fail(errc why) {
 }
 
 void thread_state::enter(thread_phase phase) {
+  constexpr std::size_t longest_history = 256;
   record.phase = phase;
   record.since_ms = options.tree->reasoning.unix_ms();
+  if (record.history.size() == longest_history) record.history.erase(record.history.begin() + 1);
+  record.history.push_back({phase, record.since_ms});
   cell.enter(phase, record.since_ms);
+  tell(tree_event::kind::thread, text ? text->text_size() : 0, {});
+}
+
+void thread_state::mark_boundary() {
+  if (!options.tree->recorded) return;
+  auto copy = record;
+  copy.segments = text->segments();
+  self->send(options.session, thread_boundary{std::move(copy)});
 }
 
 void thread_state::report() {
@@ -279,8 +399,49 @@ caf::error thread_state::caught(std::exception_ptr& thrown) {
 
 nanoseconds thread_state::time_left() const { return allowance->time_left(self->clock().now()); }
 
+// ---- looking inside ----
+
+void thread_state::watch(const watch_request& wish) {
+  if (std::exchange(watched, wish.on) == wish.on || !text) return;
+  told = text->text_size();
+  if (in_flight)
+    self->send(seat->pool().actor, decode_watch{options.tree->family, record.path, wish.on});
+}
+
+void thread_state::tell(tree_event::kind what, std::size_t position, std::string said,
+                        std::vector<std::string> children_of) const {
+  const auto& events = options.tree->reasoning.events;
+  if (!events) return;
+  tree_event e;
+  e.what = what;
+  e.tree = options.tree->id;
+  e.thread = record.path;
+  e.parent = record.parent();
+  e.position = position;
+  e.at_ms = options.tree->reasoning.unix_ms();
+  e.state = to_string(record.phase);
+  e.text = std::move(said);
+  e.children = std::move(children_of);
+  e.failure = record.failure;
+  e.tokens = allowance ? allowance->spent() + heard.size() : 0;
+  events->publish(std::move(e));
+}
+
+/// `fresh` stands in the text from byte `begin` on; watchers know it up to `told`.
+void thread_state::tell_text(std::size_t begin, std::string_view fresh) {
+  const auto known = std::max(told, begin) - begin;
+  if (known >= fresh.size()) return;
+  tell(tree_event::kind::text, begin + known, std::string(fresh.substr(known)));
+  told = begin + fresh.size();
+}
+
 thread_status thread_state::status() const {
-  thread_status now{record};
+  thread_status now{record, true, {}, 0, 0, 0};
+  if (allowance) {
+    now.tokens_left = allowance->tokens_left();
+    now.rounds_left = allowance->rounds_left();
+    now.seconds_left = std::chrono::duration<double>(time_left()).count();
+  }
   if (text) now.record.segments = text->segments();
   if (!heard.empty() && !now.record.segments.empty()) {
     auto& segments = now.record.segments;
@@ -288,6 +449,23 @@ thread_status thread_state::status() const {
     segments.back().text += options.tree->reasoning.codec.decode(heard);
   }
   return now;
+}
+
+/// A pool that is in a long step is left out rather than waited for.
+caf::result<thread_status> thread_state::show() {
+  if (!seat) return status();
+  auto promise = self->make_response_promise<thread_status>();
+  auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
+  self->request(seat->pool().actor, caf::timespan(200ms),
+                cache_request{options.tree->family, record.path})
+      .then(
+          [this, asker](const cache_status& held) {
+            auto now = status();
+            now.cache = held;
+            asker->deliver(std::move(now));
+          },
+          [this, asker](caf::error&) { asker->deliver(status()); });
+  return promise;
 }
 
 thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thread_state> self,
@@ -301,9 +479,13 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
   return {
       [&state](start_request& request) { state.start(request); },
       [&state](atom::cancel) { state.cancel(); },
+      [&state](atom::pause) { state.halt(thread_phase::paused); },
+      [&state](atom::park) { state.halt(thread_phase::queued); },
+      [&state](const resume_thread& message) { state.go_on_after_pause(message); },
+      [&state](const watch_request& wish) { state.watch(wish); },
       [&state](const decode_progress& progress) { state.hear(progress); },
       [&state](atom::step) { state.retry(); },
-      [&state](atom::status) { return state.status(); },
+      [&state](atom::status) { return state.show(); },
   };
 }
 

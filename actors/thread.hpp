@@ -2,6 +2,7 @@
 
 #include "actors/budget.hpp"
 #include "actors/config.hpp"
+#include "actors/event_hub.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/join.hpp"
 #include "actors/messages.hpp"
@@ -29,6 +30,7 @@ struct tree_context {
   banyan::budget budget;
   time_point deadline;           ///< on the actor system's clock
   std::vector<std::int32_t> ban; ///< see `banned_ids`
+  bool recorded = false;         ///< threads tell their session where they could go on from
 };
 
 /// Ids that no thread may sample: the tag that begins a join, where the vocabulary has it as a
@@ -49,30 +51,42 @@ struct thread_state {
   void start(start_request&);
   void retry();
   void hear(const decode_progress&);
-  thread_status status() const;
-  void cancel() { fail(errc::cancelled); }
+  caf::result<thread_status> show();
+  void cancel();
+  void halt(thread_phase as);
+  void go_on_after_pause(const resume_thread&);
+  void watch(const watch_request&);
   caf::error caught(std::exception_ptr&);
 
+  void restore(const start_request&);
   void take_seat();
   void decode();
   void decode(std::uint32_t max_tokens);
   decode_request request(std::uint32_t max_tokens) const;
+  void break_off(bool will_return);
   void recover(const caf::error&);
   void wait_for_room();
   void read(const decode_reply&);
   void act(trace_verdict, finish_reason);
   void go_on(finish_reason);
   void spawn(std::vector<std::string> prompts);
+  void await_children(std::vector<std::string> prompts);
   void ask_for_child(std::uint32_t index, std::string prompt);
   void arrive(std::uint32_t round, std::uint32_t index, child_result);
   void expire(std::uint32_t round);
   void resume();
+  void stay();
   void finish(std::string solution);
   void fail(errc);
   void enter(thread_phase);
+  void mark_boundary();
   void report();
+  void tell(tree_event::kind, std::size_t position, std::string text,
+            std::vector<std::string> children = {}) const;
+  void tell_text(std::size_t begin, std::string_view text);
+  thread_status status() const;
   nanoseconds time_left() const;
-  nanoseconds patience() const;
+  caf::duration patience() const;
 
   thread_actor::stateful_pointer<thread_state> self;
   thread_options options;
@@ -87,6 +101,11 @@ struct thread_state {
   std::uint32_t granted = 0;       ///< tokens of the request on its way
   nanoseconds back_off{};          ///< non-zero while a full pool is asked again
   std::vector<std::int32_t> heard; ///< sampled by the request on its way, as far as the pool told
+  bool in_flight = false;          ///< a request is on its way
+  errc ending = errc::none;        ///< ends with this as soon as no request is on its way
+  std::optional<thread_phase> halted; ///< the phase to stay in: paused, or queued for a parked one
+  bool watched = false;               ///< somebody watches the tree
+  std::size_t told = 0;               ///< bytes of the text that watchers know
   status_board::loan cell;
 };
 

@@ -35,6 +35,23 @@ transcript::transcript(const codec& c, std::string_view prompt)
   closed_.push_back({segment_kind::prompt, std::string(prompt), context_, {}, {}});
 }
 
+transcript::transcript(const codec& c, std::vector<segment> past, std::size_t spawn_offset)
+    : codec_(&c), stretch_offset_(0) {
+  for (std::size_t i = 0; i < past.size(); ++i) {
+    auto& part = past[i];
+    const bool last = i + 1 == past.size();
+    if (last && part.kind == segment_kind::spawn && spawn_offset > stretch_offset_)
+      remainder_ = part.text.substr(0, spawn_offset - stretch_offset_);
+    if (part.kind != segment_kind::spawn) append_to(context_, part.ids);
+    if (last && part.kind == segment_kind::written) {
+      stretch_ = std::move(part);
+      return;
+    }
+    if (part.kind != segment_kind::spawn) stretch_offset_ += part.text.size();
+    closed_.push_back(std::move(part));
+  }
+}
+
 std::string transcript::append(const decode_reply& reply) {
   if (reply.logprobs.size() != reply.ids.size() || reply.epochs.size() != reply.ids.size())
     throw std::invalid_argument("a decode reply without one logprob and one epoch per id");

@@ -22,6 +22,10 @@ public:
   /// transcript.
   transcript(const codec&, std::string_view prompt);
 
+  /// Goes on from the segments of a record, as `segments` gave them. `spawn_offset`: where the last
+  /// segment is an open spawn block, the byte of the text at which it begins.
+  transcript(const codec&, std::vector<segment>, std::size_t spawn_offset);
+
   /// All ids that the model sees, `codec::begin` included.
   const std::vector<std::int32_t>& context() const { return context_; }
 
@@ -37,6 +41,9 @@ public:
   /// Puts the text of a join in the place of the open spawn block. Throws std::invalid_argument
   /// where it cannot be encoded.
   void join(std::string_view text);
+
+  /// Bytes of the text: prompt, written and joined text, an open spawn block not.
+  std::size_t text_size() const { return stretch_offset_ + stretch_.text.size(); }
 
   /// Nothing was sampled since the prompt or the last join.
   bool at_stretch_begin() const { return stretch_.ids.empty(); }

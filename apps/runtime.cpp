@@ -1,24 +1,16 @@
 #include "apps/runtime.hpp"
 
-#include "actors/config.hpp"
-#include "actors/node.hpp"
 #include "actors/status_board.hpp"
-#include "actors/system.hpp"
 #include "actors/tree_ids.hpp"
-#include "gpu_pool/device_name.hpp"
-#include "gpu_pool/pool.hpp"
-#include "model/tokenizer.hpp"
+#include "apps/actor_house.hpp"
 
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <set>
-#include <thread>
 
-#include <caf/actor_registry.hpp>
 #include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -28,12 +20,6 @@ namespace banyan {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Sessions and threads only translate messages: more OS threads would take cores from the pools.
-constexpr std::size_t actor_workers = 2;
-
-/// What ends in order does so within milliseconds.
-constexpr auto drain_time = 2s;
 
 /// Where the actors put what the program asked for.
 class inbox {
@@ -168,90 +154,28 @@ desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, no
   };
 }
 
-codec codec_of(const std::shared_ptr<const tokenizer>& vocabulary,
-               std::vector<std::int32_t> begin) {
-  return {[vocabulary](std::string_view text) { return vocabulary->encode(text); },
-          [vocabulary](std::span<const std::int32_t> ids) { return vocabulary->decode(ids); },
-          std::move(begin)};
-}
-
-/// As records know it: the CPU has pools 0, 1, … as often as it was asked for.
-std::string pool_name(const std::string& device, std::size_t index) {
-  const auto name = parse_device(device);
-  if (name && name->type == device_name::kind::cuda) return to_string(*name);
-  return device + ":" + std::to_string(index);
+house_options house_of(runtime_options& options) {
+  house_options house;
+  house.begin = std::move(options.begin);
+  house.concurrency = options.concurrency;
+  house.watched = options.watched;
+  house.seed = options.seed;
+  house.log = std::move(options.log);
+  return house;
 }
 
 } // namespace
 
 struct runtime::impl {
-  caf::actor_system_config config;
-  std::unique_ptr<caf::actor_system> system;
-  std::vector<named_pool> pools;
-  node_actor node;
-  desk_actor front;
   std::shared_ptr<inbox> box = std::make_shared<inbox>();
-  std::shared_ptr<status_board> board = std::make_shared<status_board>();
   tree_ids ids;
+  actor_house house;
+  desk_actor front;
 
-  impl(std::vector<pool_source> sources, runtime_options options) : ids(options.seed) {
-    configure(config, actor_workers);
-    system = std::make_unique<caf::actor_system>(config);
-    try {
-      for (const auto& source : sources) add_pool(source, options);
-    } catch (...) {
-      leave();
-      throw;
-    }
-    node_options settings;
-    settings.reasoning.codec = codec_of(sources.front().model.vocabulary, std::move(options.begin));
-    settings.reasoning.watched = options.watched;
-    settings.reasoning.board = board;
-    settings.pools = pools;
-    settings.max_running_trees = options.concurrency;
-    settings.seed = options.seed;
-    node = spawn_node(*system, std::move(settings));
-    front = system->spawn(desk, node, box);
-  }
-
-  ~impl() {
-    if (node) caf::anon_send(node, atom::drain_v);
-    leave();
-  }
-
-  void add_pool(const pool_source& source, const runtime_options& options) {
-    pool_options settings;
-    settings.name = pool_name(source.device, pools.size());
-    settings.device = source.device;
-    settings.precision = source.precision;
-    settings.log = options.log;
-    pools.push_back({settings.name, spawn_pool(*system, settings, source.model)});
-  }
-
-  void end(const auto& actor) {
-    if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
-  }
-
-  bool wait_until(std::chrono::steady_clock::time_point until, std::size_t running) const {
-    while (system->registry().running() > running) {
-      if (std::chrono::steady_clock::now() > until) return false;
-      std::this_thread::sleep_for(1ms);
-    }
-    return true;
-  }
-
-  /// The node ends its trees while the pools still answer; then the rest goes. An actor system that
-  /// does not come to an end is better left alone than waited for: its destructor would hang.
-  void leave() {
-    const auto until = std::chrono::steady_clock::now() + drain_time;
-    end(front);
-    wait_until(until, pools.size());
-    end(node);
-    for (const auto& pool : pools) end(pool.actor);
-    front = nullptr;
-    node = nullptr;
-    pools.clear();
-    if (!wait_until(until, 0)) static_cast<void>(system.release());
+  impl(std::vector<pool_source> sources, runtime_options options)
+      : ids(options.seed), house(std::move(sources), house_of(options)) {
+    front = house.system().spawn(desk, house.node(), box);
+    house.add(caf::actor_cast<caf::actor>(front));
   }
 };
 
@@ -280,7 +204,8 @@ std::optional<live_tree> runtime::seen(const std::string& id) const {
   auto now = impl_->box->seen(id);
   if (!now) return {};
   live_tree live{std::move(*now), {}};
-  for (const auto& row : impl_->board->snapshot_of(id)) live.tokens[row.thread] = row.tokens;
+  for (const auto& row : impl_->house.board()->snapshot_of(id))
+    live.tokens[row.thread] = row.tokens;
   return live;
 }
 

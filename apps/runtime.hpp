@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "apps/live_tree.hpp"
 #include "model/checkpoint.hpp"
 #include "solver/tree.hpp"
 
@@ -36,12 +37,6 @@ struct finished_work {
   std::string id;
   std::shared_ptr<const tree> value;
   std::string error;
-};
-
-/// A running tree at a glance.
-struct live_tree {
-  tree value;
-  std::map<std::string, std::uint64_t> tokens; ///< sampled so far, by live thread
 };
 
 /// A node over one pool per source, for programs that are no actors: trees go in, finished trees

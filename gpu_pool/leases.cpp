@@ -46,6 +46,11 @@ bool lease_table::has(std::uint64_t family_age) const {
   return first != leases_.end() && first->first.first == family_age;
 }
 
+std::size_t lease_table::num_blocks(std::uint64_t family_age, const std::string& thread) const {
+  const auto found = leases_.find({family_age, thread});
+  return found == leases_.end() ? 0 : found->second.held.blocks.size();
+}
+
 void lease_table::count(std::span<std::uint32_t> held) const {
   for (auto& [thread, kept] : leases_)
     for (auto& block : kept.held.blocks) ++held[static_cast<std::size_t>(block.index())];

@@ -52,6 +52,9 @@ public:
 
   void clear();
   bool has(std::uint64_t family_age) const;
+
+  /// Blocks of the thread's lease; 0 if it has none.
+  std::size_t num_blocks(std::uint64_t family_age, const std::string& thread) const;
   std::size_t size() const { return leases_.size(); }
 
   /// Loans in the table: an upper limit to what breaking all leases would set free.

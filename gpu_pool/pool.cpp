@@ -24,12 +24,28 @@ namespace {
 
 using watching_actor = caf::typed_actor<caf::reacts_to<decode_progress>>;
 
+using steady_clock = std::chrono::steady_clock;
+
+double seconds_since(steady_clock::time_point begin) {
+  return std::chrono::duration<double>(steady_clock::now() - begin).count();
+}
+
 /// A request that was not answered yet.
 struct open_request {
   caf::typed_response_promise<decode_reply> promise;
-  caf::actor_addr watcher; ///< hears what is sampled; null for an unwatched thread
-  std::size_t told = 0;    ///< tokens that it has heard of
+  caf::actor_addr asker;
+  std::uint64_t family = 0;
+  std::string thread;
+  bool watched = false; ///< its asker hears what is sampled
+  std::size_t told = 0; ///< tokens that it has heard of
+  steady_clock::time_point since = steady_clock::now();
 };
+
+/// Upper ends for the histograms: 1, 2, 4, … sequences; 0.1 ms to 100 s in steps of √10.
+histogram of_batches() { return histogram({1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}); }
+histogram of_seconds() {
+  return histogram({1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100});
+}
 
 struct pool_parts {
   pool_options options;
@@ -50,28 +66,39 @@ struct pool_state {
 
   caf::result<decode_reply> decode(decode_request& request) {
     const auto id = next_id++;
+    open_request entry;
     // Before the promise is made: that takes the sender away.
-    auto watcher = request.watched ? caf::actor_cast<caf::actor_addr>(self->current_sender())
-                                   : caf::actor_addr{};
+    entry.asker = caf::actor_cast<caf::actor_addr>(self->current_sender());
+    entry.family = request.family;
+    entry.thread = request.thread;
+    entry.watched = request.watched;
     if (const auto refused = parts->scheduler.submit(id, std::move(request)); refused != errc::none)
       return refused;
-    auto promise = self->make_response_promise<decode_reply>();
-    num_watched += watcher != nullptr;
-    open.emplace(id, open_request{promise, std::move(watcher)});
+    auto promise = entry.promise = self->make_response_promise<decode_reply>();
+    num_watched += entry.watched;
+    open.emplace(id, std::move(entry));
     wake();
     return promise;
   }
 
   void cancel(const decode_cancel& request) {
-    for (auto id : parts->scheduler.cancel(request.family, request.thread))
-      answer(id, caf::error{errc::cancelled});
+    answer(parts->scheduler.cancel(request.family, request.thread, request.will_return));
   }
 
-  template <class Answer>
-  void answer(std::uint64_t id, Answer&& with) {
-    auto request = open.extract(id);
-    num_watched -= request.mapped().watcher != nullptr;
-    request.mapped().promise.deliver(std::forward<Answer>(with));
+  void answer(std::vector<ended_sequence> ended) {
+    for (auto& [id, reply] : ended) {
+      auto request = open.extract(id);
+      num_watched -= request.mapped().watched;
+      request.mapped().promise.deliver(std::move(reply));
+    }
+  }
+
+  void watch(const decode_watch& wish) {
+    for (auto& [id, request] : open) {
+      if (request.family != wish.family || request.thread != wish.thread) continue;
+      num_watched += wish.on;
+      num_watched -= std::exchange(request.watched, wish.on);
+    }
   }
 
   // ---- steps ----
@@ -82,14 +109,16 @@ struct pool_state {
   }
 
   void step() {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = steady_clock::now();
     const auto lanes = parts->scheduler.next();
-    auto ended = parts->scheduler.accept(parts->engine.run(lanes));
-    for (auto& [id, reply] : ended) answer(id, std::move(reply));
+    if (!lanes.empty()) batch_sizes.add(static_cast<double>(lanes.size()));
+    for (const auto id : parts->scheduler.admitted())
+      queued_s.add(std::chrono::duration<double>(begin - open.at(id).since).count());
+    answer(parts->scheduler.accept(parts->engine.run(lanes)));
     tell_watchers();
     awake = false;
     parts->scheduler.idle() ? rest() : wake();
-    busy_s += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    step_s.add(seconds_since(begin));
   }
 
   /// An idle pool has time to look at its books, but not after every short request.
@@ -106,15 +135,17 @@ struct pool_state {
     if (now < last_told + std::chrono::milliseconds(parts->options.progress_ms)) return;
     last_told = now;
     for (auto& [id, request] : open)
-      if (request.watcher) tell(id, request);
+      if (request.watched) tell(id, request);
   }
 
   void tell(std::uint64_t id, open_request& request) {
-    const auto sampled = parts->scheduler.sampled(id);
-    if (sampled.size() <= request.told) return;
-    const auto news = sampled.subspan(std::exchange(request.told, sampled.size()));
-    if (auto watcher = caf::actor_cast<watching_actor>(request.watcher))
-      self->send(watcher, decode_progress{{news.begin(), news.end()}});
+    const auto* sampled = parts->scheduler.sampled(id);
+    if (!sampled || sampled->ids.size() <= request.told) return;
+    const auto told = static_cast<std::ptrdiff_t>(std::exchange(request.told, sampled->ids.size()));
+    if (auto watcher = caf::actor_cast<watching_actor>(request.asker))
+      self->send(watcher,
+                 decode_progress{{sampled->ids.begin() + told, sampled->ids.end()},
+                                 {sampled->logprobs.begin() + told, sampled->logprobs.end()}});
   }
 
   // ---- weights and status ----
@@ -164,8 +195,11 @@ struct pool_state {
     now.prompt_tokens = counts.prompt_tokens;
     now.cached_tokens = counts.cached_tokens;
     now.generated_tokens = counts.generated_tokens;
-    now.busy_s = busy_s;
+    now.busy_s = step_s.sum;
     now.forward_s = parts->engine.forward_s();
+    now.batch_sizes = batch_sizes;
+    now.step_s = step_s;
+    now.queued_s = queued_s;
     return now;
   }
 
@@ -177,7 +211,7 @@ struct pool_state {
   bool awake = false; ///< a `step` is on its way
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
-  double busy_s = 0;
+  histogram batch_sizes = of_batches(), step_s = of_seconds(), queued_s = of_seconds();
 };
 
 pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
@@ -189,6 +223,10 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
   return {
       [&state](decode_request& request) { return state.decode(request); },
       [&state](const decode_cancel& request) { state.cancel(request); },
+      [&state](const decode_watch& wish) { state.watch(wish); },
+      [&state](const cache_request& request) {
+        return state.parts->scheduler.held_by(request.family, request.thread);
+      },
       [&state](const lease_release& r) { state.parts->scheduler.release(r.family, r.thread); },
       [&state](const weights_ready& news) { state.renew(news); },
       [&state](atom::status) { return state.status(); },

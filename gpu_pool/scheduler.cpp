@@ -84,15 +84,17 @@ void scheduler::forget_families() {
   forget_at_ = std::max(forget_at_, 2 * families_.size());
 }
 
-std::vector<std::uint64_t> scheduler::cancel(std::uint64_t number, const std::string& path) {
-  std::vector<std::uint64_t> ended;
+std::vector<ended_sequence> scheduler::cancel(std::uint64_t number, const std::string& path,
+                                              bool will_return) {
+  std::vector<ended_sequence> ended;
   const auto known = families_.find(number);
   if (known == families_.end()) return ended;
   auto& family = known->second;
   const auto end = [&](sequence& s) {
     if (s.family_age != family.age || !covers(path, s.request.thread)) return false;
-    cache_.discard(s);
-    ended.push_back(s.id);
+    will_return ? cache_.retire(s) : cache_.discard(s);
+    s.reply.finish = finish_reason::cancelled;
+    ended.push_back({s.id, std::move(s.reply)});
     return true;
   };
   std::erase_if(running_, [&](owned& s) { return end(*s); });
@@ -117,16 +119,26 @@ void scheduler::renew(std::uint32_t epoch) {
   cache_.renew(epoch);
 }
 
-std::span<const std::int32_t> scheduler::sampled(std::uint64_t id) const {
+const decode_reply* scheduler::sampled(std::uint64_t id) const {
   const auto found = std::ranges::find(running_, id, [](const owned& s) { return s->id; });
-  if (found == running_.end()) return {};
-  return (*found)->reply.ids;
+  return found == running_.end() ? nullptr : &(*found)->reply;
+}
+
+cache_status scheduler::held_by(std::uint64_t number, const std::string& path) const {
+  const auto known = families_.find(number);
+  if (known == families_.end()) return {};
+  const auto age = known->second.age;
+  for (const auto& s : running_)
+    if (s->family_age == age && s->request.thread == path) return {s->held.blocks.size(), false};
+  const auto leased = cache_.leases().num_blocks(age, path);
+  return {leased, leased > 0};
 }
 
 // ---- a step ----
 
 std::span<const lane> scheduler::next() {
   lanes_.clear();
+  admitted_.clear();
   auto prefill_left = options_.prefill_tokens;
   const auto num_preempted = counts_.preempted;
   for (std::size_t i = 0; i < running_.size(); ++i)
@@ -162,6 +174,7 @@ void scheduler::admit_waiting(std::size_t prefill_left) {
     // A block for each that runs is left, so that the new one is not preempted right away.
     if (!cache_.admit(s, running_.size())) return;
     if (!std::exchange(s.admitted, true)) {
+      admitted_.push_back(s.id);
       s.reply.cached_tokens = static_cast<std::uint32_t>(s.held.computed);
       counts_.prompt_tokens += s.reply.prompt_tokens;
       counts_.cached_tokens += s.held.computed;

@@ -65,8 +65,10 @@ public:
   /// One sampled token for each lane that samples, in their order. Returns who ended by it.
   std::vector<ended_sequence> accept(std::span<const sampled_token>);
 
-  /// Ends a thread and all below it, queued or running, and their leases. Returns who ended.
-  std::vector<std::uint64_t> cancel(std::uint64_t family, const std::string& path);
+  /// Breaks off a thread and all below it, queued or running, and ends their leases. Returns who
+  /// ended, with what it had sampled. `will_return`: their whole blocks stay findable.
+  std::vector<ended_sequence> cancel(std::uint64_t family, const std::string& path,
+                                     bool will_return = false);
 
   /// Ends the leases of a thread and of all below it.
   void release(std::uint64_t family, const std::string& path);
@@ -75,8 +77,14 @@ public:
   /// are not found any more; what runs goes on over the ones it has.
   void renew(std::uint32_t epoch);
 
-  /// What a running sequence has sampled so far; empty for one that is queued or unknown.
-  std::span<const std::int32_t> sampled(std::uint64_t id) const;
+  /// What a running sequence has sampled so far; null for one that is queued or unknown.
+  const decode_reply* sampled(std::uint64_t id) const;
+
+  /// What a thread holds: the blocks of its running sequence, or of its lease.
+  cache_status held_by(std::uint64_t family, const std::string& path) const;
+
+  /// Who left the queue for the first time in the last `next`.
+  std::span<const std::uint64_t> admitted() const { return admitted_; }
 
   bool idle() const { return running_.empty() && queue_.empty(); }
   std::size_t num_queued() const { return queue_.size(); }
@@ -121,6 +129,7 @@ private:
   std::map<rank, owned> queue_;
   std::vector<owned> running_; // oldest family first
   std::vector<lane> lanes_;
+  std::vector<std::uint64_t> admitted_;
   scheduler_counts counts_;
 };
 

@@ -8,11 +8,11 @@ namespace banyan {
 namespace {
 
 // In the order of the enumerators.
-constexpr std::array<std::string_view, 11> names{
-    "none",         "no_solution",  "cancelled",       "deadline",
-    "budget_spent", "context_full", "malformed_spawn", "child_lost",
-    "pool_lost",    "pool_full",    "bad_request"};
-static_assert(names.size() == static_cast<std::size_t>(errc::bad_request) + 1);
+constexpr std::array<std::string_view, 13> names{
+    "none",         "no_solution",     "cancelled",  "deadline",  "budget_spent",
+    "context_full", "malformed_spawn", "child_lost", "pool_lost", "pool_full",
+    "bad_request",  "not_stored",      "not_found"};
+static_assert(names.size() == static_cast<std::size_t>(last_errc) + 1);
 
 } // namespace
 

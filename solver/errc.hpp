@@ -21,7 +21,11 @@ enum class errc : std::uint8_t {
   pool_lost,       ///< No pool could be found that decodes for it.
   pool_full,       ///< The pool's queue is at its limit; try again later.
   bad_request,     ///< The request itself makes no sense: no tokens, unknown token, zero limit.
+  not_stored,      ///< The store could not keep it, so it does not count as accepted or done.
+  not_found,       ///< There is no such tree or thread.
 };
+
+inline constexpr auto last_errc = errc::not_found;
 
 /// The name used in JSON, logs and records, e.g. "context_full"; "none" for `errc::none`.
 std::string_view to_string(errc);

@@ -12,14 +12,16 @@ namespace {
 
 // ---- enumerations
 
-static_assert(static_cast<int>(errc::bad_request) == records::FAILURE_BAD_REQUEST
-              && records::Failure_MAX == records::FAILURE_BAD_REQUEST);
+static_assert(static_cast<int>(errc::not_found) == records::FAILURE_NOT_FOUND
+              && records::Failure_MAX == records::FAILURE_NOT_FOUND);
 static_assert(static_cast<int>(segment_kind::joined) + 1 == records::SEGMENT_KIND_JOINED
               && records::SegmentKind_MAX == records::SEGMENT_KIND_JOINED);
 static_assert(static_cast<int>(thread_phase::cancelled) + 1 == records::THREAD_PHASE_CANCELLED
               && records::ThreadPhase_MAX == records::THREAD_PHASE_CANCELLED);
 static_assert(static_cast<int>(tree_phase::cancelled) + 1 == records::TREE_PHASE_CANCELLED
               && records::TreePhase_MAX == records::TREE_PHASE_CANCELLED);
+static_assert(static_cast<int>(join_policy::kind::deadline) + 1 == records::JOIN_KIND_DEADLINE
+              && records::JoinKind_MAX == records::JOIN_KIND_DEADLINE);
 
 records::Failure stored(errc e) { return static_cast<records::Failure>(e); }
 
@@ -35,6 +37,10 @@ records::TreePhase stored(tree_phase p) {
   return static_cast<records::TreePhase>(static_cast<int>(p) + 1);
 }
 
+records::JoinKind stored(join_policy::kind k) {
+  return static_cast<records::JoinKind>(static_cast<int>(k) + 1);
+}
+
 /// The reverse, for values that another program may have written: `first` is stored for the
 /// enumerator 0.
 template <class Ours, class Stored>
@@ -47,6 +53,11 @@ Ours restored(Stored value, Stored first, Stored last, const char* what) {
 
 errc restored(records::Failure f) {
   return restored<errc>(f, records::FAILURE_NONE, records::Failure_MAX, "a failure");
+}
+
+thread_phase restored(records::ThreadPhase p) {
+  return restored<thread_phase>(p, records::THREAD_PHASE_QUEUED, records::ThreadPhase_MAX,
+                                "the phase of a thread");
 }
 
 // ---- writing
@@ -65,7 +76,7 @@ void store(const segment& s, records::Segment& to) {
   store_all(s.epochs, *to.mutable_epochs());
 }
 
-void store(const thread_record& t, records::Thread& to) {
+void store_figures(const thread_record& t, records::Thread& to) {
   to.set_path(t.path);
   to.set_phase(stored(t.phase));
   to.set_failure(stored(t.failure));
@@ -79,8 +90,27 @@ void store(const thread_record& t, records::Thread& to) {
   to.set_node(t.node);
   to.set_prompt_tokens(t.prompt_tokens);
   to.set_cached_tokens(t.cached_tokens);
+  for (const auto& mark : t.history) {
+    auto& out = *to.add_history();
+    out.set_phase(stored(mark.phase));
+    out.set_at_ms(mark.at_ms);
+  }
+}
+
+void store(const thread_record& t, records::Thread& to) {
+  store_figures(t, to);
   for (const auto& s : t.segments) store(s, *to.add_segments());
   if (t.solution) to.set_solution(*t.solution);
+}
+
+void store_outline(const thread_record& t, records::Thread& to) {
+  store_figures(t, to);
+  for (const auto& s : t.segments) {
+    auto& segment = *to.add_segments();
+    segment.set_kind(stored(s.kind));
+    if (s.sampled()) segment.mutable_ids()->Resize(static_cast<int>(s.ids.size()), 0);
+  }
+  if (t.solution) to.set_solution("");
 }
 
 void store(const outcome& o, records::Outcome& to) {
@@ -90,17 +120,26 @@ void store(const outcome& o, records::Outcome& to) {
   to.set_solution(o.solution);
 }
 
-void store(const tree& t, records::Tree& to) {
-  to.set_id(t.id);
-  to.set_task(t.task);
-  store_all(t.problem.numbers, *to.mutable_problem()->mutable_numbers());
-  to.mutable_problem()->set_target(t.problem.target);
-  to.set_prompt(t.prompt);
-  for (const auto& [name, value] : t.labels) {
-    auto& label = *to.add_labels();
+void store(const problem& p, records::Problem& to) {
+  store_all(p.numbers, *to.mutable_numbers());
+  to.set_target(p.target);
+}
+
+template <class Field>
+void store(const std::map<std::string, std::string>& labels, Field& to) {
+  for (const auto& [name, value] : labels) {
+    auto& label = *to.Add();
     label.set_name(name);
     label.set_value(value);
   }
+}
+
+void store_figures(const tree& t, records::Tree& to) {
+  to.set_id(t.id);
+  to.set_task(t.task);
+  store(t.problem, *to.mutable_problem());
+  to.set_prompt(t.prompt);
+  store(t.labels, *to.mutable_labels());
   to.set_phase(stored(t.phase));
   to.set_failure(stored(t.failure));
   store(t.outcome, *to.mutable_outcome());
@@ -109,7 +148,54 @@ void store(const tree& t, records::Tree& to) {
   to.set_weights_epoch(t.weights_epoch);
   to.set_seed(t.seed);
   to.set_wall_ms(t.wall_ms);
+}
+
+void store(const tree& t, records::Tree& to) {
+  store_figures(t, to);
   for (const auto& thread : t.threads) store(thread, *to.add_threads());
+}
+
+void store(const sampling_options& s, records::Sampling& to) {
+  to.set_temperature(s.temperature);
+  to.set_top_k(s.top_k);
+  to.set_top_p(s.top_p);
+  to.set_min_p(s.min_p);
+  to.set_seed(s.seed);
+}
+
+void store(const join_policy& j, records::Join& to) {
+  to.set_when(stored(j.when));
+  to.set_k(j.k);
+  to.set_seconds(j.seconds);
+}
+
+void store(const budget& b, records::Budget& to) {
+  to.set_max_depth(b.max_depth);
+  to.set_max_threads(b.max_threads);
+  to.set_max_tokens(b.max_tokens);
+  to.set_max_tree_tokens(b.max_tree_tokens);
+  to.set_max_rounds(b.max_rounds);
+  to.set_deadline_s(b.deadline_s);
+}
+
+void store(const solve_request& r, records::Request& to) {
+  to.set_id(r.id);
+  to.set_task(r.task);
+  store(r.problem, *to.mutable_problem());
+  to.set_prompt(r.prompt);
+  store(r.sampling, *to.mutable_sampling());
+  store(r.join, *to.mutable_join());
+  store(r.budget, *to.mutable_budget());
+  store(r.labels, *to.mutable_labels());
+}
+
+/// `what` for people, e.g. "tree '01J9'".
+template <class Message>
+std::string bytes_of(const Message& message, const std::string& what) {
+  if (message.ByteSizeLong() > max_record_bytes)
+    throw bad_record(what + " needs " + std::to_string(message.ByteSizeLong())
+                     + " bytes; a record has at most " + std::to_string(max_record_bytes));
+  return message.SerializeAsString();
 }
 
 // ---- reading
@@ -133,8 +219,7 @@ segment restore(const records::Segment& from) {
 thread_record restore(const records::Thread& from) {
   thread_record t;
   t.path = from.path();
-  t.phase = restored<thread_phase>(from.phase(), records::THREAD_PHASE_QUEUED,
-                                   records::ThreadPhase_MAX, "the phase of a thread");
+  t.phase = restored(from.phase());
   t.failure = restored(from.failure());
   t.depth = from.depth();
   t.round = from.round();
@@ -148,6 +233,8 @@ thread_record restore(const records::Thread& from) {
   t.cached_tokens = from.cached_tokens();
   for (const auto& s : from.segments()) t.segments.push_back(restore(s));
   if (from.has_solution()) t.solution = from.solution();
+  for (const auto& mark : from.history())
+    t.history.push_back({restored(mark.phase()), mark.at_ms()});
   return t;
 }
 
@@ -160,14 +247,27 @@ outcome restore(const records::Outcome& from) {
   return o;
 }
 
+problem restore(const records::Problem& from) {
+  problem p;
+  restore_all(from.numbers(), p.numbers);
+  p.target = from.target();
+  return p;
+}
+
+template <class Field>
+std::map<std::string, std::string> restore_labels(const Field& from) {
+  std::map<std::string, std::string> labels;
+  for (const auto& label : from) labels.insert_or_assign(label.name(), label.value());
+  return labels;
+}
+
 tree restore(const records::Tree& from) {
   tree t;
   t.id = from.id();
   t.task = from.task();
-  restore_all(from.problem().numbers(), t.problem.numbers);
-  t.problem.target = from.problem().target();
+  t.problem = restore(from.problem());
   t.prompt = from.prompt();
-  for (const auto& label : from.labels()) t.labels.insert_or_assign(label.name(), label.value());
+  t.labels = restore_labels(from.labels());
   t.phase = restored<tree_phase>(from.phase(), records::TREE_PHASE_QUEUED, records::TreePhase_MAX,
                                  "the phase of the tree");
   t.failure = restored(from.failure());
@@ -181,23 +281,77 @@ tree restore(const records::Tree& from) {
   return t;
 }
 
+sampling_options restore(const records::Sampling& from) {
+  return {from.temperature(), from.top_k(), from.top_p(), from.min_p(), from.seed()};
+}
+
+join_policy restore(const records::Join& from) {
+  return {restored<join_policy::kind>(from.when(), records::JOIN_KIND_ALL, records::JoinKind_MAX,
+                                      "the join policy"),
+          from.k(), from.seconds()};
+}
+
+budget restore(const records::Budget& from) {
+  return {from.max_depth(),       from.max_threads(), from.max_tokens(),
+          from.max_tree_tokens(), from.max_rounds(),  from.deadline_s()};
+}
+
+solve_request restore(const records::Request& from) {
+  return {from.id(),
+          from.task(),
+          restore(from.problem()),
+          from.prompt(),
+          restore(from.sampling()),
+          restore(from.join()),
+          restore(from.budget()),
+          restore_labels(from.labels())};
+}
+
+/// `what` for people, e.g. "a tree".
+template <class Message>
+auto parsed(std::string_view bytes, const char* what) {
+  Message message;
+  if (bytes.size() > max_record_bytes
+      || !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    throw bad_record(std::string("not ") + what);
+  return restore(message);
+}
+
 } // namespace
 
 std::string encode_tree(const tree& t) {
   records::Tree message;
   store(t, message);
-  if (message.ByteSizeLong() > max_record_bytes)
-    throw bad_record("tree '" + t.id + "' needs " + std::to_string(message.ByteSizeLong())
-                     + " bytes; a record has at most " + std::to_string(max_record_bytes));
-  return message.SerializeAsString();
+  return bytes_of(message, "tree '" + t.id + "'");
 }
 
-tree decode_tree(std::string_view bytes) {
+tree decode_tree(std::string_view bytes) { return parsed<records::Tree>(bytes, "a tree"); }
+
+std::string encode_outline(const tree& t) {
   records::Tree message;
-  if (bytes.size() > max_record_bytes
-      || !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
-    throw bad_record("not a tree");
-  return restore(message);
+  store_figures(t, message);
+  for (const auto& thread : t.threads) store_outline(thread, *message.add_threads());
+  return bytes_of(message, "tree '" + t.id + "'");
+}
+
+std::string encode_solve_request(const solve_request& r) {
+  records::Request message;
+  store(r, message);
+  return bytes_of(message, "the request of tree '" + r.id + "'");
+}
+
+solve_request decode_solve_request(std::string_view bytes) {
+  return parsed<records::Request>(bytes, "a request");
+}
+
+std::string encode_thread(const thread_record& t) {
+  records::Thread message;
+  store(t, message);
+  return bytes_of(message, "thread '" + t.path + "'");
+}
+
+thread_record decode_thread(std::string_view bytes) {
+  return parsed<records::Thread>(bytes, "a thread");
 }
 
 } // namespace banyan

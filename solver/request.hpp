@@ -35,6 +35,9 @@ struct budget {
   double deadline_s = 300;           ///< from the session's start
 };
 
+/// What can be done with a live thread and all below it.
+enum class tree_action : std::uint8_t { cancel, pause, resume };
+
 /// Work for a node: one tree.
 struct solve_request {
   std::string id; ///< the tree's id; empty: the node makes one

@@ -96,6 +96,7 @@ struct trace::impl {
   trace_verdict close();
   trace_verdict conclude();
   std::string join(std::span<const child_result>);
+  void replace_spawn(std::string_view block);
 
   options limits;
   std::string text;
@@ -208,11 +209,16 @@ std::string trace::impl::join(std::span<const child_result> children) {
     put += line_about(solution ? "<Goal Reached" : "<No Solution", i) + solution.value_or("");
   }
   (put += end_joined) += '\n';
+  replace_spawn(put);
+  return put;
+}
+
+void trace::impl::replace_spawn(std::string_view block) {
+  assert(spawn && spawn->closed);
   text.resize(spawn->begin);
-  text += put;
+  text += block;
   unread = scanned = text.size(); // a child's claims are the parent's text but not its own words
   spawn.reset();
-  return put;
 }
 
 // ---- the class in front of it
@@ -228,6 +234,8 @@ trace_verdict trace::feed(std::string_view decoded, bool at_end) {
 }
 
 std::string trace::join(std::span<const child_result> children) { return impl_->join(children); }
+
+void trace::rejoin(std::string_view block) { impl_->replace_spawn(block); }
 
 std::size_t trace::spawn_offset() const {
   return impl_->spawn ? impl_->spawn->begin : std::string::npos;

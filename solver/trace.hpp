@@ -78,6 +78,9 @@ public:
   /// in that order) and returns the text put in its place, "<Sub Searches>\n…<End Sub Searches>\n".
   std::string join(std::span<const child_result> children);
 
+  /// The same with a join block that was made before, by `join`.
+  void rejoin(std::string_view block);
+
   /// Bytes of the text at which the open spawn block (its opening tag) begins, from the moment that
   /// tag was read until the join; npos without one.
   std::size_t spawn_offset() const;

@@ -55,6 +55,12 @@ struct tree_usage {
   double wall_ms = 0;
 };
 
+/// When a thread entered a phase.
+struct phase_mark {
+  thread_phase phase = thread_phase::queued;
+  std::int64_t at_ms = 0; ///< Unix time
+};
+
 /// One thread of a tree, live or finished.
 struct thread_record {
   std::string path = "/"; ///< "/", "/0", "/0/3"
@@ -70,6 +76,7 @@ struct thread_record {
   std::uint64_t prompt_tokens = 0, cached_tokens = 0;
   std::vector<segment> segments;
   std::optional<std::string> solution; ///< nothing: none found (or not yet)
+  std::vector<phase_mark> history;     ///< oldest first; the last ones only of a very long life
 
   std::string parent() const; ///< "" for the root
   std::string text() const;   ///< the final context: a spawn block only where nothing replaced it

@@ -2,6 +2,7 @@
 
 #include "actors/status_board.hpp"
 #include "tests/session_system.hpp"
+#include "tests/stored_trees.hpp"
 
 #include <utility>
 
@@ -11,14 +12,10 @@ namespace {
 using namespace std::chrono_literals;
 
 struct node_system : session_system {
-  std::vector<finished_tree> stored;
-  tree_store_actor store = sys.spawn(sink, &stored);
+  std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
+  std::vector<finished_tree>& stored = kept->finished;
+  tree_store_actor store = sys.spawn(store_stub, kept);
   node_actor aut;
-
-  static tree_store_actor::behavior_type sink(tree_store_actor::pointer,
-                                              std::vector<finished_tree>* out) {
-    return {[out](const finished_tree& t) { out->push_back(t); }};
-  }
 
   node_system() {
     node_options options;
@@ -173,6 +170,8 @@ pool_actor::behavior_type busy_pool(pool_actor::stateful_pointer<scripted_pool_s
   return {
       [](const decode_request&) -> caf::result<decode_reply> { return errc::pool_full; },
       [](const decode_cancel&) {},
+      [](const decode_watch&) {},
+      [](const cache_request&) { return cache_status{}; },
       [](const lease_release&) {},
       [](const weights_ready&) {},
       [self](atom::status) -> caf::result<pool_status> {

@@ -102,7 +102,7 @@ TEST_CASE_METHOD(pool_system, "requests that come during a step join the next on
   CHECK(ask<pool_status>(pool, atom::status::value)->steps < 30);
 }
 
-TEST_CASE_METHOD(pool_system, "cancelled requests are answered as cancelled", "[pool]") {
+TEST_CASE_METHOD(pool_system, "cancelled requests are answered with what was sampled", "[pool]") {
   auto pool = spawn();
   auto root = send(pool, request_of("/", 1000));
   auto child = send(pool, request_of("/0", 1000));
@@ -110,7 +110,14 @@ TEST_CASE_METHOD(pool_system, "cancelled requests are answered as cancelled", "[
   steps(8);
   self->send(pool, decode_cancel{0, "/0"});
   run();
-  CHECK(why(take<decode_reply>(child).error()) == errc::cancelled);
+  const auto broken_off = take<decode_reply>(child);
+  REQUIRE(broken_off);
+  CHECK(broken_off->finish == finish_reason::cancelled);
+  const auto whole = ask<decode_reply>(pool, request_of("/0", 1000));
+  REQUIRE_FALSE(broken_off->ids.empty());
+  CHECK(broken_off->ids.size() < whole->ids.size());
+  CHECK(std::equal(broken_off->ids.begin(), broken_off->ids.end(), whole->ids.begin()));
+  CHECK(broken_off->logprobs.size() == broken_off->ids.size());
   CHECK(take<decode_reply>(root));
   CHECK(take<decode_reply>(other));
 }
@@ -121,7 +128,7 @@ TEST_CASE_METHOD(pool_system, "a pool whose work was all cancelled takes more", 
   steps(8);
   self->send(pool, decode_cancel{0, "/"});
   run();
-  CHECK_FALSE(take<decode_reply>(gone));
+  CHECK(take<decode_reply>(gone)->finish == finish_reason::cancelled);
   CHECK_FALSE(scheduler().has_job());
   CHECK(ask<decode_reply>(pool, request_of("/", 5)));
 }

@@ -358,9 +358,12 @@ TEST_CASE("cancelled threads hold no block at the next step", "[pool]") {
     ids[thread] = pool.submit(request_of(4, thread, some_text(++which, 30), 100));
   const auto other = pool.submit(request_of(5, "/0", some_text(99, 30), 20));
   for (int i = 0; i < 5; ++i) pool.step();
-  const auto ended = pool.work.cancel(4, "/0");
-  CHECK(std::set(ended.begin(), ended.end())
-        == std::set{ids["/0"], ids["/0/3"], ids["/0/4"], ids["/0/5"]});
+  std::set<std::uint64_t> ended;
+  for (const auto& one : pool.work.cancel(4, "/0")) {
+    CHECK(one.reply.finish == finish_reason::cancelled);
+    ended.insert(one.id);
+  }
+  CHECK(ended == std::set{ids["/0"], ids["/0/3"], ids["/0/4"], ids["/0/5"]});
   const auto held_by_two = 2 * (30 + 5 + 3) / 4;
   CHECK(pool.blocks_obtainable() + held_by_two >= 1024);
   CHECK(pool.work.num_running() == 2);
@@ -442,7 +445,8 @@ TEST_CASE("random work leaves a cache in order and no text wrong", "[pool]") {
       asked[pool.submit(request)] = request;
     }
     if (random() % 40 == 0)
-      for (auto id : pool.work.cancel(family, thread)) cancelled.insert(id);
+      for (const auto& one : pool.work.cancel(family, thread, random() % 2))
+        cancelled.insert(one.id);
     if (random() % 40 == 0) pool.work.release(family, thread);
     pool.step();
     REQUIRE(pool.work.check().value_or("in order") == "in order");

@@ -59,10 +59,12 @@ struct pool_script {
   int times_full = 0;           ///< so many requests are refused with `pool_full`
   std::size_t max_context = 1 << 20;
   std::uint32_t epoch = 7;
+  std::size_t sampled_when_cancelled = 0; ///< tokens of a silent request that is broken off
 
   std::vector<decode_request> requests;
   std::map<std::string, caf::actor_addr> askers; ///< the actor of each thread that asked
   std::vector<std::string> cancelled, released;  ///< threads
+  std::vector<std::pair<std::string, bool>> watched;
 };
 
 /// The text of the script's stage that the context is in, from where the context ends. Stateless,
@@ -124,10 +126,28 @@ struct scripted_pool_state {
     return held.back().second;
   }
 
+  /// Breaks off what it is silent about: it had sampled `script->sampled_when_cancelled` tokens.
+  void cancel(const decode_cancel& c) {
+    script->cancelled.push_back(c.thread);
+    const auto below = [&](const std::string& thread) {
+      return c.thread == "/" || thread == c.thread || thread.starts_with(c.thread + "/");
+    };
+    for (auto& [request, promise] : held) {
+      if (!promise.pending() || request.family != c.family || !below(request.thread)) continue;
+      auto reply = answer(*script, request);
+      const auto count = std::min(reply.ids.size(), script->sampled_when_cancelled);
+      reply.ids.resize(count);
+      reply.logprobs.resize(count);
+      reply.epochs.resize(count);
+      reply.finish = finish_reason::cancelled;
+      promise.deliver(std::move(reply));
+    }
+  }
+
   /// Answers threads that are not silent any more.
   void speak() {
     for (auto& [request, promise] : held) {
-      if (script->silent.contains(request.thread)) continue;
+      if (script->silent.contains(request.thread) || !promise.pending()) continue;
       if (script->lost)
         promise.deliver(caf::make_error(caf::sec::request_receiver_down));
       else
@@ -147,7 +167,11 @@ scripted_pool(pool_actor::stateful_pointer<scripted_pool_state> self,
   state.script = std::move(script);
   return {
       [&state](const decode_request& request) { return state.decode(request); },
-      [&state](const decode_cancel& c) { state.script->cancelled.push_back(c.thread); },
+      [&state](const decode_cancel& c) { state.cancel(c); },
+      [&state](const decode_watch& w) { state.script->watched.emplace_back(w.thread, w.on); },
+      [](const cache_request&) {
+        return cache_status{3, true};
+      },
       [&state](const lease_release& r) { state.script->released.push_back(r.thread); },
       [](const weights_ready&) {},
       [&state](atom::status) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/event_hub.hpp"
 #include "actors/session.hpp"
 #include "tests/deterministic_system.hpp"
 #include "tests/scripted_pool.hpp"
@@ -73,6 +74,7 @@ inline const std::string resignation = "No solution found.\n";
 struct session_system : deterministic_system {
   std::shared_ptr<pool_script> script = std::make_shared<pool_script>();
   std::shared_ptr<status_board> board = std::make_shared<status_board>();
+  std::shared_ptr<event_hub> events = std::make_shared<event_hub>();
   pool_actor pool = sys.spawn(scripted_pool, script);
   solve_request request;
   std::vector<named_pool> pools{{"scripted:0", pool}};
@@ -96,10 +98,12 @@ struct session_system : deterministic_system {
   }
 
   reasoning_options reasoning() {
-    return {script->codec, place_evenly(pools), board, unix_ms(), "local", false};
+    return {script->codec, place_evenly(pools), board, events, unix_ms(), "local", false};
   }
 
-  session_actor begin() { return spawn_session(sys, {reasoning(), 1, {}}); }
+  tree_work work() const { return {request, 0, false, {}}; }
+
+  session_actor begin() { return spawn_session(sys, {reasoning(), 1, {}, false}); }
 
   /// The pool answers everybody.
   void break_silence() {
@@ -114,7 +118,7 @@ struct session_system : deterministic_system {
   }
 
   /// Solves the request to its end; virtual time stands still.
-  tree solve() { return finished(ask<finished_tree>(begin(), request)); }
+  tree solve() { return finished(ask<finished_tree>(begin(), work())); }
 
   tree finished(caf::expected<finished_tree> answer) {
     if (!answer) FAIL(sys.render(answer.error()));

@@ -1,4 +1,5 @@
 #include "tests/session_system.hpp"
+#include "tests/stored_trees.hpp"
 
 #include <algorithm>
 
@@ -64,7 +65,7 @@ TEST_CASE_METHOD(session_system, "children know their own prompt and nothing of 
 
 TEST_CASE_METHOD(session_system, "children join in the order they were spawned", "[actors]") {
   script->silent = {"/0"}; // the first one answers last
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   break_silence();
   const auto t = finished(take<finished_tree>(reply));
@@ -133,21 +134,17 @@ TEST_CASE_METHOD(session_system, "a session without a problem reads it in the pr
 
 TEST_CASE_METHOD(session_system, "a session refuses what is no problem", "[actors]") {
   request.problem = {{1}, 1};
-  const auto answer = ask<finished_tree>(begin(), request);
+  const auto answer = ask<finished_tree>(begin(), work());
   REQUIRE(!answer);
   CHECK(errc_of(answer.error(), errc::none) == errc::bad_request);
 }
 
-tree_store_actor::behavior_type sink(tree_store_actor::pointer, std::vector<finished_tree>* out) {
-  return {[out](const finished_tree& t) { out->push_back(t); }};
-}
-
 TEST_CASE_METHOD(session_system, "the store gets the tree that the client gets", "[actors]") {
-  std::vector<finished_tree> stored;
-  auto store = sys.spawn(sink, &stored);
-  const auto answer = ask<finished_tree>(spawn_session(sys, {reasoning(), 1, store}), request);
-  REQUIRE(stored.size() == 1);
-  CHECK(stored.front().value == answer->value);
+  const auto kept = std::make_shared<stored_trees>();
+  auto store = sys.spawn(store_stub, kept);
+  const auto answer = ask<finished_tree>(spawn_session(sys, {reasoning(), 1, store, true}), work());
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value == answer->value);
   end(store);
 }
 
@@ -254,7 +251,7 @@ TEST_CASE_METHOD(session_system, "a full context is a failure of its own", "[act
 
 TEST_CASE_METHOD(session_system, "a silent pool costs a tree its deadline", "[actors]") {
   script->silent = {"/"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   advance(59s);
   CHECK(running() == 3); // pool, session, thread
@@ -268,7 +265,7 @@ TEST_CASE_METHOD(session_system, "a silent pool costs a tree its deadline", "[ac
 
 TEST_CASE_METHOD(session_system, "the deadline ends waiting parents too", "[actors]") {
   script->silent = {"/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   advance(60s);
   const auto t = finished(take<finished_tree>(reply));
@@ -281,7 +278,7 @@ TEST_CASE_METHOD(session_system, "a session that ended is pinned for a second at
                  "[actors]") {
   auto actor = begin();
   const auto where = caf::actor_cast<caf::actor_addr>(actor);
-  CHECK(ask<finished_tree>(actor, request));
+  CHECK(ask<finished_tree>(actor, work()));
   actor = nullptr;
   advance(1s);
   CHECK_FALSE(caf::actor_cast<caf::strong_actor_ptr>(where));
@@ -308,7 +305,7 @@ TEST_CASE_METHOD(session_system, "losers are cancelled with all below them", "[a
   script->lines["/1"] = {texts::nested_spawn, texts::good_child};
   script->lines["/2"] = {texts::good_child};
   script->silent = {"/0/0", "/1/0", "/2"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   script->silent.erase("/2");
   self->send(pool, atom::step_v);
@@ -327,7 +324,7 @@ TEST_CASE_METHOD(session_system, "the critical path counts what the join waited 
   for (int i = 0; i < 50; ++i) long_way += texts::bad_step;
   script->lines["/1"] = {long_way + texts::bad_spawn};
   script->silent = {"/0", "/1/0"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   script->silent.erase("/0");
   self->send(pool, atom::step_v);
@@ -351,7 +348,7 @@ TEST_CASE_METHOD(three_children, "two of three are enough where two are asked fo
 TEST_CASE_METHOD(three_children, "one of three is not enough where two are asked for", "[actors]") {
   request.join = {kind::k_of_n, 2};
   script->silent = {"/1", "/2"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   CHECK(board->snapshot_of("t").size() == 3);
   break_silence();
@@ -361,7 +358,7 @@ TEST_CASE_METHOD(three_children, "one of three is not enough where two are asked
 TEST_CASE_METHOD(session_system, "a join with a deadline goes on with what has come", "[actors]") {
   request.join = {kind::deadline, 1, 5.0};
   script->silent = {"/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   advance(4s);
   CHECK(board->snapshot_of("t").size() == 2);
@@ -385,7 +382,7 @@ TEST_CASE_METHOD(session_system, "a join with a deadline needs no deadline when 
 TEST_CASE_METHOD(session_system, "a lost child reads as no solution and the record says lost",
                  "[actors]") {
   script->silent = {"/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   kill_thread("/1");
   const auto t = finished(take<finished_tree>(reply));
@@ -397,7 +394,7 @@ TEST_CASE_METHOD(session_system, "a lost child reads as no solution and the reco
 
 TEST_CASE_METHOD(session_system, "a lost root takes its children along", "[actors]") {
   script->silent = {"/0", "/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   kill_thread("/");
   const auto t = finished(take<finished_tree>(reply));
@@ -409,7 +406,7 @@ TEST_CASE_METHOD(session_system, "a cancelled tree answers as cancelled with wha
                  "[actors]") {
   script->silent = {"/0"};
   const auto actor = begin();
-  auto reply = self->request(actor, caf::infinite, request);
+  auto reply = self->request(actor, caf::infinite, work());
   run();
   self->send(actor, cancel_request{"t"});
   run();
@@ -423,7 +420,7 @@ TEST_CASE_METHOD(session_system, "a cancelled tree answers as cancelled with wha
 TEST_CASE_METHOD(session_system, "a cancelled child costs its parent that child", "[actors]") {
   script->silent = {"/1"};
   const auto actor = begin();
-  auto reply = self->request(actor, caf::infinite, request);
+  auto reply = self->request(actor, caf::infinite, work());
   run();
   self->send(actor, cancel_request{"t", "/1"});
   run();
@@ -436,7 +433,7 @@ TEST_CASE_METHOD(session_system, "a cancelled child costs its parent that child"
 TEST_CASE_METHOD(session_system, "a killed session answers and ends its threads", "[actors]") {
   script->silent = {"/0", "/1"};
   const auto actor = begin();
-  auto reply = self->request(actor, caf::infinite, request);
+  auto reply = self->request(actor, caf::infinite, work());
   run();
   caf::anon_send_exit(actor, caf::exit_reason::kill);
   run();
@@ -449,7 +446,7 @@ TEST_CASE_METHOD(session_system, "a session that dies of an exception answers", 
   options.codec.decode = [](std::span<const std::int32_t>) -> std::string {
     throw std::runtime_error("broken");
   };
-  const auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  const auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}, false}), work());
   REQUIRE(!answer);
   CHECK(errc_of(answer.error(), errc::none) == errc::child_lost);
 }
@@ -459,9 +456,9 @@ TEST_CASE_METHOD(session_system, "a session that dies of an exception answers", 
 TEST_CASE_METHOD(session_system, "a session shows its tree without texts", "[actors]") {
   script->silent = {"/1"};
   const auto actor = begin();
-  auto reply = self->request(actor, caf::infinite, request);
+  auto reply = self->request(actor, caf::infinite, work());
   run();
-  const auto now = *ask<tree_status>(actor, atom::status_v)->value;
+  const auto now = *ask<tree_status>(actor, tree_request{"t"})->value;
   CHECK(now.phase == tree_phase::running);
   CHECK(now.root().phase == thread_phase::waiting);
   CHECK(now.root().waiting_for == std::vector<std::string>{"/1"});
@@ -476,9 +473,9 @@ TEST_CASE_METHOD(session_system, "a session shows its tree without texts", "[act
 TEST_CASE_METHOD(session_system, "a session takes one tree", "[actors]") {
   script->silent = {"/"};
   const auto actor = begin();
-  auto reply = self->request(actor, caf::infinite, request);
+  auto reply = self->request(actor, caf::infinite, work());
   run();
-  CHECK_FALSE(ask<finished_tree>(actor, request));
+  CHECK_FALSE(ask<finished_tree>(actor, work()));
   break_silence();
   CHECK(finished(take<finished_tree>(reply)).outcome.solved);
 }

@@ -23,7 +23,7 @@ struct two_pools : session_system {
   }
 
   /// Family 2 begins at pool 2 % 2 = 0.
-  session_actor begin_at_first() { return spawn_session(sys, {reasoning(), 2, {}}); }
+  session_actor begin_at_first() { return spawn_session(sys, {reasoning(), 2, {}, false}); }
 };
 
 thread_actor actor_of(const pool_script& script, const std::string& path) {
@@ -98,7 +98,7 @@ TEST_CASE_METHOD(session_system, "a thread gives its cache back when it ends", "
 
 TEST_CASE_METHOD(session_system, "a waiting parent keeps its cache", "[actors]") {
   script->silent = {"/0"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   CHECK(script->released == std::vector<std::string>{"/1"});
   break_silence();
@@ -109,7 +109,7 @@ TEST_CASE_METHOD(session_system, "a waiting parent keeps its cache", "[actors]")
 
 TEST_CASE_METHOD(two_pools, "another pool goes on where a lost one stopped", "[actors]") {
   script->silent = {"/"};
-  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  auto reply = self->request(begin_at_first(), caf::infinite, work());
   run();
   CHECK(script->requests.size() == 1);
   script->lost = true;
@@ -123,7 +123,7 @@ TEST_CASE_METHOD(two_pools, "another pool goes on where a lost one stopped", "[a
 
 TEST_CASE_METHOD(two_pools, "a dead pool is passed over", "[actors]") {
   end(pool);
-  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  auto reply = self->request(begin_at_first(), caf::infinite, work());
   run();
   const auto t = finished(take<finished_tree>(reply));
   CHECK(t.outcome.solved);
@@ -133,7 +133,7 @@ TEST_CASE_METHOD(two_pools, "a dead pool is passed over", "[actors]") {
 TEST_CASE_METHOD(two_pools, "a thread without any pool fails as pool lost", "[actors]") {
   end(pool);
   end(second);
-  auto reply = self->request(begin_at_first(), caf::infinite, request);
+  auto reply = self->request(begin_at_first(), caf::infinite, work());
   run();
   CHECK(finished(take<finished_tree>(reply)).failure == errc::pool_lost);
 }
@@ -146,7 +146,7 @@ TEST_CASE_METHOD(session_system, "a node without pools fails its trees as pool l
 TEST_CASE_METHOD(session_system, "a full pool is asked again and again", "[actors]") {
   script->lines["/"] = {texts::conclusion};
   script->times_full = 3;
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   CHECK(script->requests.size() == 1);
   CHECK(board->snapshot().at(0).phase == thread_phase::queued);
@@ -162,7 +162,7 @@ TEST_CASE_METHOD(session_system, "a full pool is asked again and again", "[actor
 
 TEST_CASE_METHOD(session_system, "a pool that stays full costs a tree its deadline", "[actors]") {
   script->times_full = 1 << 20;
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   for (int i = 0; i < 60; ++i) advance(1s);
   CHECK(finished(take<finished_tree>(reply)).failure == errc::deadline);
@@ -178,7 +178,7 @@ TEST_CASE_METHOD(session_system, "a pool that answers nothing at all ends the th
 
 TEST_CASE_METHOD(session_system, "a killed thread leaves nothing behind at its pool", "[actors]") {
   script->silent = {"/"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   CHECK(board->size() == 1);
   kill_thread("/");
@@ -190,7 +190,7 @@ TEST_CASE_METHOD(session_system, "a killed thread leaves nothing behind at its p
 
 TEST_CASE_METHOD(session_system, "a cancelled thread reports what it wrote", "[actors]") {
   script->silent = {"/0", "/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   self->send(actor_of(*script, "/"), atom::cancel_v);
   run();
@@ -204,7 +204,7 @@ TEST_CASE_METHOD(session_system, "a prompt that cannot be encoded is a bad reque
   options.codec.encode = [](std::string_view) -> std::vector<std::int32_t> {
     throw std::invalid_argument("no such character");
   };
-  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}, false}), work());
   CHECK(finished(std::move(answer)).failure == errc::bad_request);
 }
 
@@ -214,7 +214,7 @@ TEST_CASE_METHOD(session_system, "an exception in a thread is a lost thread", "[
     if (ids.size() > 1) throw std::runtime_error("broken");
     return "";
   };
-  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}}), request);
+  auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}, false}), work());
   CHECK(finished(std::move(answer)).failure == errc::child_lost);
 }
 
@@ -222,7 +222,7 @@ TEST_CASE_METHOD(session_system, "an exception in a thread is a lost thread", "[
 
 TEST_CASE_METHOD(session_system, "a thread shows its text while it waits", "[actors]") {
   script->silent = {"/0", "/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   const auto now = ask<thread_status>(actor_of(*script, "/"), atom::status_v)->record;
   CHECK(now.phase == thread_phase::waiting);
@@ -235,7 +235,7 @@ TEST_CASE_METHOD(session_system, "a thread shows its text while it waits", "[act
 
 TEST_CASE_METHOD(session_system, "a watched thread shows what its pool told so far", "[actors]") {
   script->silent = {"/"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   const auto root = actor_of(*script, "/");
   self->send(root, decode_progress{{'E', 'x'}});
@@ -250,7 +250,7 @@ TEST_CASE_METHOD(session_system, "a watched thread shows what its pool told so f
 
 TEST_CASE_METHOD(session_system, "the board follows a thread through its phases", "[actors]") {
   script->silent = {"/0", "/1"};
-  auto reply = self->request(begin(), caf::infinite, request);
+  auto reply = self->request(begin(), caf::infinite, work());
   run();
   auto rows = board->snapshot_of("t");
   std::ranges::sort(rows, {}, &status_board::row::thread);

@@ -1,0 +1,435 @@
+#include "apps/banyand/live_forest.hpp"
+
+#include "actors/status_board.hpp"
+#include "actors/tree_ids.hpp"
+#include "apps/banyand/completion.hpp"
+#include "apps/banyand/store_reader.hpp"
+#include "model/tokenizer.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include <caf/actor_registry.hpp>
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+
+namespace banyan {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What looks at actors does not wait longer for one.
+constexpr caf::timespan patience = 2s;
+
+/// Families of completions: no tree has such a number.
+constexpr std::uint64_t first_completion = std::uint64_t{1} << 62;
+
+/// Work for the desk: the actor in whose name the outside asks.
+struct errand {
+  std::function<void(caf::event_based_actor*)> run;
+};
+
+} // namespace
+} // namespace banyan
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::errand)
+
+namespace banyan {
+namespace {
+
+caf::behavior desk(caf::event_based_actor* self) {
+  self->set_default_handler(caf::drop);
+  return {[self](errand& e) { e.run(self); }};
+}
+
+refusal refused(refusal::kind why, std::string message, std::string field = {}) {
+  return {why, std::move(message), std::move(field), 1};
+}
+
+refusal no_tree(const std::string& id) {
+  return refused(refusal::kind::not_found,
+                 "id: there is no tree " + id + "; `banyan ps` lists them", "id");
+}
+
+/// The text that came with an error of ours.
+std::string told(const caf::error& why) {
+  if (auto text = why.context().match_elements<std::string>())
+    return why.context().get_as<std::string>(0);
+  return {};
+}
+
+refusal refusal_of(const caf::error& why) {
+  using kind = refusal::kind;
+  const auto text = told(why);
+  const auto field = text.substr(0, text.find(':'));
+  switch (errc_of(why, errc::none)) {
+  case errc::bad_request: return refused(kind::bad_request, text + "; correct it", field);
+  case errc::not_found:
+    return refused(kind::not_found, text + "; `banyan ps` lists what runs", field);
+  case errc::pool_full: return refused(kind::full, "queue: " + text + "; try again later");
+  case errc::not_stored:
+    return refused(kind::unavailable, "store: it could not be written; see the daemon's log");
+  case errc::cancelled:
+    return refused(kind::unavailable, "the daemon is about to end; try again later");
+  default: return refused(kind::internal, "an actor did not answer; see the daemon's log");
+  }
+}
+
+/// Texts are for those who ask for them.
+void drop_texts(tree& t) {
+  for (auto& thread : t.threads) {
+    thread.solution.reset();
+    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
+  }
+}
+
+/// What the board says of live threads; the session knows of boundaries alone.
+void add_board(tree& t, const status_board& board) {
+  std::map<std::string, status_board::row> rows;
+  for (auto& row : board.snapshot_of(t.id)) rows.emplace(row.thread, row);
+  for (auto& thread : t.threads) {
+    const auto row = rows.find(thread.path);
+    if (row == rows.end() || ended(thread.phase)) continue;
+    thread.phase = row->second.phase;
+    thread.since_ms = row->second.since_ms;
+    const auto known = thread.generated_tokens();
+    if (row->second.tokens <= known) continue;
+    thread.segments.push_back({segment_kind::written, {}, {}, {}, {}}); // only its length counts
+    thread.segments.back().ids.resize(row->second.tokens - known);
+  }
+}
+
+/// Several answers that make one.
+template <class T>
+struct gathering {
+  T value;
+  std::size_t missing;
+  answer_to<std::shared_ptr<const T>> then;
+
+  void count_down() {
+    if (--missing == 0) then(std::make_shared<const T>(std::move(value)));
+  }
+};
+
+} // namespace
+
+struct live_forest::impl {
+  impl(actor_house& h, forest_options o)
+      : house(h), options(std::move(o)), ids(options.seed), reader(options.store) {
+    desk_actor = house.system().spawn(desk);
+    house.add(desk_actor);
+    const auto tell_node = [node = house.node()](const std::string& tree, bool on) {
+      caf::anon_send(node, watch_request{tree, on});
+    };
+    options.events->on_watch(tell_node);
+  }
+
+  ~impl() { options.events->on_watch(nullptr); }
+
+  void run(std::function<void(caf::event_based_actor*)> errand_of) {
+    caf::anon_send(desk_actor, errand{std::move(errand_of)});
+  }
+
+  /// Asks the node, and hands on its answer or its error.
+  template <class Answer, class Request, class Then, class Else>
+  void ask(Request request, caf::duration longest, Then then, Else otherwise) {
+    run([=, this, node = house.node()](caf::event_based_actor* self) {
+      if (!node) return otherwise(caf::make_error(errc::cancelled));
+      self->request(node, longest, request)
+          .then([=](Answer& answer) { then(answer); }, [=](caf::error& why) { otherwise(why); });
+    });
+  }
+
+  /// A tree that lives no more, or never did.
+  void find_stored(const std::string& id, bool texts, const answer_to<tree_ptr>& answer) {
+    reader.post([=](const tree_store& store) {
+      try {
+        auto found = store.find(id);
+        if (!found) return answer(no_tree(id));
+        if (!texts) drop_texts(*found);
+        answer(std::make_shared<const tree>(std::move(*found)));
+      } catch (const std::exception& why) {
+        answer(refused(refusal::kind::internal, why.what()));
+      }
+    });
+  }
+
+  /// The live tree with the texts of its live threads, asked of each.
+  void add_texts(const tree& now, const answer_to<tree_ptr>& answer) {
+    const auto open = std::make_shared<gathering<tree>>(gathering<tree>{now, 1, answer});
+    run([open, node = house.node()](caf::event_based_actor* self) {
+      for (std::size_t i = 0; i < open->value.threads.size(); ++i) {
+        const auto& thread = open->value.threads[i];
+        if (ended(thread.phase)) continue;
+        ++open->missing;
+        self->request(node, patience, thread_request{open->value.id, thread.path})
+            .then(
+                [open, i](thread_status& one) {
+                  open->value.threads[i].segments = std::move(one.record.segments);
+                  open->count_down();
+                },
+                [open](caf::error&) { open->count_down(); }); // it has just ended
+      }
+      open->count_down();
+    });
+  }
+
+  actor_house& house;
+  forest_options options;
+  std::mutex ids_mutex;
+  tree_ids ids;
+  store_reader reader;
+  caf::actor desk_actor;
+  std::atomic<bool> closed{false};
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+
+  std::mutex completions_mutex;
+  std::map<std::uint64_t, caf::actor> completions;
+  std::uint64_t next_completion = 0;
+};
+
+live_forest::live_forest(actor_house& house, forest_options options)
+    : impl_(std::make_unique<impl>(house, std::move(options))) {}
+
+live_forest::~live_forest() = default;
+
+// ---- coming up and going down ----
+
+std::size_t live_forest::take_up_unfinished() {
+  const tree_store store(impl_->options.store, {.read_only = true});
+  auto unfinished = store.unfinished();
+  for (auto& tree : unfinished)
+    caf::anon_send(impl_->house.node(), tree_work{std::move(tree.request), tree.created_ms,
+                                                  tree.paused, std::move(tree.threads)});
+  return unfinished.size();
+}
+
+std::string live_forest::check_pools() {
+  for (const auto& pool : impl_->house.pools()) {
+    decode_request probe;
+    probe.family = first_completion - 1;
+    probe.ids = impl_->house.codec().encode("Moving to Node #0\n");
+    probe.max_tokens = 4;
+    probe.keep_lease = false;
+    caf::scoped_actor self(impl_->house.system());
+    std::string wrong;
+    self->request(pool.actor, caf::timespan(60s), probe)
+        .receive([](const decode_reply&) {},
+                 [&](const caf::error& why) {
+                   wrong = pool.name + ": it does not decode ("
+                           + std::string(to_string(errc_of(why, errc::pool_lost)))
+                           + "); see the log, or name another --device";
+                 });
+    if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+void live_forest::close() { impl_->closed = true; }
+
+std::size_t live_forest::unfinished_now() {
+  caf::scoped_actor self(impl_->house.system());
+  std::size_t count = 0;
+  self->request(impl_->house.node(), patience, atom::status_v)
+      .receive([&](const node_status& now) { count = now.running + now.queued; },
+               [](const caf::error&) {});
+  return count;
+}
+
+// ---- trees ----
+
+void live_forest::submit(solve_request request, answer_to<std::string> accepted,
+                         answer_to<tree_ptr> finished) {
+  const auto refuse = [=](const refusal& why) { finished ? finished(why) : accepted(why); };
+  if (impl_->closed)
+    return refuse(
+        refused(refusal::kind::unavailable, "the daemon is about to end; try again later"));
+  const auto& range = impl_->options.range;
+  if (range && !request.problem.numbers.empty())
+    if (const auto why = range->misses(request.problem))
+      return refuse(refused(refusal::kind::bad_request,
+                            "problem: " + *why + "; give one that the model was trained for",
+                            "problem"));
+  if (request.id.empty()) {
+    const std::lock_guard lock(impl_->ids_mutex);
+    request.id = impl_->ids.next(unix_ms_now());
+  }
+  const auto fail = [refuse](const caf::error& why) { refuse(refusal_of(why)); };
+  if (!finished)
+    return impl_->ask<accepted_tree>(
+        accept_request{std::move(request)}, caf::infinite,
+        [accepted](const accepted_tree& tree) { accepted(tree.id); }, fail);
+  if (accepted) accepted(request.id);
+  impl_->ask<finished_tree>(
+      std::move(request), caf::infinite,
+      [finished](const finished_tree& done) { finished(done.value); }, fail);
+}
+
+void live_forest::find(const std::string& id, bool texts, answer_to<tree_ptr> answer) {
+  impl_->ask<tree_status>(
+      tree_request{id, texts}, patience,
+      [this, texts, answer](const tree_status& now) {
+        auto seen = *now.value;
+        if (!texts) {
+          add_board(seen, *impl_->house.board());
+          return answer(std::make_shared<const tree>(std::move(seen)));
+        }
+        impl_->add_texts(seen, answer);
+      },
+      [this, id, texts, answer](const caf::error&) { impl_->find_stored(id, texts, answer); });
+}
+
+void live_forest::find_thread(const std::string& id, const std::string& path,
+                              answer_to<thread_view> answer) {
+  const auto stored = [this, id, path, answer](const caf::error&) {
+    impl_->find_stored(id, true, [path, answer](std::variant<tree_ptr, refusal> found) {
+      if (auto* why = std::get_if<refusal>(&found)) return answer(std::move(*why));
+      const auto* thread = std::get<tree_ptr>(found)->find(path);
+      if (!thread)
+        return answer(refused(refusal::kind::not_found,
+                              "path: the tree has no thread " + path + "; look at the tree",
+                              "path"));
+      answer(thread_view{*thread, false, 0, false, 0, 0, 0});
+    });
+  };
+  impl_->ask<thread_status>(
+      thread_request{id, path}, patience,
+      [answer](const thread_status& now) {
+        const auto tokens = now.tokens_left == UINT32_MAX ? UINT64_MAX : now.tokens_left;
+        answer(thread_view{now.record, now.live, now.cache.blocks, now.cache.leased, tokens,
+                           now.rounds_left, now.seconds_left});
+      },
+      stored);
+}
+
+/// The store knows which trees there are; those that live are then asked how they are.
+void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answer) {
+  impl_->reader.post([this, filter = std::move(filter), answer](const tree_store& store) {
+    const auto all = std::make_shared<std::vector<tree_ptr>>();
+    try {
+      for (auto& t : store.list(filter)) all->push_back(std::make_shared<const tree>(std::move(t)));
+    } catch (const std::exception& why) {
+      return answer(refused(refusal::kind::internal, why.what()));
+    }
+    impl_->run([this, all, answer, node = impl_->house.node()](caf::event_based_actor* self) {
+      const auto missing = std::make_shared<std::size_t>(1);
+      const auto count_down = [=] {
+        if (--*missing == 0) answer(std::move(*all));
+      };
+      for (auto& tree : *all) {
+        if (!node || tree->finished_ms > 0) continue;
+        ++*missing;
+        self->request(node, patience, tree_request{tree->id, false})
+            .then(
+                [this, &tree, all, count_down](const tree_status& now) {
+                  auto seen = *now.value;
+                  add_board(seen, *impl_->house.board());
+                  tree = std::make_shared<const banyan::tree>(std::move(seen));
+                  count_down();
+                },
+                [count_down](caf::error&) { count_down(); });
+      }
+      count_down();
+    });
+  });
+}
+
+void live_forest::act(tree_action action, const std::string& id, const std::string& path,
+                      answer_to<tree_ptr> answer) {
+  const auto explain = [this, id, answer](const caf::error& why) {
+    const auto reason = refusal_of(why);
+    if (reason.why == refusal::kind::bad_request)
+      return answer(refused(refusal::kind::conflict, reason.message, reason.field));
+    if (reason.why != refusal::kind::not_found) return answer(reason);
+    // A tree that is over is there, but nothing can be done with it.
+    impl_->find_stored(id, false, [reason, id, answer](std::variant<tree_ptr, refusal> found) {
+      if (!std::holds_alternative<tree_ptr>(found)) return answer(std::get<refusal>(found));
+      if (std::get<tree_ptr>(found)->finished_ms == 0) return answer(reason);
+      answer(refused(refusal::kind::conflict,
+                     "id: tree " + id + " has ended; there is nothing to do", "id"));
+    });
+  };
+  impl_->ask<tree_status>(
+      steer_request{action, id, path}, patience,
+      [this, answer](const tree_status& now) {
+        auto seen = *now.value;
+        add_board(seen, *impl_->house.board());
+        answer(std::make_shared<const tree>(std::move(seen)));
+      },
+      explain);
+}
+
+std::vector<thread_row> live_forest::threads(std::size_t offset, std::size_t limit) const {
+  std::vector<thread_row> rows;
+  for (auto& row : impl_->house.board()->snapshot(offset, limit))
+    rows.push_back({row.tree, row.thread, row.phase, row.tokens, row.waiting_for, row.since_ms});
+  return rows;
+}
+
+void live_forest::status(answer_to<forest_status> answer) {
+  const auto complete = [this, answer](const node_status& node) {
+    impl_->reader.post([this, answer, node](const tree_store& store) {
+      forest_status now;
+      now.node = node;
+      for (const auto& row : impl_->house.board()->snapshot()) ++now.threads[row.phase];
+      try {
+        now.store = store.counts();
+      } catch (const std::exception&) {
+      } // the rest is worth telling all the same
+      const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
+      now.uptime_s = up.count();
+      now.version = impl_->options.version;
+      now.ready = !impl_->closed && !node.draining;
+      answer(std::move(now));
+    });
+  };
+  impl_->ask<node_status>(atom::status_v, patience, complete,
+                          [answer](const caf::error& why) { answer(refusal_of(why)); });
+}
+
+// ---- completions ----
+
+std::uint64_t live_forest::complete(completion_request request,
+                                    std::function<void(completion_piece)> on_piece,
+                                    answer_to<completion_end> on_end) {
+  if (impl_->closed) {
+    on_end(refused(refusal::kind::unavailable, "the daemon is about to end; try again later"));
+    return 0;
+  }
+  const std::lock_guard lock(impl_->completions_mutex);
+  const auto handle = ++impl_->next_completion;
+  const auto& pools = impl_->house.pools();
+  completion_options options{std::move(request),
+                             impl_->house.codec(),
+                             impl_->house.vocabulary(),
+                             pools[handle % pools.size()],
+                             first_completion + handle,
+                             std::move(on_piece),
+                             [this, handle, on_end](std::variant<completion_end, refusal> end) {
+                               on_end(std::move(end));
+                               stop_completion(handle);
+                             }};
+  impl_->completions.emplace(handle, spawn_completion(impl_->house.system(), std::move(options)));
+  return handle;
+}
+
+void live_forest::stop_completion(std::uint64_t handle) {
+  const std::lock_guard lock(impl_->completions_mutex);
+  const auto place = impl_->completions.find(handle);
+  if (place == impl_->completions.end()) return;
+  for (const auto& pool : impl_->house.pools())
+    caf::anon_send(pool.actor, decode_cancel{first_completion + handle, "/", false});
+  caf::anon_send_exit(place->second, caf::exit_reason::user_shutdown);
+  impl_->completions.erase(place);
+}
+
+model_facts live_forest::model() const { return impl_->options.model; }
+
+event_hub& live_forest::events() { return *impl_->options.events; }
+
+} // namespace banyan

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "actors/status.hpp"
+#include "apps/actor_house.hpp"
+#include "apps/banyand/forest.hpp"
+#include "apps/task_range.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace banyan {
+
+struct forest_options {
+  std::filesystem::path store;     ///< the file that the house's store writes
+  std::optional<task_range> range; ///< problems that the model knows; nothing: any
+  model_facts model;
+  std::shared_ptr<event_hub> events;
+  std::string version;
+  std::uint64_t seed = 0; ///< of tree ids
+};
+
+/// A daemon's trees: what lives is asked of the actors, what is over of the store's file. Must go
+/// before the house does.
+class live_forest : public forest {
+public:
+  live_forest(actor_house&, forest_options);
+  ~live_forest() override;
+
+  /// Goes on with the trees that an earlier process left unfinished; how many there are.
+  std::size_t take_up_unfinished();
+
+  /// Decodes a few tokens on every pool; an empty text, or what is wrong. Waits.
+  std::string check_pools();
+
+  /// No more work is taken.
+  void close();
+
+  /// Trees that run or wait, as far as the node answers in time.
+  std::size_t unfinished_now();
+
+  void submit(solve_request, answer_to<std::string> accepted,
+              answer_to<tree_ptr> finished) override;
+  void find(const std::string& id, bool texts, answer_to<tree_ptr>) override;
+  void find_thread(const std::string& id, const std::string& path, answer_to<thread_view>) override;
+  void list(tree_filter, answer_to<std::vector<tree_ptr>>) override;
+  void act(tree_action, const std::string& id, const std::string& path,
+           answer_to<tree_ptr>) override;
+  std::vector<thread_row> threads(std::size_t offset, std::size_t limit) const override;
+  void status(answer_to<forest_status>) override;
+  std::uint64_t complete(completion_request, std::function<void(completion_piece)> on_piece,
+                         answer_to<completion_end>) override;
+  void stop_completion(std::uint64_t handle) override;
+  model_facts model() const override;
+  event_hub& events() override;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan

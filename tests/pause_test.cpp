@@ -1,0 +1,225 @@
+#include "tests/session_system.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace banyan {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A session whose pool answers nobody until it is told to.
+struct pausing_session : session_system {
+  session_actor aut = begin();
+
+  ~pausing_session() { aut = nullptr; }
+
+  auto solve() {
+    auto reply = self->request(aut, caf::infinite, work());
+    run();
+    return reply;
+  }
+
+  tree steer(tree_action action, const std::string& thread = "/") {
+    const auto seen = ask<tree_status>(aut, steer_request{action, "t", thread});
+    if (!seen) FAIL(sys.render(seen.error()));
+    return *seen->value;
+  }
+
+  thread_phase phase_of(const std::string& path) {
+    const auto seen = ask<tree_status>(aut, tree_request{"t"});
+    return seen->value->find(path)->phase;
+  }
+};
+
+TEST_CASE_METHOD(pausing_session, "a paused thread keeps what was sampled and goes on from there",
+                 "[actors]") {
+  script->silent = {"/"};
+  script->sampled_when_cancelled = 20;
+  auto reply = solve();
+  CHECK(steer(tree_action::pause).phase == tree_phase::paused);
+  CHECK(phase_of("/") == thread_phase::paused);
+  CHECK(script->cancelled == std::vector<std::string>{"/"});
+  break_silence();
+  CHECK(script->requests.size() == 1); // nobody decodes for a paused thread
+
+  CHECK(steer(tree_action::resume).phase == tree_phase::running);
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.root().segments[1].text == texts::expansion);
+  const auto& first = script->requests[0].ids;
+  CHECK(script->requests[1].ids.size() == first.size() + 20);
+}
+
+TEST_CASE_METHOD(pausing_session, "time stands still for a paused tree", "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  advance(50s);
+  steer(tree_action::pause);
+  script->silent.clear();
+  for (int i = 0; i < 200; ++i) advance(1s);
+  CHECK(phase_of("/") == thread_phase::paused);
+  script->silent = {"/"};
+  steer(tree_action::resume);
+  advance(8s); // 58 of 60 seconds
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "a resumed tree has only the time that was left", "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  advance(50s);
+  steer(tree_action::pause);
+  for (int i = 0; i < 100; ++i) advance(1s);
+  steer(tree_action::resume);
+  for (int i = 0; i < 12; ++i) advance(1s);
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::deadline);
+}
+
+TEST_CASE_METHOD(pausing_session, "a child is paused alone, and its siblings go on", "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  CHECK(steer(tree_action::pause, "/1").phase == tree_phase::running);
+  break_silence();
+  CHECK(phase_of("/1") == thread_phase::paused);
+  CHECK(phase_of("/0") == thread_phase::done);
+  CHECK(phase_of("/") == thread_phase::waiting);
+  steer(tree_action::resume, "/1");
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.find("/1")->failure == errc::no_solution);
+}
+
+TEST_CASE_METHOD(pausing_session, "a parent that is paused while it waits joins after the pause",
+                 "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  steer(tree_action::pause);
+  for (const auto path : {"/", "/0", "/1"}) CHECK(phase_of(path) == thread_phase::paused);
+  break_silence();
+  steer(tree_action::resume);
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "children of a paused parent begin paused", "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  // The pool has the whole stage when it is told to break off: the spawn block is read.
+  script->sampled_when_cancelled = 100000;
+  steer(tree_action::pause);
+  CHECK(phase_of("/") == thread_phase::paused);
+  CHECK(phase_of("/0") == thread_phase::paused);
+  CHECK(script->requests.size() == 1);
+  script->silent.clear();
+  steer(tree_action::resume);
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "a part of a paused tree does not go on alone", "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  steer(tree_action::pause);
+  const auto refused = ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/0"});
+  CHECK(errc_of(refused.error(), errc::none) == errc::bad_request);
+  steer(tree_action::cancel);
+  CHECK(finished(take<finished_tree>(reply)).phase == tree_phase::cancelled);
+}
+
+TEST_CASE_METHOD(pausing_session, "nobody steers a thread that is not there or has ended",
+                 "[actors]") {
+  script->silent = {"/1"};
+  auto reply = solve();
+  const auto why = [&](const std::string& thread) {
+    return errc_of(ask<tree_status>(aut, steer_request{tree_action::pause, "t", thread}).error(),
+                   errc::none);
+  };
+  CHECK(why("/7") == errc::not_found);
+  CHECK(why("/0") == errc::bad_request);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "what was sampled before a cancel is in the tree", "[actors]") {
+  script->silent = {"/"};
+  script->sampled_when_cancelled = 20;
+  auto reply = solve();
+  steer(tree_action::cancel);
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.phase == tree_phase::cancelled);
+  CHECK(t.usage().generated_tokens == 20);
+  CHECK(texts::expansion.starts_with(t.root().segments.at(1).text));
+}
+
+TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up for a second",
+                 "[actors]") {
+  caf::actor_addr hung;
+  const auto mute = sys.spawn([](pool_actor::pointer self) -> pool_actor::behavior_type {
+    return {
+        [self](const decode_request&) -> caf::result<decode_reply> {
+          return self->make_response_promise<decode_reply>();
+        },
+        [](const decode_cancel&) {},
+        [](const decode_watch&) {},
+        [](const cache_request&) { return cache_status{}; },
+        [](const lease_release&) {},
+        [](const weights_ready&) {},
+        [](atom::status) { return pool_status{}; },
+        [](atom::step) {},
+    };
+  });
+  pools = {{"mute", mute}};
+  auto aut = begin();
+  auto reply = self->request(aut, caf::infinite, work());
+  run();
+  self->send(aut, cancel_request{"t", "/"});
+  run();
+  advance(1s);
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::cancelled);
+  pools.clear();
+  end(mute);
+}
+
+// ---- watching
+
+TEST_CASE_METHOD(pausing_session, "a watcher is told of every state, spawn, text and join",
+                 "[actors]") {
+  const auto watching = events->subscribe("t", 0, [] {});
+  auto reply = solve();
+  const auto t = finished(take<finished_tree>(reply));
+  // What the events say, put together, is the text of every thread.
+  std::map<std::string, std::string> said{
+      {"/", texts::prompt}, {"/0", texts::good_prompt}, {"/1", texts::bad_prompt}};
+  std::vector<tree_event::kind> kinds;
+  for (const auto& e : watching->take()) {
+    kinds.push_back(e.what);
+    if (e.what != tree_event::kind::text && e.what != tree_event::kind::join) continue;
+    auto& text = said[e.thread];
+    REQUIRE(e.position <= text.size());
+    text = text.substr(0, e.position) + e.text;
+  }
+  for (const auto& thread : t.threads) CHECK(said[thread.path] == thread.text());
+  using enum tree_event::kind;
+  for (const auto kind :
+       {tree_event::kind::tree, thread, spawn, tree_event::kind::text, tree_event::kind::join})
+    CHECK(std::ranges::count(kinds, kind) > 0);
+  CHECK(kinds.back() == done);
+}
+
+TEST_CASE_METHOD(pausing_session, "a watcher that comes late hears of what is decoded then",
+                 "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  const auto watching = events->subscribe("t", 0, [] {});
+  self->send(aut, watch_request{"t", true});
+  run();
+  CHECK(script->watched == std::vector<std::pair<std::string, bool>>{{"/", true}});
+  self->send(aut, watch_request{"t", false});
+  run();
+  CHECK(script->watched.back() == std::pair<std::string, bool>{"/", false});
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+} // namespace
+} // namespace banyan

@@ -1,0 +1,242 @@
+#include "actors/node.hpp"
+#include "tests/session_system.hpp"
+#include "tests/stored_trees.hpp"
+
+#include <algorithm>
+
+namespace banyan {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A node with a store, and the node that comes after it.
+struct recovering_node : session_system {
+  std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
+  tree_store_actor store = sys.spawn(store_stub, kept);
+  node_actor aut = start();
+
+  node_actor start() {
+    node_options options;
+    options.reasoning = reasoning();
+    options.pools = pools;
+    options.store = store;
+    return spawn_node(sys, std::move(options));
+  }
+
+  ~recovering_node() {
+    if (aut) self->send(aut, atom::drain_v);
+    run();
+    aut = nullptr;
+    end(store);
+    store = nullptr;
+  }
+
+  /// As if the process had been killed: nobody says a word any more.
+  void crash() {
+    const auto before = *kept;
+    anon_send_exit(aut, caf::exit_reason::kill);
+    run();
+    // Sessions outlive a killed node in one process; what they say is not heard.
+    for (auto& [path, actor] : script->askers)
+      if (auto thread = caf::actor_cast<caf::strong_actor_ptr>(actor))
+        caf::anon_send_exit(caf::actor_cast<caf::actor>(thread), caf::exit_reason::kill);
+    run();
+    *kept = before;
+    script->askers.clear();
+    script->requests.clear();
+  }
+
+  /// Starts again and goes on with the tree.
+  tree continue_tree(const std::string& id = "t") {
+    aut = start();
+    self->send(aut, kept->unfinished(id));
+    run();
+    break_silence();
+    const auto done = std::ranges::find_if(
+        kept->finished, [&](const finished_tree& t) { return t.value->id == id; });
+    if (done == kept->finished.end()) FAIL("the tree was not finished");
+    CHECK(done->value->inconsistent().value_or("") == "");
+    return *done->value;
+  }
+
+  auto submit() {
+    auto reply = self->request(aut, caf::infinite, request);
+    run();
+    return reply;
+  }
+};
+
+/// The same tree, but for times.
+void check_same(const tree& a, const tree& b) {
+  REQUIRE(a.threads.size() == b.threads.size());
+  CHECK(a.outcome.solution == b.outcome.solution);
+  CHECK(a.phase == b.phase);
+  for (const auto& thread : a.threads) {
+    const auto* other = b.find(thread.path);
+    REQUIRE(other);
+    CHECK(told(thread) == told(*other));
+    CHECK(thread.phase == other->phase);
+    CHECK(thread.failure == other->failure);
+    CHECK(thread.rounds == other->rounds);
+    CHECK(thread.round == other->round);
+    CHECK(thread.generated_tokens() == other->generated_tokens());
+  }
+}
+
+TEST_CASE_METHOD(recovering_node, "a request is answered as soon as it is stored", "[actors]") {
+  script->silent = {"/"};
+  const auto accepted = ask<accepted_tree>(aut, accept_request{request});
+  REQUIRE(accepted);
+  CHECK(accepted->id == "t");
+  REQUIRE(kept->accepted.size() == 1);
+  break_silence();
+  CHECK(kept->finished.size() == 1);
+}
+
+TEST_CASE_METHOD(recovering_node, "what cannot be stored is not accepted", "[actors]") {
+  kept->fails = true;
+  const auto accepted = ask<accepted_tree>(aut, accept_request{request});
+  CHECK(errc_of(accepted.error(), errc::none) == errc::not_stored);
+  auto reply = submit();
+  CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree goes on wherever it was cut off", "[actors]") {
+  request.budget.max_depth = 2;
+  script->lines["/0"] = {texts::nested_spawn, texts::reaching + texts::good_solution};
+  script->lines["/0/0"] = {texts::nested_child};
+  const auto whole = finished([&] {
+    auto reply = submit();
+    return take<finished_tree>(reply);
+  }());
+  kept->finished.clear();
+
+  const auto silent =
+      GENERATE(as<std::set<std::string>>{}, std::set<std::string>{}, std::set<std::string>{"/"},
+               std::set<std::string>{"/0", "/1"}, std::set<std::string>{"/1"},
+               std::set<std::string>{"/0/0"}, std::set<std::string>{"/0/0", "/1"});
+  script->silent = silent;
+  submit();
+  crash();
+  const auto again = continue_tree();
+  check_same(again, whole);
+  // Children that had answered were not asked again.
+  for (const auto& asked : script->requests)
+    CHECK(asked.thread != (silent.contains("/1") && !silent.contains("/0/0") ? "/0/0" : "none"));
+}
+
+TEST_CASE_METHOD(recovering_node, "a second round goes on after a restart", "[actors]") {
+  const auto first = texts::expansion + texts::spawn_two;
+  script->lines["/"] = {first, first, texts::conclusion};
+  script->lines["/2"] = {texts::good_child};
+  script->lines["/3"] = {texts::bad_child};
+  const auto whole = finished([&] {
+    auto reply = submit();
+    return take<finished_tree>(reply);
+  }());
+  kept->finished.clear();
+  script->silent = {"/3"};
+  submit();
+  crash();
+  check_same(continue_tree(), whole);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored ends once more",
+                 "[actors]") {
+  script->silent = {"/1"};
+  auto reply = submit();
+  kept->fails = true;
+  break_silence();
+  CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
+  kept->fails = false;
+  crash();
+  CHECK(continue_tree().outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a parked tree goes on from the last token", "[actors]") {
+  script->silent = {"/"};
+  script->sampled_when_cancelled = 20;
+  auto reply = submit();
+  self->send(aut, atom::park_v);
+  run();
+  aut = nullptr;
+  CHECK_FALSE(take<finished_tree>(reply));
+  REQUIRE(kept->unfinished("t").past.size() == 1);
+  CHECK(kept->unfinished("t").past.front().generated_tokens() == 20);
+  CHECK(kept->finished.empty());
+  script->requests.clear();
+  CHECK(continue_tree().outcome.solved);
+  CHECK(script->requests.front().ids.size() == 1 + texts::prompt.size() + 20);
+}
+
+TEST_CASE_METHOD(recovering_node, "a parked node leaves at once where nothing runs", "[actors]") {
+  self->send(aut, atom::park_v);
+  run();
+  aut = nullptr;
+  CHECK(running() == 2); // pool and store
+}
+
+TEST_CASE_METHOD(recovering_node, "a paused tree is paused after a restart", "[actors]") {
+  script->silent = {"/"};
+  submit();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"}));
+  crash();
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  break_silence();
+  const auto seen = ask<tree_status>(aut, tree_request{"t"});
+  REQUIRE(seen);
+  CHECK(seen->value->phase == tree_phase::paused);
+  CHECK(kept->finished.empty());
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/"}));
+  CHECK(kept->finished.size() == 1);
+}
+
+TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "[actors]") {
+  node_options options;
+  options.reasoning = reasoning();
+  options.pools = pools;
+  options.max_running_trees = 1;
+  const auto narrow = spawn_node(sys, std::move(options));
+  script->silent = {"/"};
+  request.id = "a";
+  auto a = self->request(narrow, caf::infinite, request);
+  run();
+  request.id = "b";
+  auto b = self->request(narrow, caf::infinite, request);
+  run();
+  CHECK(script->requests.size() == 1);
+  REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::pause, "a", "/"}));
+  CHECK(script->requests.size() == 2);
+  break_silence();
+  CHECK(take<finished_tree>(b)->value->id == "b");
+  REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::resume, "a", "/"}));
+  CHECK(take<finished_tree>(a)->value->id == "a");
+  self->send(narrow, atom::drain_v);
+  run();
+}
+
+TEST_CASE_METHOD(recovering_node, "a full queue refuses", "[actors]") {
+  node_options options;
+  options.reasoning = reasoning();
+  options.pools = pools;
+  options.max_running_trees = 1;
+  options.max_queued_trees = 1;
+  const auto narrow = spawn_node(sys, std::move(options));
+  script->silent = {"/"};
+  request.id = "";
+  auto a = self->request(narrow, caf::infinite, request);
+  auto b = self->request(narrow, caf::infinite, request);
+  run();
+  const auto c = ask<finished_tree>(narrow, request);
+  CHECK(errc_of(c.error(), errc::none) == errc::pool_full);
+  break_silence();
+  CHECK(take<finished_tree>(a)->value->outcome.solved);
+  CHECK(take<finished_tree>(b)->value->outcome.solved);
+  self->send(narrow, atom::drain_v);
+  run();
+}
+
+} // namespace
+} // namespace banyan

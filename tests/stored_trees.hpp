@@ -1,0 +1,67 @@
+#pragma once
+
+#include "actors/messages.hpp"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <caf/typed_event_based_actor.hpp>
+
+namespace banyan {
+
+/// What a store was told, kept in memory; a test may look at it, or let it fail, at any time.
+struct stored_trees {
+  std::vector<tree_accepted> accepted;
+  std::vector<finished_tree> finished;
+  std::map<std::string, std::vector<thread_record>> threads; ///< of a tree, as they were last
+  std::vector<std::pair<std::string, tree_phase>> states;
+  bool fails = false;
+
+  void record(const tree_boundary& boundary) {
+    auto& known = threads[boundary.id];
+    const auto same = [&](const thread_record& t) { return t.path == boundary.record->path; };
+    const auto place = std::find_if(known.begin(), known.end(), same);
+    place == known.end() ? known.push_back(*boundary.record) : void(*place = *boundary.record);
+  }
+
+  /// What a daemon that begins now would go on with.
+  tree_work unfinished(const std::string& id) const {
+    tree_work work;
+    for (const auto& a : accepted)
+      if (a.request->id == id) work.request = *a.request, work.created_ms = a.created_ms;
+    for (const auto& [tree, phase] : states)
+      if (tree == id) work.paused = phase == tree_phase::paused;
+    if (const auto known = threads.find(id); known != threads.end()) work.past = known->second;
+    std::sort(work.past.begin(), work.past.end(),
+              [](const thread_record& a, const thread_record& b) { return a.path < b.path; });
+    return work;
+  }
+};
+
+inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer,
+                                                  std::shared_ptr<stored_trees> kept) {
+  const auto answer = [kept]() -> caf::result<stored> {
+    if (kept->fails) return errc::not_stored;
+    return stored{};
+  };
+  return {
+      [kept](const tree_boundary& boundary) { kept->record(boundary); },
+      [kept](const tree_state& news) { kept->states.emplace_back(news.id, news.phase); },
+      [kept, answer](const finished_tree& done) {
+        if (!kept->fails) kept->finished.push_back(done);
+        return answer();
+      },
+      [kept, answer](const tree_accepted& request) {
+        if (!kept->fails) kept->accepted.push_back(request);
+        return answer();
+      },
+      [](atom::step) {},
+      [](atom::tick) {},
+  };
+}
+
+} // namespace banyan

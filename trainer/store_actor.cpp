@@ -1,0 +1,142 @@
+#include "trainer/store_actor.hpp"
+
+#include "actors/messages.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <caf/actor_system.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace banyan {
+namespace {
+
+constexpr caf::timespan sweep_interval = std::chrono::minutes(1);
+
+std::int64_t unix_ms_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+struct store_parts {
+  tree_store store;
+  store_actor_options options;
+};
+
+/// Something to write, and who waits for it.
+struct entry {
+  std::function<void(tree_store&)> write;
+  caf::typed_response_promise<stored> asker; ///< invalid where nobody waits
+  errc failure = errc::none;
+};
+
+struct store_state {
+  static inline const char* name = "banyan.store";
+  explicit store_state(tree_store_actor::stateful_pointer<store_state> self) : self(self) {}
+
+  /// However the store ends, nobody waits for it: CAF 0.17 drops promises in silence.
+  ~store_state() {
+    for (auto& e : open) answer(e, errc::not_stored);
+  }
+
+  void add(std::function<void(tree_store&)> write) {
+    open.push_back({std::move(write), {}, errc::none});
+    if (open.size() == 1) self->send(self, atom::step_v);
+  }
+
+  caf::result<stored> add_awaited(std::function<void(tree_store&)> write) {
+    add(std::move(write));
+    return open.back().asker = self->make_response_promise<stored>();
+  }
+
+  void write() {
+    auto batch = std::exchange(open, {});
+    try {
+      parts->store.begin();
+      for (auto& e : batch) write(e);
+      parts->store.commit();
+    } catch (const store_error& why) {
+      parts->store.roll_back();
+      log(why.what());
+      for (auto& e : batch) e.failure = errc::not_stored;
+    }
+    for (auto& e : batch) answer(e, e.failure);
+  }
+
+  /// What makes no sense alone is left out; the others of its batch do not suffer.
+  void write(entry& e) {
+    try {
+      e.write(parts->store);
+    } catch (const std::invalid_argument& why) {
+      log(why.what());
+      e.failure = errc::bad_request;
+    }
+  }
+
+  static void answer(entry& e, errc why) {
+    if (!e.asker.pending()) return;
+    if (why == errc::none)
+      e.asker.deliver(stored{});
+    else
+      e.asker.deliver(caf::error{why});
+  }
+
+  void sweep() {
+    self->delayed_send(self, sweep_interval, atom::tick_v);
+    try {
+      while (parts->store.sweep(parts->options.keep, unix_ms_now()) > 0) {
+      }
+    } catch (const store_error& why) {
+      log(why.what());
+    }
+  }
+
+  void log(std::string_view line) const {
+    if (parts->options.log) parts->options.log(line);
+  }
+
+  tree_store_actor::stateful_pointer<store_state> self;
+  std::shared_ptr<store_parts> parts;
+  std::vector<entry> open;
+};
+
+tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_state> self,
+                                      std::shared_ptr<store_parts> parts) {
+  auto& state = self->state;
+  state.parts = std::move(parts);
+  self->set_default_handler(caf::drop);
+  if (state.parts->options.keep.max_age_s > 0 || state.parts->options.keep.max_bytes > 0)
+    state.sweep();
+  return {
+      [&state](const tree_boundary& b) {
+        state.add([b](tree_store& to) { to.record(b.id, *b.record); });
+      },
+      [&state](const tree_state& s) {
+        state.add([s](tree_store& to) { to.set_state(s.id, s.phase); });
+      },
+      [&state](const finished_tree& done) {
+        return state.add_awaited([done](tree_store& to) { to.finish(*done.value); });
+      },
+      [&state](const tree_accepted& t) {
+        return state.add_awaited([t](tree_store& to) { to.accept(*t.request, t.created_ms); });
+      },
+      [&state](atom::step) { state.write(); },
+      [&state](atom::tick) { state.sweep(); },
+  };
+}
+
+} // namespace
+
+tree_store_actor spawn_store(caf::actor_system& system, tree_store file,
+                             store_actor_options options, bool detached) {
+  std::shared_ptr<store_parts> parts(new store_parts{std::move(file), std::move(options)});
+  return detached ? system.spawn<caf::detached>(store, std::move(parts))
+                  : system.spawn(store, std::move(parts));
+}
+
+} // namespace banyan
