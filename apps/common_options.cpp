@@ -3,9 +3,31 @@
 #include "apps/terminal.hpp"
 #include "gpu_pool/device_name.hpp"
 
+#include <cstdlib>
+#include <system_error>
+
 namespace banyan {
 
 bool is_device(const std::string& text) { return parse_device(text).has_value(); }
+
+std::filesystem::path user_config() {
+  const auto set = [](const char* name) -> std::filesystem::path {
+    const auto* value = std::getenv(name);
+    return value ? value : "";
+  };
+  auto folder = set("XDG_CONFIG_HOME");
+  // The XDG specification: what is not absolute does not count.
+  if (!folder.is_absolute()) folder = set("HOME") / ".config";
+  return folder.is_absolute() ? folder / "banyan" / "banyan.conf" : std::filesystem::path{};
+}
+
+void read_config(option_list& list, const common_options& o) {
+  if (!o.config.empty()) return list.read_config(o.config);
+  const auto own = user_config();
+  std::error_code unknown;
+  if (std::filesystem::exists(own, unknown))
+    list.read_config(own, option_list::general_lines::of_all);
+}
 
 void common_options::log(level l, const std::string& text) const {
   if (quiet && l > level::error) return;
@@ -15,7 +37,10 @@ void common_options::log(level l, const std::string& text) const {
 void declare(option_list& list, common_options& o) {
   using level = common_options::level;
   list.group("Common options");
-  list.path("config", o.config, "FILE", "read options from FILE, lines `name = value`").not_kept();
+  list.path(
+          "config", o.config, "FILE",
+          "options as lines `name = value`; default: ~/.config/banyan/banyan.conf, if it is there")
+      .not_kept();
   list.flag("json", o.json, "results as JSON, one object per line").not_kept();
   list.flag("quiet", o.quiet, "no progress on standard error").not_kept();
   list.choice("log-level", o.log_level,

@@ -18,6 +18,13 @@ struct common_options {
 };
 void declare(option_list&, common_options&);
 
+/// The user's own config file, whether it is there or not; empty where the user has no home.
+std::filesystem::path user_config();
+
+/// Reads the config file that was asked for, else the user's own where there is one. To be called
+/// behind `parse`.
+void read_config(option_list&, const common_options&);
+
 /// The knobs of the symbolic searches.
 void declare(option_list&, search_options&);
 

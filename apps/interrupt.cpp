@@ -10,8 +10,13 @@ namespace {
 
 volatile std::sig_atomic_t caught = 0, at_once = 0;
 
+void (*volatile tidy_up)() = nullptr;
+
 void on_signal(int number) {
-  if (caught != 0 || at_once != 0) ::_exit(128 + number);
+  if (caught != 0 || at_once != 0) {
+    if (tidy_up) tidy_up();
+    ::_exit(128 + number);
+  }
   caught = number;
 }
 
@@ -28,6 +33,8 @@ void catch_interrupts() {
 }
 
 int interrupted() { return caught; }
+
+void before_ending_at_once(void (*tidy)()) { tidy_up = tidy; }
 
 ends_at_once::ends_at_once() { at_once = 1; }
 ends_at_once::~ends_at_once() { at_once = 0; }

@@ -1,15 +1,14 @@
 #include "apps/options.hpp"
 
+#include "apps/json_list.hpp"
 #include "apps/terminal.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <numeric>
 #include <sstream>
-#include <system_error>
 
 #include <boost/program_options.hpp>
 
@@ -34,7 +33,26 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string quoted(const std::string& text) { return "'" + text + "'"; }
+std::string did_you_mean(std::string_view name, std::span<const std::string_view> names,
+                         const std::string& dashes, const std::string& otherwise) {
+  const auto nearest = std::ranges::min_element(
+      names, {}, [name](std::string_view known) { return distance(known, name); });
+  if (nearest == names.end() || distance(*nearest, name) > 1 + name.size() / 4) return otherwise;
+  return "did you mean " + dashes + std::string(*nearest) + "?";
+}
+
+std::string in_quotes(const std::string& text) { return "'" + text + "'"; }
+
+bool contains(std::span<const std::string_view> names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr auto blank = " \t\r";
+  const auto begin = text.find_first_not_of(blank);
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(blank) - begin + 1);
+}
 
 std::string without_dashes(std::string name) {
   name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
@@ -176,6 +194,10 @@ option_list& option_list::positional(std::vector<std::string>& field,
   return *this;
 }
 
+std::string option_list::called() const {
+  return command_.starts_with("banyan") ? command_ : "banyan " + command_;
+}
+
 const option* option_list::known_option(std::string_view name) const {
   for (const auto& [title, options] : groups_)
     for (const auto& o : options)
@@ -185,16 +207,14 @@ const option* option_list::known_option(std::string_view name) const {
 
 option& option_list::find(std::string_view name, const std::string& source,
                           const std::string& dashes) {
-  const option* nearest = nullptr;
+  std::vector<std::string_view> names;
   for (auto& [title, options] : groups_)
     for (auto& o : options) {
       if (o.name == name) return o;
-      if (!nearest || distance(o.name, name) < distance(nearest->name, name)) nearest = &o;
+      names.push_back(o.name);
     }
-  const auto hint = nearest && distance(nearest->name, name) <= 1 + name.size() / 4
-                        ? "did you mean " + dashes + nearest->name + "?"
-                        : "`banyan " + command_ + " --help` lists them";
-  throw bad_usage(source + dashes + std::string(name), "there is no such option", hint);
+  throw bad_usage(source + dashes + std::string(name), "there is no such option",
+                  did_you_mean(name, names, dashes, "`" + called() + " --help` lists them"));
 }
 
 void option_list::apply(option& o, const std::vector<std::string>& values,
@@ -202,7 +222,7 @@ void option_list::apply(option& o, const std::vector<std::string>& values,
   if (values.empty()) throw bad_usage(shown, "the value is missing", "give " + o.expects);
   for (const auto& value : values)
     if (!o.read(value))
-      throw bad_usage(shown, quoted(value) + " does not fit", "give " + o.expects);
+      throw bad_usage(shown, in_quotes(value) + " does not fit", "give " + o.expects);
 }
 
 bool option_list::parse(std::span<const std::string> words) {
@@ -240,8 +260,8 @@ bool option_list::parse(std::span<const std::string> words) {
 
 void option_list::take_words(const std::vector<std::string>& words) {
   if (!positional_)
-    throw bad_usage(quoted(words.front()), "nothing is expected here",
-                    "`banyan " + command_ + " --help` shows how to call it");
+    throw bad_usage(in_quotes(words.front()), "nothing is expected here",
+                    "`" + called() + " --help` shows how to call it");
   positional_->insert(positional_->end(), words.begin(), words.end());
 }
 
@@ -255,26 +275,68 @@ void option_list::take_option(const std::string& name, const std::vector<std::st
   apply(o, values, "--" + o.name);
 }
 
-void option_list::read_config(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in)
-    throw bad_environment(file.string(), std::generic_category().message(errno),
-                          "give a config file that can be read");
-  std::stringstream content;
-  content << in.rdbuf();
-  const auto source = file.string() + ": ";
-  try {
-    std::set<std::string, std::less<>> mine;
-    for (const auto& p : po::parse_config_file(content, po::options_description{}, true).options) {
-      auto& o = find(p.string_key, source, {});
-      if (given_.contains(o.name) && !mine.contains(o.name)) continue;
-      apply(o, p.value, source + o.name);
-      given_.insert(o.name);
-      mine.insert(o.name);
+struct option_list::config_line {
+  std::string section, name, value;
+  std::string where; ///< "banyan.conf: line 3"
+};
+
+std::vector<option_list::config_line> option_list::config_lines(const std::filesystem::path& file) {
+  std::vector<config_line> lines;
+  std::istringstream text(read_text(file));
+  std::string line, section;
+  for (int number = 1; std::getline(text, line); ++number) {
+    const auto where = file.string() + ": line " + std::to_string(number);
+    const auto said = trimmed(std::string_view(line).substr(0, line.find('#')));
+    const auto equals = said.find('=');
+    if (said.empty()) continue;
+    if (said.starts_with('[') && said.ends_with(']')) {
+      section = trimmed(said.substr(1, said.size() - 2));
+      if (!contains(all_command_names(), section))
+        throw bad_usage(where, "there is no command " + in_quotes(section),
+                        "name a section after a command, as in [train sft]");
+    } else if (equals == said.npos || equals == 0) {
+      throw bad_usage(where, in_quotes(std::string(said)) + " says nothing",
+                      "write lines of the form name = value");
+    } else {
+      lines.push_back({section, std::string(trimmed(said.substr(0, equals))),
+                       std::string(trimmed(said.substr(equals + 1))), where});
     }
-  } catch (const po::error& e) {
-    throw bad_usage(source + e.what() + "; write lines of the form name = value");
   }
+  return lines;
+}
+
+/// False for what another command knows and this one does not.
+bool option_list::concerns_us(const config_line& line, general_lines general) const {
+  const bool of_all = line.section.empty() && general == general_lines::of_all;
+  if (!of_all || known_option(line.name)) return true;
+  const auto names = all_option_names();
+  if (contains(names, line.name)) return false;
+  throw bad_usage(line.where + ": " + line.name, "no command has such an option",
+                  did_you_mean(line.name, names, {}, "remove the line"));
+}
+
+/// Lines of one kind; those of a list add up.
+void option_list::take_lines(const std::vector<config_line>& lines, general_lines general) {
+  std::set<std::string, std::less<>> mine;
+  for (const auto& line : lines) {
+    if (!concerns_us(line, general)) continue;
+    auto& o = find(line.name, line.where + ": ", {});
+    if (given_.contains(o.name) && !mine.contains(o.name)) continue;
+    apply(o, {line.value}, line.where + ": " + o.name);
+    given_.insert(o.name);
+    mine.insert(o.name);
+  }
+}
+
+void option_list::read_config(const std::filesystem::path& file, general_lines general) {
+  std::vector<config_line> own, shared;
+  for (auto& line : config_lines(file))
+    if (line.section.empty())
+      shared.push_back(std::move(line));
+    else if (line.section == command_)
+      own.push_back(std::move(line));
+  take_lines(own, general);
+  take_lines(shared, general);
 }
 
 std::string option_list::config() const {
@@ -285,7 +347,7 @@ std::string option_list::config() const {
       for (const auto& value : o.is_kept ? o.write() : std::vector<std::string>{}) {
         if (value.find_first_of("#\n") != value.npos || std::isspace(value.front())
             || std::isspace(value.back()))
-          throw bad_usage("--" + o.name, quoted(value) + " cannot stand in a config file",
+          throw bad_usage("--" + o.name, in_quotes(value) + " cannot stand in a config file",
                           "choose a name without '#' and without spaces at its ends");
         own += o.name + " = " + value + "\n";
       }
@@ -296,8 +358,7 @@ std::string option_list::config() const {
 
 std::string option_list::help() const {
   std::ostringstream out;
-  out << "Usage: banyan " << command_ << (usage_.empty() ? "" : " ") << usage_ << "\n\n"
-      << about_ << "\n";
+  out << "Usage: " << called() << (usage_.empty() ? "" : " ") << usage_ << "\n\n" << about_ << "\n";
   for (const auto& [title, options] : groups_) {
     if (options.empty()) continue;
     po::options_description shown(title, 100, 60);

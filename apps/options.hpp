@@ -36,9 +36,13 @@ struct option {
 /// The options of one command. Each is bound to a field, whose value at that time is the default;
 /// every option is also a line `name = value` of a config file. What the command line says counts
 /// more than the config. All errors are `bad_usage`.
+///
+/// A config file has general lines first; lines behind `[train sft]` are for that command alone and
+/// count more than the general ones. A `#` begins a comment.
 class option_list {
 public:
-  /// `command`: "train sft"; `usage`: what follows it; `about`: a paragraph; `examples`: lines.
+  /// `command`: "train sft", or "banyand"; `usage`: what follows it; `about`: a paragraph;
+  /// `examples`: lines.
   option_list(std::string command, std::string usage, std::string about, std::string examples);
 
   /// Options that follow stand under this title in the help.
@@ -79,8 +83,12 @@ public:
   /// Reads the words after the command. False: `--help` was asked for and printed.
   bool parse(std::span<const std::string> words);
 
+  /// Whose general lines a config file has: this command's, or those of all commands, of which
+  /// each takes what it knows.
+  enum class general_lines : std::uint8_t { mine, of_all };
+
   /// Reads a config file; options given before, here or on the command line, are left as they are.
-  void read_config(const std::filesystem::path&);
+  void read_config(const std::filesystem::path&, general_lines = general_lines::mine);
 
   /// Was the option given, on the command line or in a config?
   bool given(std::string_view name) const { return given_.contains(name); }
@@ -91,6 +99,11 @@ public:
   std::string help() const;
 
 private:
+  struct config_line;
+  static std::vector<config_line> config_lines(const std::filesystem::path&);
+  bool concerns_us(const config_line&, general_lines) const;
+  void take_lines(const std::vector<config_line>&, general_lines);
+  std::string called() const; ///< "banyan train sft"
   const option* known_option(std::string_view name) const;
   option& find(std::string_view name, const std::string& source, const std::string& dashes);
   void take_words(const std::vector<std::string>&);
@@ -103,6 +116,11 @@ private:
   std::string positional_name_;
   std::set<std::string, std::less<>> given_;
 };
+
+/// All commands that a config file may speak of, and the options of all of them (the tests hold
+/// this list, apps/option_names.cpp, to what the commands say themselves).
+std::span<const std::string_view> all_command_names();
+std::span<const std::string_view> all_option_names();
 
 /// Reads a whole text as a number; false for anything else, or outside of the type.
 template <class Number>

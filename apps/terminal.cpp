@@ -17,6 +17,16 @@ namespace banyan {
 
 namespace {
 
+/// There is nobody left to tell that it failed.
+void write_quietly(int descriptor, std::string_view text) {
+  while (!text.empty()) {
+    const auto n = ::write(descriptor, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
 bool line_stands = false; // a progress line on standard error, without a newline after it
 
 void wipe() {
@@ -25,14 +35,7 @@ void wipe() {
 
 } // namespace
 
-void print_error(std::string_view text) {
-  while (!text.empty()) {
-    const auto n = ::write(STDERR_FILENO, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
+void print_error(std::string_view text) { write_quietly(STDERR_FILENO, text); }
 
 void print(std::string_view text) {
   while (!text.empty()) {
@@ -83,6 +86,34 @@ std::string fit(std::string_view text, int columns) {
   return std::string(text.substr(0, end));
 }
 
+std::string printable(std::string_view text) {
+  std::string clean(text);
+  for (std::size_t i = 0; i < clean.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(clean[i]);
+    const auto next = i + 1 < clean.size() ? static_cast<unsigned char>(clean[i + 1]) : 0;
+    if (byte < 0x20 || byte == 0x7f) clean[i] = byte == '\n' || byte == '\t' ? ' ' : '?';
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) clean.replace(i, 2, "?"); // C1 in UTF-8
+  }
+  return clean;
+}
+
+// ---- lines drawn anew
+
+void live_lines::show(const std::vector<std::string>& lines) {
+  // One write a frame: no flicker.
+  std::string frame = drawn_ > 0 ? "\033[" + std::to_string(drawn_) + "A" : "";
+  for (const auto& line : lines) frame += line + "\033[K\n";
+  drawn_ = lines.size();
+  write_quietly(descriptor_, frame + "\033[J");
+}
+
+void live_lines::erase() {
+  if (const auto lines = std::exchange(drawn_, 0); lines > 0)
+    write_quietly(descriptor_, "\033[" + std::to_string(lines) + "A\033[J");
+}
+
+// ---- progress
+
 progress_line::progress_line(bool quiet, std::chrono::seconds every)
     : quiet_(quiet), terminal_(stderr_is_terminal()), every_(every) {
   if (terminal_) every_ = std::chrono::milliseconds(100);
@@ -106,6 +137,10 @@ std::string bar(double share, int columns) {
   const auto full = std::clamp(static_cast<int>(std::lround(share * columns)), 0, columns);
   return "[" + std::string(std::size_t(full), '#') + std::string(std::size_t(columns - full), '.')
          + "]";
+}
+
+std::string counted(std::uint64_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
 std::string duration_text(double seconds) {

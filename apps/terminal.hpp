@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace banyan {
 
@@ -31,6 +33,26 @@ terminal_size size_of_terminal(int descriptor);
 
 /// The text cut to so many columns; UTF-8 stays whole.
 std::string fit(std::string_view text, int columns);
+/// The text with something harmless for control characters: what others wrote does not steer the
+/// terminal.
+std::string printable(std::string_view text);
+
+/// Lines on a terminal that are drawn anew in their place.
+class live_lines {
+public:
+  explicit live_lines(int descriptor) : descriptor_(descriptor) {}
+  ~live_lines() { erase(); }
+  live_lines(const live_lines&) = delete;
+  live_lines& operator=(const live_lines&) = delete;
+  void show(const std::vector<std::string>& lines);
+  void erase();
+  /// What stands there stays.
+  void leave() { drawn_ = 0; }
+
+private:
+  int descriptor_;
+  std::size_t drawn_ = 0;
+};
 
 /// What a long command is doing, on standard error: a line that is redrawn on a terminal, a line
 /// now and then elsewhere, nothing when quiet.
@@ -54,5 +76,7 @@ std::string bar(double share, int columns);
 std::string duration_text(double seconds);
 /// "950", "12.3k", "4.56M".
 std::string short_number(double value);
+/// "1 thread", "2 threads".
+std::string counted(std::uint64_t n, const char* noun);
 
 } // namespace banyan

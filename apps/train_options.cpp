@@ -146,10 +146,8 @@ bool parse(option_list& list, train_options& o, std::span<const std::string> wor
   if (minutes_asked && steps_asked && o.sft.minutes > 0)
     throw bad_usage("--minutes", "--steps is given too", "give one of the two");
   const auto kept = o.sft.out / "train.conf";
-  if (!o.common.config.empty())
-    list.read_config(o.common.config);
-  else if (o.resume && std::filesystem::exists(kept))
-    list.read_config(kept);
+  if (o.common.config.empty() && o.resume && std::filesystem::exists(kept)) list.read_config(kept);
+  read_config(list, o.common);
   // Asking for steps overrules minutes that a config asks for.
   if (steps_asked && !minutes_asked) o.sft.minutes = 0;
   o.sft.seed = o.sft.curriculum.seed = o.sft.curriculum.search.seed = o.seed;

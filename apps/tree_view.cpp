@@ -1,9 +1,9 @@
 #include "apps/tree_view.hpp"
 
-#include "apps/terminal.hpp"
-
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include <unistd.h>
 
@@ -34,11 +34,7 @@ std::vector<unsigned long> numbers_of(const std::string& path) {
 std::string last_line(const thread_record& t) {
   auto text = t.text();
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text.substr(text.rfind('\n') + 1);
-}
-
-std::string counted(std::uint64_t n, const char* noun) {
-  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+  return printable(text.substr(text.rfind('\n') + 1));
 }
 
 std::string result_of(const thread_record& t) {
@@ -64,13 +60,31 @@ std::vector<const thread_record*> in_order(const tree& t) {
   return threads;
 }
 
+/// The root and live threads first, in a room that leaves one row to count the others.
+void keep_some(std::vector<const thread_record*>& threads, std::size_t rows) {
+  if (threads.size() <= rows) return;
+  const auto most = std::max<std::size_t>(rows, 2) - 1;
+  const auto is_live = [](const auto* t) { return t->depth == 0 || !ended(t->phase); };
+  const auto live = static_cast<std::size_t>(std::ranges::count_if(threads, is_live));
+  auto ended_ones = most - std::min(live, most);
+  std::erase_if(threads, [&](const auto* t) {
+    if (is_live(t)) return false;
+    if (ended_ones == 0) return true;
+    --ended_ones;
+    return false;
+  });
+  threads.resize(std::min(threads.size(), most));
+}
+
 } // namespace
 
 std::vector<std::string> tree_lines(const tree& t,
                                     const std::map<std::string, std::uint64_t>& tokens,
-                                    bool colours, int columns) {
+                                    bool colours, int columns, std::size_t rows) {
+  auto threads = in_order(t);
+  keep_some(threads, rows);
   std::vector<std::string> lines;
-  for (const auto* thread : in_order(t)) {
+  for (const auto* thread : threads) {
     const auto live = tokens.find(thread->path);
     const auto count =
         live != tokens.end() && !ended(thread->phase) ? live->second : thread->generated_tokens();
@@ -82,7 +96,25 @@ std::vector<std::string> tree_lines(const tree& t,
     auto line = fit(head + says(*thread), columns);
     lines.push_back(colours ? colour_of(*thread) + line + plain : line);
   }
+  if (const auto others = t.threads.size() - threads.size(); others > 0)
+    lines.push_back(fit("and " + counted(others, "more thread"), columns));
   return lines;
+}
+
+std::string outcome_text(const tree& t) {
+  if (!t.outcome.solved)
+    return t.outcome.claimed ? "not solved: the model's claim does not hold"
+                             : "not solved: " + std::string(to_string(t.failure));
+  std::string line;
+  for (const auto& op : t.outcome.operations) line += (line.empty() ? "" : ", ") + op;
+  return line + "  (verified)";
+}
+
+std::string figures(const tree_usage& u) {
+  return counted(u.threads, "thread") + ", depth " + std::to_string(u.depth) + ", "
+         + counted(u.rounds, "round") + ", " + counted(u.generated_tokens, "token") + ", "
+         + std::to_string(u.critical_path_tokens) + " on the critical path, "
+         + std::to_string(std::lround(u.wall_ms)) + " ms";
 }
 
 // ---- events
@@ -122,14 +154,10 @@ void tree_events::end(const tree& t, const thread_record& thread, std::vector<st
 // ---- view
 
 tree_view::tree_view(bool quiet)
-    : quiet_(quiet), terminal_(stderr_is_terminal()), colours_(banyan::colours(terminal_)) {}
-
-tree_view::~tree_view() { erase(); }
-
-void tree_view::erase() {
-  if (drawn_ > 0) print_error("\033[" + std::to_string(drawn_) + "A\033[J");
-  drawn_ = 0;
-}
+    : quiet_(quiet),
+      terminal_(stderr_is_terminal()),
+      colours_(banyan::colours(terminal_)),
+      drawn_(STDERR_FILENO) {}
 
 void tree_view::show(const std::vector<live_tree>& trees, std::size_t num_running) {
   if (quiet_) return;
@@ -144,18 +172,14 @@ void tree_view::show(const std::vector<live_tree>& trees, std::size_t num_runnin
   for (const auto& t : trees) {
     if (lines.size() + 2 > room) break;
     lines.push_back(fit(to_string(t.value.problem), size.columns - 1));
-    for (auto& line : tree_lines(t.value, t.tokens, colours_, size.columns - 1))
+    for (auto& line :
+         tree_lines(t.value, t.tokens, colours_, size.columns - 1, room - lines.size()))
       lines.push_back(std::move(line));
     ++shown;
   }
-  if (lines.size() > room) lines.resize(room);
   if (num_running > shown && shown > 0)
     lines.push_back("and " + counted(num_running - shown, "more tree"));
-  // One write a frame: no flicker.
-  std::string frame = drawn_ > 0 ? "\033[" + std::to_string(drawn_) + "A" : "";
-  for (const auto& line : lines) frame += line + "\033[K\n";
-  print_error(frame + "\033[J");
-  drawn_ = lines.size();
+  drawn_.show(lines);
 }
 
 void tree_view::tell(const tree& t) {
@@ -164,7 +188,7 @@ void tree_view::tell(const tree& t) {
 
 void tree_view::finish(const tree& t) {
   if (quiet_) return;
-  erase();
+  drawn_.erase();
   if (terminal_) {
     std::string lines;
     for (const auto& line :

@@ -1,8 +1,9 @@
 #pragma once
 
-#include "apps/runtime.hpp"
+#include "apps/live_tree.hpp"
+#include "apps/terminal.hpp"
 
-#include <chrono>
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -11,9 +12,15 @@
 namespace banyan {
 
 /// One line per thread, parents before children: path, state, tokens, and what it found, waits for
-/// or writes. `tokens` counts for live threads.
+/// or writes. `tokens` counts for live threads. Where the threads do not fit into `rows`, the root
+/// and live ones are shown first, and the last line counts the others.
 std::vector<std::string> tree_lines(const tree&, const std::map<std::string, std::uint64_t>& tokens,
-                                    bool colours, int columns);
+                                    bool colours, int columns, std::size_t rows = SIZE_MAX);
+
+/// "25-7=18, 18*3=54  (verified)", or why not.
+std::string outcome_text(const tree&);
+/// "7 threads, depth 1, 1 round, 3120 tokens, 830 on the critical path, 214 ms"
+std::string figures(const tree_usage&);
 
 /// What happened to a tree, for logs: lines such as "/0 started", "/ joined 6 children", "/0
 /// solved, 63 tokens". Each is told once, whenever it is first seen.
@@ -33,7 +40,6 @@ private:
 class tree_view {
 public:
   explicit tree_view(bool quiet);
-  ~tree_view();
 
   bool live() const { return terminal_ && !quiet_; }
 
@@ -45,10 +51,9 @@ public:
 
 private:
   void tell(const tree&);
-  void erase();
 
   bool quiet_, terminal_, colours_;
-  std::size_t drawn_ = 0;                     ///< lines that stand on the terminal
+  live_lines drawn_;
   std::map<std::string, tree_events> events_; ///< by tree
 };
 

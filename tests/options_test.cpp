@@ -3,6 +3,7 @@
 #include "apps/train_options.hpp"
 #include "tests/scratch_folder.hpp"
 
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -145,12 +146,101 @@ TEST_CASE("what is wrong in a config file is told with the file", "[apps]") {
     small_command c;
     return complaint([&] { c.list.read_config(file); });
   };
-  CHECK(wrong("stepz = 3\n") == file + ": stepz: there is no such option; did you mean steps?");
+  CHECK(wrong("\n# a comment\nstepz = 3\n")
+        == file + ": line 3: stepz: there is no such option; did you mean steps?");
   CHECK(wrong("steps = many\n")
-        == file + ": steps: 'many' does not fit; give a whole number from 1");
-  CHECK(wrong("steps\n").find("; write lines of the form name = value") != std::string::npos);
+        == file + ": line 1: steps: 'many' does not fit; give a whole number from 1");
+  CHECK(wrong("steps\n")
+        == file + ": line 1: 'steps' says nothing; write lines of the form name = value");
+  CHECK(wrong("name = a\n[slove]\n")
+        == file
+               + ": line 2: there is no command 'slove'; name a section after a command, as in "
+                 "[train sft]");
   small_command c;
   CHECK_THROWS_AS(c.list.read_config(folder / "nowhere.conf"), bad_environment);
+}
+
+/// A command of whom a config file may speak.
+struct training_like {
+  std::int64_t steps = 10;
+  std::string model;
+  std::vector<std::string> exclude;
+  option_list list{"train sft", "", "", ""};
+
+  training_like() {
+    list.number("steps", steps, "how many", positive);
+    list.text("model", model, "DIR", "which");
+    list.texts("exclude", exclude, "FILE", "what");
+  }
+};
+
+constexpr auto of_all = option_list::general_lines::of_all;
+
+TEST_CASE("a section is for its command alone and counts more than general lines", "[apps]") {
+  const scratch_folder folder;
+  write(folder / "c.conf", "model = general\nexclude = a\nexclude = b\n"
+                           "[train sft]\nmodel = own\nexclude = c\nexclude = d # of the run\n"
+                           "[solve]\nmodel = another's\nnonsense = 1\n");
+  training_like c;
+  c.list.read_config(folder / "c.conf");
+  CHECK(c.model == "own");
+  CHECK(c.exclude == words{"c", "d"});
+  training_like given;
+  given.list.parse(words{"--model", "line", "--exclude", "e"});
+  given.list.read_config(folder / "c.conf");
+  CHECK(given.model == "line");
+  CHECK(given.exclude == words{"e"});
+}
+
+TEST_CASE("general lines of all commands are for those that know them", "[apps]") {
+  const scratch_folder folder;
+  const auto file = (folder / "c.conf").string();
+  write(file, "model = general\ntemperature = 0.5\nlisten = 127.0.0.1:9\n");
+  training_like c;
+  c.list.read_config(file, of_all);
+  CHECK(c.model == "general");
+  // A file that was asked for must be about this command.
+  CHECK(complaint([&] {
+          training_like().list.read_config(file);
+        }).starts_with(file + ": line 2: temperature: there is no such option"));
+  write(file, "model = general\ntemprature = 0.5\n");
+  CHECK(complaint([&] { training_like().list.read_config(file, of_all); })
+        == file + ": line 2: temprature: no command has such an option; did you mean temperature?");
+}
+
+TEST_CASE("the user's config file is where the desktop's convention has it", "[apps]") {
+  struct variable {
+    std::string name, before;
+    explicit variable(const char* n) : name(n) {
+      if (const auto* value = std::getenv(n)) before = value;
+    }
+    ~variable() {
+      ::unsetenv(name.c_str());
+      if (!before.empty()) set(before);
+    }
+    void set(const std::string& value) const { ::setenv(name.c_str(), value.c_str(), 1); }
+  } const home("HOME"), config("XDG_CONFIG_HOME");
+  const scratch_folder folder;
+  home.set(folder.path().string());
+  ::unsetenv("XDG_CONFIG_HOME");
+  CHECK(user_config() == folder.path() / ".config/banyan/banyan.conf");
+  config.set("relative");
+  CHECK(user_config() == folder.path() / ".config/banyan/banyan.conf");
+  config.set((folder / "c").string());
+  CHECK(user_config() == folder.path() / "c/banyan/banyan.conf");
+
+  training_like c;
+  common_options common;
+  read_config(c.list, common); // it is not there: nothing happens
+  std::filesystem::create_directories(folder / "c/banyan");
+  write(user_config(), "steps = 3\ntemperature = 1\n");
+  read_config(c.list, common);
+  CHECK(c.steps == 3);
+  training_like asked;
+  write(folder / "other.conf", "steps = 4\n");
+  common.config = folder / "other.conf";
+  read_config(asked.list, common);
+  CHECK(asked.steps == 4);
 }
 
 TEST_CASE("the resolved config reads back to the same values", "[apps]") {

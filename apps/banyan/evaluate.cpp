@@ -134,7 +134,7 @@ int evaluate(command_words words) {
   evaluate_options o;
   auto list = declare(o);
   if (!list.parse(words)) return exit_done;
-  if (!o.common.config.empty()) list.read_config(o.common.config);
+  read_config(list, o.common);
   if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
   const auto listed = read_problems(o.problems);
   const auto chosen = choose_model(o.decoding.model, listed);

@@ -47,7 +47,7 @@ void declare_problems(option_list& list, generate_options& o) {
 
 bool parse(option_list& list, generate_options& o, command_words words) {
   if (!list.parse(words)) return false;
-  if (!o.common.config.empty()) list.read_config(o.common.config);
+  read_config(list, o.common);
   if (list.given("format")) return true;
   if (o.out.extension() == ".json") o.format = file_format::json;
   if (o.out.extension() == ".trees") o.format = file_format::records;

@@ -34,11 +34,26 @@ constexpr auto help =
     "  model import         bring in a Llama checkpoint of Hugging Face's layout\n"
     "  model export         write a checkpoint for others, in another precision if need be\n"
     "\n"
+    "Commands for a running daemon (`banyand`):\n"
+    "  submit               send problems to it\n"
+    "  ps                   list its trees\n"
+    "  top                  its pools and trees, live\n"
+    "  tree                 one tree, or one thread of it; --follow: as it grows\n"
+    "  cancel               end a tree, or a thread and all below it\n"
+    "  pause                stop one for a while\n"
+    "  resume               let it go on\n"
+    "  export               trees as JSON lines, records, or a trace for Perfetto\n"
+    "\n"
     "`banyan COMMAND --help` explains a command, `banyan --version` tells the version.\n"
     "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
     "stayed\n"
     "unsolved or a threshold was missed, 2 wrong usage, 3 the environment is at fault, 130 "
-    "Ctrl-C.\n";
+    "Ctrl-C.\n"
+    "\n"
+    "Options may also stand in ~/.config/banyan/banyan.conf, as lines `name = value`: first those "
+    "of "
+    "all\n"
+    "commands, behind `[solve]` or `[train sft]` those of one. The command line counts more.\n";
 
 struct command {
   std::vector<std::string> name;
@@ -53,7 +68,15 @@ const std::vector<command>& commands() {
                                         {{"train", "sft"}, train_sft},
                                         {{"model", "info"}, model_info},
                                         {{"model", "import"}, model_import},
-                                        {{"model", "export"}, model_export}};
+                                        {{"model", "export"}, model_export},
+                                        {{"submit"}, submit},
+                                        {{"ps"}, ps},
+                                        {{"top"}, top},
+                                        {{"tree"}, tree_command},
+                                        {{"cancel"}, cancel_command},
+                                        {{"pause"}, pause_command},
+                                        {{"resume"}, resume_command},
+                                        {{"export"}, export_command}};
   return all;
 }
 
@@ -112,6 +135,8 @@ int run(const std::vector<std::string>& words) {
     return dispatch(words);
   } catch (const reader_left&) {
     return exit_done;
+  } catch (const was_interrupted&) {
+    return 128 + interrupted();
   } catch (const bad_usage& e) {
     return fail(exit_usage, e.what());
   } catch (const std::filesystem::filesystem_error& e) {

@@ -54,6 +54,19 @@ json description(const fs::path& folder) {
   return j;
 }
 
+/// The command line and the config say which options there are; a folder may also stand there
+/// without its name.
+bool parse(option_list& list, const common_options& common, fs::path& folder,
+           const std::vector<std::string>& named, command_words words) {
+  if (!list.parse(words)) return false;
+  if (named.size() > 1 || (!named.empty() && !folder.empty()))
+    throw bad_usage("'" + named.back() + "'", "there is a model already", "name one folder");
+  read_config(list, common);
+  if (!named.empty()) folder = named.front();
+  if (folder.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
+  return true;
+}
+
 struct copy_options {
   common_options common;
   fs::path from, out;
@@ -63,10 +76,6 @@ struct copy_options {
 
 /// Loads a checkpoint, which checks it, and writes it as our own trainer would.
 int copy_checkpoint(const option_list& list, copy_options& o) {
-  if (o.words.size() > 1 || (!o.words.empty() && !o.from.empty()))
-    throw bad_usage("'" + o.words.back() + "'", "there is a model already", "name one folder");
-  if (!o.words.empty()) o.from = o.words.front();
-  if (o.from.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
   if (o.out.empty()) throw bad_usage("--out", "it is missing", "name the folder to write");
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw bad_usage(o.out.string(), "there is something already", "give a new folder");
@@ -89,8 +98,7 @@ int copy_command(command_words words, const std::string& name, const std::string
   declare_dtype(list, "dtype", o.precision, "of the weights written; default: as they are");
   declare(list, o.common);
   list.positional(o.words, "DIR");
-  if (!list.parse(words)) return exit_done;
-  if (!o.common.config.empty()) list.read_config(o.common.config);
+  if (!parse(list, o.common, o.from, o.words, words)) return exit_done;
   return copy_checkpoint(list, o);
 }
 
@@ -107,12 +115,7 @@ int model_info(command_words words) {
   list.path("model", folder, "DIR", "checkpoint in Hugging Face layout, also without the name");
   declare(list, common);
   list.positional(named, "DIR");
-  if (!list.parse(words)) return exit_done;
-  if (!common.config.empty()) list.read_config(common.config);
-  if (named.size() > 1 || (!named.empty() && !folder.empty()))
-    throw bad_usage("'" + named.back() + "'", "there is a model already", "name one folder");
-  if (!named.empty()) folder = named.front();
-  if (folder.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
+  if (!parse(list, common, folder, named, words)) return exit_done;
   const auto j = description(folder);
   if (common.json) return print(j.dump() + "\n"), exit_done;
   for (const auto& [name, value] : j.items())

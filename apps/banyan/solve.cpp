@@ -1,5 +1,6 @@
 #include "apps/banyan/commands.hpp"
 
+#include "apps/asked_problems.hpp"
 #include "apps/decoding_options.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
@@ -8,8 +9,6 @@
 #include "apps/terminal.hpp"
 #include "apps/tree_view.hpp"
 
-#include <cmath>
-
 namespace banyan {
 
 namespace {
@@ -17,9 +16,7 @@ namespace {
 struct solve_options {
   common_options common;
   decoding_options decoding;
-  std::filesystem::path problems;
-  std::vector<std::string> target; ///< and the numbers that follow it
-  std::vector<std::string> numbers;
+  asked_problems problems;
 };
 
 constexpr auto about =
@@ -37,46 +34,10 @@ constexpr auto examples =
 
 option_list declare(solve_options& o) {
   option_list list("solve", "--target T N N... | --problems FILE [options]", about, examples);
-  list.group("What to solve");
-  list.texts("target", o.target, "T", "the number to reach with the numbers that follow").single();
-  list.path("problems", o.problems, "FILE",
-            "JSON array or JSON lines of objects with numbers (or nums) and target");
+  declare(list, o.problems);
   declare(list, o.decoding);
   declare(list, o.common);
-  list.positional(o.numbers, "N");
   return list;
-}
-
-std::int64_t whole_number(const std::string& text, const char* what) {
-  std::int64_t value = 0;
-  if (!read_number(text, value))
-    throw bad_usage("'" + text + "'", std::string("not a ") + what,
-                    "give whole numbers, as in `--target 54 25 7 3`");
-  return value;
-}
-
-/// `--target T N N...`: what follows the target counts as its value or stands alone.
-listed_problem problem_on_the_line(const solve_options& o) {
-  problem p;
-  p.target = whole_number(o.target[0], "target");
-  for (std::size_t i = 1; i < o.target.size(); ++i)
-    p.numbers.push_back(whole_number(o.target[i], "number"));
-  for (const auto& n : o.numbers) p.numbers.push_back(whole_number(n, "number"));
-  const auto text = to_string(p);
-  if (const auto why = malformed(p)) throw bad_usage(text, *why, "give two to six numbers");
-  return {p, text};
-}
-
-std::vector<listed_problem> problems_of(const solve_options& o) {
-  if (o.target.empty() == o.problems.empty())
-    throw bad_usage("solve",
-                    o.target.empty() ? "there is nothing to solve"
-                                     : "both --target and --problems are given",
-                    "give `--target T N N...` or `--problems FILE`");
-  if (o.target.empty() && !o.numbers.empty())
-    throw bad_usage("'" + o.numbers[0] + "'", "a number without --target",
-                    "give `--target T N N...`");
-  return o.problems.empty() ? std::vector{problem_on_the_line(o)} : read_problems(o.problems);
 }
 
 /// A model cannot find what is not there: that is the input's fault, and said before anything
@@ -92,30 +53,8 @@ void require_solvable(const std::vector<listed_problem>& problems) {
   }
 }
 
-std::string counted(std::uint64_t n, const char* noun) {
-  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
-}
-
-std::string figures(const tree& t) {
-  const auto u = t.usage();
-  return counted(u.threads, "thread") + ", depth " + std::to_string(u.depth) + ", "
-         + counted(u.rounds, "round") + ", " + counted(u.generated_tokens, "token") + ", "
-         + std::to_string(u.critical_path_tokens) + " on the critical path, "
-         + std::to_string(std::lround(u.wall_ms)) + " ms";
-}
-
 void print_result(const tree& t) {
-  std::string line = to_string(t.problem) + ": ";
-  if (t.outcome.solved) {
-    for (const auto& op : t.outcome.operations)
-      line += (&op == t.outcome.operations.data() ? "" : ", ") + op;
-    line += "  (verified)";
-  } else if (t.outcome.claimed) {
-    line += "not solved: the model's claim does not hold";
-  } else {
-    line += "not solved: " + std::string(to_string(t.failure));
-  }
-  print(line + "\n  " + figures(t) + "\n");
+  print(to_string(t.problem) + ": " + outcome_text(t) + "\n  " + figures(t.usage()) + "\n");
 }
 
 /// What a person sees while trees grow: the trees themselves, or how far many of them have come.
@@ -166,8 +105,8 @@ int solve(command_words words) {
   solve_options o;
   auto list = declare(o);
   if (!list.parse(words)) return exit_done;
-  if (!o.common.config.empty()) list.read_config(o.common.config);
-  const auto listed = problems_of(o);
+  read_config(list, o.common);
+  const auto listed = o.problems.read("solve");
   const auto chosen = choose_model(o.decoding.model, listed);
   require_solvable(listed);
   std::vector<problem> problems;

@@ -1,0 +1,81 @@
+#include "apps/banyan/commands.hpp"
+
+#include "apps/banyan/tree_output.hpp"
+#include "apps/client.hpp"
+#include "apps/terminal.hpp"
+#include "apps/tree_mirror.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace {
+
+using json = client::json;
+
+struct control_options {
+  common_options common;
+  client_options daemon;
+  std::vector<std::string> ids;
+  std::string thread;
+};
+
+/// The state of the tree, or of the thread that was meant.
+std::string state_of(const json& tree, const std::string& thread) {
+  if (thread.empty()) return text_field(tree, "state");
+  if (const auto threads = tree.find("threads"); threads != tree.end() && threads->is_array())
+    for (const auto& t : *threads)
+      if (text_field(t, "path") == thread) return text_field(t, "state");
+  return "unknown";
+}
+
+int control(command_words words, const std::string& action, const std::string& about) {
+  control_options o;
+  option_list list(action, "ID... [--thread PATH]", about,
+                   "  banyan " + action + " 01J9ZC3V7R2M8Q5T4W6X0Y1B3D\n  banyan " + action
+                       + " 01J9ZC3V7R2M8Q5T4W6X0Y1B3D --thread /0\n");
+  list.group("What of the tree");
+  list.text("thread", o.thread, "PATH", "this thread and all below it, as in /0/3; default: all");
+  declare(list, o.daemon);
+  declare(list, o.common);
+  list.positional(o.ids, "ID");
+  if (!parse(list, o.common, o.daemon, words)) return exit_done;
+  if (o.ids.empty())
+    throw bad_usage(action, "the id is missing", "name a tree; `banyan ps` lists them");
+  client daemon(o.daemon);
+  json body = json::object();
+  if (!o.thread.empty()) body["thread"] = o.thread;
+  for (const auto& id : o.ids) {
+    const auto tree = daemon.post(tree_path(id, "/" + action), body);
+    if (o.common.json)
+      print_json(tree);
+    else
+      print(
+          printable(id + (o.thread.empty() ? "" : " " + o.thread) + " " + state_of(tree, o.thread))
+          + "\n");
+  }
+  return exit_done;
+}
+
+} // namespace
+
+int cancel_command(command_words words) {
+  return control(
+      words, "cancel",
+      "Ends a tree of a daemon, or a thread and all below it, and prints its new state.\n"
+      "Parents read that the thread found no solution.");
+}
+
+int pause_command(command_words words) {
+  return control(words, "pause",
+                 "Stops a tree of a daemon, or a thread and all below it, until it is resumed, and "
+                 "prints\nits new state. What it found so far is kept.");
+}
+
+int resume_command(command_words words) {
+  return control(
+      words, "resume",
+      "Lets a paused tree, or a thread and all below it, go on, and prints its new state.");
+}
+
+} // namespace banyan

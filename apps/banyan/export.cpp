@@ -1,0 +1,214 @@
+#include "apps/banyan/commands.hpp"
+
+#include "apps/chrome_trace.hpp"
+#include "apps/interrupt.hpp"
+#include "apps/json.hpp"
+#include "apps/line_sink.hpp"
+#include "apps/terminal.hpp"
+#include "apps/tree_mirror.hpp"
+#include "apps/tree_query.hpp"
+#include "solver/records.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using json = client::json;
+
+enum class export_format { jsonl, records, chrome };
+
+struct export_options {
+  common_options common;
+  client_options daemon;
+  tree_query which;
+  std::vector<std::string> ids;
+  fs::path out, store;
+  export_format format = export_format::jsonl;
+};
+
+constexpr auto about =
+    "Writes trees, oldest first: as JSON lines, as Protobuf records (.trees), or as a trace that\n"
+    "https://ui.perfetto.dev opens, where a tree is a process and each of its threads a track. "
+    "They\n"
+    "come from the daemon, or straight from the file of its store; token ids, and so records, are\n"
+    "in the store alone.";
+
+constexpr auto examples =
+    "  banyan export --state done --out trees.jsonl\n"
+    "  banyan export 01J9ZC3V7R2M8Q5T4W6X0Y1B3D --format chrome --out trace.json\n"
+    "  banyan export --since 2h --label run=a | jq .usage\n"
+    "  banyan export --store ~/.local/share/banyan/trees.db --out all.trees\n";
+
+option_list declare(export_options& o) {
+  option_list list("export", "[ID...] [options]", about, examples);
+  declare(list, o.which);
+  declare_times(list, o.which);
+  list.group("From where, to where");
+  list.path("store", o.store, "FILE", "read this store instead of asking the daemon");
+  list.choice("format", o.format,
+              {{"jsonl", export_format::jsonl},
+               {"records", export_format::records},
+               {"chrome", export_format::chrome}},
+              "default: as --out ends (.jsonl, .trees, .json)");
+  list.path("out", o.out, "FILE", "default, and `-`: standard output");
+  declare(list, o.daemon);
+  declare(list, o.common);
+  list.positional(o.ids, "ID");
+  return list;
+}
+
+void complete(export_options& o, const option_list& list) {
+  if (!list.given("format") && o.out.extension() == ".trees") o.format = export_format::records;
+  if (!list.given("format") && o.out.extension() == ".json") o.format = export_format::chrome;
+  if (o.out == "-") o.out.clear();
+  if (o.format != export_format::records) return;
+  if (o.store.empty())
+    throw bad_usage("--format records", "the daemon tells no token ids over HTTP",
+                    "give the file of its store with --store FILE");
+  if (o.out.empty())
+    throw bad_usage("--format records", "records go to a file", "give --out FILE.trees");
+}
+
+// ---- where trees go
+
+class tree_sink {
+public:
+  virtual ~tree_sink() = default;
+  virtual void write(const tree&) = 0;
+  virtual void write(const json& as_told) { write(read_tree(as_told)); }
+  virtual void commit() = 0;
+};
+
+class json_sink : public tree_sink {
+public:
+  explicit json_sink(const fs::path& out) : out_(out) {}
+  void write(const tree& t) override { out_.write(tree_json(t) + "\n"); }
+  void write(const json& j) override {
+    out_.write(j.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  }
+  void commit() override { out_.commit(); }
+
+private:
+  line_sink out_;
+};
+
+class chrome_sink : public tree_sink {
+public:
+  explicit chrome_sink(const fs::path& out) : out_(out) { out_.write(chrome_trace_begin); }
+  void write(const tree& t) override {
+    out_.write((written_ > 0 ? ",\n" : "") + chrome_trace_events(t, written_ + 1));
+    ++written_;
+  }
+  void commit() override {
+    out_.write(chrome_trace_end);
+    out_.commit();
+  }
+
+private:
+  line_sink out_;
+  std::size_t written_ = 0;
+};
+
+/// The file has its name once it is whole.
+class record_sink : public tree_sink {
+public:
+  explicit record_sink(fs::path out)
+      : out_(std::move(out)), fresh_(temporary_beside(out_)), writer_(fresh_) {}
+  ~record_sink() override {
+    std::error_code gone;
+    fs::remove(fresh_, gone);
+  }
+  void write(const tree& t) override { writer_.write(t); }
+  void commit() override {
+    writer_.close();
+    fs::rename(fresh_, out_);
+  }
+
+private:
+  fs::path out_, fresh_;
+  record_writer writer_;
+};
+
+std::unique_ptr<tree_sink> open_sink(const export_options& o) {
+  switch (o.format) {
+  case export_format::records: return std::make_unique<record_sink>(o.out);
+  case export_format::chrome: return std::make_unique<chrome_sink>(o.out);
+  case export_format::jsonl: break;
+  }
+  return std::make_unique<json_sink>(o.out);
+}
+
+// ---- where they come from
+
+class counter {
+public:
+  explicit counter(bool quiet) : line_(quiet) {}
+  void add() { line_.show("wrote " + counted(++written_, "tree")); }
+
+private:
+  progress_line line_;
+  std::size_t written_ = 0;
+};
+
+/// The list is newest first, and grows at its begin while it is read: so first all ids, then the
+/// trees from the end.
+void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& out) {
+  client daemon(o.daemon);
+  auto ids = o.ids;
+  if (ids.empty()) {
+    std::vector<std::pair<std::string, std::string>> found; // created, id
+    list_trees(daemon, filter, SIZE_MAX, [&](json&& t) {
+      found.emplace_back(text_field(t, "created"), text_field(t, "id"));
+    });
+    std::ranges::stable_sort(found);
+    for (auto& [created, id] : found) ids.push_back(std::move(id));
+  }
+  counter progress(o.common.quiet);
+  for (const auto& id : ids) {
+    out.write(whole_tree(daemon, id));
+    progress.add();
+  }
+}
+
+void export_from_store(const export_options& o, tree_filter filter, tree_sink& out) {
+  const tree_store store(o.store, {.read_only = true});
+  counter progress(o.common.quiet);
+  for (const auto& id : o.ids) {
+    const auto t = store.find(id);
+    if (!t) throw bad_usage(id, "no such tree is in " + o.store.string(), "check the id");
+    out.write(*t);
+    progress.add();
+  }
+  if (!o.ids.empty()) return;
+  filter.limit = INT64_MAX;
+  store.for_each(filter, [&](tree&& t) {
+    if (interrupted() != 0) throw was_interrupted();
+    out.write(t);
+    progress.add();
+    return true;
+  });
+}
+
+} // namespace
+
+int export_command(command_words words) {
+  export_options o;
+  auto list = declare(o);
+  if (!parse(list, o.common, o.daemon, words)) return exit_done;
+  complete(o, list);
+  auto filter = o.which.filter(list, now_in_ms());
+  const auto out = open_sink(o);
+  o.store.empty() ? export_from_daemon(o, std::move(filter), *out)
+                  : export_from_store(o, std::move(filter), *out);
+  out->commit();
+  return exit_done;
+}
+
+} // namespace banyan

@@ -1,0 +1,169 @@
+#include "apps/banyan/commands.hpp"
+
+#include "apps/asked_problems.hpp"
+#include "apps/banyan/tree_output.hpp"
+#include "apps/client.hpp"
+#include "apps/decoding_options.hpp"
+#include "apps/terminal.hpp"
+#include "apps/tree_mirror.hpp"
+#include "apps/tree_query.hpp"
+#include "apps/tree_view.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace {
+
+using json = client::json;
+using std::chrono::milliseconds;
+
+constexpr milliseconds first_glance{20}, last_glance{500};
+
+struct submit_options {
+  common_options common;
+  client_options daemon;
+  decoding_options decoding;
+  asked_problems problems;
+  std::vector<std::string> labels;
+  bool wait = false;
+};
+
+constexpr auto about =
+    "Sends problems to a daemon and prints the ids of their trees. With --wait it prints, in the\n"
+    "order of the problems, what became of each, as `solve` does: exit code 0 means that all of\n"
+    "them have a verified solution. What is not said is as the daemon has it.";
+
+constexpr auto examples =
+    "  banyan submit --target 54 25 7 3\n"
+    "  banyan submit --problems p.jsonl --wait --json\n"
+    "  banyan submit --target 54 25 7 3 --temperature 1 --seed 7 --labels run=a user=me\n";
+
+option_list declare(submit_options& o) {
+  option_list list("submit", "--target T N N... | --problems FILE [options]", about, examples);
+  declare(list, o.problems);
+  list.texts("labels", o.labels, "NAME=VALUE",
+             "to find the trees by; `banyan ps --label NAME=VALUE`");
+  list.flag("wait", o.wait, "for the trees to finish");
+  declare_decoding(list, o.decoding);
+  declare(list, o.daemon);
+  declare(list, o.common);
+  return list;
+}
+
+/// Only what was asked for.
+class chosen_fields {
+public:
+  explicit chosen_fields(const option_list& given) : given_(given) {}
+
+  template <class Value>
+  chosen_fields& put(const char* option, const char* field, const Value& value) {
+    // Through its shortest text: 0.7 as a float is not 0.7 as JSON has it.
+    if (given_.given(option)) fields_[field] = json::parse(number_text(value));
+    return *this;
+  }
+  void into(json& body, const char* name) {
+    if (!fields_.empty()) body[name] = std::move(fields_);
+  }
+
+private:
+  const option_list& given_;
+  json fields_ = json::object();
+};
+
+json request_body(const option_list& given, const submit_options& o) {
+  const auto& d = o.decoding;
+  json body = json::object();
+  chosen_fields(given)
+      .put("temperature", "temperature", d.sampling.temperature)
+      .put("top-k", "top_k", d.sampling.top_k)
+      .put("top-p", "top_p", d.sampling.top_p)
+      .put("min-p", "min_p", d.sampling.min_p)
+      .put("seed", "seed", d.sampling.seed)
+      .into(body, "sampling");
+  chosen_fields(given)
+      .put("max-tokens", "max_tokens", d.budget.max_tokens)
+      .put("max-tree-tokens", "max_tree_tokens", d.budget.max_tree_tokens)
+      .put("max-threads", "max_threads", d.budget.max_threads)
+      .put("max-depth", "max_depth", d.budget.max_depth)
+      .put("max-rounds", "max_rounds", d.budget.max_rounds)
+      .put("deadline", "deadline_s", d.budget.deadline_s)
+      .into(body, "budget");
+  if (given.given("join")) body["join"] = join_text(d.join);
+  if (d.children >= 0) body["children"] = d.children;
+  if (d.token_budget > 0) body["token_budget"] = d.token_budget;
+  if (const auto labels = read_labels(o.labels, "--labels"); !labels.empty())
+    body["labels"] = labels;
+  body["wait"] = false;
+  return body;
+}
+
+/// A daemon whose queue is full says when to ask again.
+json post_when_there_is_room(client& daemon, const json& body, progress_line& line) {
+  for (;;) {
+    try {
+      return daemon.post("/v1/trees", body);
+    } catch (const refused& no) {
+      if (no.status != 429) throw;
+      line.show("the daemon's queue is full; trying again");
+      daemon.wait(no.retry);
+    }
+  }
+}
+
+json finished(client& daemon, const std::string& id) {
+  for (auto pause = first_glance;; pause = std::min(2 * pause, last_glance)) {
+    auto tree = whole_tree(daemon, id);
+    const auto state = text_field(tree, "state");
+    if (state == "done" || state == "failed" || state == "cancelled") return tree;
+    daemon.wait(pause);
+  }
+}
+
+void print_result(const json& j, bool as_json) {
+  if (as_json) return print_json(j);
+  const auto t = read_tree(j);
+  print(to_string(t.problem) + ": " + printable(outcome_text(t)) + "\n  " + figures(read_usage(j))
+        + "\n");
+}
+
+int wait_for(client& daemon, const std::vector<std::string>& ids, const submit_options& o) {
+  std::size_t solved = 0;
+  progress_line line(o.common.quiet || o.common.json);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    line.show("solved " + std::to_string(solved) + " of " + std::to_string(i) + ", "
+              + std::to_string(ids.size() - i) + " to go");
+    const auto tree = finished(daemon, ids[i]);
+    line.clear();
+    solved += read_tree(tree).outcome.solved;
+    print_result(tree, o.common.json);
+  }
+  return solved == ids.size() ? exit_done : exit_unsolved;
+}
+
+} // namespace
+
+int submit(command_words words) {
+  submit_options o;
+  auto list = declare(o);
+  if (!parse(list, o.common, o.daemon, words)) return exit_done;
+  const auto problems = o.problems.read("submit");
+  auto body = request_body(list, o);
+  client daemon(o.daemon);
+  std::vector<std::string> ids;
+  progress_line line(o.common.quiet || o.common.json);
+  for (const auto& p : problems) {
+    body["problem"] = {{"numbers", p.value.numbers}, {"target", p.value.target}};
+    const auto answer = post_when_there_is_room(daemon, body, line);
+    ids.push_back(text_field(answer, "id"));
+    if (o.wait) continue;
+    line.clear();
+    o.common.json ? print_json(answer) : print(printable(ids.back()) + "\n");
+  }
+  line.clear();
+  return o.wait ? wait_for(daemon, ids, o) : exit_done;
+}
+
+} // namespace banyan

@@ -1,0 +1,422 @@
+#include "apps/client.hpp"
+
+#include "apps/interrupt.hpp"
+#include "apps/json_list.hpp"
+#include "apps/terminal.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include <curl/curl.h>
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace {
+
+using json = client::json;
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds glance{50}; // how long nobody looks whether there is something else to do
+constexpr milliseconds first_pause{100}, longest_pause{2000};
+constexpr long connect_ms = 5000;
+
+std::string environment(const char* name) {
+  const auto* value = std::getenv(name);
+  return value ? value : "";
+}
+
+struct url_parts {
+  std::string base, host;
+};
+
+std::string part(CURLU* url, CURLUPart what) {
+  char* text = nullptr;
+  if (curl_url_get(url, what, &text, 0) != CURLUE_OK) return {};
+  const std::unique_ptr<char, decltype(&curl_free)> owned(text, curl_free);
+  return text;
+}
+
+url_parts parsed_url(const std::string& text) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), curl_url_cleanup);
+  const bool read =
+      curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_GUESS_SCHEME) == CURLUE_OK;
+  const auto scheme = part(url.get(), CURLUPART_SCHEME);
+  if (!read || (scheme != "http" && scheme != "https") || !part(url.get(), CURLUPART_QUERY).empty()
+      || !part(url.get(), CURLUPART_FRAGMENT).empty())
+    throw bad_usage(text, "it is not the address of a daemon", "write it as http://127.0.0.1:8427");
+  auto base = part(url.get(), CURLUPART_URL);
+  while (base.ends_with('/')) base.pop_back();
+  return {std::move(base), part(url.get(), CURLUPART_HOST)};
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.")
+         || host == "[::1]";
+}
+
+std::string read_token(const std::filesystem::path& file) {
+  auto token = read_text(file);
+  while (!token.empty() && std::isspace(static_cast<unsigned char>(token.back()))) token.pop_back();
+  const bool plain =
+      std::ranges::all_of(token, [](char c) { return c > ' ' && c < '\x7f'; }) && !token.empty();
+  if (!plain)
+    throw bad_environment(file.string(), "there is no token in it",
+                          "give the file that the daemon has as its --token-file");
+  return token;
+}
+
+struct free_list {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using headers = std::unique_ptr<curl_slist, free_list>;
+
+void add(headers& list, const std::string& line) {
+  list.reset(curl_slist_append(list.release(), line.c_str()));
+}
+
+/// What an answer brings.
+struct exchange {
+  std::string body, retry_after;
+};
+
+/// A stream of events over all its connections.
+struct event_stream {
+  std::string last;   ///< id of the last event
+  bool open = false;  ///< the last connection was one
+  bool heard = false; ///< it brought an event
+};
+
+std::size_t take_body(const char* bytes, std::size_t, std::size_t size, void* to) {
+  static_cast<exchange*>(to)->body.append(bytes, size);
+  return size;
+}
+
+std::size_t take_header(const char* bytes, std::size_t, std::size_t size, void* to) {
+  constexpr std::string_view wanted = "retry-after:";
+  const std::string_view line(bytes, size);
+  const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+  if (std::ranges::equal(line.substr(0, wanted.size()), wanted, same))
+    static_cast<exchange*>(to)->retry_after = line.substr(wanted.size());
+  return size;
+}
+
+/// What an error object says; empty if it is none.
+std::string told(const std::string& body) {
+  const auto j = json::parse(body, nullptr, false);
+  if (!j.is_object() || !j.contains("error") || !j["error"].is_object()) return {};
+  const auto text = [&error = j["error"]](const char* name) {
+    const auto i = error.find(name);
+    return i != error.end() && i->is_string() ? i->get<std::string>() : std::string();
+  };
+  const auto field = text("field");
+  auto message = text("message");
+  if (!field.empty() && message.find(field) == message.npos) message = field + ": " + message;
+  return printable(message);
+}
+
+const char* remedy(long status) {
+  if (status == 401 || status == 403)
+    return "give the daemon's token: --token-file or BANYAN_TOKEN";
+  if (status == 404) return "`banyan ps --all` lists the trees";
+  if (status == 429) return "try again later";
+  return status >= 500 ? "see the daemon's log" : "see `banyan --help`";
+}
+
+} // namespace
+
+// ---- options
+
+void declare(option_list& list, client_options& o) {
+  list.group("The daemon");
+  list.text("url", o.url, "URL", "its address; also BANYAN_URL");
+  list.path("token-file", o.token_file, "FILE",
+            "holds the token that it asks for; also BANYAN_TOKEN");
+  list.number("timeout", o.timeout_s, "seconds to wait for an answer", limits{0.001, 1e6});
+}
+
+bool parse(option_list& list, const common_options& common, client_options& o,
+           std::span<const std::string> words) {
+  if (!list.parse(words)) return false;
+  const bool url_asked = list.given("url"), token_asked = list.given("token-file");
+  read_config(list, common);
+  const auto url = environment("BANYAN_URL"), token = environment("BANYAN_TOKEN");
+  if (!url_asked && !url.empty()) o.url = url;
+  if (!token_asked && !token.empty())
+    o.token = token;
+  else if (!o.token_file.empty())
+    o.token = read_token(o.token_file);
+  return true;
+}
+
+// ---- events
+
+void event_reader::feed(std::string_view bytes,
+                        const std::function<void(const server_event&)>& take) {
+  rest_ += bytes;
+  std::size_t begin = 0;
+  for (;;) {
+    const auto end = rest_.find_first_of("\r\n", begin);
+    // Whether a carriage return ends the line alone shows with the byte behind it.
+    if (end == rest_.npos || (rest_[end] == '\r' && end + 1 == rest_.size())) break;
+    read_line(std::string_view(rest_).substr(begin, end - begin), take);
+    begin = end + (rest_.compare(end, 2, "\r\n") == 0 ? 2 : 1);
+  }
+  rest_.erase(0, begin);
+}
+
+void event_reader::read_line(std::string_view line,
+                             const std::function<void(const server_event&)>& take) {
+  if (line.empty()) {
+    if (has_data_) take(next_);
+    next_ = {};
+    has_data_ = false;
+    return;
+  }
+  const auto colon = std::min(line.find(':'), line.size());
+  const auto name = line.substr(0, colon);
+  auto value = line.substr(std::min(colon + 1, line.size()));
+  if (value.starts_with(' ')) value.remove_prefix(1);
+  if (name == "id") next_.id = value;
+  if (name == "event") next_.name = value;
+  if (name != "data") return;
+  if (std::exchange(has_data_, true)) next_.data += '\n';
+  next_.data += value;
+}
+
+// ---- requests
+
+struct client::impl {
+  client_options options;
+  url_parts url;
+  std::function<void()> waits;
+  std::unique_ptr<CURLM, decltype(&curl_multi_cleanup)> multi;
+  std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> easy;
+
+  explicit impl(const client_options& o)
+      : options(o),
+        url(parsed_url(o.url)),
+        multi((curl_global_init(CURL_GLOBAL_DEFAULT), curl_multi_init()), curl_multi_cleanup),
+        easy(curl_easy_init(), curl_easy_cleanup) {
+    if (!multi || !easy) throw std::bad_alloc();
+  }
+
+  void look_up() const {
+    if (waits) return waits();
+    if (interrupted() != 0) throw was_interrupted();
+  }
+
+  template <class Value>
+  void set(CURLoption option, Value value) {
+    curl_easy_setopt(easy.get(), option, value);
+  }
+
+  long status() const {
+    long code = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &code);
+    return code;
+  }
+
+  /// The connection stays open from request to request, the settings do not.
+  headers prepare(const std::string& path, exchange& into) {
+    curl_easy_reset(easy.get());
+    set(CURLOPT_URL, (url.base + path).c_str());
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_CONNECTTIMEOUT_MS, std::min(connect_ms, std::lround(1000 * options.timeout_s)));
+    set(CURLOPT_PROTOCOLS_STR, "http,https");
+    if (is_loopback(url.host)) set(CURLOPT_PROXY, "");
+    set(CURLOPT_WRITEFUNCTION, take_body);
+    set(CURLOPT_WRITEDATA, &into);
+    set(CURLOPT_HEADERFUNCTION, take_header);
+    set(CURLOPT_HEADERDATA, &into);
+    headers list;
+    add(list, "User-Agent: banyan");
+    if (!options.token.empty()) add(list, "Authorization: Bearer " + options.token);
+    return list;
+  }
+
+  /// `arrived` is called when something may have come; false: that is enough.
+  CURLcode run(const std::function<bool()>& arrived = {}) {
+    struct added {
+      CURLM* multi;
+      CURL* easy;
+      ~added() { curl_multi_remove_handle(multi, easy); }
+    };
+    curl_multi_add_handle(multi.get(), easy.get());
+    const added guard{multi.get(), easy.get()};
+    for (int running = 1; running > 0;) {
+      curl_multi_perform(multi.get(), &running);
+      if (arrived && !arrived()) return CURLE_OK;
+      look_up();
+      if (running > 0)
+        curl_multi_poll(multi.get(), nullptr, 0, static_cast<int>(glance.count()), nullptr);
+    }
+    int left = 0;
+    const auto* message = curl_multi_info_read(multi.get(), &left);
+    return message ? message->data.result : CURLE_OK;
+  }
+
+  [[noreturn]] void fail(CURLcode why) const {
+    curl_off_t connected = 0;
+    curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &connected);
+    if (why == CURLE_COULDNT_RESOLVE_HOST)
+      throw bad_environment(url.base, "there is no such host", "check --url or BANYAN_URL");
+    if (why == CURLE_COULDNT_CONNECT || connected == 0)
+      throw bad_environment(url.base, "no daemon answers there",
+                            "start one with `banyand`, or name another with --url");
+    if (why == CURLE_OPERATION_TIMEDOUT)
+      throw bad_environment(url.base,
+                            "no answer within " + number_text(options.timeout_s) + " seconds",
+                            "see the daemon's log, or wait longer with --timeout");
+    throw bad_environment(url.base,
+                          std::string("the connection broke off: ") + curl_easy_strerror(why),
+                          "see the daemon's log");
+  }
+
+  [[noreturn]] void refuse(const exchange& answer) const {
+    const auto code = status();
+    auto text = told(answer.body);
+    if (text.empty()) text = url.base + ": it answers with status " + std::to_string(code);
+    if (text.find(": ") == text.npos) text = url.base + ": " + text;
+    if (text.find("; ") == text.npos) text += std::string("; ") + remedy(code);
+    if (code < 400 || code >= 500) throw bad_environment(text);
+    refused no(text, static_cast<int>(code));
+    const auto seconds = std::strtod(answer.retry_after.c_str(), nullptr);
+    if (seconds > 0 && seconds < 3600) no.retry = milliseconds(std::lround(1000 * seconds));
+    throw no;
+  }
+
+  json answer(const exchange& x) const {
+    if (status() < 200 || status() > 299) refuse(x);
+    auto j = json::parse(x.body, nullptr, false);
+    if (!j.is_object())
+      throw bad_environment(url.base, "what answers there is not a daemon of Banyan's",
+                            "check --url or BANYAN_URL");
+    return j;
+  }
+
+  json ask(const std::string& path, const json* body) {
+    exchange x;
+    auto list = prepare(path, x);
+    set(CURLOPT_TIMEOUT_MS, std::lround(1000 * options.timeout_s));
+    const auto text = body ? body->dump(-1, ' ', false, json::error_handler_t::replace) : "";
+    if (body) {
+      set(CURLOPT_POSTFIELDS, text.c_str());
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(text.size()));
+      add(list, "Content-Type: application/json");
+      add(list, "Expect:");
+    }
+    set(CURLOPT_HTTPHEADER, list.get());
+    if (const auto why = run(); why != CURLE_OK) fail(why);
+    return answer(x);
+  }
+
+  /// One connection's events. False: `take` has seen enough.
+  bool listen(const std::string& path, event_stream& stream,
+              const std::function<bool(const server_event&)>& take) {
+    exchange x;
+    auto list = prepare(path, x);
+    add(list, "Accept: text/event-stream");
+    if (!stream.last.empty()) add(list, "Last-Event-ID: " + stream.last);
+    set(CURLOPT_HTTPHEADER, list.get());
+    set(CURLOPT_TCP_KEEPALIVE, 1L);
+    event_reader reader;
+    bool more = true;
+    const auto why = run([&] {
+      stream.open = status() == 200;
+      if (!stream.open) return true; // the body tells why
+      reader.feed(std::exchange(x.body, {}), [&](const server_event& e) {
+        stream.heard = true;
+        if (!e.id.empty()) stream.last = e.id;
+        more = more && take(e);
+      });
+      return more;
+    });
+    if (!more) return false;
+    if (why != CURLE_OK) fail(why);
+    if (!stream.open) refuse(x);
+    return true;
+  }
+};
+
+client::client(const client_options& o) : impl_(std::make_unique<impl>(o)) {}
+client::~client() = default;
+
+json client::get(const std::string& path) { return impl_->ask(path, nullptr); }
+json client::post(const std::string& path, const json& body) { return impl_->ask(path, &body); }
+const std::string& client::url() const { return impl_->url.base; }
+void client::while_waiting(std::function<void()> f) { impl_->waits = std::move(f); }
+
+void client::wait(milliseconds time) {
+  for (const auto until = clock::now() + time; clock::now() < until;) {
+    impl_->look_up();
+    const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
+    const auto rest = std::clamp(left, milliseconds(1), glance);
+    curl_multi_poll(impl_->multi.get(), nullptr, 0, static_cast<int>(rest.count()), nullptr);
+  }
+  impl_->look_up();
+}
+
+void client::follow(const std::string& path, const std::function<bool(const server_event&)>& take) {
+  const auto patience = std::chrono::duration<double>(impl_->options.timeout_s);
+  event_stream stream;
+  bool worked = false;
+  auto pause = first_pause;
+  for (auto broken = clock::now();;) {
+    const auto begin = clock::now();
+    stream.open = stream.heard = false;
+    try {
+      if (!impl_->listen(path, stream, take)) return;
+    } catch (const bad_environment&) {
+      if (!worked && !stream.open) throw;
+      if (!stream.open && clock::now() - broken > patience) throw;
+    }
+    worked = true;
+    if (stream.heard || (stream.open && clock::now() - begin > longest_pause)) {
+      broken = clock::now();
+      pause = first_pause;
+    }
+    if (clock::now() - broken > patience)
+      throw bad_environment(url() + path, "the stream of events ends at once",
+                            "see the daemon's log");
+    wait(pause);
+    pause = std::min(2 * pause, longest_pause);
+  }
+}
+
+// ---- addresses
+
+std::string url_escaped(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string escaped;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) || c == '-' || c == '.' || c == '_' || c == '~') {
+      escaped += c;
+    } else {
+      escaped += '%';
+      escaped += digits[byte >> 4];
+      escaped += digits[byte & 15];
+    }
+  }
+  return escaped;
+}
+
+std::string tree_path(std::string_view id, std::string_view rest) {
+  return "/v1/trees/" + url_escaped(id) + std::string(rest);
+}
+
+std::string query(std::span<const std::pair<std::string, std::string>> fields) {
+  std::string text;
+  for (const auto& [name, value] : fields)
+    if (!value.empty()) text += (text.empty() ? "?" : "&") + name + "=" + url_escaped(value);
+  return text;
+}
+
+std::string query(std::initializer_list<std::pair<std::string, std::string>> fields) {
+  return query(std::span(fields.begin(), fields.size()));
+}
+
+} // namespace banyan
