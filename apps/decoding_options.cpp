@@ -66,7 +66,10 @@ void declare(option_list& list, decoding_options& o) {
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
   list.number("concurrency", o.concurrency, "trees at a time", positive);
+  declare_decoding(list, o);
+}
 
+void declare_decoding(option_list& list, decoding_options& o) {
   list.group("Decoding");
   list.number("temperature", o.sampling.temperature, "0: greedy", limits{0, 100});
   list.number("top-k", o.sampling.top_k, "0: off", not_negative);

@@ -24,6 +24,8 @@ struct decoding_options {
   solve_request request_for(const problem&) const;
 };
 void declare(option_list&, decoding_options&);
+/// Without where: sampling, conditioning, join and budget alone.
+void declare_decoding(option_list&, decoding_options&);
 
 /// "all", "first_success", "k_of_n:3", "deadline:0.5"; false for anything else.
 bool read_join(const std::string& text, join_policy&);
