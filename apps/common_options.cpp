@@ -78,6 +78,8 @@ void declare(option_list& list, search_options& o) {
   list.flag("condition-tokens", o.condition_tokens,
             "put `Token Budget: N` in front of the prompt (sos kinds)");
   list.number("condition-share", o.condition_share, "how often the condition is put there", share);
+  list.number("condition-up-to", o.condition_up_to,
+              "roots that spawn all they can are conditioned on more, up to this", not_negative);
   list.number("first-success-share", o.first_success_share,
               "how often a round of children is joined at its first success", share);
 }

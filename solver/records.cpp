@@ -64,8 +64,7 @@ thread_phase restored(records::ThreadPhase p) {
 
 template <class Values, class Field>
 void store_all(const Values& values, Field& field) {
-  field.Reserve(static_cast<int>(values.size()));
-  for (const auto& value : values) *field.Add() = value;
+  field.Add(values.begin(), values.end());
 }
 
 void store(const segment& s, records::Segment& to) {

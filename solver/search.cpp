@@ -135,12 +135,18 @@ int token_budget(std::size_t bytes) {
 
 /// Known only when the search is over: how many children there were, how long the text became.
 conditioning condition(const search_options& options, const tree& t, std::size_t root_bytes,
-                       chance& random) {
+                       int beam, chance& random) {
   conditioning given;
   if (options.condition_share < 1 && !random.coin(options.condition_share)) return given;
   bool parallel = options.kind == search_kind::apr;
-  if (parallel && options.condition_children)
-    given.sub_call_budget = static_cast<int>(t.threads.size() - 1);
+  if (parallel && options.condition_children) {
+    const auto children = static_cast<int>(t.threads.size() - 1);
+    const bool no_more_to_spawn = t.root().rounds == 1 && children < beam;
+    given.sub_call_budget =
+        no_more_to_spawn && options.condition_up_to > children
+            ? static_cast<int>(random.between(children, options.condition_up_to))
+            : children;
+  }
   if (!parallel && options.condition_tokens) given.token_budget = token_budget(root_bytes);
   return given;
 }
@@ -167,7 +173,7 @@ tree demonstrate(const problem& p, const search_options& options, std::uint64_t 
   search->run();
   auto& root = t.threads.front();
   record(root, *search);
-  t.prompt = root_prompt(p, condition(options, t, search->text().size(), random));
+  t.prompt = root_prompt(p, condition(options, t, search->text().size(), beams.beam, random));
   root.segments.front().text = t.prompt;
   t.phase = tree_phase::done;
   t.failure = root.failure;

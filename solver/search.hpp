@@ -46,6 +46,8 @@ struct search_options {
       false;                     ///< put "Sub Call Budget: N" (children obtained) before the prompt
   bool condition_tokens = false; ///< sos kinds: "Token Budget: N" in bins of 512 characters / 2
   double condition_share = 1;    ///< how often the condition asked for is really put there
+  int condition_up_to = 0; ///< a root with less states than its beam, which spawned them all, is
+                           ///< conditioned on any number from these to this one
   /// apr: how often a spawn round is joined as under the policy `first_success`: only the goal with
   /// the least text is reported, what else runs then is cancelled.
   double first_success_share = 0;

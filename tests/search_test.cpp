@@ -661,6 +661,27 @@ TEST_CASE("the condition stands before as many prompts as asked for", "[solver]"
   CHECK(conditioned < all * 2 / 5);
 }
 
+TEST_CASE("a root that spawns all it can may be asked for more", "[solver]") {
+  auto options = in_generation_order(search_kind::apr, 15, 1);
+  options.condition_children = true;
+  options.condition_up_to = 15;
+  int more = 0;
+  for_each_demonstration(
+      options,
+      [&](const tree& t) {
+        const auto asked = std::stoi(after(t.prompt, "Sub Call Budget: "));
+        const auto children = static_cast<int>(t.threads.size() - 1);
+        CHECK(asked >= children);
+        CHECK(asked <= 15);
+        more += asked > children;
+      },
+      3);
+  CHECK(more > 50);
+  options.beam_low = options.beam_high = 2;
+  for_each_demonstration(
+      options, [](const tree& t) { CHECK(t.prompt.starts_with("Sub Call Budget: 2 ")); }, 3);
+}
+
 // ---- joined at the first success
 
 TEST_CASE("a round joined at its first success reports one child and cancels what still ran",

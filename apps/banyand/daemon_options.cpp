@@ -1,0 +1,179 @@
+#include "apps/banyand/daemon_options.hpp"
+
+#include "apps/terminal.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+
+namespace banyan {
+
+namespace {
+
+constexpr auto about =
+    "Runs trees of reasoning threads as a service: over HTTP, for months. What it has "
+    "acknowledged\n"
+    "survives `kill -9`; unfinished trees go on after a restart. SIGTERM ends it in order, SIGHUP\n"
+    "reads the config file again (log, limits, token and retention change at once).";
+
+constexpr auto examples =
+    "  banyand                                   listens on 127.0.0.1:8427\n"
+    "  banyand --listen 0.0.0.0:8427 --token-file /etc/banyan/token\n"
+    "  banyand --print-config > banyand.conf     all options, as they would be\n"
+    "  banyan top                                look inside; `banyan ps`, `banyan tree ID`\n";
+
+void declare_service(option_list& list, daemon_options& o) {
+  list.group("The service");
+  list.path(
+          "config", o.config, "FILE",
+          "options as lines `name = value`; default: ~/.config/banyan/banyan.conf, if it is there")
+      .not_kept();
+  list.flag("print-config", o.print_config, "print all options as they would be, and end")
+      .not_kept();
+  list.text("listen", o.listen, "HOST:PORT", "where HTTP is served; port 0 picks a free one");
+  list.path("data-dir", o.data_dir, "DIR", "the store; default: $XDG_DATA_HOME/banyan");
+  list.path("token-file", o.token_file, "FILE",
+            "clients must know the token in it; needed where others than this machine can connect");
+  list.text("user", o.user, "NAME", "who to become, where root starts the daemon");
+  list.number("drain", o.drain_s, "seconds that running trees get at the end, before they are kept",
+              not_negative);
+  list.number("seed", o.seed, "of tree ids; 0: another one every time");
+}
+
+void declare_model(option_list& list, daemon_options& o) {
+  list.group("Model and devices");
+  list.path("model", o.model, "DIR", "checkpoint; default: the best shipped one");
+  option devices{"device", "cpu|cuda|cuda:N", "where to decode, more than once for more devices",
+                 "cpu, cuda or cuda:N"};
+  devices.is_list = true;
+  devices.read = [&o](const std::string& text) {
+    return o.devices.push_back(text), is_device(text);
+  };
+  devices.write = [&o] { return o.devices; };
+  list.add(std::move(devices));
+  declare_dtype(list, "dtype", o.precision, "of weights and cache");
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("concurrency", o.concurrency, "trees that run at a time", positive);
+  list.number("max-queue", o.max_queued, "trees that wait; more are refused with 429", positive);
+}
+
+void declare_store(option_list& list, daemon_options& o) {
+  list.group("Store");
+  list.choice("sync", o.sync, {{"full", true}, {"normal", false}},
+              "full: a power cut loses nothing acknowledged; normal: a killed process does not");
+  list.number("keep-days", o.keep_days, "days that finished trees are kept; 0: for ever",
+              not_negative);
+  list.number("keep-megabytes", o.keep_megabytes,
+              "the oldest finished trees go when the store is larger; 0: no limit", not_negative);
+}
+
+void declare_limits(option_list& list, daemon_options& o) {
+  auto& h = o.http;
+  list.group("HTTP limits");
+  list.number("max-connections", h.max_connections, "open connections", positive);
+  list.number("max-body-bytes", h.max_body_bytes, "of a request", positive);
+  list.number("max-header-bytes", h.max_header_bytes, "all headers of a request", positive);
+  list.number("requests-per-second", h.requests_per_s, "by one address; 0: any number",
+              not_negative);
+  list.number("read-timeout", h.read_timeout_s, "seconds for a request to arrive", positive);
+  list.number("write-timeout", h.write_timeout_s, "seconds for a reader to take 256 KiB", positive);
+}
+
+void declare_log(option_list& list, daemon_options& o) {
+  using level = common_options::level;
+  list.group("Log (on standard error)");
+  list.choice("log-format", o.log_format,
+              {{"text", daemon_options::format::text}, {"json", daemon_options::format::json}},
+              "one line each");
+  list.choice("log-level", o.log_level,
+              {{"error", level::error},
+               {"warning", level::warning},
+               {"info", level::info},
+               {"debug", level::debug}},
+              "what is said");
+}
+
+option_list declare(daemon_options& o) {
+  option_list list("banyand", "[options]", about, examples);
+  declare_service(list, o);
+  declare_model(list, o);
+  declare_store(list, o);
+  declare_limits(list, o);
+  declare_log(list, o);
+  return list;
+}
+
+/// "HOST:PORT", "[::1]:PORT", or a port alone.
+void read_address(daemon_options& o) {
+  const auto colon = o.listen.rfind(':');
+  auto host = colon == std::string::npos ? "127.0.0.1" : o.listen.substr(0, colon);
+  const auto port = colon == std::string::npos ? o.listen : o.listen.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  int number = 0;
+  if (host.empty() || !read_number(port, number) || number < 0 || number > 65535)
+    throw bad_usage("--listen " + o.listen, "it is not an address and a port",
+                    "give HOST:PORT, such as 127.0.0.1:8427");
+  o.http.address = host;
+  o.http.port = static_cast<std::uint16_t>(number);
+}
+
+std::string read_token(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string token;
+  if (!in || !(in >> token))
+    throw bad_environment(file.string(), "there is no token in it",
+                          "write one: openssl rand -hex 32 > FILE");
+  if (token.size() < 16)
+    throw bad_environment(file.string(), "the token is shorter than 16 characters",
+                          "write a longer one: openssl rand -hex 32 > FILE");
+  return token;
+}
+
+std::filesystem::path default_data_dir() {
+  if (const auto* data = std::getenv("XDG_DATA_HOME"); data && *data == '/')
+    return std::filesystem::path(data) / "banyan";
+  if (const auto* home = std::getenv("HOME"); home && *home == '/')
+    return std::filesystem::path(home) / ".local/share/banyan";
+  throw bad_usage("--data-dir", "there is neither $XDG_DATA_HOME nor $HOME", "give --data-dir DIR");
+}
+
+void complete(daemon_options& o) {
+  read_address(o);
+  if (o.data_dir.empty()) o.data_dir = default_data_dir();
+  if (!o.token_file.empty()) o.http.token = read_token(o.token_file);
+  o.keep.max_age_s = o.keep_days * 24 * 3600;
+  o.keep.max_bytes = o.keep_megabytes * 1000 * 1000;
+}
+
+} // namespace
+
+bool parse(daemon_options& o, std::span<const std::string> words) {
+  if (words.size() == 1 && words.front() == "--version") {
+    print("banyand " BANYAN_VERSION "\n");
+    return false;
+  }
+  auto list = declare(o);
+  if (!list.parse(words)) return false;
+  common_options common;
+  common.config = o.config;
+  read_config(list, common);
+  complete(o);
+  return true;
+}
+
+void reload(daemon_options& o, std::span<const std::string> words) {
+  daemon_options fresh;
+  parse(fresh, words);
+  o.log_level = fresh.log_level;
+  o.keep = fresh.keep;
+  o.drain_s = fresh.drain_s;
+  o.http.token = fresh.http.token;
+  o.http.requests_per_s = fresh.http.requests_per_s;
+}
+
+std::string config_of(const daemon_options& o) {
+  auto copy = o;
+  return declare(copy).config();
+}
+
+} // namespace banyan

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "apps/banyand/daemon_options.hpp"
+
+#include <string_view>
+
+namespace banyan {
+
+/// The daemon's log: lines on standard error, as text for people or as JSON for programs, each with
+/// the tree that it is about, where there is one. Called from any OS thread.
+///
+///   2026-11-22T09:30:00.123Z info  [01J9…] accepted
+///   {"time":"2026-11-22T09:30:00.123Z","level":"info","tree":"01J9…","message":"accepted"}
+class daemon_log {
+public:
+  using level = common_options::level;
+
+  static void begin(daemon_options::format, level);
+  static void set_level(level);
+  static void write(level, std::string_view message, std::string_view tree = {});
+};
+
+} // namespace banyan

@@ -1,0 +1,250 @@
+#include "actors/event_hub.hpp"
+#include "apps/actor_house.hpp"
+#include "apps/banyand/daemon_options.hpp"
+#include "apps/banyand/http_server.hpp"
+#include "apps/banyand/live_forest.hpp"
+#include "apps/banyand/log.hpp"
+#include "apps/banyand/service.hpp"
+#include "apps/compute.hpp"
+#include "apps/failure.hpp"
+#include "apps/model_choice.hpp"
+#include "apps/problem_run.hpp"
+#include "apps/terminal.hpp"
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+#include "trainer/store_actor.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <random>
+#include <system_error>
+#include <thread>
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace banyan {
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using level = common_options::level;
+
+/// A daemon's folder, and that no other daemon uses it.
+class data_folder {
+public:
+  data_folder(const fs::path& folder, const std::string& owner) {
+    std::error_code wrong;
+    fs::create_directories(folder, wrong);
+    if (wrong) throw bad_environment(folder.string(), wrong.message(), "name another --data-dir");
+    fs::permissions(folder, fs::perms::owner_all, wrong);
+    if (!owner.empty()) give_to(folder, owner);
+    const auto file = folder / "lock";
+    descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor_ < 0)
+      throw bad_environment(file.string(), "it cannot be written", "name another --data-dir");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0)
+      throw bad_environment(folder.string(), "another banyand uses it",
+                            "end that one, or name another --data-dir");
+  }
+  ~data_folder() { ::close(descriptor_); }
+  data_folder(const data_folder&) = delete;
+  data_folder& operator=(const data_folder&) = delete;
+
+private:
+  static void give_to(const fs::path& folder, const std::string& owner) {
+    const auto* user = ::getpwnam(owner.c_str());
+    if (!user || ::geteuid() != 0) return; // `become` says what is wrong
+    static_cast<void>(::chown(folder.c_str(), user->pw_uid, user->pw_gid));
+  }
+
+  int descriptor_ = -1;
+};
+
+std::uint64_t some_seed(std::uint64_t asked) {
+  if (asked != 0) return asked;
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
+}
+
+model_facts facts_of(const model_choice& chosen, const checkpoint& model) {
+  model_facts facts;
+  facts.folder = fs::absolute(chosen.folder).lexically_normal().string();
+  facts.name = fs::path(facts.folder).filename().string();
+  facts.parameters = static_cast<std::uint64_t>(num_parameters(model.config));
+  facts.context = model.config.max_positions;
+  facts.vocabulary = model.config.vocab_size;
+  std::error_code unknown;
+  const auto written = fs::last_write_time(chosen.folder / "config.json", unknown);
+  const auto since = std::chrono::file_clock::to_sys(written).time_since_epoch();
+  facts.created_s = unknown ? 0 : std::chrono::duration_cast<std::chrono::seconds>(since).count();
+  return facts;
+}
+
+/// Everything that runs, made in this order and ended in the other one.
+class daemon_process {
+public:
+  daemon_process(const daemon_options& options, std::vector<std::string> words)
+      : options_(options), words_(std::move(words)), keep_(options.keep) {}
+
+  int run() {
+    const data_folder folder(options_.data_dir, options_.user);
+    if (!options_.user.empty()) become(options_.user);
+    start();
+    print("banyand: " + server_->url() + "\n");
+    notify_manager("READY=1\nSTATUS=serving " + server_->url());
+    serve();
+    end();
+    return exit_done;
+  }
+
+private:
+  void start() {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto chosen = choose_model(options_.model, {});
+    decoding_options decoding;
+    decoding.devices = options_.devices;
+    decoding.precision = options_.precision;
+    decoding.threads = options_.threads;
+    auto pools = load_pools(chosen.folder, decoding);
+    forest_options trees;
+    trees.store = options_.store_file();
+    trees.range = chosen.range;
+    trees.model = facts_of(chosen, pools.front().model);
+    trees.events = events_;
+    trees.version = BANYAN_VERSION;
+    trees.seed = some_seed(options_.seed);
+    house_ = std::make_unique<actor_house>(std::move(pools), house_settings(chosen, pools.front()));
+    forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
+    if (const auto wrong = forest_->check_pools(); !wrong.empty())
+      throw bad_environment("self-check", wrong, "see the log");
+    const auto unfinished = forest_->take_up_unfinished();
+    if (unfinished > 0) say(level::info, std::to_string(unfinished) + " unfinished trees go on");
+    options_.http.log = [](http_level l, const std::string& text, const std::string& tree) {
+      daemon_log::write(static_cast<level>(l), text, tree);
+    };
+    server_ = std::make_unique<http_server>(*forest_, options_.http);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    say(level::info, "model " + chosen.folder.string() + ", store " + options_.store_file().string()
+                         + ", ready after " + number_text(took.count()) + " s");
+  }
+
+  house_options house_settings(const model_choice& chosen, const pool_source& pool) {
+    house_options house;
+    house.begin = prompt_begin(chosen, pool.model);
+    house.concurrency = options_.concurrency;
+    house.max_queued = options_.max_queued;
+    house.seed = some_seed(options_.seed);
+    house.events = events_;
+    house.log = [](std::string_view line) { daemon_log::write(level::warning, line); };
+    house.make_store = [this](caf::actor_system& system) {
+      store_actor_options store;
+      store.keep = [this] {
+        const std::lock_guard lock(keep_mutex_);
+        return keep_;
+      };
+      store.log = [](std::string_view line) { daemon_log::write(level::error, line); };
+      return spawn_store(system, tree_store(options_.store_file(), {.sync = options_.sync}),
+                         std::move(store));
+    };
+    return house;
+  }
+
+  /// Until somebody asks for the end.
+  void serve() {
+    const auto watchdog = watchdog_interval();
+    for (;;) {
+      const auto signal = next_signal(watchdog.value_or(1h));
+      if (signal == SIGTERM || signal == SIGINT) return;
+      if (signal == SIGHUP) read_config_again();
+      if (watchdog) notify_manager("WATCHDOG=1");
+    }
+  }
+
+  void read_config_again() {
+    notify_manager("RELOADING=1");
+    try {
+      reload(options_, words_);
+      daemon_log::set_level(options_.log_level);
+      server_->reload(options_.http);
+      const std::lock_guard lock(keep_mutex_);
+      keep_ = options_.keep;
+      say(level::info, "the config was read again");
+    } catch (const std::exception& why) {
+      say(level::error, std::string("the config stays as it was: ") + why.what());
+    }
+    notify_manager("READY=1");
+  }
+
+  /// Trees get a moment to finish; what still runs then goes on after the next start.
+  void end() {
+    notify_manager("STOPPING=1");
+    say(level::info, "ending: no more work is taken");
+    forest_->close();
+    const auto until = std::chrono::steady_clock::now()
+                       + std::chrono::milliseconds(std::int64_t(options_.drain_s * 1000));
+    auto left = forest_->unfinished_now();
+    while (left > 0 && std::chrono::steady_clock::now() < until && next_signal(20ms) == 0)
+      left = forest_->unfinished_now();
+    house_->park(5s);
+    if (left > 0)
+      say(level::info, std::to_string(left) + " unfinished trees are kept for the next start");
+    server_->stop();
+    server_.reset();
+    forest_.reset();
+    house_.reset();
+    say(level::info, "ended");
+  }
+
+  static void say(level l, const std::string& text) { daemon_log::write(l, text); }
+
+  daemon_options options_;
+  std::vector<std::string> words_;
+  std::mutex keep_mutex_;
+  retention keep_;
+  std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
+  std::unique_ptr<actor_house> house_;
+  std::unique_ptr<live_forest> forest_;
+  std::unique_ptr<http_server> server_;
+};
+
+/// Whatever went wrong, in one line and an exit code.
+int run(const std::vector<std::string>& words) {
+  const auto fail = [](int code, const char* line) {
+    print_error(std::string("banyand: ") + line + "\n");
+    return code;
+  };
+  try {
+    daemon_options options;
+    if (!parse(options, words)) return exit_done;
+    if (options.print_config) {
+      print(config_of(options));
+      return exit_done;
+    }
+    hold_signals();
+    daemon_log::begin(options.log_format, options.log_level);
+    return daemon_process(options, words).run();
+  } catch (const reader_left&) {
+    return exit_done;
+  } catch (const bad_usage& e) {
+    return fail(exit_usage, e.what());
+  } catch (const std::exception& e) {
+    return fail(exit_environment, e.what());
+  }
+}
+
+} // namespace
+
+} // namespace banyan
+
+int main(int argc, char** argv) {
+  const auto code = banyan::run({argv + 1, argv + argc});
+  // Everything is written. What LibTorch would still take apart goes with the process.
+  std::_Exit(code);
+}
