@@ -265,6 +265,9 @@ caf::result<tree_status> node_state::steer(queued_tree& waiting, const steer_req
     return tree_status{std::make_shared<const tree>(std::move(seen))};
   }
   waiting.work.paused = request.action == tree_action::pause;
+  for (auto& thread : waiting.work.past) // they were paused with the tree
+    if (!waiting.work.paused && thread.phase == thread_phase::paused)
+      thread.phase = thread_phase::queued;
   seen.phase = waiting.work.paused ? tree_phase::paused : tree_phase::queued;
   tree_state news{request.id, seen.phase};
   pass_on(news);

@@ -1,5 +1,7 @@
 #include "apps/json.hpp"
 
+#include "apps/json_parts.hpp"
+
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -12,15 +14,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-/// What a model writes need not be UTF-8; what we print must be.
-std::string line(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
-json name_of(errc e) { return e == errc::none ? json() : json(to_string(e)); }
-json time_or_null(std::int64_t ms) { return ms == 0 ? json() : json(time_text(ms)); }
-
-json of(const problem& p) { return {{"numbers", p.numbers}, {"target", p.target}}; }
-
 json of(const tree_usage& u) {
   return {{"threads", u.threads},
           {"depth", u.depth},
@@ -32,14 +25,28 @@ json of(const tree_usage& u) {
           {"wall_ms", u.wall_ms}};
 }
 
-json of(const outcome& o) {
+} // namespace
+
+// ---- parts
+
+std::string json_line(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json text_or_null(const std::string& text) { return text.empty() ? json() : json(text); }
+json name_or_null(errc e) { return e == errc::none ? json() : json(to_string(e)); }
+json time_or_null(std::int64_t unix_ms) { return unix_ms == 0 ? json() : json(time_text(unix_ms)); }
+
+json problem_parts(const problem& p) { return {{"numbers", p.numbers}, {"target", p.target}}; }
+
+json outcome_parts(const outcome& o) {
   return {{"solved", o.solved},
           {"claimed", o.claimed},
           {"operations", o.operations},
           {"solution", text_or_null(o.solution)}};
 }
 
-json of(const thread_record& t, bool texts) {
+json thread_parts(const thread_record& t, bool texts) {
   json j{{"path", t.path},
          {"parent", text_or_null(t.parent())},
          {"state", to_string(t.phase)},
@@ -51,14 +58,30 @@ json of(const thread_record& t, bool texts) {
          {"prompt_tokens", t.prompt_tokens},
          {"generated_tokens", t.generated_tokens()},
          {"rounds", t.rounds},
-         {"failure", name_of(t.failure)}};
+         {"failure", name_or_null(t.failure)}};
   if (!texts) return j;
   j["text"] = t.text();
   j["solution"] = t.solution ? json(*t.solution) : json();
   return j;
 }
 
-} // namespace
+json tree_parts(const tree& t) {
+  return {{"id", t.id},
+          {"task", t.task},
+          {"state", to_string(t.phase)},
+          {"problem", problem_parts(t.problem)},
+          {"prompt", t.prompt},
+          {"labels", t.labels},
+          {"created", time_or_null(t.created_ms)},
+          {"finished", time_or_null(t.finished_ms)},
+          {"outcome", t.finished_ms == 0 ? json() : outcome_parts(t.outcome)},
+          {"failure", name_or_null(t.failure)},
+          {"weights_epoch", t.weights_epoch},
+          {"seed", t.seed},
+          {"usage", of(t.usage())}};
+}
+
+// ---- whole objects
 
 std::string time_text(std::int64_t unix_ms) {
   const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
@@ -71,30 +94,18 @@ std::string time_text(std::int64_t unix_ms) {
 }
 
 std::string solve_json(const tree& t) {
-  json j{{"problem", of(t.problem)}};
-  j.update(of(t.outcome));
-  j["failure"] = name_of(t.failure);
+  json j{{"problem", problem_parts(t.problem)}};
+  j.update(outcome_parts(t.outcome));
+  j["failure"] = name_or_null(t.failure);
   j["usage"] = of(t.usage());
-  return line(j);
+  return json_line(j);
 }
 
 std::string tree_json(const tree& t, bool texts) {
-  json j{{"id", t.id},
-         {"task", t.task},
-         {"state", to_string(t.phase)},
-         {"problem", of(t.problem)},
-         {"prompt", t.prompt},
-         {"labels", t.labels},
-         {"created", time_or_null(t.created_ms)},
-         {"finished", time_or_null(t.finished_ms)},
-         {"outcome", t.finished_ms == 0 ? json() : of(t.outcome)},
-         {"failure", name_of(t.failure)},
-         {"weights_epoch", t.weights_epoch},
-         {"seed", t.seed},
-         {"usage", of(t.usage())},
-         {"threads", json::array()}};
-  for (const auto& thread : t.threads) j["threads"].push_back(of(thread, texts));
-  return line(j);
+  auto j = tree_parts(t);
+  j["threads"] = json::array();
+  for (const auto& thread : t.threads) j["threads"].push_back(thread_parts(thread, texts));
+  return json_line(j);
 }
 
 } // namespace banyan

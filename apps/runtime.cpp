@@ -1,5 +1,6 @@
 #include "apps/runtime.hpp"
 
+#include "actors/config.hpp"
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"

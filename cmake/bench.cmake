@@ -10,3 +10,6 @@ target_link_libraries(decode_bench PRIVATE banyan_model)
 banyan_program(pool_bench bench/pool_bench.cpp)
 target_link_libraries(pool_bench PRIVATE banyan_gpu_pool Boost::program_options
   nlohmann_json::nlohmann_json)
+
+banyan_program(store_bench bench/store_bench.cpp)
+target_link_libraries(store_bench PRIVATE banyan_store benchmark::benchmark)

@@ -44,8 +44,11 @@ target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
+  tests/event_hub_test.cpp
   tests/join_test.cpp
   tests/node_test.cpp
+  tests/pause_test.cpp
+  tests/recovery_test.cpp
   tests/session_test.cpp
   tests/status_board_test.cpp
   tests/thread_test.cpp
@@ -67,8 +70,20 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/optimizer_test.cpp
   tests/sft_test.cpp)
 
+banyan_tests(store_tests LINK banyan_store SOURCES tests/tree_store_test.cpp)
+
+banyan_tests(http_tests LINK banyan_http SOURCES
+  tests/http_completion_test.cpp
+  tests/http_description_test.cpp
+  tests/http_limits_test.cpp
+  tests/http_parse_test.cpp
+  tests/http_stream_test.cpp
+  tests/http_test.cpp)
+
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp
+  tests/chrome_trace_test.cpp
+  tests/client_test.cpp
   tests/options_test.cpp
   tests/runtime_test.cpp)
 

@@ -64,9 +64,27 @@ tree extreme_tree() {
       {.kind = segment_kind::spawn},
       {.kind = segment_kind::joined}};
   root.solution = "";
+  root.history = {{thread_phase::waiting, highest<std::int64_t>}, {thread_phase::queued, -1}};
   t.add("/0").solution = all_bytes;
   t.add("/1");
   return t;
+}
+
+/// A request in which no member has its default value and many have an extreme one.
+solve_request extreme_request() {
+  solve_request r;
+  r.id = r.task = r.prompt = all_bytes;
+  r.problem = extreme_tree().problem;
+  r.sampling = {1e-45F, lowest<std::int32_t>, 0.25F, -0.0F, highest<std::uint64_t>};
+  r.join = {join_policy::kind::deadline, highest<std::uint32_t>, 1e-300};
+  r.budget.max_depth = highest<std::uint32_t>;
+  r.budget.max_threads = highest<std::uint32_t> - 1;
+  r.budget.max_tokens = highest<std::uint32_t> - 2;
+  r.budget.max_tree_tokens = highest<std::uint64_t>;
+  r.budget.max_rounds = highest<std::uint32_t> - 3;
+  r.budget.deadline_s = std::numeric_limits<double>::denorm_min();
+  r.labels = extreme_tree().labels;
+  return r;
 }
 
 bool same(const segment& a, const segment& b) {
@@ -93,6 +111,11 @@ void check_same(const thread_record& a, const thread_record& b) {
   CHECK(a.cached_tokens == b.cached_tokens);
   CHECK(std::ranges::equal(a.segments, b.segments, same));
   CHECK(a.solution == b.solution);
+  REQUIRE(a.history.size() == b.history.size());
+  for (std::size_t i = 0; i < a.history.size(); ++i) {
+    CHECK(a.history[i].phase == b.history[i].phase);
+    CHECK(a.history[i].at_ms == b.history[i].at_ms);
+  }
 }
 
 void check_same(const tree& a, const tree& b) {
@@ -111,6 +134,29 @@ void check_same(const tree& a, const tree& b) {
   CHECK(a.wall_ms == b.wall_ms);
   REQUIRE(a.threads.size() == b.threads.size());
   for (std::size_t i = 0; i < a.threads.size(); ++i) check_same(a.threads[i], b.threads[i]);
+}
+
+void check_same(const solve_request& a, const solve_request& b) {
+  CHECK(a.id == b.id);
+  CHECK(a.task == b.task);
+  CHECK(a.problem == b.problem);
+  CHECK(a.prompt == b.prompt);
+  CHECK(a.sampling.temperature == b.sampling.temperature);
+  CHECK(a.sampling.top_k == b.sampling.top_k);
+  CHECK(a.sampling.top_p == b.sampling.top_p);
+  CHECK(std::signbit(a.sampling.min_p) == std::signbit(b.sampling.min_p));
+  CHECK(a.sampling.min_p == b.sampling.min_p);
+  CHECK(a.sampling.seed == b.sampling.seed);
+  CHECK(a.join.when == b.join.when);
+  CHECK(a.join.k == b.join.k);
+  CHECK(a.join.seconds == b.join.seconds);
+  CHECK(a.budget.max_depth == b.budget.max_depth);
+  CHECK(a.budget.max_threads == b.budget.max_threads);
+  CHECK(a.budget.max_tokens == b.budget.max_tokens);
+  CHECK(a.budget.max_tree_tokens == b.budget.max_tree_tokens);
+  CHECK(a.budget.max_rounds == b.budget.max_rounds);
+  CHECK(a.budget.deadline_s == b.budget.deadline_s);
+  CHECK(a.labels == b.labels);
 }
 
 /// A file that is gone after the test.
@@ -175,7 +221,7 @@ TEST_CASE("a tree comes back as it was with every extreme value", "[solver]") {
 TEST_CASE("every failure and phase and kind comes back as it was", "[solver]") {
   tree t;
   t.add("/");
-  for (int i = 0; i <= static_cast<int>(errc::bad_request); ++i) {
+  for (int i = 0; i <= static_cast<int>(errc::not_found); ++i) {
     t.failure = t.threads[0].failure = static_cast<errc>(i);
     check_same(decode_tree(encode_tree(t)), t);
   }
@@ -209,7 +255,7 @@ TEST_CASE("bytes that are no tree are refused", "[solver]") {
   CHECK_THROWS_AS(decode_tree(encode_tree(extreme_tree()) + "\n"), bad_record);
   CHECK_THROWS_WITH(decode_tree(""), Contains("phase of the tree has the unknown value 0"));
   CHECK_THROWS_WITH(decode_tree("\x30\x07"), Contains("phase of the tree has the unknown value 7"));
-  CHECK_THROWS_WITH(decode_tree("\x30\x01\x38\x0b"), Contains("failure has the unknown value 11"));
+  CHECK_THROWS_WITH(decode_tree("\x30\x01\x38\x0d"), Contains("failure has the unknown value 13"));
 }
 
 TEST_CASE("trees come out of a file in the order in which they went in", "[solver]") {
@@ -264,20 +310,65 @@ TEST_CASE("a damaged record names its file and offset", "[solver]") {
       Catch::StartsWith("a!record at byte " + std::to_string(first.size()) + ": not a tree"));
 }
 
-TEST_CASE("no change of a single byte of a tree does worse than a refusal", "[solver]") {
-  const auto bytes = encode_tree(extreme_tree());
+template <class Decode>
+void damage_each_byte(const std::string& bytes, Decode decode) {
   std::size_t refused = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     auto damaged = bytes;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x9b);
     try {
-      static_cast<void>(decode_tree(damaged));
+      static_cast<void>(decode(damaged));
     } catch (const bad_record&) {
       ++refused;
     }
   }
   CHECK(refused > 10);
   CHECK(refused < bytes.size());
+}
+
+TEST_CASE("no change of a single byte of a record does worse than a refusal", "[solver]") {
+  damage_each_byte(encode_tree(extreme_tree()), decode_tree);
+  damage_each_byte(encode_thread(extreme_tree().root()), decode_thread);
+  damage_each_byte(encode_solve_request(extreme_request()), decode_solve_request);
+}
+
+TEST_CASE("a request comes back as it was with every extreme value", "[solver]") {
+  check_same(decode_solve_request(encode_solve_request(extreme_request())), extreme_request());
+  check_same(decode_solve_request(encode_solve_request({})), {});
+  for (int i = 0; i <= static_cast<int>(join_policy::kind::deadline); ++i) {
+    solve_request r;
+    r.join.when = static_cast<join_policy::kind>(i);
+    check_same(decode_solve_request(encode_solve_request(r)), r);
+  }
+}
+
+TEST_CASE("a thread comes back as it was with every extreme value", "[solver]") {
+  const auto t = extreme_tree();
+  for (const auto& thread : t.threads) check_same(decode_thread(encode_thread(thread)), thread);
+}
+
+TEST_CASE("bytes that are no request or thread are refused", "[solver]") {
+  CHECK_THROWS_WITH(decode_solve_request("\xff"), "not a request");
+  CHECK_THROWS_WITH(decode_solve_request(""), Contains("join policy has the unknown value 0"));
+  CHECK_THROWS_WITH(decode_thread("\xff"), "not a thread");
+  CHECK_THROWS_WITH(decode_thread(""), Contains("phase of a thread has the unknown value 0"));
+}
+
+TEST_CASE("an outline has all figures of its tree and none of its texts", "[solver]") {
+  auto t = extreme_tree();
+  t.threads[0].depth = 0; // `usage` wants a sound tree
+  t.threads[1].segments = {{.kind = segment_kind::prompt, .text = "p", .ids = {1}},
+                           {.kind = segment_kind::written, .text = "w", .ids = {1, 2, 3}}};
+  auto outline = decode_tree(encode_outline(t));
+  CHECK(outline.usage().generated_tokens == t.usage().generated_tokens);
+  CHECK(outline.usage().critical_path_tokens == t.usage().critical_path_tokens);
+  for (auto& thread : t.threads) {
+    for (auto& s : thread.segments) {
+      s = {s.kind, {}, std::vector<std::int32_t>(s.sampled() ? s.ids.size() : 0), {}, {}};
+    }
+    if (thread.solution) thread.solution = "";
+  }
+  check_same(outline, t);
 }
 
 /// Lets no file of this process grow beyond so many bytes: a full disk that needs no disk.

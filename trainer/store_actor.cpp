@@ -89,7 +89,9 @@ struct store_state {
   void sweep() {
     self->delayed_send(self, sweep_interval, atom::tick_v);
     try {
-      while (parts->store.sweep(parts->options.keep, unix_ms_now()) > 0) {
+      const auto keep = parts->options.keep();
+      if (keep.max_age_s <= 0 && keep.max_bytes == 0) return;
+      while (parts->store.sweep(keep, unix_ms_now()) > 0) {
       }
     } catch (const store_error& why) {
       log(why.what());
@@ -110,8 +112,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
   auto& state = self->state;
   state.parts = std::move(parts);
   self->set_default_handler(caf::drop);
-  if (state.parts->options.keep.max_age_s > 0 || state.parts->options.keep.max_bytes > 0)
-    state.sweep();
+  if (state.parts->options.keep) state.sweep();
   return {
       [&state](const tree_boundary& b) {
         state.add([b](tree_store& to) { to.record(b.id, *b.record); });

@@ -11,7 +11,7 @@
 namespace banyan {
 
 struct store_actor_options {
-  retention keep;
+  std::function<retention()> keep;           ///< asked now and then; null: everything is kept
   std::function<void(std::string_view)> log; ///< one line each; may be null
 };
 

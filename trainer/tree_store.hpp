@@ -35,11 +35,12 @@ struct store_options {
 struct tree_filter {
   std::vector<tree_phase> states;            ///< any of these; none given: all
   std::map<std::string, std::string> labels; ///< all of these
-  std::optional<bool> solved;
-  std::string task;                 ///< empty: any
-  std::int64_t created_from_ms = 0; ///< Unix time, 0: no bound
+  std::optional<bool> solved;                ///< the verdict; unfinished trees have none
+  std::string task;                          ///< empty: any
+  std::int64_t created_from_ms = 0;          ///< Unix time, 0: no bound
   std::int64_t created_before_ms = 0;
-  std::string after;       ///< go on behind the tree with this id, in the order of the list
+  std::string after; ///< go on behind the tree with this id, in the order of the list; nothing is
+                     ///< behind one that there is not
   std::size_t limit = 100; ///< trees at most
 };
 
@@ -76,7 +77,8 @@ public:
   tree_store& operator=(tree_store&&) noexcept;
   ~tree_store();
 
-  // ---- writing: between `begin` and `commit`, which makes it durable, or `roll_back`
+  // ---- writing: between `begin` and `commit`, which makes it durable, or `roll_back`. What is too
+  // large for a record throws std::invalid_argument, and the transaction goes on.
 
   void begin();
   void commit();

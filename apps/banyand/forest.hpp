@@ -97,16 +97,15 @@ struct completion_end {
   std::uint32_t prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
 };
 
-enum class tree_action : std::uint8_t { cancel, pause, resume };
-
 /// All that the outside can ask of a daemon, whatever the protocol. Nothing here waits; functions
 /// may be called from any OS thread.
 class forest {
 public:
   virtual ~forest() = default;
 
-  /// `accepted` gets the tree's id as soon as the request is durable; `finished` the tree once it
-  /// is. Either may be null. A refusal goes to the first one that is not.
+  /// `accepted` gets the tree's id as soon as the request is durable, or at once where `finished`
+  /// is there too: then nothing is acknowledged but the tree itself, once it is durable. Either may
+  /// be null. A refusal goes to the last one that is not.
   virtual void submit(solve_request, answer_to<std::string> accepted,
                       answer_to<tree_ptr> finished) = 0;
 

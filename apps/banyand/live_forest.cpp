@@ -16,6 +16,7 @@
 
 #include <caf/actor_registry.hpp>
 #include <caf/event_based_actor.hpp>
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
 namespace banyan {
@@ -58,8 +59,7 @@ refusal no_tree(const std::string& id) {
 
 /// The text that came with an error of ours.
 std::string told(const caf::error& why) {
-  if (auto text = why.context().match_elements<std::string>())
-    return why.context().get_as<std::string>(0);
+  if (why.context().match_elements<std::string>()) return why.context().get_as<std::string>(0);
   return {};
 }
 
@@ -136,8 +136,8 @@ struct live_forest::impl {
   }
 
   /// Asks the node, and hands on its answer or its error.
-  template <class Answer, class Request, class Then, class Else>
-  void ask(Request request, caf::duration longest, Then then, Else otherwise) {
+  template <class Answer, class Request, class Time, class Then, class Else>
+  void ask(Request request, Time longest, Then then, Else otherwise) {
     run([=, this, node = house.node()](caf::event_based_actor* self) {
       if (!node) return otherwise(caf::make_error(errc::cancelled));
       self->request(node, longest, request)

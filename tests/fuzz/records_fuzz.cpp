@@ -43,7 +43,7 @@ void read_all(std::string_view bytes) {
   }
 }
 
-void read_one(std::string_view bytes) {
+void read_tree(std::string_view bytes) {
   try {
     const auto once = decode_tree(bytes);
     static_cast<void>(once.inconsistent());
@@ -55,11 +55,24 @@ void read_one(std::string_view bytes) {
   }
 }
 
+template <class Encode, class Decode>
+void read_and_write(std::string_view bytes, Encode encode, Decode decode) {
+  try {
+    const auto once = encode(decode(bytes));
+    require(encode(decode(once)) == once);
+  } catch (const bad_record&) {
+    return; // refused
+  }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   read_all(input);
-  read_one(input);
+  read_tree(input);
+  read_and_write(input, encode_outline, decode_tree);
+  read_and_write(input, encode_solve_request, decode_solve_request);
+  read_and_write(input, encode_thread, decode_thread);
   return 0;
 }

@@ -1,0 +1,69 @@
+#include "apps/banyand/completion_text.hpp"
+
+#include <algorithm>
+
+namespace banyan {
+
+namespace {
+
+/// Bytes at the end of `text` with which `whole` may begin, but does not end.
+std::size_t begun(std::string_view text, std::string_view whole) {
+  for (auto n = std::min(text.size(), whole.size() - 1); n > 0; --n)
+    if (text.ends_with(whole.substr(0, n))) return n;
+  return 0;
+}
+
+/// Bytes at the end of `text` that are the beginning of a UTF-8 character and not all of it.
+std::size_t half_character(std::string_view text) {
+  for (std::size_t n = 1; n <= std::min<std::size_t>(3, text.size()); ++n) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - n]);
+    if ((byte & 0xC0) == 0x80) continue;
+    const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return length > n ? n : 0;
+  }
+  return 0;
+}
+
+} // namespace
+
+void completion_text::hold(const completion_piece& piece) {
+  held_ += piece.text;
+  for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
+    const auto logprob = i < piece.logprobs.size() ? piece.logprobs[i] : 0.F;
+    tokens_.push_back({piece.tokens[i], logprob, next_token_});
+    next_token_ += piece.tokens[i].size();
+  }
+}
+
+std::size_t completion_text::certain() const {
+  auto uncertain = half_character(held_);
+  for (const auto& stop : stops_) uncertain = std::max(uncertain, begun(held_, stop));
+  return held_.size() - uncertain;
+}
+
+told_text completion_text::release(std::size_t bytes, bool all_tokens) {
+  told_text out;
+  out.text = held_.substr(0, bytes);
+  held_.erase(0, bytes);
+  told_ += bytes;
+  while (!tokens_.empty() && (all_tokens || tokens_.front().begin < told_)) {
+    out.tokens.push_back(std::move(tokens_.front().text));
+    out.logprobs.push_back(tokens_.front().logprob);
+    out.offsets.push_back(tokens_.front().begin);
+    tokens_.pop_front();
+  }
+  return out;
+}
+
+told_text completion_text::take(const completion_piece& piece) {
+  hold(piece);
+  return release(certain(), false);
+}
+
+told_text completion_text::finish(const completion_piece& piece, const std::string& matched_stop) {
+  hold(piece);
+  const auto cut = matched_stop.empty() ? held_.npos : held_.find(matched_stop);
+  return release(std::min(cut, held_.size()), cut == held_.npos);
+}
+
+} // namespace banyan

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "apps/banyand/forest.hpp"
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace banyan {
+
+/// A stretch of a completion that its client may see.
+struct told_text {
+  std::string text;
+  std::vector<std::string> tokens;
+  std::vector<float> logprobs;
+  std::vector<std::size_t> offsets; ///< of the tokens, in the completion's text
+};
+
+/// The text of one completion while its pieces come. What may turn out to be a stop string, which
+/// is not part of the text, or is half a character, is held back.
+class completion_text {
+public:
+  explicit completion_text(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+
+  /// Takes a piece and returns what is certain by now.
+  told_text take(const completion_piece&);
+
+  /// Takes the last piece and returns all that is left in front of `matched_stop`.
+  told_text finish(const completion_piece&, const std::string& matched_stop);
+
+private:
+  struct token {
+    std::string text;
+    float logprob = 0;
+    std::size_t begin = 0;
+  };
+  void hold(const completion_piece&);
+  std::size_t certain() const;
+  told_text release(std::size_t bytes, bool all_tokens);
+
+  std::vector<std::string> stops_;
+  std::string held_;
+  std::deque<token> tokens_; ///< that begin in the held text
+  std::size_t told_ = 0;     ///< bytes in front of the held text
+  std::size_t next_token_ = 0;
+};
+
+} // namespace banyan

@@ -1,0 +1,165 @@
+#include "apps/banyand/gate.hpp"
+
+#include "apps/banyand/urls.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+namespace banyan {
+
+namespace {
+
+constexpr std::size_t most_buckets = 4096;
+constexpr std::string_view cookie_name = "banyan_session";
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+/// "127.0.0.1:8427" and "[::1]:8427" without the port.
+std::string_view host_of(std::string_view authority) {
+  if (authority.starts_with('[')) return authority.substr(1, authority.find(']') - 1);
+  return authority.substr(0, authority.find(':'));
+}
+
+bool is_loopback(std::string_view host) {
+  return equal_ignoring_case(host, "localhost") || host == "::1"
+         || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+}
+
+/// The value of our cookie among all of a `Cookie` header.
+std::string_view session_cookie(std::string_view cookies) {
+  while (!cookies.empty()) {
+    auto cookie = cookies.substr(0, cookies.find(';'));
+    cookies.remove_prefix(std::min(cookie.size() + 1, cookies.size()));
+    cookie.remove_prefix(std::min(cookie.find_first_not_of(' '), cookie.size()));
+    if (cookie.starts_with(cookie_name) && cookie.substr(cookie_name.size()).starts_with('='))
+      return cookie.substr(cookie_name.size() + 1);
+  }
+  return {};
+}
+
+bool changes_state(const http_request& request) {
+  return request.method != "GET" && request.method != "HEAD";
+}
+
+http_response forbidden(const std::string& message) {
+  return error_response(403, "forbidden", message);
+}
+
+http_response unauthorized() {
+  auto response = error_response(
+      401, "unauthorized", "Authorization: the token is missing or wrong; send `Bearer TOKEN`");
+  response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"banyan\"");
+  return response;
+}
+
+} // namespace
+
+bool same_secret(std::string_view given, std::string_view secret) {
+  unsigned difference = given.size() == secret.size() ? 0 : 1;
+  for (std::size_t i = 0; i < given.size(); ++i)
+    difference |= static_cast<unsigned char>(given[i])
+                  ^ static_cast<unsigned char>(secret.empty() ? 0 : secret[i % secret.size()]);
+  return difference == 0;
+}
+
+// ---- rates
+
+double rate_limiter::tokens_at(const bucket& b, time_point now) const {
+  const auto passed_s = std::chrono::duration<double>(now - b.filled).count();
+  return std::min(capacity_, b.tokens + passed_s * per_s_);
+}
+
+double rate_limiter::take(const std::string& address, time_point now) {
+  if (per_s_ <= 0) return 0;
+  if (buckets_.size() >= most_buckets)
+    std::erase_if(buckets_,
+                  [&](const auto& entry) { return tokens_at(entry.second, now) >= capacity_; });
+  auto& b = buckets_.try_emplace(address, bucket{capacity_, now}).first->second;
+  b = {tokens_at(b, now), now};
+  if (b.tokens < 1) return (1 - b.tokens) / per_s_;
+  b.tokens -= 1;
+  return 0;
+}
+
+// ---- the gate
+
+gate::gate(const http_options& options, std::string session)
+    : options_(options), session_(std::move(session)), rates_(options.requests_per_s) {}
+
+std::optional<http_response> gate::check(const http_request& request,
+                                         rate_limiter::time_point now) {
+  if (auto no = check_size(request)) return no;
+  if (request.path == "/healthz") return {};
+  if (auto no = check_rate(request, now)) return no;
+  if (auto no = check_site(request)) return no;
+  return check_token(request);
+}
+
+std::optional<http_response> gate::check_rate(const http_request& request,
+                                              rate_limiter::time_point now) {
+  rates_.set_rate(options_.requests_per_s);
+  const auto wait_s = rates_.take(request.remote, now);
+  if (wait_s <= 0) return {};
+  auto response = error_response(429, "too_many_requests",
+                                 request.remote + ": too many requests; wait and try again");
+  response.headers.emplace_back("Retry-After", std::to_string(std::lround(std::ceil(wait_s))));
+  return response;
+}
+
+std::optional<http_response> gate::check_size(const http_request& request) const {
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : request.headers) bytes += name.size() + value.size();
+  if (bytes <= options_.max_header_bytes) return {};
+  return error_response(431, "too_large", "the headers: they are too long; send less");
+}
+
+bool gate::is_ours(std::string_view authority) const {
+  const auto host = host_of(authority);
+  return is_loopback(host) || equal_ignoring_case(host, options_.address);
+}
+
+/// A page of another site can make a browser send requests here, and by its own name for our
+/// address it could even read the answers. Such requests name the other site.
+std::optional<http_response> gate::check_site(const http_request& request) const {
+  const auto host = request.header("host");
+  if (std::ranges::count(request.headers, "host", &http_headers::value_type::first) > 1
+      || (host.empty() && !request.old))
+    return error_response(400, "bad_request", "Host: it is not there once; send it once", "Host");
+  if (options_.token.empty() && !host.empty() && !is_ours(host))
+    return forbidden("Host: this is not " + std::string(host) + "; use the address listened on");
+  const auto origin = request.header("origin");
+  if (!changes_state(request) || origin.empty()) return {};
+  const auto scheme = origin.find("://");
+  if (scheme != origin.npos && equal_ignoring_case(origin.substr(scheme + 3), host)) return {};
+  return forbidden("Origin: pages of " + std::string(origin)
+                   + " may not change anything here; use the daemon's own page");
+}
+
+bool gate::knows_secret(const http_request& request) const {
+  const auto header = request.header("authorization");
+  constexpr std::string_view scheme = "Bearer ";
+  if (header.size() > scheme.size() && equal_ignoring_case(header.substr(0, scheme.size()), scheme)
+      && same_secret(header.substr(scheme.size()), options_.token))
+    return true;
+  return same_secret(session_cookie(request.header("cookie")), session_);
+}
+
+std::optional<http_response> gate::check_token(const http_request& request) const {
+  if (options_.token.empty() || knows_secret(request)) return {};
+  if (request.path != "/" || changes_state(request)) return unauthorized();
+  url_query query(request.query);
+  const auto given = query.text("token");
+  if (!given || !same_secret(*given, options_.token)) return unauthorized();
+  return http_response{303,
+                       "text/plain",
+                       {},
+                       {{"Location", "/"},
+                        {"Set-Cookie", std::string(cookie_name) + "=" + session_
+                                           + "; HttpOnly; SameSite=Strict; Path=/"}}};
+}
+
+} // namespace banyan

@@ -1,0 +1,460 @@
+#include "apps/banyand/http_server.hpp"
+
+#include "apps/banyand/routes.hpp"
+#include "apps/banyand/speaking_socket.hpp"
+#include "apps/failure.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <variant>
+
+#include <restinio/all.hpp>
+#include <sys/resource.h>
+
+namespace banyan {
+
+namespace {
+
+constexpr std::size_t piece_bytes = 256 * 1024; ///< written at a time, each with its own time limit
+constexpr std::size_t most_pipelined = 4;
+constexpr std::size_t most_headers = 128;
+constexpr std::size_t files_of_others = 128; ///< open beside the connections: store, model, devices
+constexpr auto patience_at_end = std::chrono::seconds(1);
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+// ---- what RESTinio is made of here
+
+class connection_watch {
+public:
+  using told = std::function<void(restinio::connection_id_t)>;
+  explicit connection_watch(told gone) : gone_(std::move(gone)) {}
+  void state_changed(const restinio::connection_state::notice_t& notice) noexcept {
+    if (std::holds_alternative<restinio::connection_state::closed_t>(notice.cause()))
+      gone_(notice.connection_id());
+  }
+
+private:
+  told gone_;
+};
+
+struct traits : restinio::single_thread_traits_t<restinio::asio_timer_manager_t, parser_log> {
+  using stream_socket_t = speaking_socket;
+  using connection_state_listener_t = connection_watch;
+  static constexpr bool use_connection_count_limiter = true;
+};
+
+using whole_builder = restinio::response_builder_t<restinio::user_controlled_output_t>;
+using chunk_builder = restinio::response_builder_t<restinio::chunked_output_t>;
+
+void append(whole_builder& builder, std::string piece) { builder.append_body(std::move(piece)); }
+void append(chunk_builder& builder, std::string piece) { builder.append_chunk(std::move(piece)); }
+
+// ---- requests and responses
+
+/// A request, and what is written for it, piece by piece.
+struct exchange {
+  restinio::request_handle_t request; ///< until the response begins
+  std::optional<std::variant<whole_builder, chunk_builder>> builder;
+  std::string pending;
+  std::size_t sent = 0; ///< of the pending bytes
+  bool head_sent = false, writing = false, ending = false;
+  std::function<void()> on_gone, on_drained;
+
+  std::size_t unsent() const { return pending.size() - sent; }
+  std::string take_piece();
+};
+using exchange_key = std::pair<restinio::connection_id_t, restinio::request_id_t>;
+
+std::string exchange::take_piece() {
+  auto piece = pending.substr(sent, piece_bytes);
+  sent += piece.size();
+  if (sent == pending.size() || sent >= 4 * piece_bytes) {
+    pending.erase(0, sent);
+    sent = 0;
+  }
+  return piece;
+}
+
+/// Path and query of a request target, which may be a whole URL.
+std::string_view local_target(std::string_view target) {
+  if (target.starts_with("http://") || target.starts_with("https://")) {
+    const auto slash = target.find('/', target.find("://") + 3);
+    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
+  }
+  return target.substr(0, target.find('#'));
+}
+
+http_request read_request(const restinio::request_t& from) {
+  const auto& head = from.header();
+  http_request request;
+  request.method = head.method().c_str();
+  const auto target = local_target(head.request_target());
+  const auto question = std::min(target.find('?'), target.size());
+  request.path = target.substr(0, question);
+  request.query = target.substr(std::min(question + 1, target.size()));
+  head.for_each_field([&request](const auto& field) {
+    std::string name(field.name());
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    request.headers.emplace_back(std::move(name), field.value());
+  });
+  request.body = from.body();
+  request.remote = from.remote_endpoint().address().to_string();
+  request.old = head.http_major() == 1 && head.http_minor() == 0;
+  return request;
+}
+
+template <class Builder>
+Builder make_builder(exchange& e, const http_response& r) {
+  using output = std::conditional_t<std::is_same_v<Builder, whole_builder>,
+                                    restinio::user_controlled_output_t, restinio::chunked_output_t>;
+  const restinio::http_status_line_t line(
+      restinio::http_status_code_t(static_cast<std::uint16_t>(r.status)),
+      std::string(reason_phrase(r.status)));
+  auto builder = e.request->create_response<output>(line);
+  builder.append_header_date_field();
+  builder.append_header(restinio::http_field::content_type, r.type);
+  for (const auto& [name, value] : r.headers) builder.append_header(name, value);
+  return builder;
+}
+
+/// A whole response as bytes, for a connection that RESTinio has given up.
+std::string bytes_of(const http_response& r) {
+  return "HTTP/1.1 " + std::to_string(r.status) + ' ' + std::string(reason_phrase(r.status))
+         + "\r\nContent-Type: " + r.type + "\r\nConnection: close\r\nContent-Length: "
+         + std::to_string(r.body.size()) + "\r\n\r\n" + r.body;
+}
+
+// ---- the loop
+
+class io_loop : public http_loop {
+public:
+  explicit io_loop(asio::io_context& io) : io_(&io) {}
+
+  void post(std::function<void()> work) override {
+    const std::lock_guard lock(mutex_);
+    if (io_) asio::post(*io_, std::move(work));
+  }
+  void after(double seconds, std::function<void()> work) override {
+    const std::lock_guard lock(mutex_);
+    if (!io_) return;
+    const auto timer = std::make_shared<asio::steady_timer>(*io_, milliseconds_of(seconds));
+    timer->async_wait([timer, work = std::move(work)](auto error) {
+      if (!error) work();
+    });
+  }
+  void close() {
+    const std::lock_guard lock(mutex_);
+    io_ = nullptr;
+  }
+
+private:
+  std::mutex mutex_;
+  asio::io_context* io_;
+};
+
+// ---- where to listen
+
+bool is_loopback(const std::string& address) {
+  if (address == "localhost") return true;
+  asio::error_code error;
+  const auto ip = asio::ip::make_address(address, error);
+  if (error) throw bad_usage(address, "it is no IP address", "listen on 127.0.0.1, ::1 or 0.0.0.0");
+  return ip.is_loopback();
+}
+
+std::string place_of(const std::string& address, std::uint16_t port) {
+  const bool v6 = address.find(':') != address.npos;
+  return (v6 ? '[' + address + ']' : address) + ':' + std::to_string(port);
+}
+
+/// How many connections there can be, given how many files this process may have open.
+std::size_t make_room(std::size_t connections) {
+  const auto others = files_of_others + socket_book::most_partings;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur < connections + others) {
+    files.rlim_cur = std::min<rlim_t>(files.rlim_max, connections + others);
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    ::getrlimit(RLIMIT_NOFILE, &files);
+  }
+  return std::min<std::size_t>(connections, std::max<rlim_t>(files.rlim_cur, others + 1) - others);
+}
+
+} // namespace
+
+// ---- the server
+
+/// Once its OS thread runs, all of it but the loop is that thread's.
+struct http_server::core : std::enable_shared_from_this<core> {
+  core(forest& trees, http_options o) : options(std::move(o)), routes(trees, options, loop) {}
+
+  void listen();
+  void run();
+  void close();
+  void clear();
+
+  restinio::request_handling_status_t take(const restinio::request_handle_t&);
+  void begin(exchange_key, const http_response&, bool with_body);
+  void begin_stream(exchange_key, const http_response&);
+  void write(exchange_key);
+  void written(exchange_key, bool last);
+  void leave(restinio::connection_id_t);
+  void refuse_unread(restinio::connection_id_t, int status);
+
+  struct sink;
+
+  http_options options; // changed on the loop's OS thread alone
+  asio::io_context io{1};
+  std::shared_ptr<io_loop> loop = std::make_shared<io_loop>(io);
+  http_routes routes;
+  std::unique_ptr<restinio::http_server_t<traits>> server;
+  std::map<exchange_key, exchange> exchanges;
+  std::uint16_t port = 0;
+  bool closing = false;
+  std::thread os_thread;
+};
+
+/// An exchange from the routes' side. The exchange may be over: then nothing happens.
+struct http_server::core::sink : http_sink {
+  std::weak_ptr<core> owner;
+  exchange_key key;
+
+  sink(std::weak_ptr<core> c, exchange_key k) : owner(std::move(c)), key(k) {}
+
+  template <class Work>
+  void with_exchange(Work work) const {
+    const auto c = owner.lock();
+    if (!c) return;
+    if (const auto found = c->exchanges.find(key); found != c->exchanges.end())
+      work(*c, found->second);
+  }
+
+  void send(const http_response& r, bool with_body) override {
+    with_exchange([&](core& c, exchange&) { c.begin(key, r, with_body); });
+  }
+  void begin(const http_response& head) override {
+    with_exchange([&](core& c, exchange&) { c.begin_stream(key, head); });
+  }
+  void write(std::string piece) override {
+    with_exchange([&](core& c, exchange& e) {
+      e.pending += piece;
+      c.write(key);
+    });
+  }
+  void end() override {
+    with_exchange([&](core& c, exchange& e) {
+      e.ending = true;
+      c.write(key);
+    });
+  }
+  std::size_t unsent() const override {
+    std::size_t bytes = 0;
+    with_exchange([&](core&, exchange& e) { bytes = e.unsent(); });
+    return bytes;
+  }
+  void on_gone(std::function<void()> told) override {
+    with_exchange([&](core&, exchange& e) { e.on_gone = std::move(told); });
+  }
+  void on_drained(std::function<void()> told) override {
+    with_exchange([&](core&, exchange& e) { e.on_drained = std::move(told); });
+  }
+};
+
+restinio::request_handling_status_t
+http_server::core::take(const restinio::request_handle_t& from) {
+  const exchange_key key{from->connection_id(), from->request_id()};
+  exchanges[key].request = from;
+  const auto to = std::make_shared<sink>(weak_from_this(), key);
+  if (closing)
+    to->send(error_response({refusal::kind::unavailable, "the daemon is about to end"}), true);
+  else
+    routes.serve(read_request(*from), to);
+  return restinio::request_accepted();
+}
+
+void http_server::core::begin(exchange_key key, const http_response& r, bool with_body) {
+  auto& e = exchanges.at(key);
+  if (!e.request) return;
+  auto builder = make_builder<whole_builder>(e, r);
+  builder.set_content_length(r.body.size());
+  e.builder.emplace(std::move(builder));
+  e.request.reset();
+  if (with_body) e.pending = r.body;
+  e.ending = true;
+  write(key);
+}
+
+void http_server::core::begin_stream(exchange_key key, const http_response& head) {
+  auto& e = exchanges.at(key);
+  if (!e.request) return;
+  e.builder.emplace(make_builder<chunk_builder>(e, head));
+  e.request.reset();
+  write(key);
+}
+
+void http_server::core::write(exchange_key key) {
+  auto& e = exchanges.at(key);
+  if (!e.builder || e.writing || (e.head_sent && e.unsent() == 0 && !e.ending)) return;
+  auto piece = e.take_piece();
+  const bool last = e.ending && e.unsent() == 0;
+  e.writing = e.head_sent = true;
+  // RESTinio is in the midst of its own work when it tells this.
+  const auto told = [this, key, last](const auto& error) {
+    if (!error) asio::post(io, [this, key, last] { written(key, last); });
+  };
+  std::visit(
+      [&](auto& builder) {
+        append(builder, std::move(piece));
+        last ? void(builder.done(told)) : void(builder.flush(told));
+      },
+      *e.builder);
+}
+
+void http_server::core::written(exchange_key key, bool last) {
+  const auto found = exchanges.find(key);
+  if (found == exchanges.end()) return;
+  if (last) {
+    exchanges.erase(found);
+    if (closing && exchanges.empty()) io.stop();
+    return;
+  }
+  found->second.writing = false;
+  write(key);
+  if (found->second.unsent() > 0 || !found->second.on_drained) return;
+  const auto told = found->second.on_drained; // it may end the exchange
+  told();
+}
+
+void http_server::core::leave(restinio::connection_id_t connection) {
+  std::vector<std::function<void()>> told;
+  auto i = exchanges.lower_bound({connection, 0});
+  while (i != exchanges.end() && i->first.first == connection) {
+    if (i->second.on_gone) told.push_back(std::move(i->second.on_gone));
+    i = exchanges.erase(i);
+  }
+  for (const auto& tell : told) tell();
+  if (closing && exchanges.empty()) io.stop();
+}
+
+/// RESTinio is about to close the connection. While an earlier request of it is open, an answer now
+/// would be taken for that one's.
+void http_server::core::refuse_unread(restinio::connection_id_t connection, int status) {
+  const auto response = routes.refuse_unread(status);
+  const auto open = exchanges.lower_bound({connection, 0});
+  if (open != exchanges.end() && open->first.first == connection) return;
+  asio::use_service<socket_book>(io).last_words = bytes_of(response);
+}
+
+void http_server::core::listen() {
+  const auto configure = [this](auto& settings) {
+    const auto limit_s = std::min(options.read_timeout_s, options.write_timeout_s);
+    settings.address(options.address)
+        .port(options.port)
+        .acceptor_post_bind_hook(
+            [this](auto& acceptor) { port = acceptor.local_endpoint().port(); })
+        .socket_options_setter([](auto& o) { o.set_option(asio::ip::tcp::no_delay(true)); })
+        .logger([this](auto connection, int status) { refuse_unread(connection, status); })
+        .connection_state_listener(std::make_shared<connection_watch>(
+            [this](auto id) { asio::post(io, [this, id] { leave(id); }); }))
+        .request_handler([this](const auto& request) { return take(request); })
+        .max_pipelined_requests(most_pipelined)
+        .max_parallel_connections(make_room(options.max_connections))
+        .timer_manager(milliseconds_of(std::clamp(limit_s / 4, 0.02, 1.0)))
+        .read_next_http_message_timelimit(milliseconds_of(options.read_timeout_s))
+        .write_http_response_timelimit(milliseconds_of(options.write_timeout_s))
+        .handle_request_timeout(std::chrono::hours(24))
+        .incoming_http_msg_limits(restinio::incoming_http_msg_limits_t{}
+                                      .max_url_size(options.max_url_bytes)
+                                      .max_field_name_size(options.max_header_bytes)
+                                      .max_field_value_size(options.max_header_bytes)
+                                      .max_field_count(most_headers)
+                                      .max_body_size(options.max_body_bytes));
+  };
+  server = std::make_unique<restinio::http_server_t<traits>>(restinio::external_io_context(io),
+                                                             configure);
+  try {
+    server->open_sync();
+  } catch (const std::system_error& e) {
+    throw bad_environment(place_of(options.address, options.port),
+                          "cannot listen: " + e.code().message(), "choose another address");
+  }
+  os_thread = std::thread([this] { run(); });
+}
+
+void http_server::core::run() {
+  const auto busy = asio::make_work_guard(io);
+  while (!io.stopped()) try {
+      io.run();
+    } catch (const std::exception& e) {
+      if (options.log) options.log(http_level::error, e.what(), {});
+    }
+}
+
+void http_server::core::close() {
+  closing = true;
+  server->close_sync();
+  const auto farewell =
+      error_response({refusal::kind::unavailable, "the daemon is about to end; try again"});
+  std::vector<exchange_key> open;
+  for (auto& [key, e] : exchanges) {
+    e.on_gone = e.on_drained = nullptr; // nobody left: trees go on
+    open.push_back(key);
+  }
+  for (const auto& key : open) {
+    exchanges.at(key).ending = true;
+    exchanges.at(key).request ? begin(key, farewell, true) : write(key);
+  }
+  if (exchanges.empty()) return io.stop();
+  loop->after(std::chrono::duration<double>(patience_at_end).count(), [this] { io.stop(); });
+}
+
+/// Connections know the server: they must go first.
+void http_server::core::clear() {
+  loop->close();
+  exchanges.clear();
+  asio::error_code ignored;
+  for (auto* socket : asio::use_service<socket_book>(io).sockets) socket->close(ignored);
+  io.restart();
+  io.poll();
+  server.reset();
+}
+
+http_server::http_server(forest& trees, http_options options)
+    : core_(std::make_shared<core>(trees, std::move(options))) {
+  const auto& o = core_->options;
+  if (!is_loopback(o.address) && o.token.empty())
+    throw bad_usage(o.address, "others can reach it, and there is no token",
+                    "set a token, or listen on 127.0.0.1");
+  core_->listen();
+}
+
+http_server::~http_server() { stop(); }
+
+void http_server::reload(const http_options& fresh) {
+  asio::post(core_->io, [c = core_.get(), token = fresh.token, rate = fresh.requests_per_s] {
+    if (!token.empty() || is_loopback(c->options.address)) c->options.token = token;
+    c->options.requests_per_s = rate;
+  });
+}
+
+std::uint16_t http_server::port() const { return core_->port; }
+
+std::string http_server::url() const {
+  return "http://" + place_of(core_->options.address, core_->port);
+}
+
+void http_server::stop() {
+  if (!core_->os_thread.joinable()) return;
+  asio::post(core_->io, [c = core_.get()] { c->close(); });
+  core_->os_thread.join();
+  core_->clear();
+}
+
+} // namespace banyan

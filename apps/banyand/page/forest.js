@@ -1,0 +1,288 @@
+// All trees, newest first: the running ones as they grow, the finished ones page by page.
+
+import { ask, error_line, listen, now, paced } from "./api.js";
+import { new_problem } from "./dialogs.js";
+import { element, keep, label_chips, say, state_words } from "./dom.js";
+import { age, clock_text, count, duration, none, problem, time } from "./format.js";
+import { ended } from "./live_tree.js";
+
+const page_size = 40;
+const refresh_ms = 1000;
+const age_ms = 5000;
+
+const states = ["queued", "running", "paused", "done", "failed", "cancelled"];
+const filters = {
+  state: { "": "any state", ...Object.fromEntries(states.map((state) => [state, state])) },
+  solved: { "": "solved or not", true: "solved", false: "not solved" },
+};
+const asked = ["state", "solved", "label", "after"];
+
+const columns = {
+  state: "State",
+  problem: "Problem",
+  solved: "Solved",
+  threads: "Threads",
+  tokens: "Tokens",
+  critical: "Critical path",
+  wall: "Wall time",
+  age: "Age",
+  labels: "Labels",
+};
+const numbers = new Set(["threads", "tokens", "critical", "wall", "age"]);
+const look_of = (name) => (numbers.has(name) ? `${name} number` : name);
+
+function verdict_of({ outcome, state }) {
+  if (!ended(state) || !outcome) return "";
+  if (outcome.solved) return "solved";
+  return outcome.claimed ? "claimed, wrong" : "not solved";
+}
+
+/// A tree's row, kept up to date.
+class tree_row {
+  constructor(tree) {
+    this.link = element("a", { href: `#/tree/${tree.id}` }, problem(tree.problem));
+    this.cells = {};
+    for (const name in columns) this.cells[name] = element("td", { class: look_of(name) });
+    this.cells.problem = element("th", { class: "problem", scope: "row" }, this.link);
+    this.cells.labels.append(...label_chips(tree.labels));
+    this.cells.age.title = clock_text(tree.created);
+    this.node = element("tr", {}, ...Object.values(this.cells));
+    this.node.row = this;
+  }
+
+  update(tree) {
+    const { cells } = this;
+    this.tree = tree;
+    this.show_state();
+    say(cells.solved, verdict_of(tree));
+    cells.solved.classList.toggle("good", verdict_of(tree) === "solved");
+    say(cells.threads, count(tree.usage?.threads));
+    say(cells.tokens, count(tree.usage?.generated_tokens));
+    say(cells.critical, ended(tree.state) ? count(tree.usage?.critical_path_tokens) : none);
+    this.show_age();
+  }
+
+  show_state() {
+    const { state, failure } = this.tree;
+    const key = `${state} ${failure}`;
+    if (this.shown !== key) this.cells.state.replaceChildren(state_words(state, failure));
+    this.shown = key;
+  }
+
+  show_age() {
+    const { state, usage, created } = this.tree;
+    const lived = now() - time(created);
+    say(this.cells.wall, duration(ended(state) ? usage?.wall_ms : lived));
+    say(this.cells.age, age(lived));
+  }
+}
+
+class forest_view {
+  title = "Trees";
+
+  /// `from`: the tree that one comes back from.
+  constructor(place, { from, ...params }) {
+    this.from = from;
+    this.params = params;
+    this.build(place);
+    this.pace = paced(() => this.refresh(), refresh_ms);
+    this.pace.wish();
+    this.ageing = setInterval(() => this.show_ages(), age_ms);
+    this.stop_listening = listen("/v1/events", {
+      hear: () => this.pace.wish(),
+      missed: () => this.pace.wish(),
+    });
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.ageing);
+    this.pace.end();
+    this.stop_listening();
+  }
+
+  step_back() {
+    if (this.params.after) location.hash = this.address("");
+  }
+
+  // ---- what is on the page
+
+  build(place) {
+    this.summary = element("p", { class: "summary soft" });
+    this.trouble = element("div");
+    this.rows = element("tbody", {
+      keydown: (event) => this.key(event),
+      click: (event) => this.click(event),
+    });
+    this.empty = element("div", { class: "empty", hidden: true });
+    this.pager = element("nav", { class: "pager", "aria-label": "Pages" });
+    place.replaceChildren(this.bar(), this.trouble, this.table(), this.empty, this.pager);
+  }
+
+  bar() {
+    const submit = {
+      type: "button",
+      class: "solid",
+      "data-action": "new",
+      click: () => this.submit(),
+    };
+    return element(
+      "div",
+      { class: "bar" },
+      element("h1", {}, "Trees"),
+      this.summary,
+      this.filters(),
+      element("button", submit, "New problem"),
+    );
+  }
+
+  filters() {
+    return element(
+      "form",
+      {
+        class: "filters",
+        role: "search",
+        "aria-label": "Filters",
+        submit: (event) => event.preventDefault(),
+      },
+      this.choice("state", "State"),
+      this.choice("solved", "Solved"),
+      this.label_filter(),
+    );
+  }
+
+  choice(name, label) {
+    const options = Object.entries(filters[name]).map(([value, words]) =>
+      element("option", { value, selected: value === (this.params[name] ?? "") }, words),
+    );
+    const filter = ({ target }) => this.filter({ [name]: target.value });
+    return element("select", { "aria-label": label, input: filter }, ...options);
+  }
+
+  label_filter() {
+    return element("input", {
+      type: "search",
+      "aria-label": "Label",
+      placeholder: "label: name=value",
+      value: this.params.label ?? "",
+      change: ({ target }) => this.filter({ label: target.value.trim() }),
+    });
+  }
+
+  table() {
+    const heads = Object.entries(columns).map(([name, words]) =>
+      element("th", { class: look_of(name), scope: "col" }, words),
+    );
+    return element(
+      "table",
+      { class: "forest" },
+      element("caption", { class: "unseen" }, "Trees, newest first"),
+      element("thead", {}, element("tr", {}, ...heads)),
+      this.rows,
+    );
+  }
+
+  /// Of the same list from the tree `after` on.
+  address(after) {
+    const rest = this.query({ after }).toString();
+    return `#/${rest ? `?${rest}` : ""}`;
+  }
+
+  query(changes, said = {}) {
+    const query = new URLSearchParams(said);
+    const wanted = { ...this.params, ...changes };
+    for (const name of asked) if (wanted[name]) query.set(name, wanted[name]);
+    return query;
+  }
+
+  filter(changes) {
+    Object.assign(this.params, changes);
+    this.params.after = "";
+    history.replaceState(null, "", this.address(""));
+    this.pace.wish();
+  }
+
+  // ---- what the daemon says
+
+  async refresh() {
+    const trees = `/v1/trees?${this.query({}, { limit: page_size })}`;
+    try {
+      const [list, status] = await Promise.all([ask(trees), ask("/v1/status")]);
+      if (!this.closed) this.show(list, status);
+    } catch (error) {
+      if (error.status) this.trouble.replaceChildren(error_line(error));
+    }
+  }
+
+  show({ trees, next }, status) {
+    this.trouble.replaceChildren();
+    this.show_summary(status.trees);
+    keep(this.rows, trees, {
+      key: (tree) => tree.id,
+      make: (tree) => new tree_row(tree).node,
+      update: (node, tree) => node.row.update(tree),
+    });
+    this.rows.parentNode.hidden = !trees.length;
+    this.empty.hidden = trees.length > 0;
+    if (!trees.length) this.show_empty();
+    this.show_pager(next);
+    this.focus_where_one_left();
+  }
+
+  show_summary({ running, queued, finished, solved }) {
+    const done = `${count(finished)} finished, ${count(solved)} solved`;
+    say(this.summary, `${count(running)} running · ${count(queued)} queued · ${done}`);
+  }
+
+  show_empty() {
+    const filtered = asked.some((name) => this.params[name]);
+    const all = element("a", { href: "#/" }, "Show all trees");
+    this.empty.replaceChildren(
+      element("p", {}, filtered ? "No tree is like that." : "No trees yet."),
+      element("p", { class: "soft" }, filtered ? all : "Submit a problem here or on a terminal."),
+    );
+  }
+
+  show_pager(next) {
+    const link = (words, after) => element("a", { href: this.address(after) }, words);
+    this.pager.replaceChildren(
+      this.params.after ? link("Newest", "") : "",
+      next ? link("Older", next) : "",
+    );
+  }
+
+  show_ages() {
+    for (const { row } of this.rows.children) row.show_age();
+  }
+
+  focus_where_one_left() {
+    this.rows.known.get(this.from)?.row.link.focus();
+    this.from = "";
+  }
+
+  // ---- what the user does
+
+  key(event) {
+    const links = [...this.rows.querySelectorAll("a")];
+    const at = links.indexOf(document.activeElement);
+    const last = links.length - 1;
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: last }[event.key];
+    if (to === undefined || at < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    links[to]?.focus();
+  }
+
+  click(event) {
+    if (event.target.closest("a") || getSelection().toString()) return;
+    event.target.closest("tr")?.row.link.click();
+  }
+
+  async submit() {
+    const id = await new_problem();
+    if (id) location.hash = `#/tree/${id}`;
+  }
+}
+
+export async function open_forest(params) {
+  return (place) => new forest_view(place, params);
+}

@@ -1,0 +1,107 @@
+#pragma once
+
+#include "apps/banyand/http.hpp"
+#include "apps/banyand/http_options.hpp"
+#include "apps/banyand/metrics.hpp"
+
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace banyan {
+
+class event_streams;
+
+/// What all requests have in common. Used on the loop's OS thread alone, `loop` aside.
+struct http_context {
+  forest& trees;
+  const http_options& options;
+  std::shared_ptr<http_loop> loop;
+  event_streams& streams;
+  http_counters counters;
+};
+
+/// A request and the way back to its client. It answers once; one that is forgotten answers 503.
+/// May be held and let go on any OS thread; all else is the loop's.
+class http_reply : public std::enable_shared_from_this<http_reply> {
+public:
+  /// `route`: the path template, for the figures.
+  static std::shared_ptr<http_reply> make(http_context&, http_request, std::shared_ptr<http_sink>,
+                                          std::string route);
+  ~http_reply();
+  http_reply(const http_reply&) = delete;
+  http_reply& operator=(const http_reply&) = delete;
+
+  const http_request& request() const { return request_; }
+  const std::string& param(std::size_t index) const { return request_.params.at(index); }
+
+  void send(http_response);
+  void send(const nlohmann::ordered_json&);
+  void refuse(const refusal&);
+
+  /// A response in pieces. False: there will be none, for the request is a HEAD.
+  bool begin(http_response head);
+  void write(std::string);
+  void end();
+  std::size_t unsent() const { return sink_->unsent(); }
+
+  bool open() const { return stage_ != stage::over; }
+  void on_gone(std::function<void()> told) { on_gone_ = std::move(told); }
+  void on_drained(std::function<void()> told) { sink_->on_drained(std::move(told)); }
+  void about(std::string tree) { tree_ = std::move(tree); } ///< for the log
+
+  /// Does `work`; what it throws becomes the answer.
+  template <class Work>
+  void guarded(Work work) {
+    try {
+      work();
+    } catch (const request_error& e) {
+      refuse(e.why);
+    } catch (const std::exception& e) {
+      fail(e.what());
+    } catch (...) {
+      fail("an unknown exception");
+    }
+  }
+
+private:
+  enum class stage { asked, begun, over };
+
+  http_reply(http_context&, http_request, std::shared_ptr<http_sink>, std::string route);
+  void answer(http_response, const std::string& note);
+  void fail(const std::string& why);
+  void leave();
+  void tell(int status, const std::string& note);
+  bool speaks_openai() const;
+
+  http_context& context_;
+  std::shared_ptr<http_loop> loop_;
+  http_request request_;
+  std::shared_ptr<http_sink> sink_;
+  std::string route_, tree_;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+  stage stage_ = stage::asked;
+  std::function<void()> on_gone_;
+};
+using reply_ptr = std::shared_ptr<http_reply>;
+
+/// For the forest: brings its answer back to the loop's OS thread, where `then` gets it; a refusal
+/// answers the request.
+template <class T, class Then>
+answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
+  return [loop = c.loop, reply, then = std::move(then)](std::variant<T, refusal> answer) {
+    loop->post([reply, then, answer = std::move(answer)]() mutable {
+      reply->guarded([&] {
+        if (const auto* no = std::get_if<refusal>(&answer)) return reply->refuse(*no);
+        then(std::move(std::get<T>(answer)));
+      });
+    });
+  };
+}
+
+} // namespace banyan

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+#include <restinio/asio_include.hpp>
+
+namespace banyan {
+
+// RESTinio closes a connection whose request it cannot read, without an answer. These give one.
+
+/// Says goodbye on a connection and reads for a moment what still comes: were it closed at once,
+/// the client could lose what it was told.
+class parting : public std::enable_shared_from_this<parting> {
+public:
+  /// `open` counts the partings there are.
+  parting(asio::ip::tcp::socket socket, std::string words, std::size_t& open)
+      : socket_(std::move(socket)),
+        timer_(socket_.get_executor()),
+        words_(std::move(words)),
+        open_(open) {
+    ++open_;
+  }
+  ~parting() { --open_; }
+  parting(const parting&) = delete;
+  parting& operator=(const parting&) = delete;
+
+  void start() {
+    timer_.expires_after(std::chrono::seconds(2));
+    timer_.async_wait([self = shared_from_this()](auto error) {
+      if (!error) self->socket_.close(error);
+    });
+    asio::async_write(socket_, asio::buffer(words_), [self = shared_from_this()](auto error, auto) {
+      self->socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
+      self->swallow();
+    });
+  }
+
+private:
+  void swallow() {
+    socket_.async_read_some(asio::buffer(bytes_), [self = shared_from_this()](auto error, auto) {
+      if (!error) return self->swallow();
+      self->timer_.cancel();
+    });
+  }
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer timer_;
+  std::string words_;
+  std::size_t& open_;
+  std::array<char, 4096> bytes_{};
+};
+
+class speaking_socket;
+
+/// What the sockets of one server share: which there are, and what the next one to be closed is to
+/// say.
+class socket_book : public asio::execution_context::service {
+public:
+  using key_type = socket_book;
+  inline static asio::execution_context::id id;
+  static constexpr std::size_t most_partings = 64;
+
+  explicit socket_book(asio::execution_context& owner) : service(owner) {}
+
+  std::unordered_set<speaking_socket*> sockets;
+  std::string last_words;
+  std::size_t partings = 0;
+
+private:
+  void shutdown() noexcept override {}
+};
+
+/// A socket that says its last words when it is shut down.
+class speaking_socket : public asio::ip::tcp::socket {
+  using base = asio::ip::tcp::socket;
+
+public:
+  explicit speaking_socket(asio::io_context& io)
+      : base(io), book_(&asio::use_service<socket_book>(io)) {
+    book_->sockets.insert(this);
+  }
+  speaking_socket(speaking_socket&& other) noexcept : base(std::move(other)), book_(other.book_) {
+    book_->sockets.insert(this);
+  }
+  ~speaking_socket() { book_->sockets.erase(this); }
+
+  void shutdown(shutdown_type what, asio::error_code& error) {
+    const auto words = std::exchange(book_->last_words, {});
+    if (words.empty() || book_->partings >= socket_book::most_partings)
+      return void(base::shutdown(what, error));
+    std::make_shared<parting>(std::move(static_cast<base&>(*this)), words, book_->partings)
+        ->start();
+  }
+
+private:
+  socket_book* book_;
+};
+
+/// RESTinio's log tells why it closes a connection: "[connection:7] parser error HPE_CB_url: …".
+/// Here that becomes the status of an answer.
+class parser_log {
+public:
+  using told = std::function<void(std::uint64_t connection, int status)>;
+  explicit parser_log(told tell) : tell_(std::move(tell)) {}
+
+  template <class Text>
+  void trace(Text&&) noexcept {}
+  template <class Text>
+  void info(Text&&) noexcept {}
+  template <class Text>
+  void warn(Text&&) noexcept {}
+  template <class Text>
+  void error(Text&& make) {
+    read(make());
+  }
+
+private:
+  void read(const std::string& line) const {
+    constexpr std::string_view begin = "[connection:", middle = "] parser error ";
+    const auto found = line.find(middle);
+    if (!line.starts_with(begin) || found == line.npos) return;
+    std::uint64_t connection = 0;
+    std::from_chars(line.data() + begin.size(), line.data() + found, connection);
+    tell_(connection, status_of(std::string_view(line).substr(found + middle.size())));
+  }
+
+  static int status_of(std::string_view fault) {
+    const auto one_of = [fault](auto... names) { return (fault.starts_with(names) || ...); };
+    if (one_of("HPE_CB_url:")) return 414;
+    if (one_of("HPE_CB_header_field:", "HPE_CB_header_value:", "HPE_HEADER_OVERFLOW:")) return 431;
+    if (one_of("HPE_CB_headers_complete:", "HPE_CB_body:")) return 413;
+    return 400;
+  }
+
+  told tell_;
+};
+
+} // namespace banyan

@@ -1,0 +1,266 @@
+#include "apps/banyand/routes.hpp"
+#include "tests/http_fixture.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <set>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+const std::string solvable = R"({"problem": {"numbers": [3, 5], "target": 15}})";
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+std::string upper(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::toupper(c); });
+  return out;
+}
+
+// ---- the schemas of the description
+
+/// Follows a "$ref".
+const json& resolved(const json& document, const json& j) {
+  if (!j.contains("$ref")) return j;
+  return document.at(json::json_pointer(j.at("$ref").get<std::string>().substr(1)));
+}
+
+bool has_type(const json& value, const std::string& type) {
+  if (type == "object") return value.is_object();
+  if (type == "array") return value.is_array();
+  if (type == "string") return value.is_string();
+  if (type == "boolean") return value.is_boolean();
+  if (type == "integer") return value.is_number_integer();
+  if (type == "number") return value.is_number();
+  if (type == "null") return value.is_null();
+  throw std::runtime_error("the description has an unknown type: " + type);
+}
+
+/// Where a value is not what its schema says; empty: nowhere.
+std::string misfit(const json& document, const json& unresolved, const json& value,
+                   const std::string& where = "$");
+
+std::string misfit_of_object(const json& document, const json& schema, const json& value,
+                             const std::string& where) {
+  for (const auto& name : schema.value("required", json::array()))
+    if (!value.contains(name.get<std::string>()))
+      return where + " lacks " + name.get<std::string>();
+  const auto properties = schema.value("properties", json::object());
+  const auto others = schema.value("additionalProperties", json(true));
+  for (const auto& [name, field] : value.items()) {
+    const auto place = where + '.' + name;
+    if (!properties.contains(name) && others == false) return place + " is not described";
+    if (!properties.contains(name) && !others.is_object()) continue;
+    const auto& described = properties.contains(name) ? properties.at(name) : others;
+    if (auto bad = misfit(document, described, field, place); !bad.empty()) return bad;
+  }
+  return {};
+}
+
+std::string misfit(const json& document, const json& unresolved, const json& value,
+                   const std::string& where) {
+  const auto& schema = resolved(document, unresolved);
+  for (const auto& part : schema.value("allOf", json::array()))
+    if (auto bad = misfit(document, part, value, where); !bad.empty()) return bad;
+  if (schema.contains("oneOf") && std::ranges::none_of(schema.at("oneOf"), [&](const auto& one) {
+        return misfit(document, one, value, where).empty();
+      }))
+    return where + " is none of what it may be";
+  if (schema.contains("type")) {
+    const auto& type = schema.at("type");
+    const auto types = type.is_array() ? type : json::array({type});
+    if (std::ranges::none_of(types, [&](const auto& one) { return has_type(value, one); }))
+      return where + " has another type: " + value.dump();
+  }
+  if (schema.contains("enum")
+      && std::ranges::find(schema.at("enum"), value) == schema.at("enum").end())
+    return where + " is not in the list: " + value.dump();
+  if (value.is_object()) return misfit_of_object(document, schema, value, where);
+  if (value.is_array() && schema.contains("items"))
+    for (const auto& item : value)
+      if (auto bad = misfit(document, schema.at("items"), item, where + "[]"); !bad.empty())
+        return bad;
+  return {};
+}
+
+// ---- requests that lead to each described status
+
+std::string concrete(std::string path, const std::string& id) {
+  if (const auto at = path.find("{id}"); at != path.npos) path.replace(at, 4, id);
+  if (const auto at = path.find("{file}"); at != path.npos) path.replace(at, 6, "page.css");
+  return path;
+}
+
+std::string body_for(const std::string& path) {
+  if (path == "/v1/trees") return solvable;
+  if (path == "/v1/completions") return R"({"prompt": "a", "logprobs": 1})";
+  return {};
+}
+
+http_options options_for(const std::string& status) {
+  auto options = on_any_port();
+  if (status == "401" || status == "303") options.token = "open sesame";
+  if (status == "429") options.requests_per_s = 0.001;
+  return options;
+}
+
+tree finished(tree t) {
+  fake_forest::finish(t);
+  return t;
+}
+
+void prepare(fake_forest& trees, const std::string& status) {
+  trees.at_once = true;
+  trees.now.ready = status != "503";
+  pool_status pool;
+  pool.name = "cpu:0";
+  trees.now.node.pools = {pool};
+  trees.rows = {{"A", "/", thread_phase::decoding, 1, 0, 1000}};
+  trees.put(status == "409" ? finished(fake_forest::running_tree("A"))
+                            : fake_forest::running_tree("A"));
+  trees.decode = [](std::uint64_t, const auto&, const auto&, const answer_to<completion_end>& end) {
+    end(completion_end{{"a", {"a"}, {-1}}, "length", {}, 1, 1, 0});
+  };
+  if (status == "503")
+    trees.refuse = refusal{refusal::kind::unavailable, "the store: it is full; make room"};
+}
+
+std::string bytes_for(const std::string& status, const std::string& method,
+                      const std::string& path) {
+  auto target = concrete(path, status == "404" ? "none" : "A");
+  if (status == "404" && path == "/page/{file}") target = "/page/none.js";
+  if (status == "303") target += "?token=open+sesame";
+  if (status == "400") return method + ' ' + target + " HTTP/1.1\r\n\r\n"; // no Host
+  if (status == "403") return method + ' ' + target + " HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+  if (status == "413") return request_text(method, target, {}, "Content-Length: 9999999\r\n");
+  std::string headers;
+  if (status == "304") headers = "If-None-Match: *\r\n";
+  auto body = body_for(path);
+  if (status == "202") body.insert(1, R"("wait": false, )");
+  return request_text(method, target, method == "POST" ? body : "", headers);
+}
+
+http_answer answer_for(const std::string& status, const std::string& method,
+                       const std::string& path) {
+  served s(options_for(status));
+  prepare(s.trees, status);
+  const auto bytes = bytes_for(status, method, path);
+  if (status == "429") s.get("/v1/models"); // takes the only token
+  auto client = s.connect();
+  client.send(bytes);
+  auto answer = read_head(client);
+  if (!answer.header("content-length").empty() && answer.status != 304)
+    answer.body = client.take(std::stoul(answer.header("content-length")));
+  return answer;
+}
+
+void check_body(const json& document, const json& described, const http_answer& answer) {
+  if (!described.contains("content")) return;
+  const auto type =
+      answer.header("content-type").substr(0, answer.header("content-type").find(';'));
+  const auto& content = described.at("content");
+  if (content.contains("*/*")) return;
+  INFO("content type " << type);
+  REQUIRE(content.contains(type));
+  if (type != "application/json") return;
+  CHECK(misfit(document, content.at(type).at("schema"), json::parse(answer.body)) == "");
+}
+
+const json& description() {
+  static const json document = [] {
+    const served s;
+    return s.get_json("/openapi.json");
+  }();
+  return document;
+}
+
+// ---- the description against the server
+
+TEST_CASE("every route is described and every description is a route", "[http]") {
+  std::set<std::string> routes, described;
+  for (const auto& route : http_route_table())
+    routes.insert(lower(route.method) + ' ' + std::string(route.path));
+  for (const auto& [path, methods] : description().at("paths").items())
+    for (const auto& [method, operation] : methods.items()) described.insert(method + ' ' + path);
+  CHECK(routes == described);
+}
+
+TEST_CASE("every path answers with each status that is described", "[http]") {
+  const auto& document = description();
+  for (const auto& [path, methods] : document.at("paths").items())
+    for (const auto& [method, operation] : methods.items())
+      for (const auto& [status, response] : operation.at("responses").items()) {
+        INFO(method << ' ' << path << ' ' << status);
+        const auto answer = answer_for(status, upper(method), path);
+        CHECK(std::to_string(answer.status) == status);
+        const auto& described = resolved(document, response);
+        for (const auto& [name, header] : described.value("headers", json::object()).items())
+          CHECK(answer.headers.contains(lower(name)));
+        check_body(document, described, answer);
+      }
+}
+
+TEST_CASE("every parameter that is described is known", "[http]") {
+  served s;
+  prepare(s.trees, "200");
+  for (const auto& [path, methods] : description().at("paths").items())
+    for (const auto& [method, operation] : methods.items())
+      for (const auto& parameter : operation.value("parameters", json::array())) {
+        if (parameter.at("in") != "query") continue;
+        const auto name = parameter.at("name").get<std::string>();
+        INFO(path << ' ' << name);
+        raw_client client(s.server.port());
+        client.send(request_text(upper(method), concrete(path, "A") + '?' + name + "=1"));
+        const auto answer = read_head(client);
+        const auto body = client.take(std::stoul(answer.header("content-length")));
+        CHECK(body.find("no such parameter") == body.npos);
+      }
+}
+
+TEST_CASE("every field that is described is known and no other", "[http]") {
+  served s;
+  prepare(s.trees, "200");
+  const auto& schemas = description().at("components").at("schemas");
+  const auto accepts = [&](const json& body) {
+    return s.post("/v1/trees", body.dump()).status == 200;
+  };
+  for (const auto& [name, schema] : schemas.at("TreeRequest").at("properties").items()) {
+    INFO(name);
+    auto body = json::parse(solvable);
+    if (!body.contains(name)) body[name] = nullptr;
+    CHECK(accepts(body));
+  }
+  for (const auto& [part, schema] : std::vector<std::pair<std::string, std::string>>{
+           {"sampling", "Sampling"}, {"budget", "Budget"}})
+    for (const auto& [name, field] : schemas.at(schema).at("properties").items()) {
+      INFO(part << '.' << name);
+      auto body = json::parse(solvable);
+      body[part][name] = nullptr;
+      CHECK(accepts(body));
+      body[part][name + "x"] = nullptr;
+      CHECK_FALSE(accepts(body));
+    }
+}
+
+TEST_CASE("the schema checker finds faults", "[http]") {
+  const auto& document = description();
+  const auto fits = [&](const char* name, const char* value) {
+    return misfit(document, document.at("components").at("schemas").at(name), json::parse(value))
+        .empty();
+  };
+  CHECK(fits("Problem", R"({"numbers": [1], "target": 2})"));
+  CHECK_FALSE(fits("Problem", R"({"numbers": [1]})"));
+  CHECK_FALSE(fits("Problem", R"({"numbers": [1.5], "target": 2})"));
+  CHECK_FALSE(fits("Failure", R"("unknown")"));
+  CHECK_FALSE(fits("Budget", R"({"tokens": 1})"));
+}
+
+} // namespace
+} // namespace banyan

@@ -1,0 +1,276 @@
+#include "tests/http_fixture.hpp"
+
+#include <string>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+/// What comes back for these bytes, and then the connection is closed.
+http_answer last_answer(const served& s, const std::string& bytes) {
+  auto client = s.connect();
+  client.send(bytes);
+  auto answer = read_answer(client);
+  CHECK(client.closed());
+  return answer;
+}
+
+const std::string health = request_text("GET", "/healthz");
+
+// ---- malformed and oversized
+
+TEST_CASE("what is no HTTP is told so and the server goes on", "[http]") {
+  served s;
+  for (const std::string& bytes :
+       {std::string("rubbish\r\n\r\n"), std::string("GET\r\n\r\n"),
+        std::string("BREW / HTTP/1.1\r\n\r\n"), std::string("GET / HTTP/9.9\r\n\r\n"),
+        std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
+        std::string("GET / HTTP/1.1\r\nHost localhost\r\n\r\n"),
+        std::string("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        std::string("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")}) {
+    INFO(bytes);
+    CHECK(told_error(last_answer(s, bytes)) == "400 bad_request");
+  }
+  CHECK(s.get("/healthz").status == 200);
+}
+
+TEST_CASE("a body that is announced too long is not read", "[http]") {
+  served s;
+  const auto answer = last_answer(
+      s, "POST /v1/trees HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n");
+  CHECK(told_error(answer) == "413 too_large");
+  CHECK(answer.header("connection") == "close");
+}
+
+TEST_CASE("a body that becomes too long is not read on", "[http]") {
+  served s;
+  auto client = s.connect();
+  client.send("POST /v1/trees HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const auto piece = "10000\r\n" + std::string(65536, ' ') + "\r\n";
+  for (int i = 0; i < 17; ++i) client.send(piece);
+  CHECK(told_error(read_answer(client)) == "413 too_large");
+}
+
+TEST_CASE("the longest body allowed is read", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  std::string body = R"({"problem": {"numbers": [3, 5], "target": 15}})";
+  body.resize(1 << 20, ' ');
+  CHECK(s.post("/v1/trees", body).status == 200);
+}
+
+TEST_CASE("a URL that is too long is told so", "[http]") {
+  served s;
+  CHECK(told_error(last_answer(s, request_text("GET", '/' + std::string(20'000, 'a'))))
+        == "414 too_large");
+  CHECK(s.get('/' + std::string(8000, 'a')).status == 404);
+}
+
+TEST_CASE("headers that are too many or too long are told so", "[http]") {
+  served s;
+  const auto with = [](const std::string& headers) {
+    return request_text("GET", "/healthz", {}, headers);
+  };
+  CHECK(told_error(last_answer(s, with("A: " + std::string(40'000, 'a') + "\r\n")))
+        == "431 too_large");
+  CHECK(told_error(last_answer(s, with(std::string(40'000, 'a') + ": a\r\n"))) == "431 too_large");
+  std::string many;
+  for (int i = 0; i < 200; ++i) many += "A: a\r\n";
+  CHECK(told_error(last_answer(s, with(many))) == "431 too_large");
+  std::string long_together;
+  for (int i = 0; i < 10; ++i) long_together += "A: " + std::string(6000, 'a') + "\r\n";
+  CHECK(told_error(s.get("/v1/status", long_together)) == "431 too_large");
+  CHECK(s.get("/healthz", "A: " + std::string(30'000, 'a') + "\r\n").status == 200);
+}
+
+TEST_CASE("a request may come byte by byte", "[http]") {
+  served s;
+  auto client = s.connect();
+  for (const auto byte : request_text("POST", "/v1/trees/A/cancel", "{}")) client.send({&byte, 1});
+  CHECK(told_error(read_answer(client)) == "404 not_found");
+}
+
+TEST_CASE("a chunked request is read", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  auto client = s.connect();
+  client.send(
+      "POST /v1/trees/A/cancel HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "8\r\n{\"thread\r\n9\r\n\": \"/0/3\"\r\n1\r\n}\r\n0\r\n\r\n");
+  CHECK(read_answer(client).status == 200);
+  CHECK(s.trees.acted == std::vector<std::string>{"cancel A /0/3"});
+}
+
+TEST_CASE("requests that come together are answered in order", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  auto client = s.connect();
+  std::string together;
+  for (int i = 0; i < 20; ++i)
+    together += request_text("GET", "/v1/trees/A?texts=false") + health
+                + request_text("GET", "/v1/trees/none");
+  client.send(together);
+  for (int i = 0; i < 20; ++i) {
+    CHECK(read_answer(client).status == 200);
+    CHECK(read_answer(client).body == "ok\n");
+    CHECK(read_answer(client).status == 404);
+  }
+}
+
+TEST_CASE("a connection is kept for the next request unless its client says close", "[http]") {
+  served s;
+  auto client = s.connect();
+  for (int i = 0; i < 3; ++i) {
+    client.send(health);
+    CHECK(read_answer(client).status == 200);
+  }
+  client.send(request_text("GET", "/healthz", {}, "Connection: close\r\n"));
+  CHECK(read_answer(client).header("connection") == "close");
+  CHECK(client.closed());
+}
+
+TEST_CASE("HTTP/1.0 gets whole answers and no streams", "[http]") {
+  served s;
+  CHECK(last_answer(s, "GET /healthz HTTP/1.0\r\n\r\n").status == 200);
+  CHECK(last_answer(s, "GET /v1/trees HTTP/1.0\r\n\r\n").status == 200);
+  CHECK(told_error(last_answer(s, "GET /v1/events HTTP/1.0\r\n\r\n")) == "400 bad_request");
+  CHECK(s.trees.hub.num_subscribers() == 0);
+}
+
+TEST_CASE("a wish for another protocol is not granted and does no harm", "[http]") {
+  served s;
+  const auto upgrade =
+      "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n";
+  CHECK(last_answer(s, request_text("GET", "/v1/trees", {}, upgrade)).status == 200);
+  CHECK(told_error(last_answer(s, "CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        == "404 not_found");
+}
+
+TEST_CASE("a whole URL stands for its path", "[http]") {
+  served s;
+  CHECK(s.get("http://localhost/healthz").status == 200);
+  CHECK(s.get("/healthz#part").status == 200);
+}
+
+TEST_CASE("HEAD has the headers of GET and no body", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  auto client = s.connect();
+  for (const auto* path :
+       {"/", "/healthz", "/v1/trees", "/v1/trees/A", "/openapi.json", "/v1/models"}) {
+    INFO(path);
+    client.send(request_text("HEAD", path));
+    const auto head = read_answer(client, false);
+    const auto whole = s.get(path);
+    CHECK(head.status == 200);
+    CHECK(head.header("content-type") == whole.header("content-type"));
+    CHECK(head.header("content-length") == std::to_string(whole.body.size()));
+  }
+  client.send(request_text("HEAD", "/v1/trees/none"));
+  CHECK(read_answer(client, false).status == 404);
+  client.send(request_text("HEAD", "/v1/trees/A/events"));
+  CHECK(read_answer(client, false).header("content-type").starts_with("text/event-stream"));
+  client.send(health);
+  CHECK(read_answer(client).body == "ok\n"); // nothing of a body came before
+  CHECK(s.trees.hub.num_subscribers() == 0);
+}
+
+// ---- who is let in
+
+TEST_CASE("another site's name is not answered without a token", "[http]") {
+  served s;
+  const auto as = [&](const std::string& host, const std::string& path = "/v1/status") {
+    auto client = s.connect();
+    client.send("GET " + path + " HTTP/1.1\r\n" + host + "\r\n");
+    return read_answer(client);
+  };
+  CHECK(told_error(as("Host: evil.example\r\n")) == "403 forbidden");
+  CHECK(told_error(as("")) == "400 bad_request Host");
+  CHECK(told_error(as("Host: localhost\r\nHost: evil.example\r\n")) == "400 bad_request Host");
+  CHECK(as("Host: evil.example\r\n", "/healthz").status == 200);
+}
+
+TEST_CASE("another site's page starts no trees", "[http]") {
+  served s;
+  const std::string body = R"({"problem": {"numbers": [3, 5], "target": 15}, "wait": false})";
+  CHECK(told_error(s.post("/v1/trees", body, "Origin: http://evil.example\r\n"))
+        == "403 forbidden");
+  CHECK(s.post("/v1/trees", body, "Origin: http://localhost\r\n").status == 202);
+  CHECK(s.trees.submitted.size() == 1);
+}
+
+TEST_CASE("a token is asked for everywhere but for health", "[http]") {
+  auto options = on_any_port();
+  options.token = "open sesame";
+  served s(options);
+  for (const auto* path : {"/", "/v1/trees", "/metrics", "/readyz", "/openapi.json", "/nowhere"}) {
+    const auto answer = s.get(path);
+    CHECK(told_error(answer) == "401 unauthorized");
+    CHECK(answer.header("www-authenticate").starts_with("Bearer"));
+  }
+  CHECK(s.get("/healthz").status == 200);
+  CHECK(s.get("/v1/trees", "Authorization: Bearer open sesame\r\n").status == 200);
+  CHECK(s.get("/v1/trees", "Authorization: Bearer open\r\n").status == 401);
+  CHECK(s.get("/v1/trees?token=open%20sesame").status == 401);
+}
+
+TEST_CASE("a browser changes the token for a cookie", "[http]") {
+  auto options = on_any_port();
+  options.token = "open sesame";
+  served s(options);
+  CHECK(s.get("/?token=wrong").status == 401);
+  const auto let_in = s.get("/?token=open%20sesame");
+  CHECK(let_in.status == 303);
+  CHECK(let_in.header("location") == "/");
+  const auto cookie = let_in.header("set-cookie");
+  CHECK(cookie.find("; HttpOnly; SameSite=Strict") != cookie.npos);
+  CHECK(cookie.find("sesame") == cookie.npos);
+  const auto pair = "Cookie: " + cookie.substr(0, cookie.find(';')) + "\r\n";
+  CHECK(s.get("/", pair).status == 200);
+  CHECK(s.get("/v1/trees", pair).status == 200);
+}
+
+TEST_CASE("who asks too often is told when to come back", "[http]") {
+  auto options = on_any_port();
+  options.requests_per_s = 0.5;
+  served s(options);
+  CHECK(s.get("/v1/trees").status == 200);
+  const auto answer = s.get("/v1/trees");
+  CHECK(told_error(answer) == "429 too_many_requests");
+  CHECK(answer.header("retry-after") == "2");
+  CHECK(s.get("/healthz").status == 200);
+}
+
+TEST_CASE("more connections than there may be wait for their turn", "[http]") {
+  auto options = on_any_port();
+  options.max_connections = 2;
+  served s(options);
+  auto first = s.connect();
+  auto second = s.connect();
+  for (auto* client : {&first, &second}) {
+    client->send(health);
+    CHECK(read_answer(*client).status == 200);
+  }
+  auto third = s.connect();
+  third.send(health);
+  CHECK_FALSE(third.readable(50));
+  first.close();
+  CHECK(read_answer(third).status == 200);
+}
+
+TEST_CASE("a client that sends nothing or half a request is dropped", "[http]") {
+  auto options = on_any_port();
+  options.read_timeout_s = 0.1;
+  served s(options);
+  auto silent = s.connect();
+  auto slow = s.connect();
+  slow.send("GET /healthz HTTP/1.1\r\nHost: lo");
+  CHECK(silent.closed());
+  CHECK(slow.closed());
+}
+
+} // namespace
+} // namespace banyan

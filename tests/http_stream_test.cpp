@@ -1,0 +1,370 @@
+#include "tests/http_fixture.hpp"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <sys/resource.h>
+
+namespace banyan {
+namespace {
+
+using kind = tree_event::kind;
+
+tree_event text_of(const std::string& tree, const std::string& text, std::uint64_t position = 0) {
+  auto e = event_of(kind::text, tree);
+  e.text = text;
+  e.position = position;
+  return e;
+}
+
+/// The rest of a stream, comments aside, until it ends.
+std::vector<sent_event> rest_of(event_reader& stream) {
+  std::vector<sent_event> all;
+  while (auto e = stream.next())
+    if (!e->name.empty()) all.push_back(std::move(*e));
+  return all;
+}
+
+std::vector<std::string> names_of(const std::vector<sent_event>& events) {
+  std::vector<std::string> names;
+  for (const auto& e : events) names.push_back(e.name);
+  return names;
+}
+
+using strings = std::vector<std::string>;
+
+template <class Condition>
+void wait_for(Condition holds) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (holds()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  throw std::runtime_error("what the test waits for did not happen");
+}
+
+void read_snapshot(event_reader& stream) {
+  for (const auto* name : {"tree", "thread", "text"}) CHECK(stream.event().name == name);
+}
+
+// ---- one tree
+
+TEST_CASE("a stream begins with the tree as it is", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  t.add("/0").phase = thread_phase::queued;
+  s.trees.put(t);
+  event_reader stream(s, "/v1/trees/A/events");
+  CHECK(stream.head.status == 200);
+  CHECK(stream.head.header("content-type").starts_with("text/event-stream"));
+  CHECK(stream.head.header("cache-control") == "no-store");
+  const auto tree = stream.event();
+  CHECK(tree.name == "tree");
+  CHECK(tree.data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
+             "state": "running", "prompt": "Moving to Node #0\n",
+             "problem": {"numbers": [5, 50, 79, 27], "target": 62}})"));
+  CHECK(stream.event().data
+        == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
+             "state": "decoding", "tokens": 3, "failure": null, "depth": 0, "pool": "cpu:0"})"));
+  const auto child = stream.event();
+  CHECK(child.name == "thread");
+  CHECK(child.data.at("thread") == "/0");
+  CHECK(child.data.at("parent") == "/");
+  const auto text = stream.event();
+  CHECK(text.name == "text");
+  CHECK(text.data.at("text") == "Moving to Node #0\nso far\n");
+  CHECK(text.id.empty()); // nobody must go on from the midst of a snapshot
+  CHECK(stream.event().id.ends_with("-0"));
+}
+
+TEST_CASE("live events follow with all that they carry", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/trees/A/events");
+  read_snapshot(stream);
+  auto state = event_of(kind::thread, "A", "/0");
+  state.state = "failed";
+  state.failure = errc::context_full;
+  state.tokens = 9;
+  s.trees.hub.publish(state);
+  auto spawn = event_of(kind::spawn, "A");
+  spawn.position = 40;
+  spawn.text = "<Calling Sub Searches>\n";
+  spawn.children = {"/0", "/1"};
+  s.trees.hub.publish(spawn);
+  s.trees.hub.publish(text_of("B", "of another tree"));
+  s.trees.hub.publish(text_of("A", "more\n", 18));
+  auto join = event_of(kind::join, "A");
+  join.text = "<Sub Searches>\n";
+  s.trees.hub.publish(join);
+
+  auto e = stream.event();
+  CHECK(e.name == "thread");
+  CHECK(e.id.ends_with("-1"));
+  CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/0", "parent": "/", "position": 0,
+             "state": "failed", "failure": "context_full", "tokens": 9})"));
+  e = stream.event();
+  CHECK(e.name == "spawn");
+  CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 40,
+             "children": ["/0", "/1"], "text": "<Calling Sub Searches>\n", "tokens": 0})"));
+  e = stream.event();
+  CHECK(e.name == "text");
+  CHECK(e.id.ends_with("-4"));
+  CHECK(e.data.at("position") == 18);
+  CHECK(e.data.at("text") == "more\n");
+  e = stream.event();
+  CHECK(e.name == "join");
+  CHECK(e.data.at("text") == "<Sub Searches>\n");
+}
+
+TEST_CASE("a stream of one tree ends with its outcome", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/trees/A/events");
+  read_snapshot(stream);
+  s.trees.end("A");
+  const auto last = rest_of(stream);
+  REQUIRE(names_of(last) == strings{"done"});
+  CHECK(last[0].data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
+             "state": "done", "failure": null, "outcome": {"solved": true, "claimed": true,
+             "operations": ["50/5=10", "79-27=52", "52+10=62"], "solution": "path\n"}})"));
+  wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
+}
+
+TEST_CASE("the outcome is waited for when the end is told first", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/trees/A/events");
+  read_snapshot(stream);
+  auto done = event_of(kind::done, "A");
+  done.state = "done";
+  s.trees.hub.publish(done);
+  CHECK_FALSE(stream.client().readable(20));
+  s.trees.change("A", [](tree& t) { fake_forest::finish(t); });
+  CHECK(stream.event().data.at("outcome").at("solved") == true);
+}
+
+TEST_CASE("a finished tree is told whole", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  fake_forest::finish(t, tree_phase::cancelled);
+  s.trees.put(t);
+  event_reader stream(s, "/v1/trees/A/events");
+  const auto all = rest_of(stream);
+  CHECK(names_of(all) == strings{"tree", "thread", "text", "done"});
+  CHECK(all[3].data.at("state") == "cancelled");
+  CHECK(all[3].data.at("failure") == "cancelled");
+  CHECK(all[3].data.at("outcome").at("solved") == false);
+}
+
+TEST_CASE("what a snapshot has already is not told again and what follows is", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  s.trees.hub.publish(text_of("A", "old"));
+  s.trees.before_find = [&] { s.trees.hub.publish(text_of("A", "between")); };
+  event_reader stream(s, "/v1/trees/A/events");
+  read_snapshot(stream);
+  CHECK(stream.event().data.at("text") == "between");
+  s.trees.hub.publish(text_of("A", "new"));
+  CHECK(stream.event().data.at("text") == "new");
+}
+
+TEST_CASE("who comes back gets what was missed and the texts that live", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  t.add("/0").phase = thread_phase::done;
+  t.add("/1").phase = thread_phase::done;
+  s.trees.put(t);
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    for (int i = 0; i < 6; ++i) stream.event();
+    s.trees.hub.publish(event_of(kind::join, "A"));
+    seen = stream.event().id;
+  }
+  s.trees.hub.publish(event_of(kind::spawn, "A"));
+  s.trees.hub.publish(event_of(kind::thread, "A", "/1"));
+  s.trees.hub.publish(event_of(kind::spawn, "B"));
+  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
+  CHECK(again.event().name == "spawn");
+  const auto missed = again.event();
+  CHECK(missed.name == "thread");
+  CHECK(missed.data.at("thread") == "/1");
+  const auto root = again.event();
+  CHECK(root.name == "text");
+  CHECK(root.data.at("thread") == "/");
+  CHECK(root.id.empty());
+  const auto changed = again.event(); // it ended meanwhile; "/0" did before
+  CHECK(changed.data.at("thread") == "/1");
+  CHECK(changed.id.ends_with("-4"));
+  s.trees.hub.publish(event_of(kind::join, "A"));
+  CHECK(again.event().name == "join");
+}
+
+TEST_CASE("who comes back after the end gets the rest and the end", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    read_snapshot(stream);
+    s.trees.hub.publish(event_of(kind::join, "A"));
+    seen = stream.event().id;
+  }
+  s.trees.hub.publish(event_of(kind::thread, "A"));
+  s.trees.end("A");
+  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
+  CHECK(names_of(rest_of(again)) == strings{"thread", "text", "done"});
+}
+
+TEST_CASE("who comes back too late or from elsewhere begins anew", "[http]") {
+  served s(event_hub::limits{4, 100});
+  s.trees.put(fake_forest::running_tree("A"));
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    read_snapshot(stream);
+    s.trees.hub.publish(event_of(kind::join, "A"));
+    seen = stream.event().id;
+  }
+  const auto first_of = [&](const std::string& id) {
+    event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + id + "\r\n");
+    return again.event().name;
+  };
+  s.trees.hub.publish(event_of(kind::spawn, "A"));
+  CHECK(first_of(seen) == "spawn");
+  CHECK(first_of("0123456789abcdef-1") == "tree");
+  CHECK(first_of(seen + "000") == "tree");
+  CHECK(first_of("rubbish") == "tree");
+  for (int i = 0; i < 10; ++i) s.trees.hub.publish(event_of(kind::spawn, "B"));
+  CHECK(first_of(seen) == "tree");
+}
+
+TEST_CASE("a tree is watched as long as somebody streams it", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    CHECK(s.trees.hub.watched("A"));
+  }
+  wait_for([&] { return !s.trees.hub.watched("A"); });
+}
+
+// ---- all trees
+
+TEST_CASE("the stream of all trees has their events without texts", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/events");
+  s.trees.hub.publish(event_of(kind::tree, "A"));
+  s.trees.hub.publish(text_of("A", "unheard"));
+  s.trees.hub.publish(event_of(kind::spawn, "B"));
+  CHECK(stream.event().data.at("tree") == "A");
+  CHECK(stream.event().data.at("tree") == "B");
+  s.trees.end("A");
+  const auto done = stream.event();
+  CHECK(done.name == "done");
+  CHECK(done.data.at("outcome").at("solved") == true);
+  s.trees.hub.publish(event_of(kind::tree, "C"));
+  CHECK(stream.event().data.at("tree") == "C"); // it goes on after a done
+}
+
+TEST_CASE("the stream of all trees goes on where its reader left", "[http]") {
+  served s;
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/events");
+    s.trees.hub.publish(event_of(kind::tree, "A"));
+    seen = stream.event().id;
+  }
+  s.trees.hub.publish(event_of(kind::tree, "B"));
+  event_reader again(s, "/v1/events", "Last-Event-ID: " + seen + "\r\n");
+  CHECK(again.event().data.at("tree") == "B");
+}
+
+TEST_CASE("the end of a tree that nobody knows has no outcome", "[http]") {
+  served s;
+  event_reader stream(s, "/v1/events");
+  s.trees.hub.publish(event_of(kind::done, "lost"));
+  CHECK(stream.event().data.at("outcome") == nullptr);
+}
+
+// ---- readers
+
+TEST_CASE("a quiet stream is kept open by comments", "[http]") {
+  auto options = on_any_port();
+  options.keep_alive_s = 0.02;
+  served s(options);
+  event_reader stream(s, "/v1/events");
+  for (int i = 0; i < 3; ++i) CHECK(stream.next()->comment == ":");
+}
+
+TEST_CASE("a reader that takes nothing is dropped", "[http]") {
+  auto options = on_any_port();
+  options.write_timeout_s = 0.2;
+  served s(event_hub::limits{16, 64}, options);
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stuck(s, "/v1/trees/A/events", {}, 4096);
+  const std::string piece(64 * 1024, 'x');
+  for (int i = 0; i < 400; ++i) s.trees.hub.publish(text_of("A", piece));
+  wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
+  CHECK(s.get("/healthz").status == 200);
+}
+
+TEST_CASE("a reader that falls behind finds its stream ended", "[http]") {
+  served s(event_hub::limits{16, 64});
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader slow(s, "/v1/trees/A/events", {}, 4096);
+  const std::string piece(64 * 1024, 'x');
+  for (int i = 0; i < 400; ++i) s.trees.hub.publish(text_of("A", piece));
+  std::size_t read = 0;
+  for (const auto& e : rest_of(slow)) read += e.name == "text";
+  CHECK(read > 64);
+  CHECK(read < 400);
+}
+
+TEST_CASE("a large snapshot is no reason to drop its reader", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  t.threads[0].segments[1].text = std::string(6 << 20, 'x');
+  s.trees.put(t);
+  event_reader stream(s, "/v1/trees/A/events", {}, 4096);
+  for (int i = 0; i < 2; ++i) stream.event();
+  s.trees.hub.publish(event_of(kind::join, "A"));
+  CHECK(stream.event().data.at("text").get<std::string>().size() > (6 << 20));
+  CHECK(stream.event().name == "join");
+}
+
+TEST_CASE("a thousand streams are open at once", "[http]") {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  rlimit more = files;
+  more.rlim_cur = std::min<rlim_t>(files.rlim_max, 8192);
+  ::setrlimit(RLIMIT_NOFILE, &more);
+  REQUIRE(more.rlim_cur >= 2500);
+  {
+    served s;
+    s.trees.put(fake_forest::running_tree("A"));
+    std::vector<event_reader> streams;
+    for (int i = 0; i < 1000; ++i)
+      streams.emplace_back(s, i % 2 == 0 ? "/v1/trees/A/events" : "/v1/events");
+    wait_for([&] { return s.trees.hub.num_subscribers() == 1000; });
+    CHECK(s.get("/metrics").body.find("banyan_event_streams 1000\n") != std::string::npos);
+    auto told = event_of(kind::join, "A");
+    told.text = "to all";
+    s.trees.hub.publish(told);
+    for (auto& stream : streams) {
+      auto e = stream.event();
+      while (e.name != "join") e = stream.event();
+      CHECK(e.data.at("text") == "to all");
+    }
+    CHECK(s.get("/v1/trees").status == 200);
+    streams.clear();
+    wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
+  }
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+} // namespace
+} // namespace banyan

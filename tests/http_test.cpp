@@ -1,0 +1,553 @@
+#include "apps/failure.hpp"
+#include "apps/json.hpp"
+#include "tests/http_fixture.hpp"
+
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+const json solvable{{"problem", {{"numbers", {5, 50, 79, 27}}, {"target", 62}}}};
+
+json with(json body, const std::string& field, const json& value) {
+  body[field] = value;
+  return body;
+}
+
+std::vector<std::string> keys_of(const json& j) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : j.items()) keys.push_back(key);
+  return keys;
+}
+
+tree finished_tree(const std::string& id, std::int64_t created_ms) {
+  auto t = fake_forest::running_tree(id, created_ms);
+  fake_forest::finish(t);
+  return t;
+}
+
+/// Three trees, the newest last.
+void put_three(fake_forest& trees) {
+  auto first = finished_tree("A", 1000);
+  first.labels = {{"run", "a"}, {"who", "me"}};
+  trees.put(first);
+  auto second = fake_forest::running_tree("B", 2000);
+  second.labels = {{"run", "a"}};
+  trees.put(second);
+  trees.put(fake_forest::running_tree("C", 3000));
+}
+
+std::vector<std::string> ids_of(const json& list) {
+  std::vector<std::string> ids;
+  for (const auto& t : list.at("trees")) ids.push_back(t.at("id"));
+  return ids;
+}
+
+using strings = std::vector<std::string>;
+
+// ---- new trees
+
+TEST_CASE("who waits gets the finished tree", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  const auto answer = s.post("/v1/trees", solvable.dump());
+  REQUIRE(answer.status == 200);
+  CHECK(answer.header("content-type") == "application/json");
+  const auto t = json::parse(answer.body);
+  CHECK(t.at("id") == "T1");
+  CHECK(t.at("state") == "done");
+  CHECK(t.at("outcome").at("solved") == true);
+  CHECK(t.at("threads")[0].at("text") == "Moving to Node #0\nso far\n");
+  CHECK(t.at("threads")[0].at("solution") == "path\n");
+  CHECK(s.trees.submitted.at(0).problem == problem{{5, 50, 79, 27}, 62});
+}
+
+TEST_CASE("a tree is answered when it ends and not before", "[http]") {
+  served s;
+  auto client = s.connect();
+  client.send(request_text("POST", "/v1/trees", solvable.dump()));
+  const auto id = s.trees.wait_for_tree();
+  CHECK_FALSE(client.readable(50));
+  s.trees.end(id);
+  CHECK(read_answer(client).status == 200);
+}
+
+TEST_CASE("who does not wait gets an id and a place", "[http]") {
+  served s;
+  const auto answer = s.post("/v1/trees", with(solvable, "wait", false).dump());
+  CHECK(answer.status == 202);
+  CHECK(json::parse(answer.body) == json{{"id", "T1"}});
+  CHECK(answer.header("location") == "/v1/trees/T1");
+  CHECK(s.get(answer.header("location")).status == 200);
+}
+
+TEST_CASE("a tree whose client leaves is cancelled", "[http]") {
+  served s;
+  {
+    auto client = s.connect();
+    client.send(request_text("POST", "/v1/trees", solvable.dump()));
+    s.trees.wait_for_tree();
+  }
+  s.trees.wait_until([&] { return s.trees.acted == strings{"cancel T1 /"}; });
+}
+
+TEST_CASE("a tree that is to stay survives its client", "[http]") {
+  served s;
+  {
+    auto client = s.connect();
+    client.send(request_text("POST", "/v1/trees", with(solvable, "stay", true).dump()));
+    s.trees.wait_for_tree();
+  }
+  {
+    auto other = s.connect(); // its client leaves after the first one: both are seen in that order
+    other.send(request_text("POST", "/v1/trees", solvable.dump()));
+    s.trees.wait_for_tree(2);
+  }
+  s.trees.wait_until([&] { return !s.trees.acted.empty(); });
+  CHECK(s.trees.acted == strings{"cancel T2 /"});
+  CHECK(s.trees.phase_of("T1") == tree_phase::running);
+}
+
+TEST_CASE("a tree that ended is not cancelled when its client leaves", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  CHECK(s.post("/v1/trees", solvable.dump()).status == 200);
+  s.trees.at_once = false;
+  {
+    auto other = s.connect();
+    other.send(request_text("POST", "/v1/trees", solvable.dump()));
+    s.trees.wait_for_tree(2);
+  }
+  s.trees.wait_until([&] { return !s.trees.acted.empty(); });
+  CHECK(s.trees.acted == strings{"cancel T2 /"});
+}
+
+TEST_CASE("a request for a tree that makes no sense names the field", "[http]") {
+  served s;
+  CHECK(told_error(s.post("/v1/trees", R"({"problem": {"numbers": [1, 2], "target": -1}})"))
+        == "400 bad_request problem.target");
+  CHECK(told_error(s.post("/v1/trees", "{")) == "400 bad_request");
+  CHECK(told_error(s.post("/v1/trees")) == "400 bad_request");
+  CHECK(told_error(s.post("/v1/trees?wait=false", solvable.dump())) == "400 bad_request wait");
+  CHECK(s.trees.submitted.empty());
+}
+
+TEST_CASE("refusals become statuses", "[http]") {
+  served s;
+  using kind = refusal::kind;
+  for (const auto& [why, error] :
+       std::vector<std::pair<kind, std::string>>{{kind::bad_request, "400 bad_request problem"},
+                                                 {kind::not_found, "404 not_found problem"},
+                                                 {kind::conflict, "409 conflict problem"},
+                                                 {kind::full, "429 full problem"},
+                                                 {kind::unavailable, "503 unavailable problem"},
+                                                 {kind::internal, "500 internal problem"}}) {
+    s.trees.refuse = refusal{why, "the queue: it is full; try again", "problem", 7};
+    for (const bool wait : {true, false}) {
+      const auto answer = s.post("/v1/trees", with(solvable, "wait", wait).dump());
+      CHECK(told_error(answer) == error);
+      const bool later = answer.status == 429 || answer.status == 503;
+      CHECK(answer.header("retry-after") == (later ? "7" : ""));
+    }
+  }
+}
+
+// ---- lists
+
+TEST_CASE("trees are listed newest first and page by page", "[http]") {
+  served s;
+  put_three(s.trees);
+  const auto all = s.get_json("/v1/trees");
+  CHECK(ids_of(all) == strings{"C", "B", "A"});
+  CHECK(all.at("next") == nullptr);
+  const auto page = s.get_json("/v1/trees?limit=2");
+  CHECK(ids_of(page) == strings{"C", "B"});
+  CHECK(page.at("next") == "B");
+  const auto rest = s.get_json("/v1/trees?limit=2&after=B");
+  CHECK(ids_of(rest) == strings{"A"});
+  CHECK(rest.at("next") == nullptr);
+  CHECK_FALSE(all.at("trees")[0].at("threads")[0].contains("text"));
+  CHECK_FALSE(all.at("trees")[0].at("threads")[0].contains("solution"));
+}
+
+TEST_CASE("every filter of the list holds", "[http]") {
+  served s;
+  put_three(s.trees);
+  const auto listed = [&](const std::string& query) {
+    return ids_of(s.get_json("/v1/trees?" + query));
+  };
+  CHECK(listed("state=running") == strings{"C", "B"});
+  CHECK(listed("state=done,queued") == strings{"A"});
+  CHECK(listed("state=done&state=running") == strings{"C", "B", "A"});
+  CHECK(listed("label=run=a") == strings{"B", "A"});
+  CHECK(listed("label=run%3Da&label=who=me") == strings{"A"});
+  CHECK(listed("solved=true") == strings{"A"});
+  CHECK(listed("solved=false") == strings{"C", "B"});
+  CHECK(listed("task=countdown") == strings{"C", "B", "A"});
+  CHECK(listed("task=chess").empty());
+  CHECK(listed("created_after=2") == strings{"C"});
+  CHECK(listed("created_before=1970-01-01T00:00:02Z") == strings{"A"});
+}
+
+TEST_CASE("a list's parameters are held to their forms", "[http]") {
+  served s;
+  for (const auto* parameter :
+       {"state=over", "state=", "label=run", "label==a", "solved=1", "created_after=today",
+        "limit=0", "limit=1001", "limit=x", "page=2"}) {
+    INFO(parameter);
+    const std::string name(parameter, std::string_view(parameter).find('='));
+    CHECK(told_error(s.get(std::string("/v1/trees?") + parameter)) == "400 bad_request " + name);
+  }
+}
+
+// ---- one tree
+
+TEST_CASE("a tree is shown as docs/interfaces.md has it", "[http]") {
+  served s;
+  s.trees.put(finished_tree("A", 1795339800123));
+  const auto t = s.get_json("/v1/trees/A");
+  CHECK(keys_of(t)
+        == strings{"id", "task", "state", "problem", "prompt", "labels", "created", "finished",
+                   "outcome", "failure", "weights_epoch", "seed", "usage", "threads",
+                   "threads_next"});
+  CHECK(keys_of(t.at("threads")[0])
+        == strings{"path", "parent", "state", "since", "waiting_for", "pool", "node", "depth",
+                   "prompt_tokens", "generated_tokens", "rounds", "failure", "text", "solution",
+                   "history"});
+  CHECK(t.at("created") == "2026-11-22T09:30:00.123Z");
+  CHECK(t.at("threads_next") == nullptr);
+  CHECK(t.at("threads")[0].at("history")[0]
+        == json{{"state", "queued"}, {"at", "2026-11-22T09:30:00.123Z"}});
+}
+
+TEST_CASE("a tree without texts has none", "[http]") {
+  served s;
+  s.trees.put(finished_tree("A", 1000));
+  CHECK_FALSE(s.get_json("/v1/trees/A?texts=false").at("threads")[0].contains("text"));
+  CHECK(told_error(s.get("/v1/trees/A?texts=no")) == "400 bad_request texts");
+}
+
+TEST_CASE("a large tree is shown a thousand threads at a time", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  for (int i = 0; i < 1500; ++i) t.add(child_path("/", std::uint32_t(i)));
+  s.trees.put(t);
+  const auto first = s.get_json("/v1/trees/A");
+  CHECK(first.at("threads").size() == 1000);
+  CHECK(first.at("threads_next") == "/998");
+  const auto rest = s.get_json("/v1/trees/A?threads_after=/998");
+  CHECK(rest.at("threads").size() == 501);
+  CHECK(rest.at("threads")[0].at("path") == "/999");
+  CHECK(rest.at("threads_next") == nullptr);
+  CHECK(told_error(s.get("/v1/trees/A?threads_after=/x")) == "400 bad_request threads_after");
+  const auto listed = s.get_json("/v1/trees").at("trees")[0];
+  CHECK(listed.at("threads").size() == 100);
+  CHECK(listed.at("threads_next") == "/98");
+}
+
+TEST_CASE("a tree that is none is not found", "[http]") {
+  served s;
+  for (const auto* path : {"/v1/trees/X", "/v1/trees/X/threads", "/v1/trees/X/threads?path=/",
+                           "/v1/trees/X/events", "/v1/trees/%2e%2e"})
+    CHECK(told_error(s.get(path)) == "404 not_found");
+  for (const auto* path : {"/v1/trees/X/cancel", "/v1/trees/X/pause", "/v1/trees/X/resume"})
+    CHECK(told_error(s.post(path)) == "404 not_found");
+}
+
+TEST_CASE("a tree's threads are listed without texts", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  for (int i = 0; i < 5; ++i) t.add(child_path("/", std::uint32_t(i)));
+  s.trees.put(t);
+  const auto page = s.get_json("/v1/trees/A/threads?limit=4");
+  CHECK(keys_of(page) == strings{"threads", "next"});
+  CHECK(page.at("threads").size() == 4);
+  CHECK(page.at("next") == "/2");
+  CHECK_FALSE(page.at("threads")[0].contains("text"));
+  const auto rest = s.get_json("/v1/trees/A/threads?limit=4&after=/2");
+  CHECK(rest.at("threads").size() == 2);
+  CHECK(rest.at("next") == nullptr);
+  CHECK(told_error(s.get("/v1/trees/A/threads?after=/9")) == "400 bad_request after");
+}
+
+TEST_CASE("one thread is shown with its text and cache and budget", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  const auto thread = s.get_json("/v1/trees/A/threads?path=/");
+  CHECK(thread.at("text") == "Moving to Node #0\nso far\n");
+  CHECK(thread.at("live") == true);
+  CHECK(thread.at("cache") == json{{"blocks", 3}, {"leased", true}});
+  CHECK(thread.at("budget_left") == json{{"tokens", nullptr}, {"rounds", 15}, {"seconds", 12.5}});
+  CHECK(told_error(s.get("/v1/trees/A/threads?path=/7")) == "404 not_found");
+  CHECK(told_error(s.get("/v1/trees/A/threads?path=0")) == "400 bad_request path");
+}
+
+TEST_CASE("actions reach the tree and the thread", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  const auto paused = s.post("/v1/trees/A/pause");
+  CHECK(paused.status == 200);
+  CHECK(json::parse(paused.body).at("state") == "paused");
+  CHECK_FALSE(json::parse(paused.body).at("threads")[0].contains("text"));
+  CHECK(s.post("/v1/trees/A/resume", R"({"thread": "/0/3"})").status == 200);
+  CHECK(json::parse(s.post("/v1/trees/A/cancel", "{}").body).at("state") == "cancelled");
+  CHECK(s.trees.acted == strings{"pause A /", "resume A /0/3", "cancel A /"});
+  CHECK(told_error(s.post("/v1/trees/A/cancel")) == "409 conflict");
+  CHECK(told_error(s.post("/v1/trees/A/pause", R"({"thread": 1})")) == "400 bad_request thread");
+}
+
+TEST_CASE("what a model writes need not be text", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  t.threads[0].segments[1].text = "\xff\xfe\"\\\x01\n";
+  s.trees.put(t);
+  const auto shown = s.get_json("/v1/trees/A");
+  CHECK(shown.at("threads")[0].at("text").get<std::string>().ends_with("\"\\\x01\n"));
+}
+
+// ---- the daemon
+
+forest_status busy_status() {
+  forest_status s;
+  s.version = "0.1.0";
+  s.ready = true;
+  s.uptime_s = 12.5;
+  s.node.accepted = 9;
+  s.node.running = 2;
+  s.node.generated_tokens = 777;
+  s.node.failures[errc::no_solution] = 3;
+  s.threads = {{thread_phase::decoding, 5}, {thread_phase::waiting, 2}};
+  s.store = {4, 2, 4096};
+  pool_status pool;
+  pool.name = "cpu:0";
+  pool.blocks_total = 100;
+  pool.batch_sizes = histogram({1, 8, 64});
+  s.node.pools = {pool};
+  return s;
+}
+
+TEST_CASE("status and pools and nodes show what the forest says", "[http]") {
+  served s;
+  s.trees.now = busy_status();
+  const auto status = s.get_json("/v1/status");
+  CHECK(keys_of(status)
+        == strings{"version", "ready", "draining", "uptime_s", "trees", "threads", "failures",
+                   "store", "pools", "tokens"});
+  CHECK(status.at("trees").at("accepted") == 9);
+  CHECK(status.at("threads").at("decoding") == 5);
+  CHECK(status.at("threads").at("paused") == 0);
+  CHECK(status.at("failures").at("no_solution") == 3);
+  CHECK(status.at("failures").at("pool_lost") == 0);
+  CHECK(status.at("store") == json{{"finished", 4}, {"unfinished", 2}, {"bytes", 4096}});
+  CHECK(status.at("tokens").at("generated") == 777);
+  const auto pools = s.get_json("/v1/pools").at("pools");
+  CHECK(pools == status.at("pools"));
+  CHECK(keys_of(pools[0])
+        == strings{"name", "node", "weights_epoch", "queued", "running", "finished", "failed",
+                   "steps", "blocks", "prompt_tokens", "cached_tokens", "generated_tokens",
+                   "busy_s", "forward_s"});
+  CHECK(pools[0].at("blocks").at("total") == 100);
+  const auto nodes = s.get_json("/v1/nodes").at("nodes");
+  CHECK(nodes
+        == json::parse(
+            R"([{"name": "local", "state": "up", "pools": ["cpu:0"], "uptime_s": 12.5}])"));
+}
+
+TEST_CASE("live threads are listed page by page", "[http]") {
+  served s;
+  s.trees.now = busy_status();
+  for (int i = 0; i < 5; ++i)
+    s.trees.rows.push_back(
+        {"A", child_path("/", std::uint32_t(i)), thread_phase::waiting, 7, 2, 1000});
+  const auto page = s.get_json("/v1/threads?offset=3&limit=1");
+  CHECK(page.at("total") == 7);
+  CHECK(page.at("threads").dump()
+        == R"([{"tree":"A","path":"/3","state":"waiting","generated_tokens":7,"waiting_for":2,)"
+           R"("since":"1970-01-01T00:00:01.000Z"}])");
+  CHECK(s.get_json("/v1/threads?offset=9").at("threads").empty());
+  CHECK(told_error(s.get("/v1/threads?offset=-1")) == "400 bad_request offset");
+}
+
+TEST_CASE("the process is well as long as it answers", "[http]") {
+  served s;
+  s.trees.forgets = true;
+  const auto answer = s.get("/healthz");
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "ok\n");
+}
+
+TEST_CASE("the daemon is ready when it takes work", "[http]") {
+  served s;
+  CHECK(told_error(s.get("/readyz")) == "503 unavailable");
+  s.trees.now.ready = true;
+  CHECK(s.get("/readyz").status == 200);
+  s.trees.now.node.draining = true;
+  CHECK(told_error(s.get("/readyz")) == "503 unavailable");
+}
+
+TEST_CASE("metrics count requests by the path's template", "[http]") {
+  served s;
+  s.trees.now = busy_status();
+  s.get("/v1/trees/one");
+  s.get("/v1/trees/two");
+  s.get("/nowhere");
+  const auto answer = s.get("/metrics");
+  CHECK(answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8");
+  const auto has = [&](const std::string& line) {
+    INFO(line << " in " << answer.body);
+    CHECK(answer.body.find(line) != std::string::npos);
+  };
+  has("banyan_http_requests_total{method=\"GET\",path=\"/v1/trees/{id}\",status=\"404\"} 2\n");
+  has("banyan_http_requests_total{method=\"GET\",path=\"other\",status=\"404\"} 1\n");
+  has("banyan_http_request_seconds_count{path=\"/v1/trees/{id}\"} 2\n");
+  has("banyan_threads{state=\"decoding\"} 5\n");
+  has("banyan_pool_batch_size_count{pool=\"cpu:0\"} 0\n");
+  has("banyan_event_streams 0\n");
+}
+
+TEST_CASE("the model is listed as OpenAI lists models", "[http]") {
+  served s;
+  const auto models = s.get_json("/v1/models");
+  CHECK(models.at("object") == "list");
+  CHECK(models.at("data")[0].at("id") == "countdown-3");
+  CHECK(models.at("data")[0].at("object") == "model");
+}
+
+TEST_CASE("the page is served with its types and may load nothing from elsewhere", "[http]") {
+  served s;
+  const auto page = s.get("/");
+  CHECK(page.status == 200);
+  CHECK(page.header("content-type") == "text/html; charset=utf-8");
+  CHECK(page.header("content-security-policy").starts_with("default-src 'self'"));
+  CHECK(page.header("x-content-type-options") == "nosniff");
+  CHECK(page.body.find("<html") != std::string::npos);
+  const auto again = s.get("/", "If-None-Match: " + page.header("etag") + "\r\n");
+  CHECK(again.status == 304);
+  CHECK(s.get("/page/index.html").body == page.body);
+  for (const auto* none : {"/page/none.js", "/page/", "/page/..%2fopenapi.json", "/page/a/b"})
+    CHECK(s.get(none).status == 404);
+}
+
+// ---- the server
+
+TEST_CASE("a path that is none and a method that is none are told apart", "[http]") {
+  served s;
+  CHECK(told_error(s.get("/v2")) == "404 not_found");
+  CHECK(told_error(s.get("/v1/trees/")) == "404 not_found");
+  CHECK(told_error(s.get("/%zz")) == "404 not_found");
+  const auto answer = ask(s.server.port(), "DELETE", "/v1/trees");
+  CHECK(told_error(answer) == "405 method_not_allowed");
+  CHECK(answer.header("allow") == "GET, HEAD, POST");
+  CHECK(s.get("/v1/completions").header("allow") == "POST");
+  CHECK(s.post("/healthz").header("allow") == "GET, HEAD");
+}
+
+TEST_CASE("an exception is one 500 and one line in the log", "[http]") {
+  std::mutex mutex;
+  strings lines;
+  auto options = on_any_port();
+  options.log = [&](http_level l, const std::string& text, const std::string& tree) {
+    const std::lock_guard lock(mutex);
+    if (l == http_level::error) lines.push_back(text + '|' + tree);
+  };
+  served s(options);
+  s.trees.throws = true;
+  CHECK(told_error(s.get("/v1/trees/A")) == "500 internal");
+  s.trees.throws = false;
+  CHECK(s.get("/v1/trees").status == 200);
+  const std::lock_guard lock(mutex);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].starts_with("GET /v1/trees/A 500 in "));
+  CHECK(lines[0].ends_with(": the fake forest throws|A"));
+}
+
+TEST_CASE("every request is one line in the log and tokens in URLs are none", "[http]") {
+  std::mutex mutex;
+  strings lines;
+  auto options = on_any_port();
+  options.log = [&](http_level, const std::string& text, const std::string& tree) {
+    const std::lock_guard lock(mutex);
+    lines.push_back(text.substr(0, text.find(" in ")) + '|' + tree);
+  };
+  served s(options);
+  s.get("/healthz?token=secret");
+  s.post("/v1/trees", with(solvable, "wait", false).dump());
+  s.post("/v1/trees", "{");
+  const std::lock_guard lock(mutex);
+  CHECK(lines == strings{"GET /healthz 200|", "POST /v1/trees 202|T1", "POST /v1/trees 400|"});
+}
+
+TEST_CASE("an answer that is forgotten is a 503", "[http]") {
+  served s;
+  s.trees.forgets = true;
+  CHECK(told_error(s.get("/v1/trees/A")) == "503 unavailable");
+}
+
+TEST_CASE("an address that is none or taken or open to all is refused", "[http]") {
+  fake_forest trees;
+  auto options = on_any_port();
+  for (const auto* address : {"0.0.0.0", "::", "192.0.2.1", "example.org", ""}) {
+    INFO(address);
+    options.address = address;
+    CHECK_THROWS_AS(http_server(trees, options), bad_usage);
+  }
+  options.address = "127.0.0.1";
+  const http_server first(trees, options);
+  options.port = first.port();
+  CHECK_THROWS_AS(http_server(trees, options), bad_environment);
+}
+
+TEST_CASE("with a token the server may listen everywhere", "[http]") {
+  auto options = on_any_port();
+  options.address = "0.0.0.0";
+  options.token = "open sesame";
+  const served s(options);
+  CHECK(s.get("/v1/trees", "Authorization: Bearer open sesame\r\n").status == 200);
+  CHECK(s.server.url() == "http://0.0.0.0:" + std::to_string(s.server.port()));
+}
+
+TEST_CASE("a server that stops answers whoever waits and cancels nothing", "[http]") {
+  served s;
+  auto waiting = s.connect();
+  waiting.send(request_text("POST", "/v1/trees", solvable.dump()));
+  s.trees.wait_for_tree();
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/trees/A/events");
+  s.server.stop();
+  CHECK(told_error(read_answer(waiting)) == "503 unavailable");
+  while (stream.next()) {
+  }
+  s.trees.end("T1"); // nobody waits any more
+  CHECK(s.trees.acted.empty());
+  CHECK(s.trees.hub.num_subscribers() == 0);
+  CHECK_THROWS(s.connect());
+}
+
+TEST_CASE("many clients at a time are all served", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  s.trees.now = busy_status();
+  std::atomic<int> served_right{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 8; ++c)
+    clients.emplace_back([&] {
+      auto client = s.connect();
+      for (int i = 0; i < 40; ++i) {
+        client.send(request_text("POST", "/v1/trees", solvable.dump()));
+        const auto made = read_answer(client);
+        client.send(
+            request_text("GET", "/v1/trees/" + json::parse(made.body).at("id").get<std::string>()));
+        served_right += made.status == 200 && read_answer(client).status == 200;
+      }
+    });
+  for (auto& client : clients) client.join();
+  CHECK(served_right == 8 * 40);
+}
+
+} // namespace
+} // namespace banyan

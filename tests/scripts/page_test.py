@@ -1,0 +1,548 @@
+#!/usr/bin/env python3
+"""page_test.py URL [--shots DIR] [TEST…]: uses the daemon's page as a person does, in Chromium.
+
+The daemon must have finished trees with children and must take work. Needs nothing but Python and
+Debian's chromium; BANYAN_CHROMIUM names another one.
+"""
+
+import argparse
+import base64
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+CHROMIUM = os.environ.get("BANYAN_CHROMIUM", "chromium")
+PATIENCE_S = 60
+SHORT_S = 15
+
+options = argparse.Namespace(url="", shots=None)
+
+
+class web_socket:
+    """As much of RFC 6455 as the DevTools protocol needs."""
+
+    def __init__(self, url):
+        place = re.fullmatch(r"ws://([^:/]+):(\d+)(/.*)", url)
+        self.socket = socket.create_connection((place[1], int(place[2])), timeout=PATIENCE_S)
+        self.file = self.socket.makefile("rb")
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall((f"GET {place[3]} HTTP/1.1\r\nHost: {place[1]}:{place[2]}\r\n"
+                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        while self.file.readline() not in (b"\r\n", b""):
+            pass
+
+    def send(self, text, kind=1):
+        data = text if isinstance(text, bytes) else text.encode()
+        size = len(data)
+        head = bytes([0x80 | kind])
+        if size < 126:
+            head += bytes([0x80 | size])
+        elif size < 65536:
+            head += struct.pack("!BH", 0x80 | 126, size)
+        else:
+            head += struct.pack("!BQ", 0x80 | 127, size)
+        mask = os.urandom(4)
+        body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+        self.socket.sendall(head + mask + body)
+
+    def frame(self):
+        first, second = self.file.read(2)
+        size = second & 127
+        if size == 126:
+            (size,) = struct.unpack("!H", self.file.read(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self.file.read(8))
+        return first & 0x80, first & 15, self.file.read(size)
+
+    def receive(self):
+        message = b""
+        while True:
+            last, kind, data = self.frame()
+            if kind == 9:
+                self.send(data, 10)
+            elif kind == 8:
+                raise ConnectionError("the browser closed the connection")
+            elif kind in (0, 1, 2):
+                message += data
+                if last:
+                    return message.decode()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class browser:
+    """One page of a headless Chromium of our own."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="banyan-page-")
+        self.process = subprocess.Popen(
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+             "--no-first-run", "--disable-background-networking", "--disable-component-update",
+             "--disable-extensions", "--remote-debugging-port=0", f"--user-data-dir={self.folder}", "about:blank"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            start_new_session=True)
+        try:
+            self.socket = web_socket(self.page_url())
+        except BaseException:
+            self.close()
+            raise
+        self.calls = 0
+        self.requests, self.errors = [], []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.size(1280, 800)
+
+    def page_url(self):
+        for line in self.process.stderr:
+            found = re.search(r"DevTools listening on ws://([^/]+)/", line)
+            if found:
+                with urllib.request.urlopen(f"http://{found[1]}/json/list", timeout=PATIENCE_S) as reply:
+                    pages = [target for target in json.load(reply) if target["type"] == "page"]
+                return pages[0]["webSocketDebuggerUrl"]
+        raise ConnectionError("chromium ended before it listened")
+
+    def close(self):
+        if hasattr(self, "socket"):
+            self.socket.close()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stderr.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def call(self, method, **params):
+        self.calls += 1
+        mine = self.calls
+        self.socket.send(json.dumps({"id": mine, "method": method, "params": params}))
+        while True:
+            said = json.loads(self.socket.receive())
+            if said.get("id") == mine:
+                if "error" in said:
+                    raise RuntimeError(f"{method}: {said['error']['message']}")
+                return said["result"]
+            if "method" in said:
+                self.hear(said["method"], said["params"])
+
+    def hear(self, method, params):
+        if method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            self.errors.append(details.get("exception", {}).get("description", details["text"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.errors.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.errors.append(str(params["args"]))
+
+    def evaluate(self, script):
+        said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in said:
+            raise AssertionError(said["exceptionDetails"].get("exception", {}).get("description", script))
+        return said["result"].get("value")
+
+    def wait(self, condition, patience_s=SHORT_S):
+        """Waits until a JavaScript expression holds; returns its value."""
+        value = self.evaluate(f"""new Promise((resolve) => {{
+            const end = performance.now() + {1000 * patience_s};
+            const look = () => {{
+              let value = null;
+              try {{ value = {condition}; }} catch {{}}
+              if (value || performance.now() > end) resolve(value instanceof Node || value);
+              else setTimeout(look, 15);
+            }};
+            look();
+          }})""")
+        if not value:
+            raise AssertionError(f"in vain waited for {condition}; the page says:\n{self.text('body')[:600]}")
+        return value
+
+    def text(self, selector):
+        return self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")
+
+    def count(self, selector):
+        return self.evaluate(f"document.querySelectorAll({json.dumps(selector)}).length")
+
+    def go(self, place):
+        self.call("Page.navigate", url="about:blank")
+        self.call("Page.navigate", url=options.url + place)
+        self.wait("document.querySelector('main h1')")
+
+    def press(self, key, modifiers=0):
+        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+                 "Home": 36, "End": 35}
+        facts = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key], "modifiers": modifiers}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **facts, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
+
+    def write(self, text):
+        self.call("Input.insertText", text=text)
+
+    def tab_to(self, condition, most=40):
+        """Presses Tab until the expression holds for the focused element `at`."""
+        for _ in range(most):
+            self.press("Tab")
+            if self.evaluate(f"((at) => Boolean({condition}))(document.activeElement)"):
+                return
+        raise AssertionError(f"Tab does not lead to {condition}")
+
+    def click(self, selector):
+        place = self.wait(f"""(() => {{
+            const node = document.querySelector({json.dumps(selector)});
+            node.scrollIntoView({{ block: "nearest" }});
+            const box = node.getBoundingClientRect();
+            return box.width && {{ x: box.x + box.width / 2, y: box.y + box.height / 2 }};
+          }})()""")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def size(self, width, height):
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def scheme(self, name):
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def offline(self, is_offline):
+        self.call("Network.emulateNetworkConditions", offline=is_offline, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+
+    def shot(self, name):
+        if not options.shots:
+            return
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        (options.shots / f"{name}.png").write_bytes(base64.b64decode(data))
+
+
+def api(path, body=None):
+    request = urllib.request.Request(options.url + path, data=None if body is None else json.dumps(body).encode(),
+                                     headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:
+        return json.load(reply)
+
+
+PROBLEM = {"numbers": [25, 7, 36], "target": 54}
+
+
+def submit(**more):
+    return api("/v1/trees", {"task": "countdown", "problem": PROBLEM, "wait": False, **more})["id"]
+
+
+# Every text that is seen, with the contrast of its colour to what is painted behind it.
+CONTRASTS = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = ([r, g, b, a], under) => [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
+  const back = (node) => {
+    if (!node) return matchMedia("(prefers-color-scheme: dark)").matches ? [0, 0, 0] : [255, 255, 255];
+    return over(rgba(getComputedStyle(node).backgroundColor), back(node.parentElement));
+  };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const seen = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !node.checkVisibility() || node.closest(".unseen, .skip, title, option")) continue;
+    const style = getComputedStyle(node);
+    const behind = back(node);
+    const ink = over(rgba(node instanceof SVGElement ? style.fill : style.color), behind);
+    const [a, b] = [light(ink), light(behind)].sort((x, y) => y - x);
+    seen.push({ text: walk.currentNode.data.trim().slice(0, 40), ratio: (a + 0.05) / (b + 0.05), look: node.closest("[class]")?.getAttribute("class") });
+  }
+  return seen;
+})()"""
+
+
+class page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.browser = browser()
+        cls.addClassCleanup(cls.browser.close)
+
+    def setUp(self):
+        self.browser.errors.clear()
+        self.browser.requests.clear()
+        self.expected = []
+        self.browser.scheme("light")
+        self.browser.size(1280, 800)
+
+    def tearDown(self):
+        wrong = [error for error in self.browser.errors if not any(word in error for word in self.expected)]
+        self.assertEqual(wrong, [])
+        elsewhere = [url for url in self.browser.requests if not url.startswith((options.url + "/", "about:"))]
+        self.assertEqual(elsewhere, [])
+
+    def rows(self):
+        return self.browser.wait("[...document.querySelectorAll('.forest tbody tr')].map((row) => row.innerText)")
+
+    def finished(self):
+        """A finished tree with children, solved where there is one."""
+        trees = [tree for tree in api("/v1/trees?limit=100")["trees"] if tree["finished"] and len(tree["threads"]) > 1]
+        self.assertTrue(trees, "the daemon has no finished tree with children")
+        return max(trees, key=lambda tree: tree["outcome"]["solved"])
+
+    def open_tree(self, tree_id, rest=""):
+        self.browser.go(f"/#/tree/{tree_id}{rest}")
+        self.browser.wait("document.querySelector('.panel h2').innerText")
+
+    # ---- the list
+
+    def test_list_shows_trees(self):
+        newest = api("/v1/trees?limit=1")["trees"][0]
+        self.browser.go("/")
+        self.browser.wait("document.querySelectorAll('.forest tbody tr').length > 0")
+        self.assertGreater(len(self.rows()), 0)
+        numbers = " ".join(map(str, newest["problem"]["numbers"]))
+        self.assertIn(f"{numbers} → {newest['problem']['target']}", "\n".join(self.rows()))
+        self.browser.wait("document.querySelector('.summary').innerText.includes('finished')")
+        self.browser.shot("list")
+
+    def test_list_is_filtered(self):
+        submit(labels={"page": "<b>mark</b>"})
+        self.browser.go("/#/?solved=true")
+        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.assertTrue(all("solved" in row and "not solved" not in row for row in self.rows()))
+        self.browser.go("/")
+        self.browser.evaluate("document.querySelector('[aria-label=Label]').focus()")
+        self.browser.write("page=<b>mark</b>")
+        self.browser.press("Enter")
+        self.browser.wait("""[...document.querySelectorAll('.forest tbody tr')].length &&
+                             [...document.querySelectorAll('.forest tbody tr')].every((row) => row.innerText.includes('page=<b>mark</b>'))""")
+        self.assertEqual(self.browser.count(".forest b"), 0)
+        self.assertIn("label=page", self.browser.evaluate("location.hash"))
+
+    def test_list_follows_what_happens(self):
+        self.browser.go("/")
+        self.browser.wait("document.querySelector('.forest tbody tr')")
+        tree = submit()
+        link = f".forest a[href=\"#/tree/{tree}\"]"
+        row = f"document.querySelector({json.dumps(link)}).closest('tr')"
+        self.browser.wait(row)
+        self.browser.wait(f"/done|failed/.test({row}.innerText)", PATIENCE_S)
+        before = len(self.browser.requests)
+        self.browser.evaluate("new Promise((resolve) => setTimeout(resolve, 2000))") # a span in which to count
+        self.assertLess(len(self.browser.requests) - before, 8)
+
+    # ---- a tree
+
+    def test_keyboard_leads_from_the_list_into_a_thread_and_back(self):
+        tree = self.finished()
+        self.browser.go(f"/#/?state={tree['state']}&solved={str(tree['outcome']['solved']).lower()}")
+        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.browser.tab_to("at.closest('.forest tbody')")
+        self.move_down_to(tree["id"])
+        self.browser.press("Enter")
+        self.browser.wait("document.querySelector('.panel h2').innerText === 'Thread /'")
+        self.browser.tab_to("at.matches('.canvas')")
+        self.browser.press("ArrowRight")
+        self.browser.wait("document.querySelector('.panel h2').innerText === 'Thread /0'")
+        self.assertEqual(self.browser.evaluate("document.querySelector('.canvas [aria-selected=true]').dataset.path"), "/0")
+        self.browser.wait("document.querySelector('.transcript').innerText.includes('Moving to Node #0,')")
+        self.assertEqual(self.browser.count(".transcript .part.prompt"), 1)
+        self.browser.press("Enter")
+        self.assertTrue(self.browser.evaluate("document.activeElement.matches('.transcript')"))
+        self.browser.press("Escape")
+        self.assertTrue(self.browser.evaluate("document.activeElement.matches('.canvas')"))
+        self.browser.press("ArrowLeft")
+        self.browser.wait("document.querySelector('.panel h2').innerText === 'Thread /'")
+        self.browser.wait("document.querySelector('.transcript .part.joined')")
+        self.browser.press("Escape")
+        self.browser.wait("document.querySelector('.forest tbody')")
+        self.browser.wait(f"document.activeElement.hash === '#/tree/{tree['id']}'")
+
+    def move_down_to(self, tree_id, most=100):
+        for _ in range(most):
+            if self.browser.evaluate("document.activeElement.hash") == f"#/tree/{tree_id}":
+                return
+            self.browser.press("ArrowDown")
+        self.fail(f"the arrow keys do not lead to {tree_id}")
+
+    def test_threads_are_drawn_and_timed(self):
+        tree = self.finished()
+        self.open_tree(tree["id"])
+        threads = len(tree["threads"])
+        self.assertEqual(self.browser.count(".drawing [role=treeitem]"), threads)
+        self.assertIn("solved" if tree["outcome"]["solved"] else "not solved", self.browser.text(".tree-head"))
+        self.browser.shot("tree")
+        self.browser.tab_to("at.matches('[role=tab]')")
+        self.browser.press("ArrowRight")
+        self.browser.wait(f"document.querySelectorAll('.timeline [role=treeitem]').length === {threads}")
+        self.browser.shot("timeline")
+
+    def test_joined_lines_lead_to_the_children(self):
+        self.open_tree(self.finished()["id"])
+        child = self.browser.wait("document.querySelector('.part.joined .jump').innerText")
+        self.browser.click(".part.joined .jump")
+        self.browser.wait(f"document.querySelector('.panel h2').innerText === 'Thread {child}'")
+
+    def test_text_that_is_not_ours_stays_text(self):
+        self.browser.go("/#/tree/<b>none<b>")
+        self.expected = ["404", "400"]
+        self.browser.wait("document.querySelector('.error')")
+        self.assertEqual(self.browser.count("main b"), 0)
+
+    # ---- work
+
+    def fill_form(self, numbers, target):
+        self.browser.click("[data-action=new]")
+        self.browser.wait("document.querySelector('dialog[open]')")
+        self.browser.wait("document.activeElement.name === 'numbers'")
+        self.browser.write(numbers)
+        self.browser.press("Tab")
+        self.browser.write(str(target))
+
+    def test_a_new_problem_grows_until_it_is_done(self):
+        self.browser.go("/")
+        self.browser.wait("document.querySelector('.forest tbody')")
+        self.browser.evaluate("""window.sizes = new Set(); new MutationObserver(() => {
+            if (location.hash.startsWith('#/tree/')) window.sizes.add(`${document.querySelectorAll('.drawing [role=treeitem]').length}
+              ${document.querySelector('.transcript')?.textContent.length}`);
+          }).observe(document.querySelector('main'), { childList: true, subtree: true, characterData: true })""")
+        self.fill_form("25 7 36", 54)
+        self.browser.press("Enter")
+        self.browser.wait("location.hash.startsWith('#/tree/')")
+        self.browser.wait("document.querySelector('main h1').innerText === '25 7 36 → 54'")
+        self.browser.wait("/done|failed/.test(document.querySelector('.tree-state').innerText)", PATIENCE_S)
+        self.browser.wait("document.querySelector('.verdict').innerText")
+        self.browser.wait("document.querySelectorAll('.drawing [role=treeitem]').length > 1")
+        self.browser.wait("document.querySelector('.transcript').innerText.includes('Current State: 54:[25, 7, 36]')")
+        self.assertGreater(self.browser.evaluate("window.sizes.size"), 2)
+        self.assertEqual(self.browser.count(".title button"), 0)
+
+    def test_a_refused_problem_says_why(self):
+        self.expected = ["400", "422"]
+        self.browser.go("/")
+        self.fill_form("1 2 3 4 5 6 7 8 9", 54)
+        self.browser.press("Enter")
+        self.browser.wait("document.querySelector('dialog .error').innerText.includes('numbers')")
+        self.assertEqual(self.browser.evaluate("document.activeElement.name"), "numbers")
+        self.browser.shot("refused")
+        self.browser.press("Escape")
+        self.browser.wait("!document.querySelector('dialog')")
+
+    def wait_for_state(self, pattern):
+        self.browser.wait(f"/{pattern}/.test(document.querySelector('.tree-state').innerText)")
+
+    def test_a_tree_is_paused_resumed_and_cancelled(self):
+        before_it = [submit(sampling={"temperature": 1, "seed": seed}) for seed in range(200)]
+        tree = submit(sampling={"temperature": 1, "seed": 99})
+        self.open_tree(tree)
+        self.browser.click(".title [data-action=pause]")
+        self.wait_for_state("^paused")
+        self.browser.click(".title [data-action=resume]")
+        self.wait_for_state("^(queued|running)")
+        self.browser.click(".title [data-action=pause]")
+        self.wait_for_state("^paused")
+        self.browser.click(".title [data-action=cancel]")
+        self.browser.wait("document.querySelector('dialog[open]')")
+        self.browser.shot("cancel")
+        self.browser.press("Escape")
+        self.browser.wait("!document.querySelector('dialog')")
+        self.assertEqual(api(f"/v1/trees/{tree}")["state"], "paused")
+        self.browser.click(".title [data-action=cancel]")
+        self.browser.click("dialog [data-action=confirm]")
+        self.wait_for_state("^cancelled")
+        self.assertEqual(api(f"/v1/trees/{tree}")["state"], "cancelled")
+        for other in before_it:
+            self.stop(other)
+
+    def stop(self, tree):
+        try:
+            api(f"/v1/trees/{tree}/cancel", {})
+        except urllib.error.HTTPError as error:
+            self.assertEqual(error.code, 409) # it was done already
+
+    # ---- devices
+
+    def test_devices_show_what_they_do(self):
+        pools = api("/v1/pools")["pools"]
+        self.browser.go("/#/devices")
+        self.browser.wait(f"document.querySelectorAll('.pool').length === {len(pools)}")
+        self.assertEqual(self.browser.text(".pool h2"), pools[0]["name"])
+        self.browser.wait("""[...document.querySelectorAll('.pool .facts div')].some((fact) => /^Tokens\\/s\\s+[\\d.,]+/.test(fact.innerText))""")
+        self.assertRegex(self.browser.evaluate("document.querySelector('.blocks').getAttribute('aria-label')"), r"^[\d,]+ blocks: ")
+        self.assertIn("accepted", self.browser.text(".totals"))
+        self.browser.shot("devices")
+
+    def test_says_when_the_daemon_is_gone_and_back(self):
+        self.expected = ["ERR_INTERNET_DISCONNECTED", "Failed to load resource"]
+        self.browser.go("/#/devices")
+        self.browser.wait("document.querySelector('.pool')")
+        self.addCleanup(self.browser.offline, False)
+        self.browser.offline(True)
+        self.browser.wait("document.querySelector('.notice.lost')?.checkVisibility()")
+        self.browser.shot("lost")
+        self.browser.offline(False)
+        self.browser.wait("document.querySelector('.notice.found')?.checkVisibility()")
+
+    # ---- looks
+
+    def views(self):
+        tree = self.finished()["id"]
+        return {
+            "list": ("/", "document.querySelector('.forest tbody tr')"),
+            "tree": (f"/#/tree/{tree}", "document.querySelector('.transcript .line')"),
+            "child": (f"/#/tree/{tree}?thread=/0", "document.querySelector('.transcript .line')"),
+            "timeline": (f"/#/tree/{tree}?view=timeline", "document.querySelector('.timeline .row')"),
+            "devices": ("/#/devices", "document.querySelector('.totals td')"),
+        }
+
+    def test_texts_stand_out_in_light_and_dark(self):
+        for scheme in ("light", "dark"):
+            self.browser.scheme(scheme)
+            for name, (place, ready) in self.views().items():
+                with self.subTest(scheme=scheme, view=name):
+                    self.browser.go(place)
+                    self.browser.wait(ready)
+                    texts = self.browser.evaluate(CONTRASTS)
+                    self.assertGreater(len(texts), 20)
+                    faint = [text for text in texts if text["ratio"] < 4.5]
+                    self.assertEqual(faint, [])
+                    self.browser.shot(f"{name}-{scheme}")
+
+    def test_a_narrow_window_needs_no_sideways_scrolling(self):
+        self.browser.size(400, 800)
+        for name, (place, ready) in self.views().items():
+            with self.subTest(view=name):
+                self.browser.go(place)
+                self.browser.wait(ready)
+                self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), 400)
+                self.browser.shot(f"{name}-narrow")
+
+    def test_the_page_may_load_nothing_from_elsewhere(self):
+        with urllib.request.urlopen(options.url + "/", timeout=PATIENCE_S) as reply:
+            self.assertIn("default-src 'self'", reply.headers["Content-Security-Policy"])
+        self.browser.go("/")
+        self.browser.wait("document.querySelector('.forest')")
+        self.assertEqual(self.browser.count("[style], style, script:not([src])"), 0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("url")
+    parser.add_argument("--shots", type=pathlib.Path)
+    options, rest = parser.parse_known_args()
+    options.url = options.url.rstrip("/")
+    if options.shots:
+        options.shots.mkdir(parents=True, exist_ok=True)
+    unittest.main(argv=[sys.argv[0], *rest])

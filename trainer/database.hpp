@@ -1,0 +1,118 @@
+#pragma once
+
+#include "trainer/tree_store.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace banyan {
+
+/// One SQLite file, and all trouble with it as `store_error`, before which an open transaction is
+/// rolled back.
+class database {
+public:
+  /// What an application keeps in its file.
+  struct schema {
+    std::int64_t application; ///< a number that tells its files from others
+    const char* made_of;      ///< "tree store": for messages
+    std::span<const char* const>
+        steps; ///< SQL that leads from version to version; the first from an empty file
+  };
+
+  /// Opens the file, or makes it, in WAL mode, and takes it to the newest version.
+  database(const std::filesystem::path&, const store_options&, const schema&);
+  database(const database&) = delete;
+  database& operator=(const database&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  bool in_transaction() const;
+  void run(const char* sql); ///< any number of statements; their rows are dropped
+  void roll_back() noexcept;
+  /// Free pages go back to the file system, as far as nobody reads the file just now.
+  void give_room_back();
+
+  /// Throws `store_error` for what SQLite said last, or `damaged` for what is wrong with its
+  /// content.
+  [[noreturn]] void fail();
+  [[noreturn]] void fail_damaged(const std::string& why);
+
+private:
+  friend class statement;
+  struct closer {
+    void operator()(sqlite3*) const;
+  };
+
+  [[noreturn]] void fail(store_error::kind, const std::string& text);
+  [[noreturn]] void fail(store_error::kind, const std::string& text, const char* to_do);
+  std::int64_t number(const char* sql);
+  void check(const schema&);
+  void make_ready(const schema&, bool sync);
+  void migrate(const schema&);
+  void expect_newest(const schema&);
+  void use_wal();
+
+  std::filesystem::path path_;
+  int busy_ms_;
+  std::unique_ptr<sqlite3, closer> handle_;
+};
+
+/// Bytes that are no text.
+struct blob {
+  std::string_view bytes;
+};
+
+/// What a statement can be given for a `?`.
+using sql_value = std::variant<std::nullptr_t, std::int64_t, double, std::string_view, blob>;
+
+/// A prepared statement, for any number of runs. It must not outlive its database.
+class statement {
+public:
+  statement(database&, std::string_view sql);
+
+  /// A row while it is looked at; views are valid as long.
+  class row {
+  public:
+    bool null(int column) const;
+    std::int64_t number(int column) const;
+    std::string_view bytes(int column) const;
+
+  private:
+    friend class statement;
+    explicit row(sqlite3_stmt* s) : statement_(s) {}
+    sqlite3_stmt* statement_;
+  };
+
+  /// Returns how many rows were changed.
+  std::int64_t run(std::span<const sql_value> = {});
+  std::int64_t run(std::initializer_list<sql_value> values) {
+    return run(std::span(values.begin(), values.size()));
+  }
+
+  /// Calls `look` for every row; whatever it does, the statement is not run again meanwhile.
+  void each(std::span<const sql_value>, const std::function<void(const row&)>& look);
+  void each(std::initializer_list<sql_value> values, const std::function<void(const row&)>& look) {
+    each(std::span(values.begin(), values.size()), look);
+  }
+
+private:
+  struct closer {
+    void operator()(sqlite3_stmt*) const;
+  };
+
+  void bind(std::span<const sql_value>);
+
+  database* database_;
+  std::unique_ptr<sqlite3_stmt, closer> handle_;
+};
+
+} // namespace banyan

@@ -1,0 +1,444 @@
+#include "trainer/tree_store.hpp"
+
+#include "solver/records.hpp"
+#include "solver/trace.hpp"
+#include "trainer/database.hpp"
+#include "trainer/tree_search.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <limits>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+namespace banyan {
+
+namespace {
+
+// ---- schema
+
+/// Lists are in the order of (created_ms, seq), and every index by which they are searched ends in
+/// it. `outline` comes before `tree`: a row is read from its front.
+constexpr const char* first_version = R"(
+  CREATE TABLE trees(
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    task TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    finished_ms INTEGER,           -- NULL until then, like all up to `outline`
+    solved INTEGER,
+    claimed INTEGER,
+    failure TEXT,
+    wall_ms REAL,
+    threads INTEGER,
+    generated_tokens INTEGER,
+    weights_epoch INTEGER,
+    outline BLOB,                  -- Tree without texts and tokens
+    request BLOB,                  -- Request; NULL where only the finished tree was given
+    tree BLOB                      -- Tree
+  ) STRICT;
+  CREATE INDEX trees_by_created ON trees(created_ms);
+  CREATE INDEX trees_by_state ON trees(state, created_ms);
+  CREATE INDEX trees_by_task ON trees(task, created_ms);
+  CREATE INDEX trees_by_solved ON trees(solved, created_ms) WHERE solved IS NOT NULL;
+  CREATE INDEX trees_by_finished ON trees(finished_ms) WHERE finished_ms IS NOT NULL;
+
+  CREATE TABLE labels(
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,   -- of the tree
+    tree INTEGER NOT NULL REFERENCES trees(seq) ON DELETE CASCADE,
+    PRIMARY KEY(name, value, created_ms, tree)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX labels_by_tree ON labels(tree);
+
+  CREATE TABLE threads(            -- of unfinished trees
+    tree INTEGER NOT NULL REFERENCES trees(seq) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    record BLOB NOT NULL,          -- Thread
+    UNIQUE(tree, path)
+  ) STRICT;
+)";
+
+constexpr const char* versions[] = {first_version};
+
+constexpr database::schema tree_schema{0x42616e79, "tree store", versions}; // "Bany"
+
+// ---- trees
+
+std::optional<tree_phase> phase_from(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
+    if (const auto phase = static_cast<tree_phase>(i); to_string(phase) == name) return phase;
+  return {};
+}
+
+bool ended(tree_phase p) { return p >= tree_phase::done; }
+
+thread_phase phase_of_root(tree_phase p) {
+  return p == tree_phase::queued   ? thread_phase::queued
+         : p == tree_phase::paused ? thread_phase::paused
+                                   : thread_phase::decoding;
+}
+
+/// Where a path stands in the tree: its depth, then the number of each child on the way.
+std::vector<std::uint32_t> position_of(std::string_view path) {
+  std::vector<std::uint32_t> position{0};
+  if (path == "/") return position;
+  for (const auto* at = path.data(); at < path.data() + path.size();) {
+    std::uint32_t index = 0;
+    at = std::from_chars(at + 1, path.data() + path.size(), index).ptr;
+    position.push_back(index);
+    ++position.front();
+  }
+  return position;
+}
+
+/// Parents first. What is known of a thread whose parent is not known is of no use: it will be
+/// asked for again.
+std::vector<thread_record> in_order(std::vector<thread_record> threads) {
+  std::ranges::sort(threads, {}, [](const auto& t) { return position_of(t.path); });
+  std::unordered_set<std::string> seen;
+  std::erase_if(threads, [&](const auto& t) {
+    const bool orphan = t.path != "/" && !seen.contains(t.parent());
+    if (!orphan) seen.insert(t.path);
+    return orphan;
+  });
+  return threads;
+}
+
+/// The tree of a request that nobody has finished.
+tree begun(const solve_request& request, std::int64_t created_ms, tree_phase phase,
+           std::vector<thread_record> threads) {
+  tree t;
+  t.id = request.id;
+  t.task = request.task;
+  t.problem = request.problem;
+  t.prompt = request.prompt;
+  if (t.problem.numbers.empty()) t.problem = parse_root_prompt(t.prompt).value_or(t.problem);
+  if (t.prompt.empty()) t.prompt = root_prompt(t.problem);
+  t.labels = request.labels;
+  t.seed = request.sampling.seed;
+  t.created_ms = created_ms;
+  t.phase = phase;
+  t.threads = std::move(threads);
+  if (!t.threads.empty()) return t;
+  auto& root = t.add("/");
+  root.phase = phase_of_root(phase);
+  root.since_ms = created_ms;
+  root.segments.push_back({segment_kind::prompt, t.prompt, {}, {}, {}});
+  return t;
+}
+
+/// Reads of several statements that see one state of the file.
+class snapshot {
+public:
+  explicit snapshot(database& of) : of_(of), own_(!of.in_transaction()) {
+    if (own_) of_.run("BEGIN");
+  }
+  ~snapshot() {
+    if (own_) of_.roll_back(); // nothing was written
+  }
+  snapshot(const snapshot&) = delete;
+  snapshot& operator=(const snapshot&) = delete;
+
+private:
+  database& of_;
+  bool own_;
+};
+
+} // namespace
+
+// ---- the statements
+
+struct tree_store::impl {
+  database file;
+
+  statement begin{file, "BEGIN IMMEDIATE"};
+  statement commit{file, "COMMIT"};
+  statement add_tree{file, "INSERT INTO trees(id, task, state, created_ms, request)"
+                           " VALUES(?, ?, 'queued', ?, ?) ON CONFLICT DO NOTHING RETURNING seq"};
+  statement add_label{file, "INSERT OR IGNORE INTO labels(name, value, created_ms, tree)"
+                            " VALUES(?, ?, ?, ?)"};
+  statement put_thread{file, "INSERT INTO threads(tree, path, record)"
+                             " SELECT seq, ?2, ?3 FROM trees WHERE id=?1 AND finished_ms IS NULL"
+                             " ON CONFLICT DO UPDATE SET record=excluded.record"};
+  statement put_state{file, "UPDATE trees SET state=?2"
+                            " WHERE id=?1 AND finished_ms IS NULL AND state<>?2"};
+  statement put_tree{file,
+                     "INSERT INTO trees(id, task, state, created_ms, finished_ms, solved, claimed,"
+                     " failure, wall_ms, threads, generated_tokens, weights_epoch, outline, tree)"
+                     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                     " ON CONFLICT DO UPDATE SET state=excluded.state,"
+                     " finished_ms=excluded.finished_ms, solved=excluded.solved,"
+                     " claimed=excluded.claimed, failure=excluded.failure,"
+                     " wall_ms=excluded.wall_ms, threads=excluded.threads,"
+                     " generated_tokens=excluded.generated_tokens,"
+                     " weights_epoch=excluded.weights_epoch, outline=excluded.outline,"
+                     " tree=excluded.tree RETURNING seq, created_ms"};
+  statement drop_threads{file, "DELETE FROM threads WHERE tree=?"};
+
+  statement oldest_finished{file, "SELECT seq, finished_ms FROM trees"
+                                  " WHERE finished_ms IS NOT NULL ORDER BY finished_ms, seq"
+                                  " LIMIT 1"};
+  statement drop_tree{file, "DELETE FROM trees WHERE seq=?"};
+  statement used_bytes{file, "SELECT (page_count - freelist_count) * page_size"
+                             " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"};
+
+  statement place_of{file, "SELECT created_ms, seq FROM trees WHERE id=?"};
+  statement whole_by_id{file, "SELECT seq, created_ms, state, request, tree FROM trees WHERE id=?"};
+  statement whole_by_seq{file,
+                         "SELECT seq, created_ms, state, request, tree FROM trees WHERE seq=?"};
+  statement outline_by_seq{
+      file, "SELECT seq, created_ms, state, iif(outline IS NULL, request, NULL), outline"
+            " FROM trees WHERE seq=?"};
+  statement threads_of{file, "SELECT record FROM threads WHERE tree=?"};
+  statement all_threads{file, "SELECT tree, record FROM threads"};
+  statement all_unfinished{file, "SELECT seq, created_ms, state, request FROM trees"
+                                 " WHERE state IN ('queued', 'running', 'paused')"
+                                 " ORDER BY created_ms, seq"};
+  statement num_trees{file, "SELECT count(*) FROM trees"};
+  statement num_unfinished{file, "SELECT count(*) FROM trees"
+                                 " WHERE state IN ('queued', 'running', 'paused')"};
+
+  impl(const std::filesystem::path& path, const store_options& options)
+      : file(path, options, tree_schema) {}
+
+  std::int64_t number(statement& query) {
+    std::int64_t value = 0;
+    query.each({}, [&](const auto& row) { value = row.number(0); });
+    return value;
+  }
+
+  void label(const std::map<std::string, std::string>& labels, const place& tree);
+  bool too_much(const retention&, std::int64_t now_ms, std::int64_t finished_ms);
+  std::size_t drop_oldest(const retention&, std::int64_t now_ms, std::size_t most);
+
+  /// What a record holds, or the trouble with it as `store_error`.
+  template <class Decode>
+  auto decoded(std::string_view bytes, Decode decode) {
+    try {
+      return decode(bytes);
+    } catch (const bad_record& why) {
+      file.fail_damaged(why.what());
+    }
+  }
+
+  std::vector<thread_record> threads(std::int64_t tree);
+  std::optional<tree> load(statement& query, sql_value key);
+  std::optional<tree> outline(std::int64_t seq);
+  std::optional<place> find_place(const std::string& id);
+};
+
+tree_store::tree_store(const std::filesystem::path& path, store_options options)
+    : impl_(std::make_unique<impl>(path, options)) {}
+tree_store::tree_store(tree_store&&) noexcept = default;
+tree_store& tree_store::operator=(tree_store&&) noexcept = default;
+tree_store::~tree_store() = default;
+
+// ---- writing
+
+namespace {
+
+/// What is too large for a record cannot be stored, and the rest of its transaction can.
+template <class Value, class Encode>
+std::string encoded(const Value& value, Encode encode) {
+  try {
+    return encode(value);
+  } catch (const bad_record& why) {
+    throw std::invalid_argument(why.what());
+  }
+}
+
+} // namespace
+
+void tree_store::begin() { impl_->begin.run(); }
+void tree_store::commit() { impl_->commit.run(); }
+void tree_store::roll_back() noexcept { impl_->file.roll_back(); }
+
+void tree_store::accept(const solve_request& request, std::int64_t created_ms) {
+  assert(impl_->file.in_transaction() && !request.id.empty());
+  const auto bytes = encoded(request, encode_solve_request);
+  std::int64_t seq = 0;
+  impl_->add_tree.each({request.id, request.task, created_ms, blob{bytes}},
+                       [&](const auto& row) { seq = row.number(0); });
+  if (seq == 0)
+    throw std::invalid_argument("tree '" + request.id
+                                + "': there is one already; give it a new id");
+  impl_->label(request.labels, {created_ms, seq});
+}
+
+void tree_store::impl::label(const std::map<std::string, std::string>& labels, const place& tree) {
+  for (const auto& [name, value] : labels) add_label.run({name, value, tree.created_ms, tree.seq});
+}
+
+void tree_store::record(const std::string& tree, const thread_record& thread) {
+  assert(impl_->file.in_transaction());
+  const auto bytes = encoded(thread, encode_thread);
+  impl_->put_thread.run({tree, thread.path, blob{bytes}});
+}
+
+void tree_store::set_state(const std::string& tree, tree_phase phase) {
+  assert(impl_->file.in_transaction());
+  if (ended(phase)) return; // only `finish` ends a tree
+  impl_->put_state.run({tree, to_string(phase)});
+}
+
+void tree_store::finish(const tree& t) {
+  assert(impl_->file.in_transaction() && ended(t.phase));
+  const auto whole = encoded(t, encode_tree), outline = encoded(t, encode_outline);
+  const auto usage = t.usage();
+  place at;
+  impl_->put_tree.each(
+      {t.id, t.task, to_string(t.phase), t.created_ms, t.finished_ms,
+       std::int64_t{t.outcome.solved}, std::int64_t{t.outcome.claimed},
+       t.failure == errc::none ? sql_value{nullptr} : sql_value{to_string(t.failure)}, t.wall_ms,
+       std::int64_t{usage.threads}, static_cast<std::int64_t>(usage.generated_tokens),
+       std::int64_t{t.weights_epoch}, blob{outline}, blob{whole}},
+      [&](const auto& row) {
+        at = {row.number(1), row.number(0)};
+      });
+  impl_->label(t.labels, at);
+  impl_->drop_threads.run({at.seq});
+}
+
+// ---- retention
+
+bool tree_store::impl::too_much(const retention& keep, std::int64_t now_ms,
+                                std::int64_t finished_ms) {
+  const auto age_s = static_cast<double>(now_ms - finished_ms) / 1000;
+  if (keep.max_age_s > 0 && age_s > keep.max_age_s) return true;
+  return keep.max_bytes > 0 && static_cast<std::uint64_t>(number(used_bytes)) > keep.max_bytes;
+}
+
+std::size_t tree_store::impl::drop_oldest(const retention& keep, std::int64_t now_ms,
+                                          std::size_t most) {
+  begin.run();
+  std::size_t dropped = 0;
+  for (; dropped < most; ++dropped) {
+    std::optional<std::int64_t> oldest;
+    oldest_finished.each({}, [&](const auto& row) {
+      if (too_much(keep, now_ms, row.number(1))) oldest = row.number(0);
+    });
+    if (!oldest) break;
+    drop_tree.run({*oldest});
+  }
+  commit.run();
+  return dropped;
+}
+
+std::size_t tree_store::sweep(const retention& keep, std::int64_t now_ms, std::size_t most) {
+  assert(!impl_->file.in_transaction());
+  const auto dropped = impl_->drop_oldest(keep, now_ms, most);
+  impl_->file.give_room_back();
+  return dropped;
+}
+
+// ---- reading
+
+std::vector<thread_record> tree_store::impl::threads(std::int64_t tree) {
+  std::vector<thread_record> known;
+  threads_of.each({tree},
+                  [&](const auto& row) { known.push_back(decoded(row.bytes(0), decode_thread)); });
+  return in_order(std::move(known));
+}
+
+/// `query` gives a row of seq, created_ms, state, request and a tree, which is NULL where it is not
+/// finished.
+std::optional<tree> tree_store::impl::load(statement& query, sql_value key) {
+  std::optional<tree> loaded;
+  query.each({key}, [&](const auto& row) {
+    loaded = row.null(4) ? begun(decoded(row.bytes(3), decode_solve_request), row.number(1),
+                                 phase_from(row.bytes(2)).value_or(tree_phase::queued),
+                                 threads(row.number(0)))
+                         : decoded(row.bytes(4), decode_tree);
+  });
+  return loaded;
+}
+
+std::optional<tree> tree_store::impl::outline(std::int64_t seq) {
+  auto t = load(outline_by_seq, seq);
+  if (t && !ended(t->phase)) t = decode_tree(encode_outline(*t));
+  return t;
+}
+
+std::optional<place> tree_store::impl::find_place(const std::string& id) {
+  std::optional<place> found;
+  place_of.each({id}, [&](const auto& row) { found = {row.number(0), row.number(1)}; });
+  return found;
+}
+
+std::optional<tree> tree_store::find(const std::string& id) const {
+  const snapshot one(impl_->file);
+  return impl_->load(impl_->whole_by_id, id);
+}
+
+std::vector<tree> tree_store::list(const tree_filter& filter) const {
+  const snapshot one(impl_->file);
+  std::vector<tree> trees;
+  const auto behind = impl_->find_place(filter.after);
+  if (!behind && !filter.after.empty()) return trees;
+  for (const auto& at :
+       find_places(impl_->file, filter, behind, filter.limit, direction::newest_first))
+    if (auto t = impl_->outline(at.seq)) trees.push_back(std::move(*t));
+  return trees;
+}
+
+/// In pages, so that neither a slow `each` holds back the log, nor what it does to the store is in
+/// anybody's way.
+void tree_store::for_each(const tree_filter& filter,
+                          const std::function<bool(tree&&)>& each) const {
+  constexpr std::size_t page = 64;
+  auto behind = impl_->find_place(filter.after);
+  if (!behind && !filter.after.empty()) return;
+  for (auto left = filter.limit; left > 0;) {
+    const auto places =
+        find_places(impl_->file, filter, behind, std::min(left, page), direction::oldest_first);
+    for (const auto& at : places) {
+      auto t = [&] {
+        const snapshot one(impl_->file);
+        return impl_->load(impl_->whole_by_seq, at.seq);
+      }();
+      if (t && !each(std::move(*t))) return;
+    }
+    if (places.size() < std::min(left, page)) return;
+    left -= places.size();
+    behind = places.back();
+  }
+}
+
+std::vector<unfinished_tree> tree_store::unfinished() const {
+  const snapshot one(impl_->file);
+  std::unordered_map<std::int64_t, std::vector<thread_record>> threads;
+  impl_->all_threads.each({}, [&](const auto& row) {
+    threads[row.number(0)].push_back(impl_->decoded(row.bytes(1), decode_thread));
+  });
+  std::vector<unfinished_tree> trees;
+  impl_->all_unfinished.each({}, [&](const auto& row) {
+    trees.push_back({impl_->decoded(row.bytes(3), decode_solve_request), row.number(1),
+                     row.bytes(2) == to_string(tree_phase::paused),
+                     in_order(std::move(threads[row.number(0)]))});
+  });
+  return trees;
+}
+
+store_counts tree_store::counts() const {
+  const snapshot one(impl_->file);
+  store_counts counts;
+  counts.unfinished = static_cast<std::uint64_t>(impl_->number(impl_->num_unfinished));
+  counts.finished = static_cast<std::uint64_t>(impl_->number(impl_->num_trees)) - counts.unfinished;
+  for (const auto* of : {"", "-wal", "-shm"}) {
+    std::error_code absent;
+    const auto size = std::filesystem::file_size(impl_->file.path().string() + of, absent);
+    if (!absent) counts.bytes += size;
+  }
+  return counts;
+}
+
+} // namespace banyan
