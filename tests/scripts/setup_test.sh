@@ -78,5 +78,10 @@ forget
 mkdir -p "$scratch/mine"; run_setup python3 --target "$scratch/mine"; rm -f "$calls"
 claim "a LIBTORCH_ROOT that fits is taken" ends_with 0 run_setup env LIBTORCH_ROOT="$scratch/mine/torch" "$setup"
 claim "a LIBTORCH_ROOT that fits saves the download" test ! -e "$calls"
+rm -f "$calls"; echo chromium >"$scratch/missing"
+claim "a build needs no browser" ends_with 0 run_setup env LIBTORCH_ROOT="$scratch/mine/torch" "$setup"
+claim "a build asks for no browser" test ! -e "$calls"
+claim "tests need a browser" ends_with 0 run_setup env LIBTORCH_ROOT="$scratch/mine/torch" "$setup" --tests
+claim "tests ask for a browser" called "apt-get.* install .*chromium" 1
 claim "an unknown argument is wrong usage" ends_with 2 run_setup "$setup" --nonsense
 finish
