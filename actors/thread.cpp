@@ -57,7 +57,7 @@ void thread_state::start(start_request& request) {
   if (!request.past.segments.empty()) return restore(request);
   text.emplace(tree.reasoning.codec, request.prompt);
   grammar.emplace(request.prompt, trace::options{.level = record.depth + 1});
-  told = text->text_size();
+  begin_telling();
   take_seat();
   decode();
 }
@@ -90,7 +90,7 @@ void thread_state::restore(const start_request& request) {
     if (part.kind != segment_kind::spawn) offset += part.text.size();
   }
   text.emplace(options.tree->reasoning.codec, past.segments, block);
-  told = text->text_size();
+  begin_telling();
   cell.set_tokens(allowance->spent());
   take_seat();
   if (!seat) return fail(errc::pool_lost);
@@ -425,6 +425,12 @@ void thread_state::tell(tree_event::kind what, std::size_t position, std::string
   e.failure = record.failure;
   e.tokens = allowance ? allowance->spent() + heard.size() : 0;
   events->publish(std::move(e));
+}
+
+/// Nobody has told watchers yet what the thread begins with.
+void thread_state::begin_telling() {
+  told = text->text_size();
+  if (watched) tell(tree_event::kind::text, 0, grammar->text());
 }
 
 /// `fresh` stands in the text from byte `begin` on; watchers know it up to `told`.

@@ -83,6 +83,7 @@ struct thread_state {
   void report();
   void tell(tree_event::kind, std::size_t position, std::string text,
             std::vector<std::string> children = {}) const;
+  void begin_telling();
   void tell_text(std::size_t begin, std::string_view text);
   thread_status status() const;
   nanoseconds time_left() const;

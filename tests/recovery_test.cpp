@@ -141,6 +141,23 @@ TEST_CASE_METHOD(recovering_node, "a second round goes on after a restart", "[ac
   check_same(continue_tree(), whole);
 }
 
+TEST_CASE_METHOD(recovering_node, "a watcher is told what threads had written before a restart",
+                 "[actors]") {
+  script->silent = {"/1"};
+  submit();
+  crash();
+  const auto watching = events->subscribe("t", 0, [] {});
+  const auto t = continue_tree();
+  std::map<std::string, std::string> said;
+  for (const auto& e : watching->take()) {
+    if (e.what != tree_event::kind::text && e.what != tree_event::kind::join) continue;
+    auto& text = said[e.thread];
+    REQUIRE(e.position <= text.size());
+    text = text.substr(0, e.position) + e.text;
+  }
+  for (const auto* path : {"/", "/1"}) CHECK(said[path] == t.find(path)->text());
+}
+
 TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored ends once more",
                  "[actors]") {
   script->silent = {"/1"};
