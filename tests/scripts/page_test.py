@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
 import urllib.request
 
 CHROMIUM = os.environ.get("BANYAN_CHROMIUM", "chromium")
@@ -37,9 +38,9 @@ class web_socket:
         self.socket = socket.create_connection((place[1], int(place[2])), timeout=PATIENCE_S)
         self.file = self.socket.makefile("rb")
         key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall((f"GET {place[3]} HTTP/1.1\r\nHost: {place[1]}:{place[2]}\r\n"
-                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n").encode())
+        head = [f"GET {place[3]} HTTP/1.1", f"Host: {place[1]}:{place[2]}", "Upgrade: websocket",
+                "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        self.socket.sendall(("\r\n".join(head) + "\r\n\r\n").encode())
         while self.file.readline() not in (b"\r\n", b""):
             pass
 
@@ -92,7 +93,8 @@ class browser:
         self.process = subprocess.Popen(
             [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              "--no-first-run", "--disable-background-networking", "--disable-component-update",
-             "--disable-extensions", "--remote-debugging-port=0", f"--user-data-dir={self.folder}", "about:blank"],
+             "--disable-extensions", "--remote-debugging-port=0",
+             f"--user-data-dir={self.folder}", "about:blank"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True)
         try:
@@ -150,7 +152,8 @@ class browser:
     def evaluate(self, script):
         said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in said:
-            raise AssertionError(said["exceptionDetails"].get("exception", {}).get("description", script))
+            details = said["exceptionDetails"]
+            raise AssertionError(details.get("exception", {}).get("description", script))
         return said["result"].get("value")
 
     def wait(self, condition, patience_s=SHORT_S):
@@ -166,7 +169,8 @@ class browser:
             look();
           }})""")
         if not value:
-            raise AssertionError(f"in vain waited for {condition}; the page says:\n{self.text('body')[:600]}")
+            said = self.text("body")[:600]
+            raise AssertionError(f"in vain waited for {condition}; the page says:\n{said}")
         return value
 
     def text(self, selector):
@@ -180,10 +184,10 @@ class browser:
         self.call("Page.navigate", url=options.url + place)
         self.wait("document.querySelector('main h1')")
 
-    def press(self, key, modifiers=0):
-        codes = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
-                 "Home": 36, "End": 35}
-        facts = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key], "modifiers": modifiers}
+    def press(self, key):
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36,
+                 "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        facts = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
         text = {"text": "\r"} if key == "Enter" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **facts, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
@@ -210,13 +214,17 @@ class browser:
             self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
 
     def size(self, width, height):
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=False)
 
     def scheme(self, name):
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+        self.call("Emulation.setEmulatedMedia",
+                  features=[{"name": "prefers-color-scheme", "value": name},
+                            {"name": "prefers-reduced-motion", "value": "reduce"}])
 
     def offline(self, is_offline):
-        self.call("Network.emulateNetworkConditions", offline=is_offline, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+        self.call("Network.emulateNetworkConditions", offline=is_offline, latency=0,
+                  downloadThroughput=-1, uploadThroughput=-1)
 
     def shot(self, name):
         if not options.shots:
@@ -226,8 +234,9 @@ class browser:
 
 
 def api(path, body=None):
-    request = urllib.request.Request(options.url + path, data=None if body is None else json.dumps(body).encode(),
-                                     headers={"Content-Type": "application/json"})
+    data = None if body is None else json.dumps(body).encode()
+    head = {"Content-Type": "application/json"}
+    request = urllib.request.Request(options.url + path, data=data, headers=head)
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:
         return json.load(reply)
 
@@ -262,12 +271,14 @@ CONTRASTS = """(() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const node = walk.currentNode.parentElement;
-    if (!walk.currentNode.data.trim() || !node.checkVisibility() || node.closest(".unseen, .skip, title, option")) continue;
+    const words = walk.currentNode.data.trim().slice(0, 40);
+    if (!words || !node.checkVisibility() || node.closest(".unseen, .skip, title, option")) continue;
     const style = getComputedStyle(node);
     const behind = back(node);
     const ink = over(rgba(node instanceof SVGElement ? style.fill : style.color), behind);
     const [a, b] = [light(ink), light(behind)].sort((x, y) => y - x);
-    seen.push({ text: walk.currentNode.data.trim().slice(0, 40), ratio: (a + 0.05) / (b + 0.05), look: node.closest("[class]")?.getAttribute("class") });
+    const look = node.closest("[class]")?.getAttribute("class");
+    seen.push({ words, look, ratio: (a + 0.05) / (b + 0.05) });
   }
   return seen;
 })()"""
@@ -287,17 +298,19 @@ class page(unittest.TestCase):
         self.browser.size(1280, 800)
 
     def tearDown(self):
-        wrong = [error for error in self.browser.errors if not any(word in error for word in self.expected)]
-        self.assertEqual(wrong, [])
-        elsewhere = [url for url in self.browser.requests if not url.startswith((options.url + "/", "about:"))]
-        self.assertEqual(elsewhere, [])
+        is_expected = lambda error: any(word in error for word in self.expected)
+        self.assertEqual([error for error in self.browser.errors if not is_expected(error)], [])
+        ours = (options.url + "/", "about:")
+        self.assertEqual([url for url in self.browser.requests if not url.startswith(ours)], [])
 
     def rows(self):
-        return self.browser.wait("[...document.querySelectorAll('.forest tbody tr')].map((row) => row.innerText)")
+        return self.browser.wait(
+            "[...document.querySelectorAll('.forest tbody tr')].map((row) => row.innerText)")
 
     def finished(self):
         """A finished tree with children, solved where there is one."""
-        trees = [tree for tree in api("/v1/trees?limit=100")["trees"] if tree["finished"] and len(tree["threads"]) > 1]
+        trees = [tree for tree in api("/v1/trees?state=done,failed&limit=100")["trees"]
+                 if len(tree["threads"]) > 1]
         self.assertTrue(trees, "the daemon has no finished tree with children")
         return max(trees, key=lambda tree: tree["outcome"]["solved"])
 
@@ -326,8 +339,8 @@ class page(unittest.TestCase):
         self.browser.evaluate("document.querySelector('[aria-label=Label]').focus()")
         self.browser.write("page=<b>mark</b>")
         self.browser.press("Enter")
-        self.browser.wait("""[...document.querySelectorAll('.forest tbody tr')].length &&
-                             [...document.querySelectorAll('.forest tbody tr')].every((row) => row.innerText.includes('page=<b>mark</b>'))""")
+        self.browser.wait("""((rows) => rows.length && rows.every(
+            (row) => row.innerText.includes('page=<b>mark</b>')))([...document.querySelectorAll('.forest tbody tr')])""")
         self.assertEqual(self.browser.count(".forest b"), 0)
         self.assertIn("label=page", self.browser.evaluate("location.hash"))
 
@@ -340,14 +353,15 @@ class page(unittest.TestCase):
         self.browser.wait(row)
         self.browser.wait(f"/done|failed/.test({row}.innerText)", PATIENCE_S)
         before = len(self.browser.requests)
-        self.browser.evaluate("new Promise((resolve) => setTimeout(resolve, 2000))") # a span in which to count
+        self.browser.evaluate("new Promise((resolve) => setTimeout(resolve, 2000))") # to count in
         self.assertLess(len(self.browser.requests) - before, 8)
 
     # ---- a tree
 
     def test_keyboard_leads_from_the_list_into_a_thread_and_back(self):
         tree = self.finished()
-        self.browser.go(f"/#/?state={tree['state']}&solved={str(tree['outcome']['solved']).lower()}")
+        solved = str(tree["outcome"]["solved"]).lower()
+        self.browser.go(f"/#/?state={tree['state']}&solved={solved}")
         self.browser.wait("document.querySelector('.forest tbody tr')")
         self.browser.tab_to("at.closest('.forest tbody')")
         self.move_down_to(tree["id"])
@@ -356,8 +370,9 @@ class page(unittest.TestCase):
         self.browser.tab_to("at.matches('.canvas')")
         self.browser.press("ArrowRight")
         self.browser.wait("document.querySelector('.panel h2').innerText === 'Thread /0'")
-        self.assertEqual(self.browser.evaluate("document.querySelector('.canvas [aria-selected=true]').dataset.path"), "/0")
-        self.browser.wait("document.querySelector('.transcript').innerText.includes('Moving to Node #0,')")
+        selected = "document.querySelector('.canvas [aria-selected=true]').dataset.path"
+        self.assertEqual(self.browser.evaluate(selected), "/0")
+        self.browser.wait("document.querySelector('.transcript').innerText.includes('Node #0,')")
         self.assertEqual(self.browser.count(".transcript .part.prompt"), 1)
         self.browser.press("Enter")
         self.assertTrue(self.browser.evaluate("document.activeElement.matches('.transcript')"))
@@ -412,20 +427,25 @@ class page(unittest.TestCase):
         self.browser.write(str(target))
 
     def test_a_new_problem_grows_until_it_is_done(self):
+        self.submit_many(60) # so that it takes its time
         self.browser.go("/")
         self.browser.wait("document.querySelector('.forest tbody')")
-        self.browser.evaluate("""window.sizes = new Set(); new MutationObserver(() => {
-            if (location.hash.startsWith('#/tree/')) window.sizes.add(`${document.querySelectorAll('.drawing [role=treeitem]').length}
-              ${document.querySelector('.transcript')?.textContent.length}`);
-          }).observe(document.querySelector('main'), { childList: true, subtree: true, characterData: true })""")
+        self.browser.evaluate("""
+          const main = document.querySelector('main');
+          window.sizes = new Set();
+          new MutationObserver(() => {
+            if (!location.hash.startsWith('#/tree/')) return;
+            const threads = document.querySelectorAll('.drawing [role=treeitem]').length;
+            window.sizes.add(`${threads} ${document.querySelector('.transcript')?.textContent.length}`);
+          }).observe(main, { childList: true, subtree: true, characterData: true })""")
         self.fill_form("25 7 36", 54)
         self.browser.press("Enter")
         self.browser.wait("location.hash.startsWith('#/tree/')")
         self.browser.wait("document.querySelector('main h1').innerText === '25 7 36 → 54'")
-        self.browser.wait("/done|failed/.test(document.querySelector('.tree-state').innerText)", PATIENCE_S)
+        self.wait_for_state("^(done|failed)", PATIENCE_S)
         self.browser.wait("document.querySelector('.verdict').innerText")
         self.browser.wait("document.querySelectorAll('.drawing [role=treeitem]').length > 1")
-        self.browser.wait("document.querySelector('.transcript').innerText.includes('Current State: 54:[25, 7, 36]')")
+        self.browser.wait("document.querySelector('.transcript').innerText.includes('54:[25, 7, 36]')")
         self.assertGreater(self.browser.evaluate("window.sizes.size"), 2)
         self.assertEqual(self.browser.count(".title button"), 0)
 
@@ -440,12 +460,12 @@ class page(unittest.TestCase):
         self.browser.press("Escape")
         self.browser.wait("!document.querySelector('dialog')")
 
-    def wait_for_state(self, pattern):
-        self.browser.wait(f"/{pattern}/.test(document.querySelector('.tree-state').innerText)")
+    def wait_for_state(self, pattern, patience_s=SHORT_S):
+        state = "document.querySelector('.tree-state').innerText"
+        self.browser.wait(f"/{pattern}/.test({state})", patience_s)
 
     def test_a_tree_is_paused_resumed_and_cancelled(self):
-        before_it = [submit(sampling={"temperature": 1, "seed": seed}) for seed in range(200)]
-        tree = submit(sampling={"temperature": 1, "seed": 99})
+        tree = self.submit_many(200)[-1] # behind so many others it does not end by itself
         self.open_tree(tree)
         self.browser.click(".title [data-action=pause]")
         self.wait_for_state("^paused")
@@ -463,14 +483,18 @@ class page(unittest.TestCase):
         self.browser.click("dialog [data-action=confirm]")
         self.wait_for_state("^cancelled")
         self.assertEqual(api(f"/v1/trees/{tree}")["state"], "cancelled")
-        for other in before_it:
-            self.stop(other)
 
-    def stop(self, tree):
-        try:
-            api(f"/v1/trees/{tree}/cancel", {})
-        except urllib.error.HTTPError as error:
-            self.assertEqual(error.code, 409) # it was done already
+    def submit_many(self, n):
+        trees = [submit(sampling={"temperature": 1, "seed": seed}) for seed in range(n)]
+        self.addCleanup(self.stop, trees)
+        return trees
+
+    def stop(self, trees):
+        for tree in trees:
+            try:
+                api(f"/v1/trees/{tree}/cancel", {})
+            except urllib.error.HTTPError as error:
+                self.assertEqual(error.code, 409) # it was done already
 
     # ---- devices
 
@@ -479,8 +503,10 @@ class page(unittest.TestCase):
         self.browser.go("/#/devices")
         self.browser.wait(f"document.querySelectorAll('.pool').length === {len(pools)}")
         self.assertEqual(self.browser.text(".pool h2"), pools[0]["name"])
-        self.browser.wait("""[...document.querySelectorAll('.pool .facts div')].some((fact) => /^Tokens\\/s\\s+[\\d.,]+/.test(fact.innerText))""")
-        self.assertRegex(self.browser.evaluate("document.querySelector('.blocks').getAttribute('aria-label')"), r"^[\d,]+ blocks: ")
+        self.browser.wait("""[...document.querySelectorAll('.pool .facts div')].some(
+            (fact) => /^Tokens\\/s\\s+[\\d.,]+/.test(fact.innerText))""")
+        words = self.browser.evaluate("document.querySelector('.blocks').getAttribute('aria-label')")
+        self.assertRegex(words, r"^[\d,]+ blocks: ")
         self.assertIn("accepted", self.browser.text(".totals"))
         self.browser.shot("devices")
 

@@ -35,7 +35,9 @@ const news = document.getElementById("news");
 /// For those who listen to the page.
 export const tell = (text) => (news.textContent = text);
 
+/// Shows a refusal; anything else is a bug, and not for here.
 export function error_line(error) {
+  if (!(error instanceof refusal)) throw error;
   return element("p", { class: "error", role: "alert" }, error.message);
 }
 
@@ -153,11 +155,13 @@ export function paced(work, gap_ms) {
     wanted = false;
     busy = true;
     const began = performance.now();
-    await work();
-    busy = false;
-    const took = performance.now() - began;
-    free_at = began + Math.max(gap_ms, 4 * took);
-    if (wanted) wish();
+    try {
+      await work();
+    } finally {
+      busy = false;
+      free_at = began + Math.max(gap_ms, 4 * (performance.now() - began));
+      if (wanted) wish();
+    }
   }
 
   function wish() {

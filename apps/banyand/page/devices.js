@@ -8,10 +8,6 @@ import { bytes, count, duration, none, plural, rate, share } from "./format.js";
 const poll_ms = 1000;
 const remembered = 90; // polls
 
-function requests_text({ finished, failed }) {
-  return failed ? `${count(finished)}, ${count(failed)} failed` : count(finished);
-}
-
 const figures = [
   ["Running batch", ({ pool }) => count(pool.running)],
   ["Queued", ({ pool }) => count(pool.queued)],
@@ -20,7 +16,8 @@ const figures = [
   ["Busy", ({ speed }) => share(speed.busy_s, 1)],
   ["Outside the model", ({ speed }) => share(speed.busy_s - speed.forward_s, speed.busy_s)],
   ["Prompt from cache", ({ pool }) => share(pool.cached_tokens, pool.prompt_tokens)],
-  ["Requests done", ({ pool }) => requests_text(pool)],
+  ["Requests done", ({ pool }) => count(pool.finished)],
+  ["Requests failed", ({ pool }) => count(pool.failed), ({ pool }) => pool.failed > 0],
 ];
 
 const uses = {
@@ -215,7 +212,7 @@ class devices_view {
       this.trouble.replaceChildren();
       this.show(pools, status, performance.now());
     } catch (error) {
-      if (error.status) this.trouble.replaceChildren(error_line(error));
+      if (error.status !== 0) this.trouble.replaceChildren(error_line(error));
     }
   }
 

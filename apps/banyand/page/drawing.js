@@ -46,6 +46,7 @@ export class drawing {
       make: (thread) => this.make(thread),
       update: (node, thread) => this.update(node, thread, top, thread.path === selected),
     });
+    this.drawn = true;
     keep(this.edges, this.lines(), {
       key: (line) => line.name,
       make: () => shape("path"),
@@ -98,13 +99,15 @@ export class drawing {
     return { x: place.x + 32 + 7 * letters, y: place.y };
   }
 
+  /// Those that come later are seen to come.
   make({ path, depth }) {
+    const facts = { id: `node${path}`, "data-path": path, "data-new": this.drawn };
     const words = ["path", "start", "tokens"].map((look, i) =>
       shape("tspan", { class: look, dx: i ? 8 : 0 }),
     );
     return shape(
       "g",
-      { role: "treeitem", id: `node${path}`, "data-path": path, "aria-level": depth + 1 },
+      { role: "treeitem", "aria-level": depth + 1, ...facts },
       shape("title"),
       shape("circle", { class: "halo" }),
       shape("g", { class: "mark" }),

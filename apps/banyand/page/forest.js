@@ -210,7 +210,7 @@ class forest_view {
       const [list, status] = await Promise.all([ask(trees), ask("/v1/status")]);
       if (!this.closed) this.show(list, status);
     } catch (error) {
-      if (error.status) this.trouble.replaceChildren(error_line(error));
+      if (error.status !== 0) this.trouble.replaceChildren(error_line(error));
     }
   }
 

@@ -55,7 +55,7 @@ export class live_tree {
   /// A thread as the API has it: newer than what events told so far.
   take(said) {
     const thread = this.thread(said.path);
-    thread.facts = said;
+    thread.facts = { ...thread.facts, ...said };
     thread.tokens = said.generated_tokens;
     thread.failure = said.failure;
     if (said.text !== undefined) this.set_text(thread, said.text);

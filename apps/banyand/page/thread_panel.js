@@ -75,7 +75,7 @@ export class thread_panel {
       if (path === this.path) this.take(said);
     } catch (error) {
       if (path !== this.path) return;
-      if (error.status) this.show_trouble(error);
+      if (error.status !== 0) this.show_trouble(error);
       if (error.status === 404) this.end();
     }
   }

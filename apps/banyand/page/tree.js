@@ -241,7 +241,7 @@ class tree_view {
   }
 
   /// Takes the whole tree anew. What is heard meanwhile is heard once more afterwards: it may be
-  /// older or newer than the answer, and in the end the newest holds.
+  /// older or newer than the answer. Where they differ it asks again.
   async catch_up() {
     this.held = [];
     try {
@@ -249,7 +249,7 @@ class tree_view {
       if (this.closed) return;
       this.take(tree);
     } catch (error) {
-      if (error.status) this.show_trouble(error);
+      if (error.status !== 0) this.show_trouble(error);
       if (error.status === 404) this.stop_listening?.();
     }
     this.held = null;
@@ -262,10 +262,8 @@ class tree_view {
     this.tree.state = tree.state;
     for (const thread of tree.threads) this.tree.take(thread);
     for (const said of this.held) this.tree.hear(...said);
-    if (this.over && !this.tree.ended) {
-      this.tree.state = this.over; // the end is told a moment before it is on record
-      this.catching_up.wish();
-    }
+    if (this.over) this.tree.state = this.over; // is told a moment before it is on record
+    if (this.tree.state !== tree.state) this.catching_up.wish(); // which of the two is newer?
     if (this.tree.ended) this.stop_listening?.();
   }
 
@@ -278,8 +276,10 @@ class tree_view {
     this.head.trouble.replaceChildren();
     try {
       const body = path === "/" ? {} : { thread: path };
-      await tell_daemon(tree_path(this.tree.facts.id, `/${action}`), body);
+      const tree = await tell_daemon(tree_path(this.tree.facts.id, `/${action}`), body);
       tell(`${path === "/" ? "Tree" : `Thread ${path}`}: ${action} accepted.`);
+      if (ended(tree.state)) this.finish(tree.state);
+      else this.catching_up.wish();
     } catch (error) {
       if (path === "/") this.show_trouble(error);
       else this.panel.show_trouble(error);
