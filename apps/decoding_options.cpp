@@ -2,41 +2,7 @@
 
 #include "solver/trace.hpp"
 
-#include <string_view>
-
 namespace banyan {
-
-bool read_join(const std::string& text, join_policy& join) {
-  using kind = join_policy::kind;
-  const auto colon = text.find(':');
-  const auto name = text.substr(0, colon);
-  const auto rest =
-      colon == text.npos ? std::string_view{} : std::string_view(text).substr(colon + 1);
-  join_policy read;
-  if (name == "k_of_n") {
-    read.when = kind::k_of_n;
-    if (!read_number(rest, read.k) || read.k == 0) return false;
-  } else if (name == "deadline") {
-    read.when = kind::deadline;
-    if (!read_number(rest, read.seconds) || !(read.seconds > 0 && read.seconds < 1e9)) return false;
-  } else if (colon == text.npos && (name == "all" || name == "first_success")) {
-    read.when = name == "all" ? kind::all : kind::first_success;
-  } else {
-    return false;
-  }
-  join = read;
-  return true;
-}
-
-std::string join_text(const join_policy& join) {
-  switch (join.when) {
-  case join_policy::kind::all: return "all";
-  case join_policy::kind::first_success: return "first_success";
-  case join_policy::kind::k_of_n: return "k_of_n:" + number_text(join.k);
-  case join_policy::kind::deadline: return "deadline:" + number_text(join.seconds);
-  }
-  return {};
-}
 
 solve_request decoding_options::request_for(const problem& p) const {
   solve_request request;

@@ -2,6 +2,7 @@
 
 #include "actors/messages.hpp"
 #include "apps/common_options.hpp"
+#include "apps/join_text.hpp"
 
 #include <string>
 #include <vector>
@@ -26,9 +27,5 @@ struct decoding_options {
 void declare(option_list&, decoding_options&);
 /// Without where: sampling, conditioning, join and budget alone.
 void declare_decoding(option_list&, decoding_options&);
-
-/// "all", "first_success", "k_of_n:3", "deadline:0.5"; false for anything else.
-bool read_join(const std::string& text, join_policy&);
-std::string join_text(const join_policy&);
 
 } // namespace banyan

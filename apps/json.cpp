@@ -58,7 +58,10 @@ json thread_parts(const thread_record& t, bool texts) {
          {"prompt_tokens", t.prompt_tokens},
          {"generated_tokens", t.generated_tokens()},
          {"rounds", t.rounds},
-         {"failure", name_or_null(t.failure)}};
+         {"failure", name_or_null(t.failure)},
+         {"history", json::array()}};
+  for (const auto& mark : t.history)
+    j["history"].push_back({{"state", to_string(mark.phase)}, {"at", time_text(mark.at_ms)}});
   if (!texts) return j;
   j["text"] = t.text();
   j["solution"] = t.solution ? json(*t.solution) : json();

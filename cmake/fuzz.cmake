@@ -9,7 +9,14 @@ set(BANYAN_FUZZ_SECONDS 5 CACHE STRING "How long ctest tries each fuzzer")
 set(fuzz_flags -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 
 get_target_property(solver_sources banyan_solver SOURCES)
-banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} model/safetensors_header.cpp)
+get_target_property(json_sources banyan_json SOURCES)
+banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
+  apps/banyand/completion_body.cpp
+  apps/banyand/fields.cpp
+  apps/banyand/http.cpp
+  apps/banyand/tree_body.cpp
+  apps/banyand/urls.cpp
+  model/safetensors_header.cpp)
 target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json)
 target_compile_options(banyan_fuzzed PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})
 

@@ -134,8 +134,10 @@ TEST_CASE("a streamed completion comes piece by piece", "[http]") {
 
 TEST_CASE("a client that leaves stops its completions", "[http]") {
   served s;
-  s.trees.decode = [](std::uint64_t, const completion_request&,
-                      const std::function<void(completion_piece)>& tell, const auto&) {
+  std::vector<answer_to<completion_end>> open;
+  s.trees.decode = [&](std::uint64_t, const completion_request&,
+                       const std::function<void(completion_piece)>& tell, const auto& end) {
+    open.push_back(end);
     if (tell) tell({"begun", {}, {}});
   };
   {

@@ -24,8 +24,7 @@ TEST_CASE("what is no HTTP is told so and the server goes on", "[http]") {
   served s;
   for (const std::string& bytes :
        {std::string("rubbish\r\n\r\n"), std::string("GET\r\n\r\n"),
-        std::string("BREW / HTTP/1.1\r\n\r\n"), std::string("GET / HTTP/9.9\r\n\r\n"),
-        std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
+        std::string("BREW / HTTP/1.1\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
         std::string("GET / HTTP/1.1\r\nHost localhost\r\n\r\n"),
         std::string("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
         std::string("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
@@ -130,14 +129,6 @@ TEST_CASE("a connection is kept for the next request unless its client says clos
   client.send(request_text("GET", "/healthz", {}, "Connection: close\r\n"));
   CHECK(read_answer(client).header("connection") == "close");
   CHECK(client.closed());
-}
-
-TEST_CASE("HTTP/1.0 gets whole answers and no streams", "[http]") {
-  served s;
-  CHECK(last_answer(s, "GET /healthz HTTP/1.0\r\n\r\n").status == 200);
-  CHECK(last_answer(s, "GET /v1/trees HTTP/1.0\r\n\r\n").status == 200);
-  CHECK(told_error(last_answer(s, "GET /v1/events HTTP/1.0\r\n\r\n")) == "400 bad_request");
-  CHECK(s.trees.hub.num_subscribers() == 0);
 }
 
 TEST_CASE("a wish for another protocol is not granted and does no harm", "[http]") {

@@ -410,7 +410,7 @@ TEST_CASE("times are read in both forms", "[http]") {
 // ---- the gate
 
 http_request request_from(const std::string& host, http_headers more = {}) {
-  http_request request{"GET", "/v1/status", {}, {{"host", host}}, {}, "127.0.0.1", false, {}};
+  http_request request{"GET", "/v1/status", {}, {{"host", host}}, {}, "127.0.0.1", {}};
   for (auto& header : more) request.headers.push_back(std::move(header));
   return request;
 }

@@ -217,8 +217,8 @@ TEST_CASE("a tree is shown as docs/interfaces.md has it", "[http]") {
                    "threads_next"});
   CHECK(keys_of(t.at("threads")[0])
         == strings{"path", "parent", "state", "since", "waiting_for", "pool", "node", "depth",
-                   "prompt_tokens", "generated_tokens", "rounds", "failure", "text", "solution",
-                   "history"});
+                   "prompt_tokens", "generated_tokens", "rounds", "failure", "history", "text",
+                   "solution"});
   CHECK(t.at("created") == "2026-11-22T09:30:00.123Z");
   CHECK(t.at("threads_next") == nullptr);
   CHECK(t.at("threads")[0].at("history")[0]

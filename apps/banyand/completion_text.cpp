@@ -6,11 +6,12 @@ namespace banyan {
 
 namespace {
 
-/// Bytes at the end of `text` with which `whole` may begin, but does not end.
-std::size_t begun(std::string_view text, std::string_view whole) {
+/// Where in `text` the string `whole` begins, be it all there or not yet.
+std::size_t beginning(std::string_view text, std::string_view whole) {
+  if (const auto found = text.find(whole); found != text.npos) return found;
   for (auto n = std::min(text.size(), whole.size() - 1); n > 0; --n)
-    if (text.ends_with(whole.substr(0, n))) return n;
-  return 0;
+    if (text.ends_with(whole.substr(0, n))) return text.size() - n;
+  return text.size();
 }
 
 /// Bytes at the end of `text` that are the beginning of a UTF-8 character and not all of it.
@@ -36,9 +37,9 @@ void completion_text::hold(const completion_piece& piece) {
 }
 
 std::size_t completion_text::certain() const {
-  auto uncertain = half_character(held_);
-  for (const auto& stop : stops_) uncertain = std::max(uncertain, begun(held_, stop));
-  return held_.size() - uncertain;
+  auto bytes = held_.size() - half_character(held_);
+  for (const auto& stop : stops_) bytes = std::min(bytes, beginning(held_, stop));
+  return bytes;
 }
 
 told_text completion_text::release(std::size_t bytes, bool all_tokens) {

@@ -168,6 +168,11 @@ void event_streams::open(http_context& c, const reply_ptr& reply, const std::str
   std::make_shared<event_stream>(c, reply, tree)->open();
 }
 
+void event_streams::clear() {
+  streams_.clear();
+  asked_.clear();
+}
+
 void event_streams::add(http_context& c, const std::shared_ptr<event_stream>& stream) {
   streams_.insert(stream);
   c.counters.event_streams = streams_.size();

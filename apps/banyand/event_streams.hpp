@@ -26,6 +26,9 @@ public:
   /// that does not keep up finds the stream ended, and may come back.
   void open(http_context&, const reply_ptr&, const std::string& tree);
 
+  /// Leaves the hub; nothing is told to the clients.
+  void clear();
+
   const std::string& name() const { return name_; }
   void add(http_context&, const std::shared_ptr<event_stream>&);
   void remove(http_context&, const std::shared_ptr<event_stream>&);

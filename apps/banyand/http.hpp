@@ -20,7 +20,6 @@ struct http_request {
   http_headers headers;            ///< names in lower case
   std::string body;
   std::string remote;              ///< the address it came from, without port
-  bool old = false;                ///< HTTP/1.0
   std::vector<std::string> params; ///< what stands for the {…} of its route, decoded
 
   std::string_view header(std::string_view name) const; ///< the first one; empty: none

@@ -106,7 +106,6 @@ http_request read_request(const restinio::request_t& from) {
   });
   request.body = from.body();
   request.remote = from.remote_endpoint().address().to_string();
-  request.old = head.http_major() == 1 && head.http_minor() == 0;
   return request;
 }
 
@@ -201,6 +200,7 @@ struct http_server::core : std::enable_shared_from_this<core> {
   void clear();
 
   restinio::request_handling_status_t take(const restinio::request_handle_t&);
+  void serve(exchange_key);
   void begin(exchange_key, const http_response&, bool with_body);
   void begin_stream(exchange_key, const http_response&);
   void write(exchange_key);
@@ -267,16 +267,20 @@ struct http_server::core::sink : http_sink {
   }
 };
 
+/// Serving begins a little later: RESTinio reads on wrongly where an answer comes before it knows
+/// that there will be one.
 restinio::request_handling_status_t
-http_server::core::take(const restinio::request_handle_t& from) {
-  const exchange_key key{from->connection_id(), from->request_id()};
-  exchanges[key].request = from;
-  const auto to = std::make_shared<sink>(weak_from_this(), key);
-  if (closing)
-    to->send(error_response({refusal::kind::unavailable, "the daemon is about to end"}), true);
-  else
-    routes.serve(read_request(*from), to);
+http_server::core::take(const restinio::request_handle_t& request) {
+  const exchange_key key{request->connection_id(), request->request_id()};
+  exchanges[key].request = request;
+  asio::post(io, [this, key] { serve(key); });
   return restinio::request_accepted();
+}
+
+void http_server::core::serve(exchange_key key) {
+  const auto found = exchanges.find(key);
+  if (found == exchanges.end() || !found->second.request) return;
+  routes.serve(read_request(*found->second.request), std::make_shared<sink>(weak_from_this(), key));
 }
 
 void http_server::core::begin(exchange_key key, const http_response& r, bool with_body) {
@@ -418,6 +422,7 @@ void http_server::core::close() {
 /// Connections know the server: they must go first.
 void http_server::core::clear() {
   loop->close();
+  routes.clear();
   exchanges.clear();
   asio::error_code ignored;
   for (auto* socket : asio::use_service<socket_book>(io).sockets) socket->close(ignored);

@@ -106,10 +106,6 @@ bool http_reply::speaks_openai() const {
 
 bool http_reply::begin(http_response head) {
   if (stage_ != stage::asked) return false;
-  if (request_.old) {
-    refuse({refusal::kind::bad_request, "HTTP/1.0: it has no streams; ask in HTTP/1.1"});
-    return false;
-  }
   if (request_.method == "HEAD") {
     send(std::move(head));
     return false;

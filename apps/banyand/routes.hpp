@@ -28,6 +28,9 @@ public:
   /// A request that could not be read, and what its client is told.
   http_response refuse_unread(int status);
 
+  /// Ends the streams of a loop that has stopped.
+  void clear() { streams_.clear(); }
+
 private:
   event_streams streams_;
   http_context context_;

@@ -29,19 +29,6 @@ std::pair<std::span<const thread_record>, bool> shown(const tree& t, const tree_
   return {rest.first(std::min(rest.size(), cut.most_threads)), more};
 }
 
-json history_of(const thread_record& t) {
-  auto marks = json::array();
-  for (const auto& mark : t.history)
-    marks.push_back({{"state", to_string(mark.phase)}, {"at", time_or_null(mark.at_ms)}});
-  return marks;
-}
-
-json thread_with(const thread_record& t, bool texts) {
-  auto j = thread_parts(t, texts);
-  if (texts) j["history"] = history_of(t);
-  return j;
-}
-
 template <class Number>
 json unless_unlimited(Number value) {
   if (value == std::numeric_limits<Number>::max()) return {};
@@ -106,7 +93,7 @@ json tree_view(const tree& t, const tree_cut& cut) {
   const auto [threads, more] = shown(t, cut);
   auto j = tree_parts(t);
   j["threads"] = json::array();
-  for (const auto& thread : threads) j["threads"].push_back(thread_with(thread, cut.texts));
+  for (const auto& thread : threads) j["threads"].push_back(thread_parts(thread, cut.texts));
   j["threads_next"] = more ? json(threads.back().path) : json();
   return j;
 }
@@ -114,12 +101,12 @@ json tree_view(const tree& t, const tree_cut& cut) {
 json threads_view(const tree& t, const tree_cut& cut) {
   const auto [threads, more] = shown(t, cut);
   json j{{"threads", json::array()}, {"next", more ? json(threads.back().path) : json()}};
-  for (const auto& thread : threads) j["threads"].push_back(thread_with(thread, cut.texts));
+  for (const auto& thread : threads) j["threads"].push_back(thread_parts(thread, cut.texts));
   return j;
 }
 
 json thread_detail(const thread_view& v) {
-  auto j = thread_with(v.record, true);
+  auto j = thread_parts(v.record, true);
   j["live"] = v.live;
   j["cache"] = {{"blocks", v.cache_blocks}, {"leased", v.leased}};
   j["budget_left"] = budget_left(v);

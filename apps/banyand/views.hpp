@@ -25,7 +25,7 @@ nlohmann::ordered_json tree_view(const tree&, const tree_cut&);
 /// {"threads", "next"}: the threads without texts.
 nlohmann::ordered_json threads_view(const tree&, const tree_cut&);
 
-/// One thread with its text, its history, its cache and what it may still spend.
+/// One thread with its text, its cache and what it may still spend.
 nlohmann::ordered_json thread_detail(const thread_view&);
 
 nlohmann::ordered_json thread_row_view(const thread_row&);
