@@ -569,6 +569,17 @@ TEST_CASE_METHOD(store_in_folder, "the oldest trees make room and the file shrin
   CHECK(unfinished_names(store) == ids{"waits"});
 }
 
+TEST_CASE_METHOD(store_in_folder, "threads of a finished tree take no room of their own",
+                 "[trainer]") {
+  accept_all(store, {"a"});
+  write(store, [&] { store.record("a", thread_of("/", 200'000)); });
+  CHECK(store.counts().bytes > 2'000'000);
+  finish_all(store, {"a"});
+  write(store, [&] { store.record("a", thread_of("/", 200'000)); });
+  store.sweep({}, 0);
+  CHECK(store.counts().bytes < 500'000);
+}
+
 // ---- several users
 
 TEST_CASE_METHOD(store_in_folder, "a second writer waits for the first one", "[trainer]") {
@@ -578,6 +589,7 @@ TEST_CASE_METHOD(store_in_folder, "a second writer waits for the first one", "[t
   std::atomic<bool> begins = false;
   std::jthread other([&] {
     begins = true;
+    begins.notify_one();
     accept_all(second, {"b"});
   });
   begins.wait(false);
