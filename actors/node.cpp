@@ -1,5 +1,6 @@
 #include "actors/node.hpp"
 
+#include "actors/event_hub.hpp"
 #include "actors/guarded_promise.hpp"
 #include "actors/session.hpp"
 #include "actors/tree_ids.hpp"
@@ -78,6 +79,7 @@ struct node_state {
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
   void give_up(queued_tree);
+  void tell(tree_event::kind, const std::string& id, tree_phase) const;
   void leave_if_done();
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
@@ -121,6 +123,7 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   if (queue.size() >= options.max_queued_trees)
     return caf::make_error(errc::pool_full, std::to_string(queue.size()) + " trees wait already");
   if (request.id.empty()) request.id = ids.next(now);
+  tell(tree_event::kind::tree, request.id, tree_phase::queued);
   return now;
 }
 
@@ -206,6 +209,7 @@ void node_state::give_up(queued_tree unwanted) {
   const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
   count(*done.value);
   tell_store(done);
+  tell(tree_event::kind::done, done.value->id, done.value->phase);
   if (unwanted.asker) unwanted.asker->deliver(done);
 }
 
@@ -234,6 +238,16 @@ void node_state::lose(const caf::down_msg& down) {
                 [&](const named_pool& pool) { return pool.actor.address() == down.source; });
   if (!counted.draining) start_next();
   leave_if_done();
+}
+
+void node_state::tell(tree_event::kind what, const std::string& id, tree_phase phase) const {
+  if (!options.reasoning.events) return;
+  tree_event e;
+  e.what = what;
+  e.tree = id;
+  e.at_ms = options.reasoning.unix_ms();
+  e.state = to_string(phase);
+  options.reasoning.events->publish(std::move(e));
 }
 
 // ---- by hand ----
@@ -270,6 +284,7 @@ caf::result<tree_status> node_state::steer(queued_tree& waiting, const steer_req
       thread.phase = thread_phase::queued;
   seen.phase = waiting.work.paused ? tree_phase::paused : tree_phase::queued;
   tree_state news{request.id, seen.phase};
+  tell(tree_event::kind::tree, news.id, news.phase);
   pass_on(news);
   start_next();
   return tree_status{std::make_shared<const tree>(std::move(seen))};
@@ -298,8 +313,7 @@ void node_state::leave_if_done() {
 // ---- status ----
 
 caf::result<tree_status> node_state::show(const tree_request& request) {
-  if (const auto* tree = find_running(request.id))
-    return self->delegate(tree->session, request);
+  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   const auto waiting = find_queued(request.id);
   if (waiting == queue.end()) return no_tree(request.id);
   auto seen = outline(*plant(waiting->work.request, waiting->work.created_ms));

@@ -139,6 +139,9 @@ session_state::member& session_state::start(thread_record& record,
   record.phase = thread_phase::decoding;
   record.since_ms = options.reasoning.unix_ms();
   record.node = options.reasoning.node;
+  // The thread will ask the same and be told the same, unless that pool is lost.
+  if (const auto place = options.reasoning.place({options.family, record.path, parent, {}}))
+    record.pool = place->name;
   auto actor = self->spawn<caf::monitored>(
       reasoning_thread, thread_options{context, session_actor{self}, std::move(parent)});
   self->send(actor, std::move(request));
@@ -204,6 +207,7 @@ void session_state::keep(thread_boundary& boundary) {
   known.since_ms = now.since_ms;
   known.rounds = now.rounds;
   known.history = now.history;
+  known.pool = now.pool;
   known.prompt_tokens = now.prompt_tokens;
   known.cached_tokens = now.cached_tokens;
   thread->parked = parking;

@@ -234,6 +234,29 @@ TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "
   run();
 }
 
+TEST_CASE_METHOD(recovering_node, "watchers hear of trees that wait", "[actors]") {
+  node_options options;
+  options.reasoning = reasoning();
+  options.pools = pools;
+  options.max_running_trees = 1;
+  const auto narrow = spawn_node(sys, std::move(options));
+  script->silent = {"/"};
+  request.id = "a";
+  caf::anon_send(narrow, accept_request{request});
+  request.id = "b";
+  caf::anon_send(narrow, accept_request{request});
+  const auto all = events->subscribe("b", 0, [] {});
+  run();
+  REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::pause, "b", "/"}));
+  REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::cancel, "b", "/"}));
+  std::vector<std::string> states;
+  for (const auto& e : all->take()) states.push_back(e.state);
+  CHECK(states == std::vector<std::string>{"queued", "paused", "cancelled"});
+  break_silence();
+  self->send(narrow, atom::drain_v);
+  run();
+}
+
 TEST_CASE_METHOD(recovering_node, "a full queue refuses", "[actors]") {
   node_options options;
   options.reasoning = reasoning();
