@@ -102,10 +102,10 @@ private:
     json args{{"state", to_string(t.phase)},
               {"generated_tokens", t.generated_tokens()},
               {"prompt_tokens", t.prompt_tokens},
-              {"cached_tokens", t.cached_tokens},
               {"rounds", t.rounds},
               {"pool", t.pool},
               {"node", t.node}};
+    if (t.cached_tokens > 0) args["cached_tokens"] = t.cached_tokens; // the API does not tell
     if (t.failure != errc::none) args["failure"] = to_string(t.failure);
     if (!t.awaited) args["awaited"] = false;
     return args;

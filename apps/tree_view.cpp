@@ -101,6 +101,11 @@ std::vector<std::string> tree_lines(const tree& t,
   return lines;
 }
 
+std::string title(const tree& t) {
+  auto text = printable(t.id) + "  " + std::string(to_string(t.phase));
+  return t.problem.numbers.empty() ? text : text + "  " + to_string(t.problem);
+}
+
 std::string outcome_text(const tree& t) {
   if (!t.outcome.solved)
     return t.outcome.claimed ? "not solved: the model's claim does not hold"

@@ -17,6 +17,8 @@ namespace banyan {
 std::vector<std::string> tree_lines(const tree&, const std::map<std::string, std::uint64_t>& tokens,
                                     bool colours, int columns, std::size_t rows = SIZE_MAX);
 
+/// "01J9…  done  25, 7, 3 -> 54"
+std::string title(const tree&);
 /// "25-7=18, 18*3=54  (verified)", or why not.
 std::string outcome_text(const tree&);
 /// "7 threads, depth 1, 1 round, 3120 tokens, 830 on the critical path, 214 ms"

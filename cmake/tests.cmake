@@ -92,7 +92,12 @@ add_test(NAME "cli: the program says what is wrong and ends with the right code"
 set_tests_properties("cli: the program says what is wrong and ends with the right code"
   PROPERTIES LABELS cli TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
 
-banyan_check_headers(tests banyan_gpu_pool banyan_trainer Catch2::Catch2)
+add_test(NAME "client: the commands that talk to a daemon say and do what they should"
+  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/client_test.py" $<TARGET_FILE:banyan>)
+set_tests_properties("client: the commands that talk to a daemon say and do what they should"
+  PROPERTIES LABELS cli TIMEOUT 600)
+
+banyan_check_headers(tests banyan_gpu_pool banyan_trainer banyan_http Catch2::Catch2)
 
 add_test(NAME "layering: folders include only what they may know"
   COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/layering.cmake")

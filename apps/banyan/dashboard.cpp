@@ -15,12 +15,14 @@ namespace {
 
 using json = client::json;
 
-constexpr std::size_t most_trees = 500; ///< of each state: more than anybody looks through
+constexpr std::size_t most_trees = 100; ///< of each state: as many as somebody may look through
 constexpr int bar_columns = 20;
 
 std::string whole(double n) { return std::to_string(std::llround(n)); }
 
-std::string percent(double part, double of) { return of > 0 ? whole(100 * part / of) + " %" : "-"; }
+std::string percent(double part, double of) {
+  return of > 0 ? whole(100 * std::min(part / of, 1.0)) + " %" : "-";
+}
 
 const json& pools_of(const json& status) {
   static const json none = json::array();
@@ -92,8 +94,11 @@ std::vector<std::string> pool_lines(const reading& now, const reading* before) {
   return rows.lines();
 }
 
+/// Of all pools since the daemon began: what its trees have is counted when they are finished.
 double generated(const json& status) {
-  return number_field(object_field(status, "tokens"), "generated");
+  double sum = 0;
+  for (const auto& pool : pools_of(status)) sum += number_field(pool, "generated_tokens");
+  return sum;
 }
 
 std::string tokens_text(const reading& now, const reading* before) {

@@ -149,17 +149,25 @@ std::unique_ptr<tree_sink> open_sink(const export_options& o) {
 
 class counter {
 public:
-  explicit counter(bool quiet) : line_(quiet) {}
-  void add() { line_.show("wrote " + counted(++written_, "tree")); }
+  explicit counter(const common_options& o) : options_(o), line_(o.quiet) {}
+  void add() {
+    if (++written_ % 50 == 0) line_.show("wrote " + counted(written_, "tree"));
+  }
+  void finish() {
+    line_.clear();
+    options_.log(common_options::level::info, "wrote " + counted(written_, "tree"));
+  }
 
 private:
+  const common_options& options_;
   progress_line line_;
   std::size_t written_ = 0;
 };
 
 /// The list is newest first, and grows at its begin while it is read: so first all ids, then the
 /// trees from the end.
-void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& out) {
+void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& out,
+                        counter& progress) {
   client daemon(o.daemon);
   auto ids = o.ids;
   if (ids.empty()) {
@@ -170,16 +178,15 @@ void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& 
     std::ranges::stable_sort(found);
     for (auto& [created, id] : found) ids.push_back(std::move(id));
   }
-  counter progress(o.common.quiet);
   for (const auto& id : ids) {
     out.write(whole_tree(daemon, id));
     progress.add();
   }
 }
 
-void export_from_store(const export_options& o, tree_filter filter, tree_sink& out) {
+void export_from_store(const export_options& o, tree_filter filter, tree_sink& out,
+                       counter& progress) {
   const tree_store store(o.store, {.read_only = true});
-  counter progress(o.common.quiet);
   for (const auto& id : o.ids) {
     const auto t = store.find(id);
     if (!t) throw bad_usage(id, "no such tree is in " + o.store.string(), "check the id");
@@ -205,9 +212,11 @@ int export_command(command_words words) {
   complete(o, list);
   auto filter = o.which.filter(list, now_in_ms());
   const auto out = open_sink(o);
-  o.store.empty() ? export_from_daemon(o, std::move(filter), *out)
-                  : export_from_store(o, std::move(filter), *out);
+  counter progress(o.common);
+  o.store.empty() ? export_from_daemon(o, std::move(filter), *out, progress)
+                  : export_from_store(o, std::move(filter), *out, progress);
   out->commit();
+  progress.finish();
   return exit_done;
 }
 

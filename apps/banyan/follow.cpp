@@ -107,9 +107,7 @@ private:
   void draw(const terminal_size& size) {
     const auto& [t, tokens] = tree_.now();
     const auto columns = size.columns - 1;
-    std::vector<std::string> lines{
-        fit(printable(t.id) + "  " + std::string(to_string(t.phase)) + "  " + to_string(t.problem),
-            columns)};
+    std::vector<std::string> lines{fit(title(t), columns)};
     const auto rows = static_cast<std::size_t>(std::max(size.rows - 2, 2));
     for (auto& line : tree_lines(t, tokens, colours(true), columns, rows))
       lines.push_back(std::move(line));

@@ -133,8 +133,9 @@ int wait_for(client& daemon, const std::vector<std::string>& ids, const submit_o
   std::size_t solved = 0;
   progress_line line(o.common.quiet || o.common.json);
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    line.show("solved " + std::to_string(solved) + " of " + std::to_string(i) + ", "
-              + std::to_string(ids.size() - i) + " to go");
+    if (i > 0)
+      line.show("solved " + std::to_string(solved) + " of " + std::to_string(i) + ", "
+                + std::to_string(ids.size() - i) + " to go");
     const auto tree = finished(daemon, ids[i]);
     line.clear();
     solved += read_tree(tree).outcome.solved;

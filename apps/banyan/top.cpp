@@ -58,13 +58,19 @@ milliseconds interval_of(const top_options& o) {
 
 // ---- snapshots
 
+constexpr std::size_t rows_in_a_snapshot = 20;
+
 void print_snapshot(const reading& now, const reading* before, const top_options& o,
                     const std::string& url) {
   if (o.common.json) return print_json({{"status", now.status}, {"trees", now.told}});
   std::string text;
   for (const auto& line : overview(now, before, url)) text += line + "\n";
   text += "\n";
-  for (const auto& line : tree_table(now.trees, now_in_ms())) text += line + "\n";
+  auto shown = now.trees;
+  shown.resize(std::min(shown.size(), rows_in_a_snapshot));
+  for (const auto& line : tree_table(shown, now_in_ms())) text += line + "\n";
+  if (const auto others = now.trees.size() - shown.size(); others > 0)
+    text += "and " + counted(others, "more tree") + "\n";
   print(text);
 }
 
@@ -222,6 +228,7 @@ private:
     drawn_for_ = size_of_terminal(STDOUT_FILENO);
     const auto height = static_cast<std::size_t>(std::max(drawn_for_.rows, 4));
     auto lines = overview(now_, before_ ? &*before_ : nullptr, daemon_.url());
+    for (auto& line : lines) line = fitted(line);
     lines.emplace_back();
     if (lines.size() + 3 > height) lines.resize(std::min<std::size_t>(lines.size(), height - 3));
     rows_ = height - lines.size() - 1;
@@ -231,7 +238,7 @@ private:
     lines.push_back(bottom_line());
     std::string frame = "\033[H";
     for (std::size_t i = 0; i < lines.size(); ++i)
-      frame += lines[i] + "\033[0m\033[K" + (i + 1 < lines.size() ? "\r\n" : "");
+      frame += lines[i] + "\033[0m\033[K" + (i + 1 < lines.size() ? "\n" : "");
     print(frame + "\033[J");
   }
 
@@ -257,8 +264,7 @@ private:
   std::vector<std::string> shown_lines() const {
     const auto t = read_tree(tree_);
     if (t.threads.empty()) return {fitted(printable(shown_) + " ...")};
-    std::vector<std::string> lines{fitted(printable(t.id) + "  " + std::string(to_string(t.phase))
-                                          + "  " + to_string(t.problem))};
+    std::vector<std::string> lines{fitted(title(t))};
     for (auto& line :
          tree_lines(t, {}, colours(true), drawn_for_.columns, std::max<std::size_t>(rows_, 4) - 3))
       lines.push_back(std::move(line));

@@ -60,8 +60,7 @@ void print_tree(const json& j) {
   const auto t = read_tree(j);
   const bool terminal = stdout_is_terminal();
   const auto columns = terminal ? size_of_terminal(STDOUT_FILENO).columns : INT_MAX;
-  std::string text =
-      printable(t.id) + "  " + std::string(to_string(t.phase)) + "  " + to_string(t.problem) + "\n";
+  auto text = title(t) + "\n";
   for (const auto& [name, value] : t.labels) text += "  " + printable(name + "=" + value) + "\n";
   for (const auto& line : tree_lines(t, {}, colours(terminal), columns)) text += line + "\n";
   if (t.phase >= tree_phase::done) text += printable(outcome_text(t)) + "\n";

@@ -15,6 +15,7 @@ import unittest
 BANYAN = sys.argv.pop(1)
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MODEL = SOURCE / "models" / "countdown-3"
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # a user's own options are not what is tested
 
 # Small enough to be trained in a second.
 TINY = ["--hidden", "16", "--layers", "1", "--heads", "1", "--kv-heads", "1", "--head-dim", "16",
