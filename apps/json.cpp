@@ -2,10 +2,6 @@
 
 #include "apps/json_parts.hpp"
 
-#include <chrono>
-#include <cstdio>
-#include <ctime>
-
 #include <nlohmann/json.hpp>
 
 namespace banyan {
@@ -85,16 +81,6 @@ json tree_parts(const tree& t) {
 }
 
 // ---- whole objects
-
-std::string time_text(std::int64_t unix_ms) {
-  const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  char day[32], text[40];
-  std::strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &utc);
-  std::snprintf(text, sizeof text, "%s.%03dZ", day, static_cast<int>(unix_ms % 1000));
-  return text;
-}
 
 std::string solve_json(const tree& t) {
   json j{{"problem", problem_parts(t.problem)}};

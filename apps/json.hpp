@@ -1,5 +1,6 @@
 #pragma once
 
+#include "apps/time_text.hpp"
 #include "solver/search.hpp"
 #include "solver/tree.hpp"
 
@@ -29,8 +30,5 @@ std::string trace_json(const tree&, const search_options&, std::uint64_t index);
 /// Reads demonstrations in the published layout, a JSON array or JSON lines, back as trees of
 /// segments without token ids. Throws `bad_usage`; `name` stands for the file in messages.
 std::vector<tree> parse_traces(std::string_view text, const std::string& name);
-
-/// "2026-11-22T09:30:00.123Z"
-std::string time_text(std::int64_t unix_ms);
 
 } // namespace banyan

@@ -1,8 +1,8 @@
 #include "apps/tree_mirror.hpp"
 
+#include "apps/time_text.hpp"
+
 #include <algorithm>
-#include <cstdio>
-#include <ctime>
 
 #include <nlohmann/json.hpp>
 
@@ -36,7 +36,7 @@ void get(const json& j, const char* name, std::vector<std::string>& texts) {
 void get_time(const json& j, const char* name, std::int64_t& ms) {
   std::string text;
   get(j, name, text);
-  ms = read_time(text).value_or(ms);
+  ms = parse_time(text).value_or(ms);
 }
 
 /// Enumerators from 0 on, by their names.
@@ -137,39 +137,6 @@ thread_record read_thread(const json& j) {
     t.history.push_back(m);
   }
   return t;
-}
-
-std::optional<std::int64_t> read_time(std::string_view given) {
-  const std::string text(given);
-  std::tm t{};
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &used) != 3)
-    return {};
-  std::int64_t ms = 0;
-  auto rest = std::string_view(text).substr(static_cast<std::size_t>(used));
-  if (!rest.empty()) {
-    if (std::sscanf(rest.data(), "T%2d:%2d:%2d%n", &t.tm_hour, &t.tm_min, &t.tm_sec, &used) != 3)
-      return {};
-    rest.remove_prefix(static_cast<std::size_t>(used));
-    if (rest.starts_with('.')) {
-      rest.remove_prefix(1);
-      for (int unit = 100; !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; unit /= 10) {
-        ms += unit * (rest[0] - '0');
-        rest.remove_prefix(1);
-      }
-    }
-    if (rest != "Z") return {};
-  }
-  const auto asked = t;
-  t.tm_year -= 1900;
-  t.tm_mon -= 1;
-  const auto seconds = static_cast<std::int64_t>(::timegm(&t));
-  // The 31st of April becomes the 1st of May: then it was no date.
-  const bool is_date = t.tm_year == asked.tm_year - 1900 && t.tm_mon == asked.tm_mon - 1
-                       && t.tm_mday == asked.tm_mday && t.tm_hour == asked.tm_hour
-                       && t.tm_min == asked.tm_min;
-  if (!is_date) return {};
-  return 1000 * seconds + ms;
 }
 
 tree read_tree(const json& j) {

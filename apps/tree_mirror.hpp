@@ -3,7 +3,6 @@
 #include "apps/live_tree.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -44,9 +43,5 @@ double number_field(const nlohmann::ordered_json&, const char* name);
 bool flag_field(const nlohmann::ordered_json&, const char* name);
 /// An object in an object; an empty one if it is missing.
 const nlohmann::ordered_json& object_field(const nlohmann::ordered_json&, const char* name);
-
-/// Milliseconds of Unix time of "2026-11-22T09:30:00.123Z", with or without fractions, or of a day
-/// "2026-11-22"; nothing for anything else.
-std::optional<std::int64_t> read_time(std::string_view);
 
 } // namespace banyan

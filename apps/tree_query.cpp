@@ -1,6 +1,6 @@
 #include "apps/tree_query.hpp"
 
-#include "apps/json.hpp"
+#include "apps/time_text.hpp"
 #include "apps/tree_mirror.hpp"
 
 #include <algorithm>
@@ -29,7 +29,8 @@ std::optional<std::int64_t> read_span(std::string_view text) {
 std::int64_t read_point(const char* option, const std::string& text, std::int64_t now_ms) {
   if (text.empty()) return 0;
   if (const auto span = read_span(text)) return now_ms - *span;
-  if (const auto time = read_time(text)) return *time;
+  if (const auto time = parse_time(text)) return *time;
+  if (const auto day = parse_time(text + "T00:00:00Z")) return *day;
   throw bad_usage(
       option, "'" + text + "' does not fit",
       "give a time as 2026-11-22T09:30:00Z or 2026-11-22, or how long ago, as 90s, 30m, "

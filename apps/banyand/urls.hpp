@@ -1,5 +1,7 @@
 #pragma once
 
+#include "apps/time_text.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,9 +36,5 @@ private:
   std::vector<std::pair<std::string, std::string>> given_;
   std::vector<std::string> asked_;
 };
-
-/// "2026-11-22T09:30:00.123Z", "2026-11-22T10:30:00+01:00" or "1795339800.123" in Unix
-/// milliseconds.
-std::optional<std::int64_t> parse_time(std::string_view);
 
 } // namespace banyan
