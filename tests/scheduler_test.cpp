@@ -213,10 +213,10 @@ TEST_CASE("a long prompt is computed in chunks while others decode on", "[pool]"
   const auto request = request_of(1, "/", some_text(2, 320), 5);
   const auto slow = pool.submit(request);
   for (int i = 0; i < 10; ++i) {
-    const auto before = pool.work.sampled(quick).size();
+    const auto before = pool.work.sampled(quick)->ids.size();
     CHECK(pool.step() == 33);
-    CHECK(pool.work.sampled(quick).size() == before + 1);
-    CHECK(pool.work.sampled(slow).size() == (i < 9 ? 0 : 1));
+    CHECK(pool.work.sampled(quick)->ids.size() == before + 1);
+    CHECK(pool.work.sampled(slow)->ids.size() == (i < 9 ? 0 : 1));
   }
   pool.run();
   CHECK(pool.replies.at(slow).ids == pool.alone(request));
@@ -227,8 +227,8 @@ TEST_CASE("only the youngest family is preempted", "[pool]") {
   const auto old = pool.submit(request_of(0, "/", some_text(1, 8), 50));
   const auto young = pool.submit(request_of(1, "/", some_text(2, 8), 50));
   while (pool.work.counts().preempted == 0) pool.step();
-  CHECK(pool.work.sampled(old).size() > 0);
-  CHECK(pool.work.sampled(young).empty());
+  CHECK(pool.work.sampled(old)->ids.size() > 0);
+  CHECK(!pool.work.sampled(young));
   pool.run();
   CHECK(pool.order == std::vector{old, young});
 }
