@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/common_options.hpp"
+#include "apps/event_reader.hpp"
 #include "apps/failure.hpp"
 
 #include <chrono>
@@ -36,23 +37,6 @@ struct refused : bad_usage {
   int status = 400;
   std::chrono::milliseconds retry{1000}; ///< 429: when to ask again
   refused(const std::string& what, int status) : bad_usage(what), status(status) {}
-};
-
-/// One event of a stream.
-struct server_event {
-  std::string id, name, data;
-};
-
-/// Cuts a `text/event-stream` into events, however its bytes arrive.
-class event_reader {
-public:
-  void feed(std::string_view bytes, const std::function<void(const server_event&)>& take);
-
-private:
-  void read_line(std::string_view line, const std::function<void(const server_event&)>& take);
-  std::string rest_;
-  server_event next_;
-  bool has_data_ = false;
 };
 
 /// A daemon's HTTP API. Nothing waits longer than the timeout, but for a stream of events. Throws

@@ -21,7 +21,9 @@ void get(const json& j, const char* name, Value& value) {
   } else if constexpr (std::is_same_v<Value, bool>) {
     if (i->is_boolean()) value = i->get<bool>();
   } else {
-    if (i->is_number()) value = i->get<Value>();
+    // A fraction, or one too large, is no count.
+    if (std::is_floating_point_v<Value> ? i->is_number() : i->is_number_integer())
+      value = i->get<Value>();
   }
 }
 

@@ -88,7 +88,7 @@ std::vector<std::string> tree_lines(const tree& t,
     const auto live = tokens.find(thread->path);
     const auto count =
         live != tokens.end() && !ended(thread->phase) ? live->second : thread->generated_tokens();
-    const auto path = std::string(2 * thread->depth, ' ') + thread->path;
+    const auto path = std::string(2 * std::min(thread->depth, 30u), ' ') + thread->path;
     char head[80];
     std::snprintf(head, sizeof head, "%-8s %-9s %6llu tokens  ", path.c_str(),
                   std::string(to_string(thread->phase)).c_str(),

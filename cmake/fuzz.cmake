@@ -16,6 +16,8 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
   apps/banyand/http.cpp
   apps/banyand/tree_body.cpp
   apps/banyand/urls.cpp
+  apps/event_reader.cpp
+  apps/tree_mirror.cpp
   model/safetensors_header.cpp)
 target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json)
 target_compile_options(banyan_fuzzed PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})
