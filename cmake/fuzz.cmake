@@ -22,6 +22,8 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
 target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json)
 target_compile_options(banyan_fuzzed PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})
 
+target_compile_options(banyan_records PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})
+
 add_custom_target(fuzzers)
 file(GLOB fuzz_sources CONFIGURE_DEPENDS tests/fuzz/*_fuzz.cpp)
 foreach(source IN LISTS fuzz_sources)
@@ -30,7 +32,7 @@ foreach(source IN LISTS fuzz_sources)
   banyan_own_target(${name})
   target_compile_options(${name} PRIVATE -fsanitize=fuzzer ${fuzz_flags})
   target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
-  target_link_libraries(${name} PRIVATE banyan_fuzzed)
+  target_link_libraries(${name} PRIVATE banyan_fuzzed banyan_records)
   add_dependencies(fuzzers ${name})
   add_test(NAME "fuzz: ${name} finds no fault"
     COMMAND ${name} -max_total_time=${BANYAN_FUZZ_SECONDS} -timeout=10 -print_final_stats=1)

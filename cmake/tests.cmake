@@ -100,7 +100,7 @@ set_tests_properties("client: the commands that talk to a daemon say and do what
 add_test(NAME "page: a browser shows a daemon's trees"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/page_daemon_test.py" $<TARGET_FILE:banyand>)
 set_tests_properties("page: a browser shows a daemon's trees"
-  PROPERTIES LABELS page TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
+  PROPERTIES LABELS page TIMEOUT 600 RUN_SERIAL TRUE ENVIRONMENT OMP_WAIT_POLICY=passive)
 
 banyan_check_headers(tests banyan_gpu_pool banyan_trainer banyan_http Catch2::Catch2)
 

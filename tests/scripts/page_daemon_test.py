@@ -19,7 +19,7 @@ def problems(count):
 
 def main():
     program, *rest = sys.argv[1:]
-    with scratch_folder() as folder, daemon(program, folder) as d:
+    with scratch_folder() as folder, daemon(program, folder, "--concurrency", 1) as d:
         for problem in problems(5):
             done = d.post("/v1/trees", {"problem": problem})
             assert done.status == 200, done

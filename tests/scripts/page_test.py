@@ -427,7 +427,7 @@ class page(unittest.TestCase):
         self.browser.write(str(target))
 
     def test_a_new_problem_grows_until_it_is_done(self):
-        self.submit_many(60) # so that it takes its time
+        others = self.submit_many(300) # so that it waits until the page has seen it
         self.browser.go("/")
         self.browser.wait("document.querySelector('.forest tbody')")
         self.browser.evaluate("""
@@ -442,11 +442,13 @@ class page(unittest.TestCase):
         self.browser.press("Enter")
         self.browser.wait("location.hash.startsWith('#/tree/')")
         self.browser.wait("document.querySelector('main h1').innerText === '25 7 36 → 54'")
+        self.wait_for_state("^(queued|running)")
+        self.stop(others)
         self.wait_for_state("^(done|failed)", PATIENCE_S)
         self.browser.wait("document.querySelector('.verdict').innerText")
         self.browser.wait("document.querySelectorAll('.drawing [role=treeitem]').length > 1")
         self.browser.wait("document.querySelector('.transcript').innerText.includes('54:[25, 7, 36]')")
-        self.assertGreater(self.browser.evaluate("window.sizes.size"), 2)
+        self.assertGreater(self.browser.evaluate("window.sizes.size"), 1)
         self.assertEqual(self.browser.count(".title button"), 0)
 
     def test_a_refused_problem_says_why(self):
@@ -465,7 +467,7 @@ class page(unittest.TestCase):
         self.browser.wait(f"/{pattern}/.test({state})", patience_s)
 
     def test_a_tree_is_paused_resumed_and_cancelled(self):
-        tree = self.submit_many(200)[-1] # behind so many others it does not end by itself
+        tree = self.submit_many(400)[-1] # behind so many others it does not end by itself
         self.open_tree(tree)
         self.browser.click(".title [data-action=pause]")
         self.wait_for_state("^paused")
