@@ -24,5 +24,5 @@ banyan_check_headers(model banyan_model)
 banyan_check_headers(actors banyan_actors)
 banyan_check_headers(gpu_pool banyan_gpu_pool)
 banyan_check_headers(trainer banyan_trainer)
-banyan_check_headers(apps banyan_gpu_pool banyan_trainer banyan_records
-  Boost::program_options nlohmann_json::nlohmann_json)
+banyan_check_headers(apps banyan_gpu_pool banyan_trainer banyan_records banyan_http
+  Boost::program_options nlohmann_json::nlohmann_json restinio::restinio)

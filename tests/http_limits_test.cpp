@@ -224,6 +224,23 @@ TEST_CASE("a browser changes the token for a cookie", "[http]") {
   CHECK(s.get("/v1/trees", pair).status == 200);
 }
 
+TEST_CASE("a new token ends what the old one opened and a new rate holds", "[http]") {
+  auto options = on_any_port();
+  options.token = "first";
+  served s(options);
+  const auto cookie = s.get("/?token=first").header("set-cookie");
+  const auto old = "Cookie: " + cookie.substr(0, cookie.find(';')) + "\r\n";
+  const std::string fresh = "Authorization: Bearer second\r\n";
+  CHECK(s.get("/v1/trees", old).status == 200);
+  options.token = "second";
+  s.server.reload(options);
+  CHECK(s.get("/v1/trees", old).status == 401);
+  options.requests_per_s = 0.001;
+  s.server.reload(options);
+  CHECK(s.get("/v1/trees", fresh).status == 200);
+  CHECK(s.get("/v1/trees", fresh).status == 429);
+}
+
 TEST_CASE("who asks too often is told when to come back", "[http]") {
   auto options = on_any_port();
   options.requests_per_s = 0.5;

@@ -423,7 +423,7 @@ int let_in(gate& g, const http_request& request) {
 TEST_CASE("without a token only our own names are answered", "[http]") {
   http_options options;
   options.address = "127.0.0.2";
-  gate g(options, "secret");
+  gate g(options, [] { return "secret"; });
   for (const auto* host :
        {"127.0.0.1:8427", "localhost", "LOCALHOST:1", "[::1]:8427", "127.0.0.2:1"})
     CHECK(let_in(g, request_from(host)) == 200);
@@ -436,7 +436,7 @@ TEST_CASE("without a token only our own names are answered", "[http]") {
 
 TEST_CASE("a page of another site changes nothing", "[http]") {
   http_options options;
-  gate g(options, "secret");
+  gate g(options, [] { return "secret"; });
   auto request = request_from("localhost:8427", {{"origin", "http://evil.example"}});
   CHECK(let_in(g, request) == 200);
   request.method = "POST";
@@ -452,7 +452,7 @@ TEST_CASE("a page of another site changes nothing", "[http]") {
 TEST_CASE("a token is asked for by its whole text", "[http]") {
   http_options options;
   options.token = "open sesame";
-  gate g(options, "session");
+  gate g(options, [] { return "session"; });
   const auto with = [&](const char* name, const char* value) {
     return let_in(g, request_from("anything", {{name, value}}));
   };

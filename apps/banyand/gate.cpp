@@ -87,11 +87,23 @@ double rate_limiter::take(const std::string& address, time_point now) {
 
 // ---- the gate
 
-gate::gate(const http_options& options, std::string session)
-    : options_(options), session_(std::move(session)), rates_(options.requests_per_s) {}
+gate::gate(const http_options& options, std::function<std::string()> new_session)
+    : options_(options),
+      new_session_(std::move(new_session)),
+      token_(options.token),
+      session_(new_session_()),
+      rates_(options.requests_per_s) {}
+
+void gate::take_over_options() {
+  if (rates_.per_s() != options_.requests_per_s) rates_ = rate_limiter(options_.requests_per_s);
+  if (token_ == options_.token) return;
+  token_ = options_.token;
+  session_ = new_session_();
+}
 
 std::optional<http_response> gate::check(const http_request& request,
                                          rate_limiter::time_point now) {
+  take_over_options();
   if (auto no = check_size(request)) return no;
   if (request.path == "/healthz") return {};
   if (auto no = check_rate(request, now)) return no;

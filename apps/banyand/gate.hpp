@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -30,6 +31,8 @@ public:
   /// Seconds to wait; 0: go ahead.
   double take(const std::string& address, time_point now);
 
+  double per_s() const { return per_s_; }
+
 private:
   struct bucket {
     double tokens = 0;
@@ -45,8 +48,9 @@ private:
 /// no browser that acts for another site.
 class gate {
 public:
-  /// `session`: a secret of this process, what a browser's cookie holds in place of the token.
-  gate(const http_options&, std::string session);
+  /// `new_session` makes what a browser's cookie holds in place of the token: a secret that is good
+  /// as long as the token stays the same. The options may change between two requests.
+  gate(const http_options&, std::function<std::string()> new_session);
 
   /// What is answered in place of serving the request; nothing: it is served.
   std::optional<http_response> check(const http_request&, rate_limiter::time_point now);
@@ -59,8 +63,11 @@ private:
   bool knows_secret(const http_request&) const;
   bool is_ours(std::string_view authority) const;
 
+  void take_over_options();
+
   const http_options& options_;
-  std::string session_;
+  std::function<std::string()> new_session_;
+  std::string token_, session_; ///< the token that the session stands for
   rate_limiter rates_;
 };
 

@@ -106,7 +106,7 @@ http_routes::http_routes(forest& trees, const http_options& options,
                          std::shared_ptr<http_loop> loop)
     : streams_(random_name().substr(0, 16)),
       context_{trees, options, std::move(loop), streams_, {}},
-      gate_(options, random_name()) {}
+      gate_(options, random_name) {}
 
 void http_routes::serve(http_request request, std::shared_ptr<http_sink> sink) {
   auto found = find_route(request.method, request.path);
