@@ -63,8 +63,12 @@ std::string told(const caf::error& why) {
   return {};
 }
 
+/// Who asks an actor that is about to end asks in vain; by then its owner knows how it ended.
+bool just_ended(const caf::error& why) { return why == caf::sec::request_receiver_down; }
+
 refusal refusal_of(const caf::error& why) {
   using kind = refusal::kind;
+  if (just_ended(why)) return refused(kind::unavailable, "it ended as it was asked; try again");
   const auto text = told(why);
   const auto field = text.substr(0, text.find(':'));
   switch (errc_of(why, errc::none)) {
@@ -104,29 +108,35 @@ void add_board(tree& t, const status_board& board) {
   }
 }
 
-/// Several answers that make one.
-template <class T>
-struct gathering {
-  T value;
-  std::size_t missing;
-  answer_to<std::shared_ptr<const T>> then;
-
-  void count_down() {
-    if (--missing == 0) then(std::make_shared<const T>(std::move(value)));
-  }
+/// A live tree while its threads are asked for their texts.
+struct open_tree {
+  tree value;
+  std::size_t missing = 1;
+  bool over = false; ///< it ended meanwhile
 };
+
+/// Looks at something that may end while it is asked: a thread, and then its tree.
+template <class Answer, class Request, class Then, class Else>
+void look(caf::event_based_actor* self, const node_actor& node, const Request& request, Then then,
+          Else otherwise, int tries = 3) {
+  self->request(node, patience, request)
+      .then([=](Answer& answer) { then(answer); },
+            [=](caf::error& why) {
+              if (!just_ended(why) || tries == 1) return otherwise(why);
+              look<Answer>(self, node, request, then, otherwise, tries - 1);
+            });
+}
 
 } // namespace
 
 struct live_forest::impl {
   impl(actor_house& h, forest_options o)
-      : house(h), options(std::move(o)), ids(options.seed), reader(options.store) {
+      : house(h), node(h.node()), options(std::move(o)), ids(options.seed), reader(options.store) {
     desk_actor = house.system().spawn(desk);
     house.add(desk_actor);
-    const auto tell_node = [node = house.node()](const std::string& tree, bool on) {
+    options.events->on_watch([node = node](const std::string& tree, bool on) {
       caf::anon_send(node, watch_request{tree, on});
-    };
-    options.events->on_watch(tell_node);
+    });
   }
 
   ~impl() { options.events->on_watch(nullptr); }
@@ -135,13 +145,20 @@ struct live_forest::impl {
     caf::anon_send(desk_actor, errand{std::move(errand_of)});
   }
 
-  /// Asks the node, and hands on its answer or its error.
-  template <class Answer, class Request, class Time, class Then, class Else>
-  void ask(Request request, Time longest, Then then, Else otherwise) {
-    run([=, this, node = house.node()](caf::event_based_actor* self) {
-      if (!node) return otherwise(caf::make_error(errc::cancelled));
-      self->request(node, longest, request)
+  /// Gives the node work, and hands on its answer or its error.
+  template <class Answer, class Request, class Then, class Else>
+  void order(Request request, Then then, Else otherwise) {
+    run([=, node = node](caf::event_based_actor* self) {
+      self->request(node, caf::infinite, request)
           .then([=](Answer& answer) { then(answer); }, [=](caf::error& why) { otherwise(why); });
+    });
+  }
+
+  /// Asks the node about what it has.
+  template <class Answer, class Request, class Then, class Else>
+  void ask(Request request, Then then, Else otherwise) {
+    run([=, node = node](caf::event_based_actor* self) {
+      look<Answer>(self, node, request, then, otherwise);
     });
   }
 
@@ -161,25 +178,33 @@ struct live_forest::impl {
 
   /// The live tree with the texts of its live threads, asked of each.
   void add_texts(const tree& now, const answer_to<tree_ptr>& answer) {
-    const auto open = std::make_shared<gathering<tree>>(gathering<tree>{now, 1, answer});
-    run([open, node = house.node()](caf::event_based_actor* self) {
-      for (std::size_t i = 0; i < open->value.threads.size(); ++i) {
-        const auto& thread = open->value.threads[i];
+    const auto open = std::make_shared<open_tree>(open_tree{now});
+    const auto count_down = [=, this] {
+      if (--open->missing > 0) return;
+      if (open->over) return find_stored(open->value.id, true, answer);
+      answer(std::make_shared<const tree>(std::move(open->value)));
+    };
+    run([open, count_down, node = node](caf::event_based_actor* self) {
+      for (auto& thread : open->value.threads) {
         if (ended(thread.phase)) continue;
         ++open->missing;
-        self->request(node, patience, thread_request{open->value.id, thread.path})
-            .then(
-                [open, i](thread_status& one) {
-                  open->value.threads[i].segments = std::move(one.record.segments);
-                  open->count_down();
-                },
-                [open](caf::error&) { open->count_down(); }); // it has just ended
+        look<thread_status>(
+            self, node, thread_request{open->value.id, thread.path},
+            [&thread, count_down](thread_status& one) {
+              thread.segments = std::move(one.record.segments);
+              count_down();
+            },
+            [open, count_down](const caf::error& why) {
+              open->over |= just_ended(why) || errc_of(why, errc::none) == errc::not_found;
+              count_down();
+            });
       }
-      open->count_down();
+      count_down();
     });
   }
 
   actor_house& house;
+  const node_actor node; ///< the house drops its own when it ends, while others still ask
   forest_options options;
   std::mutex ids_mutex;
   tree_ids ids;
@@ -204,8 +229,8 @@ std::size_t live_forest::take_up_unfinished() {
   const tree_store store(impl_->options.store, {.read_only = true});
   auto unfinished = store.unfinished();
   for (auto& tree : unfinished)
-    caf::anon_send(impl_->house.node(), tree_work{std::move(tree.request), tree.created_ms,
-                                                  tree.paused, std::move(tree.threads)});
+    caf::anon_send(impl_->node, tree_work{std::move(tree.request), tree.created_ms, tree.paused,
+                                          std::move(tree.threads)});
   return unfinished.size();
 }
 
@@ -235,7 +260,7 @@ void live_forest::close() { impl_->closed = true; }
 std::size_t live_forest::unfinished_now() {
   caf::scoped_actor self(impl_->house.system());
   std::size_t count = 0;
-  self->request(impl_->house.node(), patience, atom::status_v)
+  self->request(impl_->node, patience, atom::status_v)
       .receive([&](const node_status& now) { count = now.running + now.queued; },
                [](const caf::error&) {});
   return count;
@@ -261,18 +286,17 @@ void live_forest::submit(solve_request request, answer_to<std::string> accepted,
   }
   const auto fail = [refuse](const caf::error& why) { refuse(refusal_of(why)); };
   if (!finished)
-    return impl_->ask<accepted_tree>(
-        accept_request{std::move(request)}, caf::infinite,
+    return impl_->order<accepted_tree>(
+        accept_request{std::move(request)},
         [accepted](const accepted_tree& tree) { accepted(tree.id); }, fail);
   if (accepted) accepted(request.id);
-  impl_->ask<finished_tree>(
-      std::move(request), caf::infinite,
-      [finished](const finished_tree& done) { finished(done.value); }, fail);
+  impl_->order<finished_tree>(
+      std::move(request), [finished](const finished_tree& done) { finished(done.value); }, fail);
 }
 
 void live_forest::find(const std::string& id, bool texts, answer_to<tree_ptr> answer) {
   impl_->ask<tree_status>(
-      tree_request{id, texts}, patience,
+      tree_request{id, texts},
       [this, texts, answer](const tree_status& now) {
         auto seen = *now.value;
         if (!texts) {
@@ -298,7 +322,7 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
     });
   };
   impl_->ask<thread_status>(
-      thread_request{id, path}, patience,
+      thread_request{id, path},
       [answer](const thread_status& now) {
         const auto tokens = now.tokens_left == UINT32_MAX ? UINT64_MAX : now.tokens_left;
         answer(thread_view{now.record, now.live, now.cache.blocks, now.cache.leased, tokens,
@@ -316,13 +340,13 @@ void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answ
     } catch (const std::exception& why) {
       return answer(refused(refusal::kind::internal, why.what()));
     }
-    impl_->run([this, all, answer, node = impl_->house.node()](caf::event_based_actor* self) {
+    impl_->run([this, all, answer, node = impl_->node](caf::event_based_actor* self) {
       const auto missing = std::make_shared<std::size_t>(1);
       const auto count_down = [=] {
         if (--*missing == 0) answer(std::move(*all));
       };
       for (auto& tree : *all) {
-        if (!node || tree->finished_ms > 0) continue;
+        if (tree->finished_ms > 0) continue;
         ++*missing;
         self->request(node, patience, tree_request{tree->id, false})
             .then(
@@ -355,7 +379,7 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
     });
   };
   impl_->ask<tree_status>(
-      steer_request{action, id, path}, patience,
+      steer_request{action, id, path},
       [this, answer](const tree_status& now) {
         auto seen = *now.value;
         add_board(seen, *impl_->house.board());
@@ -388,7 +412,7 @@ void live_forest::status(answer_to<forest_status> answer) {
       answer(std::move(now));
     });
   };
-  impl_->ask<node_status>(atom::status_v, patience, complete,
+  impl_->ask<node_status>(atom::status_v, complete,
                           [answer](const caf::error& why) { answer(refusal_of(why)); });
 }
 
