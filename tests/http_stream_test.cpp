@@ -191,6 +191,7 @@ TEST_CASE("who comes back gets what was missed and the texts that live", "[http]
   const auto missed = again.event();
   CHECK(missed.name == "thread");
   CHECK(missed.data.at("thread") == "/1");
+  CHECK(missed.id.empty()); // its text is still missing
   const auto root = again.event();
   CHECK(root.name == "text");
   CHECK(root.data.at("thread") == "/");
@@ -216,6 +217,30 @@ TEST_CASE("who comes back after the end gets the rest and the end", "[http]") {
   s.trees.end("A");
   event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
   CHECK(names_of(rest_of(again)) == strings{"thread", "text", "done"});
+}
+
+TEST_CASE("who comes back as the tree ends gets the texts that were missed", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  t.add("/0").phase = thread_phase::done;
+  s.trees.put(t);
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    for (int i = 0; i < 5; ++i) stream.event();
+    s.trees.hub.publish(event_of(kind::join, "A"));
+    seen = stream.event().id;
+  }
+  s.trees.before_find = [&] {
+    s.trees.before_find = nullptr;
+    s.trees.hub.publish(event_of(kind::thread, "A", "/0"));
+    s.trees.change("A", [](tree& now) { fake_forest::finish(now); });
+  };
+  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
+  std::set<std::string> told;
+  for (const auto& e : rest_of(again))
+    if (e.name == "text") told.insert(e.data.at("thread"));
+  CHECK(told.contains("/0"));
 }
 
 TEST_CASE("who comes back too late or from elsewhere begins anew", "[http]") {

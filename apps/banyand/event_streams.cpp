@@ -6,6 +6,7 @@
 #include "apps/json_parts.hpp"
 
 #include <deque>
+#include <functional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -35,6 +36,7 @@ public:
   }
 
 private:
+  void look(std::function<void(const tree&)> then);
   bool begin();
   void show(const tree&, bool resumed);
   void replay(const tree&);
@@ -72,11 +74,17 @@ void event_stream::open() {
     live_ = begin();
     return pump();
   }
-  mark_ = hub.newest();
-  c_.trees.find(tree_, true,
-                relay<tree_ptr>(c_, reply_,
-                                [self = shared_from_this(), resumed = after > 0](
-                                    const tree_ptr& t) { self->show(*t, resumed); }));
+  look([self = shared_from_this(), resumed = after > 0](const tree& t) {
+    if (t.finished_ms != 0) return self->show(t, resumed);
+    // Now every thread knows that it is watched: from here on, its events tell all of its text.
+    self->look([self, resumed](const tree& now) { self->show(now, resumed); });
+  });
+}
+
+/// The tree as it is now, and everything up to the mark in it.
+void event_stream::look(std::function<void(const tree&)> then) {
+  mark_ = c_.trees.events().newest();
+  c_.trees.find(tree_, true, relay<tree_ptr>(c_, reply_, [then](const tree_ptr& t) { then(*t); }));
 }
 
 bool event_stream::begin() {
@@ -106,18 +114,18 @@ void event_stream::show(const tree& t, bool resumed) {
   pump();
 }
 
-/// What was missed, and the texts that were written meanwhile: nobody told them.
+/// What was missed, and the texts that were written meanwhile: nobody told them. Until the last of
+/// these nobody can go on from here.
 void event_stream::replay(const tree& t) {
   std::set<std::string> threads;
   for (const auto& thread : t.threads)
     if (!ended(thread.phase)) threads.insert(thread.path);
   for (auto& e : source_->take()) {
-    if (e.id > mark_) {
+    if (t.find(e.thread)) threads.insert(e.thread);
+    if (e.id > mark_)
       queue_.push_back(std::move(e));
-    } else if (e.what != tree_event::kind::done) {
-      tell(e);
-      if (t.find(e.thread)) threads.insert(e.thread);
-    }
+    else if (e.what != tree_event::kind::done)
+      reply_->write(event_text(to_string(e.what), {}, event_data(e)));
   }
   reply_->write(texts_text(t, threads, id(mark_)));
 }
