@@ -1,5 +1,7 @@
 #include "apps/banyand/http_server.hpp"
 
+#include "apps/banyand/io_loop.hpp"
+#include "apps/banyand/listen_address.hpp"
 #include "apps/banyand/routes.hpp"
 #include "apps/banyand/speaking_socket.hpp"
 #include "apps/failure.hpp"
@@ -7,13 +9,11 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <variant>
 
 #include <restinio/all.hpp>
-#include <sys/resource.h>
 
 namespace banyan {
 
@@ -22,12 +22,7 @@ namespace {
 constexpr std::size_t piece_bytes = 256 * 1024; ///< written at a time, each with its own time limit
 constexpr std::size_t most_pipelined = 4;
 constexpr std::size_t most_headers = 128;
-constexpr std::size_t files_of_others = 128; ///< open beside the connections: store, model, devices
 constexpr auto patience_at_end = std::chrono::seconds(1);
-
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
 
 // ---- what RESTinio is made of here
 
@@ -128,62 +123,6 @@ std::string bytes_of(const http_response& r) {
   return "HTTP/1.1 " + std::to_string(r.status) + ' ' + std::string(reason_phrase(r.status))
          + "\r\nContent-Type: " + r.type + "\r\nConnection: close\r\nContent-Length: "
          + std::to_string(r.body.size()) + "\r\n\r\n" + r.body;
-}
-
-// ---- the loop
-
-class io_loop : public http_loop {
-public:
-  explicit io_loop(asio::io_context& io) : io_(&io) {}
-
-  void post(std::function<void()> work) override {
-    const std::lock_guard lock(mutex_);
-    if (io_) asio::post(*io_, std::move(work));
-  }
-  void after(double seconds, std::function<void()> work) override {
-    const std::lock_guard lock(mutex_);
-    if (!io_) return;
-    const auto timer = std::make_shared<asio::steady_timer>(*io_, milliseconds_of(seconds));
-    timer->async_wait([timer, work = std::move(work)](auto error) {
-      if (!error) work();
-    });
-  }
-  void close() {
-    const std::lock_guard lock(mutex_);
-    io_ = nullptr;
-  }
-
-private:
-  std::mutex mutex_;
-  asio::io_context* io_;
-};
-
-// ---- where to listen
-
-bool is_loopback(const std::string& address) {
-  if (address == "localhost") return true;
-  asio::error_code error;
-  const auto ip = asio::ip::make_address(address, error);
-  if (error) throw bad_usage(address, "it is no IP address", "listen on 127.0.0.1, ::1 or 0.0.0.0");
-  return ip.is_loopback();
-}
-
-std::string place_of(const std::string& address, std::uint16_t port) {
-  const bool v6 = address.find(':') != address.npos;
-  return (v6 ? '[' + address + ']' : address) + ':' + std::to_string(port);
-}
-
-/// How many connections there can be, given how many files this process may have open.
-std::size_t make_room(std::size_t connections) {
-  const auto others = files_of_others + socket_book::most_partings;
-  rlimit files{};
-  ::getrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_cur < connections + others) {
-    files.rlim_cur = std::min<rlim_t>(files.rlim_max, connections + others);
-    ::setrlimit(RLIMIT_NOFILE, &files);
-    ::getrlimit(RLIMIT_NOFILE, &files);
-  }
-  return std::min<std::size_t>(connections, std::max<rlim_t>(files.rlim_cur, others + 1) - others);
 }
 
 } // namespace
@@ -369,7 +308,7 @@ void http_server::core::listen() {
             [this](auto id) { asio::post(io, [this, id] { leave(id); }); }))
         .request_handler([this](const auto& request) { return take(request); })
         .max_pipelined_requests(most_pipelined)
-        .max_parallel_connections(make_room(options.max_connections))
+        .max_parallel_connections(room_for_connections(options.max_connections))
         .timer_manager(milliseconds_of(std::clamp(limit_s / 4, 0.02, 1.0)))
         .read_next_http_message_timelimit(milliseconds_of(options.read_timeout_s))
         .write_http_response_timelimit(milliseconds_of(options.write_timeout_s))
@@ -386,7 +325,7 @@ void http_server::core::listen() {
   try {
     server->open_sync();
   } catch (const std::system_error& e) {
-    throw bad_environment(place_of(options.address, options.port),
+    throw bad_environment(address_text(options.address, options.port),
                           "cannot listen: " + e.code().message(), "choose another address");
   }
   os_thread = std::thread([this] { run(); });
@@ -434,7 +373,7 @@ void http_server::core::clear() {
 http_server::http_server(forest& trees, http_options options)
     : core_(std::make_shared<core>(trees, std::move(options))) {
   const auto& o = core_->options;
-  if (!is_loopback(o.address) && o.token.empty())
+  if (!is_loopback_address(o.address) && o.token.empty())
     throw bad_usage(o.address, "others can reach it, and there is no token",
                     "set a token, or listen on 127.0.0.1");
   core_->listen();
@@ -444,7 +383,7 @@ http_server::~http_server() { stop(); }
 
 void http_server::reload(const http_options& fresh) {
   asio::post(core_->io, [c = core_.get(), token = fresh.token, rate = fresh.requests_per_s] {
-    if (!token.empty() || is_loopback(c->options.address)) c->options.token = token;
+    if (!token.empty() || is_loopback_address(c->options.address)) c->options.token = token;
     c->options.requests_per_s = rate;
   });
 }
@@ -452,7 +391,7 @@ void http_server::reload(const http_options& fresh) {
 std::uint16_t http_server::port() const { return core_->port; }
 
 std::string http_server::url() const {
-  return "http://" + place_of(core_->options.address, core_->port);
+  return "http://" + address_text(core_->options.address, core_->port);
 }
 
 void http_server::stop() {
