@@ -97,6 +97,11 @@ add_test(NAME "client: the commands that talk to a daemon say and do what they s
 set_tests_properties("client: the commands that talk to a daemon say and do what they should"
   PROPERTIES LABELS cli TIMEOUT 600)
 
+add_test(NAME "daemon: what was acknowledged survives kill -9"
+  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/crash_test.py" $<TARGET_FILE:banyand> 4)
+set_tests_properties("daemon: what was acknowledged survives kill -9"
+  PROPERTIES LABELS daemon TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
+
 add_test(NAME "page: a browser shows a daemon's trees"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/page_daemon_test.py" $<TARGET_FILE:banyand>)
 set_tests_properties("page: a browser shows a daemon's trees"
