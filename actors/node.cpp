@@ -39,7 +39,8 @@ struct queued_tree {
 struct running_tree {
   std::string id;
   session_actor session;
-  bool paused = false; ///< as a whole: it leaves its place to another one
+  bool paused = false;  ///< as a whole: it leaves its place to another one
+  bool counted = false; ///< it is over, and was not stored at once
 };
 
 /// A status that still waits for pools; the last answer sends it.
@@ -63,6 +64,7 @@ struct node_state {
   void begin(node_options);
   caf::result<finished_tree> solve(solve_request&);
   caf::result<accepted_tree> accept(accept_request&);
+  void enqueue(tree_work, std::optional<guarded_promise<finished_tree>> asker);
   void take_up(tree_work&);
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
@@ -78,6 +80,7 @@ struct node_state {
 
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
+  void refuse(const std::string& id);
   void give_up(queued_tree);
   void tell(tree_event::kind, const std::string& id, tree_phase) const;
   void leave_if_done();
@@ -100,6 +103,7 @@ struct node_state {
   node_options options;
   tree_ids ids;
   std::deque<queued_tree> queue;
+  std::size_t accepting = 0;         // requests that the store does not have yet
   std::vector<running_tree> running; // oldest first
   node_status counted;               // what only grows; the rest is filled in when asked for
 };
@@ -120,21 +124,22 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   if (find_running(request.id) || find_queued(request.id) != queue.end())
     return caf::make_error(errc::bad_request, "id: " + request.id + " is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
-  if (queue.size() >= options.max_queued_trees)
-    return caf::make_error(errc::pool_full, std::to_string(queue.size()) + " trees wait already");
+  if (const auto waiting = queue.size() + accepting; waiting >= options.max_queued_trees)
+    return caf::make_error(errc::pool_full, std::to_string(waiting) + " trees wait already");
   if (request.id.empty()) request.id = ids.next(now);
-  tell(tree_event::kind::tree, request.id, tree_phase::queued);
   return now;
 }
 
 caf::result<finished_tree> node_state::solve(solve_request& request) {
   const auto now = admit(request);
   if (!now) return now.error();
-  tell_store(tree_accepted{std::make_shared<const solve_request>(request), *now});
+  if (options.store)
+    self->request(options.store, store_patience,
+                  tree_accepted{std::make_shared<const solve_request>(request), *now})
+        .then([](const stored&) {}, [this, id = request.id](caf::error&) { refuse(id); });
   auto promise = self->make_response_promise<finished_tree>();
-  queue.push_back({{std::move(request), *now, false, {}}, ++counted.accepted, {}});
-  queue.back().asker.emplace(promise);
-  start_next();
+  guarded_promise<finished_tree> asker(promise);
+  enqueue({std::move(request), *now, false, {}}, std::move(asker));
   return promise;
 }
 
@@ -142,22 +147,34 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
   auto& request = wish.request;
   const auto now = admit(request);
   if (!now) return now.error();
-  const auto copy = std::make_shared<const solve_request>(request);
-  queue.push_back({{std::move(request), *now, false, {}}, ++counted.accepted, {}});
+  const auto kept = std::make_shared<const solve_request>(std::move(request));
+  const auto begin = [this, kept, now] { enqueue({*kept, *now, false, {}}, {}); };
   if (!options.store) {
-    start_next();
-    return accepted_tree{copy->id};
+    begin();
+    return accepted_tree{kept->id};
   }
   auto promise = self->make_response_promise<accepted_tree>();
   const auto asker = std::make_shared<guarded_promise<accepted_tree>>(promise);
-  self->request(options.store, store_patience, tree_accepted{copy, *now})
-      .then([asker, id = copy->id](const stored&) { asker->deliver(accepted_tree{id}); },
-            [this, asker, id = copy->id](caf::error&) {
-              asker->deliver(caf::make_error(errc::not_stored));
-              cancel({id, "/"});
-            });
-  start_next();
+  ++accepting;
+  const auto answer = [this, asker](auto said) {
+    --accepting;
+    asker->deliver(std::move(said));
+    leave_if_done();
+  };
+  self->request(options.store, store_patience, tree_accepted{kept, *now})
+      .then(
+          [this, kept, begin, answer](const stored&) {
+            if (!counted.draining) begin(); // else it begins after the next start
+            answer(accepted_tree{kept->id});
+          },
+          [answer](caf::error&) { answer(caf::make_error(errc::not_stored)); });
   return promise;
+}
+
+void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
+  tell(tree_event::kind::tree, work.request.id, tree_phase::queued);
+  queue.push_back({std::move(work), ++counted.accepted, std::move(asker)});
+  start_next();
 }
 
 void node_state::take_up(tree_work& work) {
@@ -199,6 +216,14 @@ void node_state::cancel(const cancel_request& request) {
   give_up(std::move(taken));
 }
 
+/// A tree that is not stored should not wait for its turn. If it runs, its end may be stored.
+void node_state::refuse(const std::string& id) {
+  const auto waiting = find_queued(id);
+  if (waiting == queue.end()) return;
+  if (waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
+  queue.erase(waiting);
+}
+
 /// Ends a tree before its turn came.
 void node_state::give_up(queued_tree unwanted) {
   const auto now = options.reasoning.unix_ms();
@@ -227,7 +252,8 @@ void node_state::count(const tree& tree) {
 }
 
 caf::result<stored> node_state::keep(const finished_tree& done) {
-  count(*done.value);
+  auto* known = find_running(done.value->id);
+  if (!known || !std::exchange(known->counted, true)) count(*done.value);
   if (!options.store) return stored{};
   return self->delegate(options.store, done);
 }
@@ -307,7 +333,7 @@ void node_state::park() {
 }
 
 void node_state::leave_if_done() {
-  if (counted.draining && running.empty()) self->quit();
+  if (counted.draining && running.empty() && accepting == 0) self->quit();
 }
 
 // ---- status ----
@@ -331,6 +357,9 @@ caf::result<node_status> node_state::status() {
   auto now = counted;
   now.running = running.size();
   now.queued = queue.size();
+  now.paused +=
+      static_cast<std::uint64_t>(std::ranges::count(running, true, &running_tree::paused));
+  for (const auto& waiting : queue) now.paused += waiting.work.paused;
   for (const auto& tree : running) now.trees.push_back(tree.id);
   for (const auto& waiting : queue) now.trees.push_back(waiting.work.request.id);
   if (options.pools.empty()) return now;

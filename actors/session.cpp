@@ -87,7 +87,7 @@ tree outline(const tree& whole) {
 session_state::session_state(session_actor::stateful_pointer<session_state> self) : self(self) {}
 
 caf::result<finished_tree> session_state::solve(const tree_work& work) {
-  if (asker) return errc::bad_request; // one session, one tree
+  if (context) return errc::bad_request; // one session, one tree
   const auto created = work.created_ms > 0 ? work.created_ms : options.reasoning.unix_ms();
   auto planted = plant(work.request, created);
   if (!planted) {
@@ -263,6 +263,7 @@ void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
 // ---- end of the tree ----
 
 void session_state::cancel(const cancel_request& request) {
+  if (unstored) return self->quit();
   const auto* from = sender();
   auto* record = tree.find(request.thread);
   if (from && record && record->parent() == from->path) record->awaited = false;
@@ -278,7 +279,8 @@ void session_state::end_below(const std::string& path, errc why) {
 }
 
 void session_state::tick() {
-  if (!context || !asker) return;
+  if (unstored) return store(finished_tree(*unstored));
+  if (!context || members.empty()) return;
   const auto left = context->deadline - self->clock().now();
   const bool waits = tree.phase == tree_phase::paused; // the time stands still
   if (left <= 0s && !waits) return end_below("/", errc::deadline);
@@ -296,18 +298,29 @@ void session_state::finish() {
       thread.awaited = false;
     }
   conclude(tree, options.reasoning.unix_ms());
-  const finished_tree done{std::make_shared<const banyan::tree>(tree)};
-  const auto answer = std::make_shared<guarded_promise<finished_tree>>(std::move(*asker));
-  asker.reset();
-  const auto leave = [this, answer, done](errc why) {
-    why == errc::none ? answer->deliver(done) : answer->deliver(caf::make_error(why));
-    tell(tree_event::kind::done);
-    self->quit();
-  };
-  if (!options.store) return leave(errc::none);
+  store({std::make_shared<const banyan::tree>(tree)});
+}
+
+/// Whoever waits hears at once that the tree cannot be stored. But it was begun, and perhaps
+/// promised to somebody: it stays until there is room for it.
+void session_state::store(const finished_tree& done) {
+  unstored.reset();
+  if (!options.store) return leave(done);
   self->request(options.store, caf::timespan(store_patience), done)
-      .then([leave](const stored&) { leave(errc::none); },
-            [leave](caf::error&) { leave(errc::not_stored); });
+      .then([this, done](const stored&) { leave(done); },
+            [this, done](caf::error& why) {
+              if (asker) asker->deliver(caf::make_error(errc::not_stored));
+              asker.reset();
+              if (parking || why == caf::sec::request_receiver_down) return self->quit();
+              unstored = done;
+              self->delayed_send(self, caf::timespan(longest_tick), atom::tick_v);
+            });
+}
+
+void session_state::leave(const finished_tree& done) {
+  if (asker) asker->deliver(done);
+  tell(tree_event::kind::done);
+  self->quit();
 }
 
 // ---- pause and park ----
@@ -365,13 +378,14 @@ void session_state::enter(tree_phase phase) {
 
 void session_state::park() {
   parking = true;
+  if (unstored) return self->quit();
   for (auto& [id, member] : members) self->send(member.actor, atom::park_v);
   leave_if_parked();
 }
 
 /// The tree's threads end with their session; what they wrote is with the store.
 void session_state::leave_if_parked() {
-  if (!parking || !asker) return;
+  if (!parking || members.empty()) return;
   if (!std::ranges::all_of(members, [](const auto& m) { return m.second.parked; })) return;
   asker->deliver(caf::make_error(errc::cancelled));
   self->quit();

@@ -79,6 +79,8 @@ struct session_state {
   void bury(std::map<caf::actor_id, member>::iterator);
   void leave_if_parked();
   void finish();
+  void store(const finished_tree&);
+  void leave(const finished_tree&);
   void tell(tree_event::kind) const;
   member* sender();
 
@@ -91,7 +93,8 @@ struct session_state {
   std::map<caf::actor_id, member> members;
   std::set<std::string, std::less<>> halted; ///< paused threads; all below them are too
   bool parking = false;
-  time_point begin, paused_since; ///< of the tree; of the whole tree's pause
+  std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
+  time_point begin, paused_since;        ///< of the tree; of the whole tree's pause
 };
 
 /// Owns one tree. It ends by itself after the tree's end, and not before it was asked to solve.

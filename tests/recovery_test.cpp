@@ -15,11 +15,12 @@ struct recovering_node : session_system {
   tree_store_actor store = sys.spawn(store_stub, kept);
   node_actor aut = start();
 
-  node_actor start() {
+  node_actor start(std::size_t max_running_trees = 64) {
     node_options options;
     options.reasoning = reasoning();
     options.pools = pools;
     options.store = store;
+    options.max_running_trees = max_running_trees;
     return spawn_node(sys, std::move(options));
   }
 
@@ -97,6 +98,7 @@ TEST_CASE_METHOD(recovering_node, "what cannot be stored is not accepted", "[act
   kept->fails = true;
   const auto accepted = ask<accepted_tree>(aut, accept_request{request});
   CHECK(errc_of(accepted.error(), errc::none) == errc::not_stored);
+  CHECK(script->requests.empty()); // and not begun
   auto reply = submit();
   CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
 }
@@ -170,6 +172,52 @@ TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored ends onc
   CHECK(continue_tree().outcome.solved);
 }
 
+TEST_CASE_METHOD(recovering_node, "what cannot be stored does not wait for its turn", "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  auto first = submit();
+  kept->fails = true;
+  request.id = "u";
+  auto second = submit();
+  CHECK(errc_of(take<finished_tree>(second).error(), errc::none) == errc::not_stored);
+  CHECK(ask<node_status>(aut, atom::status_v)->queued == 0);
+  kept->fails = false;
+  break_silence();
+  CHECK(take<finished_tree>(first)->value->outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored is stored later",
+                 "[actors]") {
+  script->silent = {"/1"};
+  auto reply = submit();
+  kept->fails = true;
+  break_silence();
+  CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
+  CHECK(ask<tree_status>(aut, tree_request{"t"})->value->outcome.solved);
+  advance(5s);
+  CHECK(kept->finished.empty());
+  kept->fails = false;
+  advance(1s);
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value->outcome.solved);
+  CHECK(ask<node_status>(aut, atom::status_v)->finished == 1);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree that cannot be stored does not hold up the end",
+                 "[actors]") {
+  script->silent = {"/1"};
+  submit();
+  kept->fails = true;
+  break_silence();
+  self->send(aut, atom::park_v);
+  run();
+  aut = nullptr;
+  CHECK(running() == 2); // pool and store
+  kept->fails = false;
+  CHECK(continue_tree().outcome.solved);
+}
+
 TEST_CASE_METHOD(recovering_node, "a parked tree goes on from the last token", "[actors]") {
   script->silent = {"/"};
   script->sampled_when_cancelled = 20;
@@ -226,6 +274,7 @@ TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "
   CHECK(script->requests.size() == 1);
   REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::pause, "a", "/"}));
   CHECK(script->requests.size() == 2);
+  CHECK(ask<node_status>(narrow, atom::status_v)->paused == 1);
   break_silence();
   CHECK(take<finished_tree>(b)->value->id == "b");
   REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::resume, "a", "/"}));

@@ -261,7 +261,7 @@ std::size_t live_forest::unfinished_now() {
   caf::scoped_actor self(impl_->house.system());
   std::size_t count = 0;
   self->request(impl_->node, patience, atom::status_v)
-      .receive([&](const node_status& now) { count = now.running + now.queued; },
+      .receive([&](const node_status& now) { count = now.running + now.queued - now.paused; },
                [](const caf::error&) {});
   return count;
 }

@@ -37,7 +37,7 @@ public:
   /// No more work is taken.
   void close();
 
-  /// Trees that run or wait, as far as the node answers in time.
+  /// Trees that run or wait for their turn, as far as the node answers in time.
   std::size_t unfinished_now();
 
   void submit(solve_request, answer_to<std::string> accepted,

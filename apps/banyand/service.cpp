@@ -68,6 +68,7 @@ void hold_signals() {
   const auto set = held_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN); // a file at its limit is an error of its write
 }
 
 int next_signal(std::chrono::milliseconds patience) {

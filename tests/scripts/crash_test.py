@@ -54,7 +54,7 @@ class round_of_work:
 
 def check(program, acknowledged, d, draw):
     """All are there, once, and some of them are what an undisturbed daemon makes of them."""
-    wait_for(d.idle, "unfinished trees do not end", pause=0.05)
+    wait_for(d.idle, "unfinished trees do not end", 120 + 0.3 * len(acknowledged), 0.05)
     names = [tree["id"] for tree in d.all_trees()]
     assert len(names) == len(set(names)), "a tree is there twice"
     missing = set(acknowledged) - set(names)
