@@ -17,6 +17,7 @@ namespace banyan {
 namespace {
 
 constexpr caf::timespan sweep_interval = std::chrono::minutes(1);
+constexpr caf::timespan between_complaints = std::chrono::seconds(10);
 
 std::int64_t unix_ms_now() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -62,7 +63,7 @@ struct store_state {
       parts->store.commit();
     } catch (const store_error& why) {
       parts->store.roll_back();
-      log(why.what());
+      complain(why);
       for (auto& e : batch) e.failure = errc::not_stored;
     }
     for (auto& e : batch) answer(e, e.failure);
@@ -94,8 +95,16 @@ struct store_state {
       while (parts->store.sweep(keep, unix_ms_now()) > 0) {
       }
     } catch (const store_error& why) {
-      log(why.what());
+      complain(why);
     }
+  }
+
+  /// A full disk must not fill the log.
+  void complain(const store_error& why) {
+    const auto now = self->clock().now();
+    if (now < quiet_until) return;
+    quiet_until = now + between_complaints;
+    log(why.what());
   }
 
   void log(std::string_view line) const {
@@ -105,6 +114,7 @@ struct store_state {
   tree_store_actor::stateful_pointer<store_state> self;
   std::shared_ptr<store_parts> parts;
   std::vector<entry> open;
+  caf::actor_clock::time_point quiet_until{};
 };
 
 tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_state> self,
