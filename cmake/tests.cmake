@@ -97,10 +97,17 @@ add_test(NAME "client: the commands that talk to a daemon say and do what they s
 set_tests_properties("client: the commands that talk to a daemon say and do what they should"
   PROPERTIES LABELS cli TIMEOUT 600)
 
-add_test(NAME "daemon: what was acknowledged survives kill -9"
-  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/crash_test.py" $<TARGET_FILE:banyand> 4)
-set_tests_properties("daemon: what was acknowledged survives kill -9"
-  PROPERTIES LABELS daemon TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
+# banyan_daemon_test(name script): a script that starts daemons.
+function(banyan_daemon_test name script)
+  add_test(NAME "daemon: ${name}"
+    COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/${script}" $<TARGET_FILE:banyand>)
+  set_tests_properties("daemon: ${name}"
+    PROPERTIES LABELS daemon TIMEOUT 900 ENVIRONMENT OMP_WAIT_POLICY=passive)
+endfunction()
+
+banyan_daemon_test("it begins and lives and ends as its operators expect" daemon_test.py)
+banyan_daemon_test("trees and events and completions are what they should be" daemon_trees_test.py)
+banyan_daemon_test("what was acknowledged survives kill -9" crash_test.py)
 
 add_test(NAME "page: a browser shows a daemon's trees"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/page_daemon_test.py" $<TARGET_FILE:banyand>)

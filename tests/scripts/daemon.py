@@ -90,6 +90,7 @@ class stream:
                 text = "\n".join(data)
                 yield event(name, number, text if text == "[DONE]" else json.loads(text))
                 name, number, data = None, None, []
+        self.close()
 
     def close(self):
         self.response.close()
@@ -106,7 +107,6 @@ class tree_texts:
         """To the end of the stream."""
         for e in events:
             self.take(e)
-        events.close()
         return self
 
     def take(self, e):
