@@ -4,10 +4,10 @@
 #include "actors/guarded_promise.hpp"
 #include "actors/session.hpp"
 #include "actors/tree_ids.hpp"
+#include "actors/tree_queue.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,13 +28,6 @@ constexpr caf::timespan pool_patience = 500ms;
 
 /// A store that says nothing for so long has not stored.
 constexpr caf::timespan store_patience = 60s;
-
-/// A tree that waits for its turn.
-struct queued_tree {
-  tree_work work;
-  std::uint64_t family;
-  std::optional<guarded_promise<finished_tree>> asker;
-};
 
 struct running_tree {
   std::string id;
@@ -68,7 +61,7 @@ struct node_state {
   void take_up(tree_work&);
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
-  caf::result<tree_status> steer(queued_tree&, const steer_request&);
+  caf::result<tree_status> steer_waiting(const queued_tree&, const steer_request&);
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
   caf::result<stored> keep(const finished_tree&);
@@ -86,7 +79,6 @@ struct node_state {
   void leave_if_done();
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
-  std::deque<queued_tree>::iterator find_queued(const std::string& id);
   template <class Message>
   void pass_on(Message& message) const {
     if (options.store) self->send(options.store, std::move(message));
@@ -102,7 +94,7 @@ struct node_state {
   node_actor::stateful_pointer<node_state> self;
   node_options options;
   tree_ids ids;
-  std::deque<queued_tree> queue;
+  tree_queue queue;
   std::size_t accepting = 0;         // requests that the store does not have yet
   std::vector<running_tree> running; // oldest first
   node_status counted;               // what only grows; the rest is filled in when asked for
@@ -121,7 +113,7 @@ void node_state::begin(node_options given) {
 caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
   if (counted.draining) return caf::make_error(errc::cancelled);
-  if (find_running(request.id) || find_queued(request.id) != queue.end())
+  if (find_running(request.id) || queue.find(request.id))
     return caf::make_error(errc::bad_request, "id: " + request.id + " is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
   if (const auto waiting = queue.size() + accepting; waiting >= options.max_queued_trees)
@@ -178,50 +170,41 @@ void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_
 }
 
 void node_state::take_up(tree_work& work) {
-  if (counted.draining || find_running(work.request.id)
-      || find_queued(work.request.id) != queue.end())
-    return;
+  const auto& id = work.request.id;
+  if (counted.draining || find_running(id) || queue.find(id)) return;
   queue.push_back({std::move(work), ++counted.accepted, {}});
   start_next();
 }
 
 void node_state::start_next() {
-  const auto waits = [](const queued_tree& q) { return !q.work.paused; };
   auto room = options.max_running_trees
               - std::min(options.max_running_trees, static_cast<std::size_t>(std::ranges::count(
                                                         running, false, &running_tree::paused)));
   for (; room > 0; --room) {
-    const auto place = std::ranges::find_if(queue, waits);
-    if (place == queue.end()) return;
-    auto next = std::move(*place);
-    queue.erase(place);
+    auto next = queue.take_next();
+    if (!next) return;
     const node_actor me{self}; // a session tells the node first, the node tells the store
     auto actor = self->spawn<caf::monitored>(
-        session, session_options{options.reasoning, next.family, tree_keeper_actor{me},
+        session, session_options{options.reasoning, next->family, tree_keeper_actor{me},
                                  static_cast<bool>(options.store)});
-    running.push_back({next.work.request.id, actor});
-    if (next.asker)
-      next.asker->delegate(actor, std::move(next.work));
+    running.push_back({next->work.request.id, actor});
+    if (next->asker)
+      next->asker->delegate(actor, std::move(next->work));
     else
-      caf::anon_send(actor, std::move(next.work)); // nobody hears its answer
+      caf::anon_send(actor, std::move(next->work)); // nobody hears its answer
   }
 }
 
 void node_state::cancel(const cancel_request& request) {
   if (const auto* tree = find_running(request.id)) return self->send(tree->session, request);
-  const auto waiting = find_queued(request.id);
-  if (waiting == queue.end() || request.thread != "/") return;
-  auto taken = std::move(*waiting);
-  queue.erase(waiting);
-  give_up(std::move(taken));
+  if (request.thread != "/") return;
+  if (auto waiting = queue.take(request.id)) give_up(std::move(*waiting));
 }
 
 /// A tree that is not stored should not wait for its turn. If it runs, its end may be stored.
 void node_state::refuse(const std::string& id) {
-  const auto waiting = find_queued(id);
-  if (waiting == queue.end()) return;
-  if (waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
-  queue.erase(waiting);
+  auto waiting = queue.take(id);
+  if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
 }
 
 /// Ends a tree before its turn came.
@@ -290,25 +273,24 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
     }
     return self->delegate(find_running(request.id)->session, request);
   }
-  const auto waiting = find_queued(request.id);
-  if (waiting == queue.end()) return no_tree(request.id);
+  const auto* waiting = queue.find(request.id);
+  if (!waiting) return no_tree(request.id);
   if (request.thread != "/")
     return caf::make_error(errc::not_found, "thread: " + request.thread + " has not begun");
-  return steer(*waiting, request);
+  return steer_waiting(*waiting, request);
 }
 
-caf::result<tree_status> node_state::steer(queued_tree& waiting, const steer_request& request) {
+caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
+                                                   const steer_request& request) {
   auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   if (request.action == tree_action::cancel) {
     cancel({request.id, "/"});
     seen.phase = tree_phase::cancelled;
     return tree_status{std::make_shared<const tree>(std::move(seen))};
   }
-  waiting.work.paused = request.action == tree_action::pause;
-  for (auto& thread : waiting.work.past) // they were paused with the tree
-    if (!waiting.work.paused && thread.phase == thread_phase::paused)
-      thread.phase = thread_phase::queued;
-  seen.phase = waiting.work.paused ? tree_phase::paused : tree_phase::queued;
+  const bool paused = request.action == tree_action::pause;
+  queue.set_paused(request.id, paused);
+  seen.phase = paused ? tree_phase::paused : tree_phase::queued;
   tree_state news{request.id, seen.phase};
   tell(tree_event::kind::tree, news.id, news.phase);
   pass_on(news);
@@ -320,14 +302,14 @@ caf::result<tree_status> node_state::steer(queued_tree& waiting, const steer_req
 
 void node_state::drain() {
   counted.draining = true;
-  for (auto& waiting : std::exchange(queue, {})) give_up(std::move(waiting));
+  for (auto& waiting : queue.take_all()) give_up(std::move(waiting));
   for (const auto& tree : running) self->send(tree.session, cancel_request{tree.id});
   leave_if_done();
 }
 
 void node_state::park() {
   counted.draining = true;
-  queue.clear();
+  queue = {};
   for (const auto& tree : running) self->send(tree.session, atom::park_v);
   leave_if_done();
 }
@@ -340,8 +322,8 @@ void node_state::leave_if_done() {
 
 caf::result<tree_status> node_state::show(const tree_request& request) {
   if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
-  const auto waiting = find_queued(request.id);
-  if (waiting == queue.end()) return no_tree(request.id);
+  const auto* waiting = queue.find(request.id);
+  if (!waiting) return no_tree(request.id);
   auto seen = outline(*plant(waiting->work.request, waiting->work.created_ms));
   if (waiting->work.paused) seen.phase = tree_phase::paused;
   return tree_status{std::make_shared<const tree>(std::move(seen))};
@@ -357,11 +339,9 @@ caf::result<node_status> node_state::status() {
   auto now = counted;
   now.running = running.size();
   now.queued = queue.size();
-  now.paused +=
-      static_cast<std::uint64_t>(std::ranges::count(running, true, &running_tree::paused));
-  for (const auto& waiting : queue) now.paused += waiting.work.paused;
+  now.paused = queue.num_paused()
+               + static_cast<std::size_t>(std::ranges::count(running, true, &running_tree::paused));
   for (const auto& tree : running) now.trees.push_back(tree.id);
-  for (const auto& waiting : queue) now.trees.push_back(waiting.work.request.id);
   if (options.pools.empty()) return now;
   auto promise = self->make_response_promise<node_status>();
   auto open = std::make_shared<open_status>(
@@ -384,10 +364,6 @@ const running_tree* node_state::find_running(const std::string& id) const {
 
 running_tree* node_state::find_running(const std::string& id) {
   return const_cast<running_tree*>(std::as_const(*this).find_running(id));
-}
-
-std::deque<queued_tree>::iterator node_state::find_queued(const std::string& id) {
-  return std::ranges::find_if(queue, [&](const queued_tree& q) { return q.work.request.id == id; });
 }
 
 node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,

@@ -44,8 +44,7 @@ struct node_status {
   std::uint64_t queued = 0;                ///< accepted, waiting for their turn
   std::uint64_t paused = 0;                ///< of the running and the queued ones
   std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones
-  std::vector<std::string>
-      trees; ///< ids of the running ones, oldest first, then of the queued ones
+  std::vector<std::string> trees;          ///< ids of the running ones, oldest first
   bool draining = false;
   std::map<errc, std::uint64_t> failures;          ///< of the finished trees
   std::map<errc, std::uint64_t> thread_failures;   ///< of the threads of finished trees

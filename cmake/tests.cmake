@@ -53,7 +53,8 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/status_board_test.cpp
   tests/thread_test.cpp
   tests/transcript_test.cpp
-  tests/tree_ids_test.cpp)
+  tests/tree_ids_test.cpp
+  tests/tree_queue_test.cpp)
 
 banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/blocks_test.cpp

@@ -1,0 +1,55 @@
+#pragma once
+
+#include "actors/guarded_promise.hpp"
+#include "actors/messages.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace banyan {
+
+/// A tree that waits for its turn.
+struct queued_tree {
+  tree_work work;
+  std::uint64_t family = 0;
+  std::optional<guarded_promise<finished_tree>> asker;
+};
+
+/// Trees in the order in which they came. However many they are, each is found at once by its id.
+class tree_queue {
+public:
+  /// No tree with that id waits already.
+  void push_back(queued_tree);
+
+  /// Null if no tree with that id waits.
+  const queued_tree* find(const std::string& id) const;
+
+  /// A paused tree is passed over until it is resumed; its threads are paused with it.
+  void set_paused(const std::string& id, bool paused);
+
+  /// Takes a tree out; nothing if none with that id waits.
+  std::optional<queued_tree> take(const std::string& id);
+
+  /// Takes out the first tree that is not paused, if there is one.
+  std::optional<queued_tree> take_next();
+
+  std::vector<queued_tree> take_all();
+
+  std::size_t size() const { return by_id_.size(); }
+  std::size_t num_paused() const { return num_paused_; }
+
+private:
+  using place = std::list<queued_tree>::iterator;
+  queued_tree take(place);
+
+  std::list<queued_tree> trees_;
+  std::unordered_map<std::string, place> by_id_;
+  std::size_t num_paused_ = 0;
+};
+
+} // namespace banyan
