@@ -279,13 +279,17 @@ void session_state::end_below(const std::string& path, errc why) {
 }
 
 void session_state::tick() {
+  ticking = false;
   if (unstored) return store(finished_tree(*unstored));
   if (!context || members.empty()) return;
+  if (tree.phase == tree_phase::paused) return; // the time stands still
   const auto left = context->deadline - self->clock().now();
-  const bool waits = tree.phase == tree_phase::paused; // the time stands still
-  if (left <= 0s && !waits) return end_below("/", errc::deadline);
-  const auto next = waits ? longest_tick : std::min<nanoseconds>(left, longest_tick);
-  self->delayed_send(self, caf::timespan(next), atom::tick_v);
+  if (left <= 0s) return end_below("/", errc::deadline);
+  tick_in(std::min<nanoseconds>(left, longest_tick));
+}
+
+void session_state::tick_in(nanoseconds time) {
+  if (!std::exchange(ticking, true)) self->delayed_send(self, caf::timespan(time), atom::tick_v);
 }
 
 void session_state::finish() {
@@ -313,7 +317,7 @@ void session_state::store(const finished_tree& done) {
               asker.reset();
               if (parking || why == caf::sec::request_receiver_down) return self->quit();
               unstored = done;
-              self->delayed_send(self, caf::timespan(longest_tick), atom::tick_v);
+              tick_in(longest_tick);
             });
 }
 
@@ -365,6 +369,7 @@ void session_state::resume_below(const std::string& path) {
     longer.deadline += self->clock().now() - paused_since;
     context = std::make_shared<tree_context>(std::move(longer));
     enter(tree_phase::running);
+    tick_in(longest_tick);
   }
   for (auto& [id, member] : members)
     if (at_or_below(member.path, path)) self->send(member.actor, resume_thread{context->deadline});

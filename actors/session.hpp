@@ -79,6 +79,7 @@ struct session_state {
   void bury(std::map<caf::actor_id, member>::iterator);
   void leave_if_parked();
   void finish();
+  void tick_in(nanoseconds);
   void store(const finished_tree&);
   void leave(const finished_tree&);
   void tell(tree_event::kind) const;
@@ -92,7 +93,7 @@ struct session_state {
   std::optional<guarded_promise<finished_tree>> asker;
   std::map<caf::actor_id, member> members;
   std::set<std::string, std::less<>> halted; ///< paused threads; all below them are too
-  bool parking = false;
+  bool parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
   time_point begin, paused_since;        ///< of the tree; of the whole tree's pause
 };

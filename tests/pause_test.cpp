@@ -66,6 +66,18 @@ TEST_CASE_METHOD(pausing_session, "time stands still for a paused tree", "[actor
   CHECK(finished(take<finished_tree>(reply)).outcome.solved);
 }
 
+TEST_CASE_METHOD(pausing_session, "a paused tree wakes nobody", "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  steer(tree_action::pause);
+  advance(2s); // what was on its way
+  scheduler().advance_time(5s);
+  CHECK_FALSE(scheduler().try_run_once());
+  steer(tree_action::resume);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
 TEST_CASE_METHOD(pausing_session, "a resumed tree has only the time that was left", "[actors]") {
   script->silent = {"/"};
   auto reply = solve();
