@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include <caf/actor_registry.hpp>
@@ -92,19 +93,21 @@ void drop_texts(tree& t) {
   }
 }
 
+using board_rows = std::vector<status_board::row>;
+
 /// What the board says of live threads; the session knows of boundaries alone.
-void add_board(tree& t, const status_board& board) {
-  std::map<std::string, status_board::row> rows;
-  for (auto& row : board.snapshot_of(t.id)) rows.emplace(row.thread, row);
+void add_board(tree& t, const board_rows& said) {
+  std::map<std::string, const status_board::row*> rows;
+  for (const auto& row : said) rows.emplace(row.thread, &row);
   for (auto& thread : t.threads) {
     const auto row = rows.find(thread.path);
     if (row == rows.end() || ended(thread.phase)) continue;
-    thread.phase = row->second.phase;
-    thread.since_ms = row->second.since_ms;
+    thread.phase = row->second->phase;
+    thread.since_ms = row->second->since_ms;
     const auto known = thread.generated_tokens();
-    if (row->second.tokens <= known) continue;
+    if (row->second->tokens <= known) continue;
     thread.segments.push_back({segment_kind::written, {}, {}, {}, {}}); // only its length counts
-    thread.segments.back().ids.resize(row->second.tokens - known);
+    thread.segments.back().ids.resize(row->second->tokens - known);
   }
 }
 
@@ -201,6 +204,19 @@ struct live_forest::impl {
       }
       count_down();
     });
+  }
+
+  /// Looks at the board once for them all: it is large where many trees live.
+  std::vector<tree_ptr> with_board(std::vector<tree> trees) {
+    std::unordered_map<std::string, board_rows> rows;
+    if (!std::ranges::all_of(trees, [](const tree& t) { return t.finished_ms > 0; }))
+      for (auto& row : house.board()->snapshot()) rows[row.tree].push_back(std::move(row));
+    std::vector<tree_ptr> seen;
+    for (auto& t : trees) {
+      if (const auto known = rows.find(t.id); known != rows.end()) add_board(t, known->second);
+      seen.push_back(std::make_shared<const tree>(std::move(t)));
+    }
+    return seen;
   }
 
   actor_house& house;
@@ -300,7 +316,7 @@ void live_forest::find(const std::string& id, bool texts, answer_to<tree_ptr> an
       [this, texts, answer](const tree_status& now) {
         auto seen = *now.value;
         if (!texts) {
-          add_board(seen, *impl_->house.board());
+          add_board(seen, impl_->house.board()->snapshot_of(seen.id));
           return answer(std::make_shared<const tree>(std::move(seen)));
         }
         impl_->add_texts(seen, answer);
@@ -334,26 +350,24 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
 /// The store knows which trees there are; those that live are then asked how they are.
 void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answer) {
   impl_->reader.post([this, filter = std::move(filter), answer](const tree_store& store) {
-    const auto all = std::make_shared<std::vector<tree_ptr>>();
+    const auto all = std::make_shared<std::vector<tree>>();
     try {
-      for (auto& t : store.list(filter)) all->push_back(std::make_shared<const tree>(std::move(t)));
+      *all = store.list(filter);
     } catch (const std::exception& why) {
       return answer(refused(refusal::kind::internal, why.what()));
     }
-    impl_->run([this, all, answer, node = impl_->node](caf::event_based_actor* self) {
+    impl_->run([this, all, answer](caf::event_based_actor* self) {
       const auto missing = std::make_shared<std::size_t>(1);
-      const auto count_down = [=] {
-        if (--*missing == 0) answer(std::move(*all));
+      const auto count_down = [=, this] {
+        if (--*missing == 0) answer(impl_->with_board(std::move(*all)));
       };
       for (auto& tree : *all) {
-        if (tree->finished_ms > 0) continue;
+        if (tree.finished_ms > 0) continue;
         ++*missing;
-        self->request(node, patience, tree_request{tree->id, false})
+        self->request(impl_->node, patience, tree_request{tree.id, false})
             .then(
-                [this, &tree, all, count_down](const tree_status& now) {
-                  auto seen = *now.value;
-                  add_board(seen, *impl_->house.board());
-                  tree = std::make_shared<const banyan::tree>(std::move(seen));
+                [&tree, all, count_down](const tree_status& now) {
+                  tree = *now.value;
                   count_down();
                 },
                 [count_down](caf::error&) { count_down(); });
@@ -382,7 +396,7 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
       steer_request{action, id, path},
       [this, answer](const tree_status& now) {
         auto seen = *now.value;
-        add_board(seen, *impl_->house.board());
+        add_board(seen, impl_->house.board()->snapshot_of(seen.id));
         answer(std::make_shared<const tree>(std::move(seen)));
       },
       explain);
