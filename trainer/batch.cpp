@@ -33,8 +33,9 @@ training_sequence sequence_of(const thread_record& thread, const tokenizer& voca
   std::vector<std::pair<std::size_t, std::size_t>> spawns; // [begin, end) of spawn blocks
   for (std::size_t i = 0; i < thread.segments.size(); ++i) {
     const auto& part = thread.segments[i];
-    const auto ends = part.kind == segment_kind::spawn
-                      || (i + 1 == thread.segments.size() && thread.phase != thread_phase::cancelled);
+    const auto ends =
+        part.kind == segment_kind::spawn
+        || (i + 1 == thread.segments.size() && thread.phase != thread_phase::cancelled);
     const auto ids = ids_of(part, vocabulary, ends && part.sampled());
     const auto begin = s.ids.size();
     append(s, ids, position, part.sampled());
