@@ -45,6 +45,7 @@ struct tree_status;
 struct tree_work;
 struct watch_request;
 struct weights_ready;
+struct weights_taken;
 
 } // namespace banyan
 
@@ -81,6 +82,7 @@ CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_work))
 CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
+CAF_ADD_TYPE_ID(banyan, (banyan::weights_taken))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
@@ -109,8 +111,9 @@ using pool_actor = caf::typed_actor<
     caf::replies_to<cache_request>::with<cache_status>,
     // Gives back the cache blocks that a waiting thread kept.
     caf::reacts_to<lease_release>,
-    // Decodes with these weights from the next step on.
-    caf::reacts_to<weights_ready>,
+    // Decodes with these weights from the next step on; `bad_weights` where it cannot, and then it
+    // goes on with those it has.
+    caf::replies_to<weights_ready>::with<weights_taken>,
     // Shows queue, batch and cache as they are now.
     caf::replies_to<atom::status>::with<pool_status>,
     // Runs one step; the pool sends it to itself while work is left.

@@ -19,6 +19,8 @@
 
 namespace banyan {
 
+class transformer;
+
 enum class finish_reason : std::uint8_t {
   eos,
   stop,
@@ -41,6 +43,8 @@ struct decode_request {
   bool resumes_join = false;     ///< a parent after its join: goes first
   bool keep_lease = true;        ///< keep the cache blocks until `lease_release` or pressure
   bool watched = false;          ///< tell the sender what was sampled so far, by `decode_progress`
+  std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end, whatever
+                                              ///< is published; `no_weights` if they are not there
 };
 
 /// What was sampled, with how likely it was and which weights made it.
@@ -89,10 +93,19 @@ struct lease_release {
   std::string thread = "/";
 };
 
-/// New weights lie under `path`; tokens sampled with them carry `epoch`.
+/// New weights: a `model` on the pool's device and in its precision that is ready to decode
+/// (`transformer::prepare`) and that nobody changes any more, or, without one, a checkpoint under
+/// `path`. Tokens sampled with them carry `epoch`, which must be greater than all before.
 struct weights_ready {
   std::uint32_t epoch = 0;
+  std::shared_ptr<const transformer> model;
   std::string path;
+};
+
+/// The next step decodes with the weights of `epoch`.
+struct weights_taken {
+  std::uint32_t epoch = 0;
+  double swap_ms = 0; ///< between two steps, in which the pool did not decode
 };
 
 /// A pool and the name under which records know it ("cpu:0").
@@ -269,3 +282,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_work)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_taken)

@@ -97,10 +97,10 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
   tree = std::move(*planted);
   begin = paused_since = self->clock().now();
   ledger.emplace(work.request.budget);
-  context = std::make_shared<tree_context>(
-      tree_context{options.reasoning, tree.id, options.family, work.request.sampling,
-                   work.request.join, work.request.budget, deadline_of(work.request.budget, begin),
-                   banned_ids(options.reasoning.codec), options.recorded});
+  context = std::make_shared<tree_context>(tree_context{
+      options.reasoning, tree.id, options.family, work.request.sampling, work.request.weights_epoch,
+      work.request.join, work.request.budget, deadline_of(work.request.budget, begin),
+      banned_ids(options.reasoning.codec), options.recorded});
   auto promise = self->make_response_promise<finished_tree>();
   asker.emplace(promise);
   if (work.paused) halted.insert("/");

@@ -28,8 +28,9 @@ struct histogram {
 };
 
 struct pool_status {
-  std::string name; ///< "cpu:0", "cuda:1"
-  std::uint32_t weights_epoch = 0;
+  std::string name;                  ///< "cpu:0", "cuda:1"
+  std::uint32_t weights_epoch = 0;   ///< the newest that it has
+  std::vector<std::uint32_t> epochs; ///< all that it has, older ones first
   std::uint64_t queued = 0, running = 0, finished = 0, failed = 0, steps = 0;
   std::uint64_t blocks_total = 0, blocks_free = 0, blocks_leased = 0, blocks_cached = 0;
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;

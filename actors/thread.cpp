@@ -146,6 +146,7 @@ decode_request thread_state::request(std::uint32_t max_tokens) const {
   r.ban = tree.ban;
   r.resumes_join = record.rounds > 0 && text->at_stretch_begin();
   r.watched = watched || tree.reasoning.watched;
+  r.weights_epoch = tree.weights_epoch;
   return r;
 }
 
@@ -162,7 +163,7 @@ void thread_state::recover(const caf::error& why) {
   seat->end_work();
   const auto code = errc_of(why, errc::pool_lost);
   if (code == errc::pool_full) return wait_for_room();
-  if (code != errc::pool_lost) return fail(code);
+  if (code != errc::pool_lost && code != errc::no_weights) return fail(code);
   lost_pools.push_back(seat->pool().actor);
   take_seat();
   if (!seat) return fail(errc::pool_lost);

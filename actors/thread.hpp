@@ -26,6 +26,7 @@ struct tree_context {
   std::string id;           ///< the tree's
   std::uint64_t family = 0; ///< the tree's number at the pools
   sampling_options sampling;
+  std::optional<std::uint32_t> weights_epoch; ///< see `solve_request`
   join_policy join;
   banyan::budget budget;
   time_point deadline;           ///< on the actor system's clock

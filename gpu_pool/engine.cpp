@@ -1,5 +1,6 @@
 #include "gpu_pool/engine.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 
@@ -27,13 +28,22 @@ engine::engine(std::unique_ptr<evaluator> device, std::int32_t block_size)
     : evaluator_(std::move(device)), block_size_(block_size) {}
 
 std::span<const sampled_token> engine::run(std::span<const lane> lanes) {
-  if (lanes.empty()) return {};
+  sampled_.clear();
+  while (!lanes.empty()) {
+    const auto same = [&](const lane& one) { return one.epoch == lanes.front().epoch; };
+    const auto count = std::ranges::find_if_not(lanes, same) - lanes.begin();
+    forward(lanes.first(static_cast<std::size_t>(count)));
+    lanes = lanes.subspan(static_cast<std::size_t>(count));
+  }
+  return sampled_;
+}
+
+void engine::forward(std::span<const lane> lanes) {
   gather(lanes);
   const auto begin = std::chrono::steady_clock::now();
-  const auto logits = evaluator_->run(batch_);
+  const auto logits = evaluator_->run(batch_, lanes.front().epoch);
   forward_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   sample_all(lanes, logits);
-  return sampled_;
 }
 
 void engine::gather(std::span<const lane> lanes) {
@@ -62,13 +72,13 @@ void engine::gather(const lane& lane) {
 }
 
 void engine::sample_all(std::span<const lane> lanes, std::span<const float> logits) {
-  sampled_.clear();
   if (batch_.wanted.empty()) return;
   const auto vocab = logits.size() / batch_.wanted.size();
+  std::size_t place = 0;
   for (auto& lane : lanes) {
     if (!lane.samples) continue;
     const auto& s = *lane.who;
-    const auto row = logits.subspan(sampled_.size() * vocab, vocab);
+    const auto row = logits.subspan(place++ * vocab, vocab);
     sampled_.push_back(sample(row, to_sampler(s.request.sampling), s.thread_key,
                               s.request.ids.size(), s.request.ban));
   }

@@ -5,7 +5,6 @@
 #include "model/sampler.hpp"
 #include "model/transformer.hpp"
 
-#include <filesystem>
 #include <memory>
 #include <span>
 #include <vector>
@@ -17,17 +16,17 @@ class engine {
 public:
   engine(std::unique_ptr<evaluator>, std::int32_t block_size);
 
-  /// One token per lane that samples, in their order; valid until the next call. Throws what the
-  /// evaluator throws.
+  /// One token per lane that samples, in their order; valid until the next call. Lanes of one epoch
+  /// stand together: each such group is one forward pass. Throws what the evaluator throws.
   std::span<const sampled_token> run(std::span<const lane>);
 
-  /// See `evaluator::load`.
-  void load(const std::filesystem::path& folder) { evaluator_->load(folder); }
+  evaluator& device() { return *evaluator_; }
 
   /// Time spent in the evaluator.
   double forward_s() const { return forward_s_; }
 
 private:
+  void forward(std::span<const lane>);
   void gather(std::span<const lane>);
   void gather(const lane&);
   void sample_all(std::span<const lane>, std::span<const float> logits);

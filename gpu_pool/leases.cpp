@@ -36,9 +36,11 @@ std::vector<lease> lease_table::take_below(std::uint64_t family_age, const std::
   return taken;
 }
 
-void lease_table::clear() {
-  leases_.clear();
-  num_blocks_ = 0;
+void lease_table::drop_unpinned() {
+  for (auto next = leases_.begin(); next != leases_.end();) {
+    const auto place = next++;
+    if (!place->second.pin) take(place);
+  }
 }
 
 bool lease_table::has(std::uint64_t family_age) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gpu_pool/blocks.hpp"
+#include "gpu_pool/epochs.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,7 @@ struct held_blocks {
 struct lease {
   std::vector<std::int32_t> ids; ///< exactly the tokens that were computed
   held_blocks held;
+  pinned_epoch pin; ///< of the thread; null: it comes back to the newest weights
 };
 
 /// Whether `thread` is `path` or lies below it: "/0" covers "/0" and "/0/3" but not "/01"; "/"
@@ -50,7 +52,9 @@ public:
   /// The leases of `path` and of everything below it.
   std::vector<lease> take_below(std::uint64_t family_age, const std::string& path);
 
-  void clear();
+  /// Ends the leases of threads that are not pinned to an epoch.
+  void drop_unpinned();
+
   bool has(std::uint64_t family_age) const;
 
   /// Blocks of the thread's lease; 0 if it has none.

@@ -83,6 +83,7 @@ struct pool_state {
 
   void cancel(const decode_cancel& request) {
     answer(parts->scheduler.cancel(request.family, request.thread, request.will_return));
+    forget_weights();
   }
 
   void answer(std::vector<ended_sequence> ended) {
@@ -116,6 +117,7 @@ struct pool_state {
       queued_s.add(std::chrono::duration<double>(begin - open.at(id).since).count());
     answer(parts->scheduler.accept(parts->engine.run(lanes)));
     tell_watchers();
+    forget_weights();
     awake = false;
     parts->scheduler.idle() ? rest() : wake();
     step_s.add(seconds_since(begin));
@@ -150,15 +152,38 @@ struct pool_state {
 
   // ---- weights and status ----
 
-  void renew(const weights_ready& news) {
-    if (news.epoch <= parts->scheduler.epoch())
-      return log("weights of epoch " + std::to_string(news.epoch) + " came too late");
+  caf::result<weights_taken> renew(const weights_ready& news) {
+    const auto begin = steady_clock::now();
+    const auto newest = parts->scheduler.epoch();
+    if (news.epoch <= newest)
+      return keep_weights("weights of epoch " + std::to_string(news.epoch) + " came too late after "
+                          + std::to_string(newest));
+    auto& device = parts->engine.device();
     try {
-      parts->engine.load(news.path);
-      parts->scheduler.renew(news.epoch);
+      news.model ? device.take(news.epoch, news.model) : device.load(news.epoch, news.path);
     } catch (const std::exception& why) { // the weights it has are still whole
-      log(std::string("keeps its weights: ") + why.what());
+      return keep_weights(why.what());
     }
+    parts->scheduler.renew(news.epoch);
+    forget_weights();
+    return weights_taken{news.epoch, 1000 * seconds_since(begin)};
+  }
+
+  caf::error keep_weights(const std::string& why) const {
+    log("keeps its weights: " + why);
+    return caf::make_error(errc::bad_weights, why);
+  }
+
+  void forget_weights() {
+    const auto keep = parts->options.keep_epochs;
+    if (parts->scheduler.epochs().size() <= keep + 1) return;
+    for (const auto epoch : parts->scheduler.forget_epochs(keep))
+      parts->engine.device().forget(epoch);
+  }
+
+  void release(const lease_release& r) {
+    parts->scheduler.release(r.family, r.thread);
+    forget_weights();
   }
 
   void log(const std::string& line) const {
@@ -183,6 +208,7 @@ struct pool_state {
     pool_status now;
     now.name = parts->options.name;
     now.weights_epoch = scheduler.epoch();
+    now.epochs = scheduler.epochs().all();
     now.queued = scheduler.num_queued();
     now.running = scheduler.num_running();
     now.finished = counts.finished;
@@ -227,8 +253,8 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
       [&state](const cache_request& request) {
         return state.parts->scheduler.held_by(request.family, request.thread);
       },
-      [&state](const lease_release& r) { state.parts->scheduler.release(r.family, r.thread); },
-      [&state](const weights_ready& news) { state.renew(news); },
+      [&state](const lease_release& r) { state.release(r); },
+      [&state](const weights_ready& news) { return state.renew(news); },
       [&state](atom::status) { return state.status(); },
       [&state](atom::step) { state.step(); },
   };
@@ -251,10 +277,9 @@ pool_actor spawn_pool(caf::actor_system& system, pool_options options,
                       const model_config& model, std::shared_ptr<const tokenizer> vocabulary,
                       bool detached) {
   const auto& scheduling = options.scheduling;
-  std::shared_ptr<pool_parts> parts(
-      new pool_parts{options, engine(std::move(device), scheduling.block_size),
-                     scheduler(scheduling, num_blocks, model, std::move(vocabulary))});
-  parts->scheduler.renew(options.weights_epoch);
+  std::shared_ptr<pool_parts> parts(new pool_parts{
+      options, engine(std::move(device), scheduling.block_size),
+      scheduler(scheduling, num_blocks, model, std::move(vocabulary), options.weights_epoch)});
   return detached ? system.spawn<caf::detached>(pool, std::move(parts))
                   : system.spawn(pool, std::move(parts));
 }
@@ -266,7 +291,8 @@ pool_actor spawn_pool(caf::actor_system& system, pool_options options, const che
                                                   .precision = options.precision,
                                                   .num_blocks = num_blocks,
                                                   .block_size = options.scheduling.block_size,
-                                                  .os_threads = options.os_threads});
+                                                  .os_threads = options.os_threads,
+                                                  .weights_epoch = options.weights_epoch});
   return spawn_pool(system, std::move(options), std::move(device), num_blocks, from.config,
                     from.vocabulary, detached);
 }

@@ -27,14 +27,17 @@ bool older(const std::unique_ptr<sequence>& a, const std::unique_ptr<sequence>& 
 } // namespace
 
 scheduler::scheduler(const scheduler_options& options, std::int32_t num_blocks,
-                     const model_config& model, std::shared_ptr<const tokenizer> vocabulary)
+                     const model_config& model, std::shared_ptr<const tokenizer> vocabulary,
+                     std::uint32_t epoch)
     : options_(options),
       vocabulary_(std::move(vocabulary)),
       vocab_size_(static_cast<std::int32_t>(model.vocab_size)),
       eos_id_(model.eos_id),
       context_(static_cast<std::size_t>(std::min(
           model.max_positions, std::int64_t{num_blocks} * std::int64_t{options.block_size}))),
+      epochs_(epoch),
       cache_(num_blocks, options.block_size) {
+  cache_.renew(epoch);
   if (options.max_batch < 1 || options.prefill_tokens < 1)
     throw std::invalid_argument("a step needs room for at least one sequence and one prompt token");
 }
@@ -50,6 +53,7 @@ errc scheduler::judge(const decode_request& request) const {
   const std::unordered_set<std::int32_t> banned(request.ban.begin(), request.ban.end());
   if (banned.size() == static_cast<std::size_t>(vocab_size_)) return errc::bad_request;
   if (request.ids.size() >= context_) return errc::context_full;
+  if (request.weights_epoch && !epochs_.pin(*request.weights_epoch)) return errc::no_weights;
   return queue_.size() < options_.max_queue ? errc::none : errc::pool_full;
 }
 
@@ -65,6 +69,7 @@ errc scheduler::submit(std::uint64_t id, decode_request request) {
   s->family_age = family.age;
   s->thread_key = thread_key(request.thread);
   s->reply.prompt_tokens = static_cast<std::uint32_t>(request.ids.size());
+  if (request.weights_epoch) s->pin = epochs_.pin(*request.weights_epoch);
   s->request = std::move(request);
   queue_.emplace(rank_of(*s), std::move(s));
   return errc::none;
@@ -115,7 +120,7 @@ void scheduler::release(std::uint64_t number, const std::string& path) {
 }
 
 void scheduler::renew(std::uint32_t epoch) {
-  epoch_ = epoch;
+  epochs_.add(epoch);
   cache_.renew(epoch);
 }
 
@@ -144,6 +149,8 @@ std::span<const lane> scheduler::next() {
   for (std::size_t i = 0; i < running_.size(); ++i)
     if (find_room(i)) add_lane(*running_[i], prefill_left);
   if (counts_.preempted == num_preempted) admit_waiting(prefill_left);
+  if (!std::ranges::is_sorted(lanes_, {}, &lane::epoch))
+    std::ranges::stable_sort(lanes_, {}, &lane::epoch);
   for (auto& lane : lanes_) counts_.computed_tokens += lane.num_tokens;
   counts_.steps += !lanes_.empty();
   return lanes_;
@@ -188,22 +195,23 @@ void scheduler::admit_waiting(std::size_t prefill_left) {
 
 void scheduler::add_lane(sequence& s, std::size_t& prefill_left) {
   const auto pending = s.num_pending();
+  const auto epoch = cache_.epoch_of(s);
   if (pending == 1) {
-    lanes_.push_back({&s, 1, true});
+    lanes_.push_back({&s, 1, true, epoch});
   } else if (prefill_left > 0) {
     const auto count = std::min(pending, prefill_left);
     prefill_left -= count;
-    lanes_.push_back({&s, static_cast<std::uint32_t>(count), count == pending});
+    lanes_.push_back({&s, static_cast<std::uint32_t>(count), count == pending, epoch});
   }
 }
 
 std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tokens) {
   std::vector<ended_sequence> ended;
   auto token = tokens.begin();
-  for (auto& [who, num_tokens, samples] : lanes_) {
+  for (auto& [who, num_tokens, samples, epoch] : lanes_) {
     cache_.advance(*who, num_tokens);
     if (!samples) continue;
-    const auto end = append(*who, *token++);
+    const auto end = append(*who, *token++, epoch);
     if (!end) continue;
     who->reply.finish = *end;
     finish(*who);
@@ -214,11 +222,12 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
   return ended;
 }
 
-std::optional<finish_reason> scheduler::append(sequence& s, const sampled_token& token) {
+std::optional<finish_reason> scheduler::append(sequence& s, const sampled_token& token,
+                                               std::uint32_t epoch) {
   s.request.ids.push_back(token.id);
   s.reply.ids.push_back(token.id);
   s.reply.logprobs.push_back(token.logprob);
-  s.reply.epochs.push_back(epoch_);
+  s.reply.epochs.push_back(epoch);
   ++counts_.generated_tokens;
   return ending(s, token.id);
 }

@@ -30,7 +30,8 @@ struct scheduler_options {
 struct lane {
   sequence* who = nullptr;
   std::uint32_t num_tokens = 0;
-  bool samples = false; ///< they are its last ones: the next token is sampled
+  bool samples = false;    ///< they are its last ones: the next token is sampled
+  std::uint32_t epoch = 0; ///< of the weights that they go through
 };
 
 struct ended_sequence {
@@ -51,15 +52,17 @@ struct scheduler_counts {
 /// does not know the batch.
 class scheduler {
 public:
+  /// `epoch`: of the weights that are there at first.
   scheduler(const scheduler_options&, std::int32_t num_blocks, const model_config&,
-            std::shared_ptr<const tokenizer>);
+            std::shared_ptr<const tokenizer>, std::uint32_t epoch = 0);
 
   /// Queues a request; `id` is the caller's, each greater than the one before. Anything but `none`
-  /// is why it was refused: `bad_request`, `pool_full`, or `context_full` for a prompt that leaves
-  /// no room.
+  /// is why it was refused: `bad_request`, `pool_full`, `context_full` for a prompt that leaves no
+  /// room, or `no_weights` where those of its epoch are not there.
   errc submit(std::uint64_t id, decode_request);
 
-  /// The next step; empty if there is nothing to do. Valid until `accept`, which must come next.
+  /// The next step, lanes of older epochs first; empty if there is nothing to do. Valid until
+  /// `accept`, which must come next.
   std::span<const lane> next();
 
   /// One sampled token for each lane that samples, in their order. Returns who ended by it.
@@ -73,9 +76,14 @@ public:
   /// Ends the leases of a thread and of all below it.
   void release(std::uint64_t family, const std::string& path);
 
-  /// Tokens sampled from now on come from weights of this epoch. Keys and values of earlier epochs
-  /// are not found any more; what runs goes on over the ones it has.
+  /// From now on there are weights of this epoch, the newest. What is pinned to older ones goes on
+  /// with those; all else is sampled with the new ones, finds no older keys and values, and, where
+  /// it runs, goes on over those it has.
   void renew(std::uint32_t epoch);
+
+  /// Forgets the epochs that nothing pinned needs, neither a sequence nor a thread with a lease,
+  /// but for the newest and `keep` older ones. Returns them.
+  std::vector<std::uint32_t> forget_epochs(std::size_t keep) { return epochs_.forget(keep); }
 
   /// What a running sequence has sampled so far; null for one that is queued or unknown.
   const decode_reply* sampled(std::uint64_t id) const;
@@ -89,7 +97,8 @@ public:
   bool idle() const { return running_.empty() && queue_.empty(); }
   std::size_t num_queued() const { return queue_.size(); }
   std::size_t num_running() const { return running_.size(); }
-  std::uint32_t epoch() const { return epoch_; }
+  std::uint32_t epoch() const { return epochs_.newest(); }
+  const epoch_list& epochs() const { return epochs_; }
   const scheduler_counts& counts() const { return counts_; }
   const sequence_cache& cache() const { return cache_; }
 
@@ -113,7 +122,7 @@ private:
   void preempt_youngest();
   void admit_waiting(std::size_t prefill_left);
   void add_lane(sequence&, std::size_t& prefill_left);
-  std::optional<finish_reason> append(sequence&, const sampled_token&);
+  std::optional<finish_reason> append(sequence&, const sampled_token&, std::uint32_t epoch);
   std::optional<finish_reason> ending(sequence&, std::int32_t token);
   void finish(sequence&);
 
@@ -121,7 +130,7 @@ private:
   std::shared_ptr<const tokenizer> vocabulary_;
   std::int32_t vocab_size_, eos_id_;
   std::size_t context_; // tokens of one sequence: what the model or the whole cache holds
-  std::uint32_t epoch_ = 0;
+  epoch_list epochs_;
   std::uint64_t num_families_ = 0; // that ever came
   sequence_cache cache_;           // before the sequences, which hold its blocks
   std::unordered_map<std::uint64_t, family> families_;

@@ -25,11 +25,16 @@ recalling_evaluator::recalling_evaluator(std::int32_t num_blocks, std::int32_t b
       vocab_size_(vocab_size),
       states_(static_cast<std::size_t>(num_blocks) * static_cast<std::size_t>(block_size)) {}
 
-void recalling_evaluator::load(const std::filesystem::path& folder) {
+void recalling_evaluator::take(std::uint32_t, std::shared_ptr<const transformer>) {
+  throw bad_checkpoint("this evaluator has no weights; use a model");
+}
+
+void recalling_evaluator::load(std::uint32_t, const std::filesystem::path& folder) {
   throw bad_checkpoint(folder.string() + ": this evaluator has no weights; use a model");
 }
 
-std::span<const float> recalling_evaluator::run(const decode_batch& batch) {
+std::span<const float> recalling_evaluator::run(const decode_batch& batch, std::uint32_t epoch) {
+  use(epoch);
   const auto before = [&](std::int32_t token, std::size_t sequence) -> state {
     const auto position = batch.positions[static_cast<std::size_t>(token)] - 1;
     if (position < 0) return 0;

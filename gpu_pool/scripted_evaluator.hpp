@@ -20,13 +20,18 @@ class recalling_evaluator : public evaluator {
 public:
   recalling_evaluator(std::int32_t num_blocks, std::int32_t block_size, std::int32_t vocab_size);
 
-  std::span<const float> run(const decode_batch&) final;
+  std::span<const float> run(const decode_batch&, std::uint32_t epoch) final;
 
-  /// There are no weights to take: throws `bad_checkpoint`.
-  void load(const std::filesystem::path& folder) override;
+  /// There are no weights to take: these two throw `bad_checkpoint`.
+  void take(std::uint32_t epoch, std::shared_ptr<const transformer>) override;
+  void load(std::uint32_t epoch, const std::filesystem::path& folder) override;
+  void forget(std::uint32_t) override {}
 
 protected:
   using state = std::uint64_t;
+
+  /// What comes next is of this epoch.
+  virtual void use(std::uint32_t) {}
 
   /// The state after token `id`; `before` is 0 at the begin of a sequence.
   virtual state advance(state before, std::int32_t id) const = 0;

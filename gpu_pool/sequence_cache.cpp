@@ -22,7 +22,7 @@ std::size_t sequence_cache::blocks_for(std::size_t num_tokens) const {
 
 bool sequence_cache::admit(sequence& s, std::size_t reserve) {
   auto known = leases_.take(s.family_age, s.request.thread);
-  const bool leased = known && adopt(s, std::move(*known));
+  const bool leased = known && known->held.epoch == epoch_of(s) && adopt(s, std::move(*known));
   if (!leased) find_prefix(s);
   const auto wanted = blocks_for(s.request.ids.size());
   if (!make_room(wanted - s.held.blocks.size() + reserve)) {
@@ -52,9 +52,9 @@ bool sequence_cache::adopt(sequence& s, lease known) {
 
 void sequence_cache::find_prefix(sequence& s) {
   s.held = {};
-  s.held.epoch = epoch_;
+  s.held.epoch = epoch_of(s);
   const auto usable = std::span(s.request.ids).first(s.request.ids.size() - 1);
-  for (auto node : prefixes_.find_prefix(usable, epoch_)) {
+  for (auto node : prefixes_.find_prefix(usable, s.held.epoch)) {
     s.held.blocks.push_back(node->block.share());
     s.held.last = node;
   }
@@ -72,20 +72,20 @@ bool sequence_cache::grow(sequence& s) {
 
 void sequence_cache::advance(sequence& s, std::size_t num_tokens) {
   s.held.computed += num_tokens;
-  publish(s.request.ids, s.held, std::min(s.held.computed, s.prompt_size()));
+  if (pure(s)) publish(s.request.ids, s.held, std::min(s.held.computed, s.prompt_size()));
 }
 
 void sequence_cache::keep(sequence& s) {
-  if (s.held.epoch != epoch_) return discard(s);
+  if (!pure(s)) return discard(s);
   auto& ids = s.request.ids;
-  lease kept{{ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(s.held.computed)}, {}};
+  lease kept{{ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(s.held.computed)}, {}, s.pin};
   s.held.blocks.resize(blocks_for(s.held.computed));
   std::swap(kept.held, s.held);
   leases_.keep(s.family_age, s.request.thread, std::move(kept));
 }
 
 void sequence_cache::retire(sequence& s) {
-  publish(s.request.ids, s.held, s.held.computed);
+  if (pure(s)) publish(s.request.ids, s.held, s.held.computed);
   discard(s);
 }
 
@@ -97,7 +97,7 @@ void sequence_cache::release(std::uint64_t family_age, const std::string& path) 
 
 void sequence_cache::renew(std::uint32_t epoch) {
   epoch_ = epoch;
-  leases_.clear();
+  leases_.drop_unpinned();
 }
 
 bool sequence_cache::make_room(std::size_t num_blocks) {
@@ -120,7 +120,6 @@ void sequence_cache::append_block(held_blocks& held) {
 
 void sequence_cache::publish(const std::vector<std::int32_t>& ids, held_blocks& held,
                              std::size_t num_tokens) {
-  if (held.epoch != epoch_) return;
   const auto size = static_cast<std::size_t>(blocks_.block_size());
   for (; (held.published + 1) * size <= num_tokens; ++held.published) {
     auto& block = held.blocks[held.published];

@@ -2,6 +2,7 @@
 
 #include "actors/messages.hpp"
 #include "gpu_pool/blocks.hpp"
+#include "gpu_pool/epochs.hpp"
 #include "gpu_pool/leases.hpp"
 #include "gpu_pool/prefix_cache.hpp"
 
@@ -21,6 +22,7 @@ struct sequence {
   std::uint64_t thread_key = 0; ///< of the sampling counter
   decode_request request;       ///< its `ids` grow by what is sampled
   decode_reply reply;           ///< what was sampled so far
+  pinned_epoch pin;             ///< null: it goes with the newest weights
   held_blocks held;
   std::string tail;      ///< end of the sampled text, where a stop string may have begun
   bool admitted = false; ///< ran before, perhaps until it was preempted
@@ -62,9 +64,13 @@ public:
   /// Ends the leases of a thread and of all below it.
   void release(std::uint64_t family_age, const std::string& path);
 
-  /// The weights changed: from now on only what the new ones make is found. Leases of older keys
-  /// end; sequences that run go on over the keys they have.
+  /// The newest weights are of this epoch: what older ones made is found only by sequences that are
+  /// pinned to them. Leases of threads that are not end; sequences that run go on over the keys
+  /// they have.
   void renew(std::uint32_t epoch);
+
+  /// Of the weights that decode the sequence now.
+  std::uint32_t epoch_of(const sequence& s) const { return s.pin ? *s.pin : epoch_; }
 
   const block_pool& blocks() const { return blocks_; }
   const lease_table& leases() const { return leases_; }
@@ -74,6 +80,8 @@ public:
 
 private:
   std::size_t blocks_for(std::size_t num_tokens) const;
+  /// Whether one epoch made all its keys and will make the next ones: others may find them.
+  bool pure(const sequence& s) const { return s.held.epoch == epoch_of(s); }
   bool adopt(sequence&, lease);
   void find_prefix(sequence&);
   bool make_room(std::size_t num_blocks);

@@ -15,6 +15,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace banyan {
 
@@ -184,6 +185,15 @@ transformer::transformer(std::shared_ptr<const model_weights> weights)
 transformer::~transformer() = default;
 
 const model_config& transformer::config() const { return weights_->config; }
+
+void transformer::prepare() const {
+  at::AutoDispatchBelowADInplaceOrView no_autograd;
+  std::lock_guard lock(decode_->mutex);
+  decode_->prepare(*weights_);
+  const auto device = weights_->embedding.device();
+  if (!device.is_cpu())
+    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
 
 at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;

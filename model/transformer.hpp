@@ -64,6 +64,10 @@ public:
   /// wait.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
+  /// Does what the first `decode` would do before it can begin (tables, packed matrices), so that
+  /// it need not; returns when the device is done with it.
+  void prepare() const;
+
   /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of
   /// matrix products and attention; the residual stream stays in float32. `selected` (int64
   /// indices; may be undefined: all) limits the rows to the tokens that carry loss.

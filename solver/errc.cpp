@@ -8,10 +8,10 @@ namespace banyan {
 namespace {
 
 // In the order of the enumerators.
-constexpr std::array<std::string_view, 13> names{
-    "none",         "no_solution",     "cancelled",  "deadline",  "budget_spent",
-    "context_full", "malformed_spawn", "child_lost", "pool_lost", "pool_full",
-    "bad_request",  "not_stored",      "not_found"};
+constexpr std::array<std::string_view, 15> names{
+    "none",         "no_solution",     "cancelled",  "deadline",    "budget_spent",
+    "context_full", "malformed_spawn", "child_lost", "pool_lost",   "pool_full",
+    "bad_request",  "not_stored",      "not_found",  "bad_weights", "no_weights"};
 static_assert(names.size() == static_cast<std::size_t>(last_errc) + 1);
 
 } // namespace

@@ -23,9 +23,11 @@ enum class errc : std::uint8_t {
   bad_request,     ///< The request itself makes no sense: no tokens, unknown token, zero limit.
   not_stored,      ///< The store could not keep it, so it does not count as accepted or done.
   not_found,       ///< There is no such tree or thread.
+  bad_weights,     ///< The new weights cannot be read, do not fit, or are not newer.
+  no_weights,      ///< The pool does not have the weights that the request is pinned to.
 };
 
-inline constexpr auto last_errc = errc::not_found;
+inline constexpr auto last_errc = errc::no_weights;
 
 /// The name used in JSON, logs and records, e.g. "context_full"; "none" for `errc::none`.
 std::string_view to_string(errc);

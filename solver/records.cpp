@@ -12,8 +12,8 @@ namespace {
 
 // ---- enumerations
 
-static_assert(static_cast<int>(errc::not_found) == records::FAILURE_NOT_FOUND
-              && records::Failure_MAX == records::FAILURE_NOT_FOUND);
+static_assert(static_cast<int>(errc::no_weights) == records::FAILURE_NO_WEIGHTS
+              && records::Failure_MAX == records::FAILURE_NO_WEIGHTS);
 static_assert(static_cast<int>(segment_kind::joined) + 1 == records::SEGMENT_KIND_JOINED
               && records::SegmentKind_MAX == records::SEGMENT_KIND_JOINED);
 static_assert(static_cast<int>(thread_phase::cancelled) + 1 == records::THREAD_PHASE_CANCELLED
@@ -186,6 +186,7 @@ void store(const solve_request& r, records::Request& to) {
   store(r.join, *to.mutable_join());
   store(r.budget, *to.mutable_budget());
   store(r.labels, *to.mutable_labels());
+  if (r.weights_epoch) to.set_weights_epoch(*r.weights_epoch);
 }
 
 /// `what` for people, e.g. "tree '01J9'".
@@ -303,7 +304,8 @@ solve_request restore(const records::Request& from) {
           restore(from.sampling()),
           restore(from.join()),
           restore(from.budget()),
-          restore_labels(from.labels())};
+          restore_labels(from.labels()),
+          from.has_weights_epoch() ? std::optional(from.weights_epoch()) : std::nullopt};
 }
 
 /// `what` for people, e.g. "a tree".

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace banyan {
@@ -48,6 +49,8 @@ struct solve_request {
   join_policy join;
   banyan::budget budget;
   std::map<std::string, std::string> labels;
+  std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end; none: with
+                                              ///< the newest, also when they change meanwhile
 };
 
 } // namespace banyan

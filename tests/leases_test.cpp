@@ -58,7 +58,19 @@ TEST_CASE_METHOD(some_leases, "a thread has one lease", "[pool]") {
   CHECK(table.size() == 1);
   CHECK(table.num_blocks() == 2);
   CHECK(blocks.num_free() == 30);
-  table.clear();
+  table.drop_unpinned();
   CHECK(table.num_blocks() == 0);
   CHECK(blocks.num_free() == 32);
+}
+
+TEST_CASE_METHOD(some_leases, "leases of pinned threads outlive those of others", "[pool]") {
+  keep(1, "/", 2);
+  lease pinned{{}, {}, std::make_shared<const std::uint32_t>(4)};
+  pinned.held.blocks.push_back(blocks.take(4));
+  table.keep(1, "/0", std::move(pinned));
+  keep(2, "/", 3);
+  table.drop_unpinned();
+  CHECK(table.size() == 1);
+  CHECK(table.num_blocks() == 1);
+  CHECK(table.take(1, "/0"));
 }

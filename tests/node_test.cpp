@@ -173,7 +173,7 @@ pool_actor::behavior_type busy_pool(pool_actor::stateful_pointer<scripted_pool_s
       [](const decode_watch&) {},
       [](const cache_request&) { return cache_status{}; },
       [](const lease_release&) {},
-      [](const weights_ready&) {},
+      [](const weights_ready&) { return weights_taken{}; },
       [self](atom::status) -> caf::result<pool_status> {
         return self->make_response_promise<pool_status>(); // never
       },

@@ -175,7 +175,7 @@ TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up 
         [](const decode_watch&) {},
         [](const cache_request&) { return cache_status{}; },
         [](const lease_release&) {},
-        [](const weights_ready&) {},
+        [](const weights_ready&) { return weights_taken{}; },
         [](atom::status) { return pool_status{}; },
         [](atom::step) {},
     };

@@ -64,16 +64,25 @@ inline std::vector<std::int32_t> operator+(std::vector<std::int32_t> a,
   return a;
 }
 
-/// A random evaluator whose weights are a number: that of the folder's name.
+/// A random evaluator whose weights are a number: that of the folder's name. It starts with those
+/// of epoch 0.
 struct reseeded_evaluator : random_evaluator {
   using random_evaluator::random_evaluator;
-  void load(const std::filesystem::path& folder) override {
+  void load(std::uint32_t epoch, const std::filesystem::path& folder) override {
     try {
-      seed_ = std::stoull(folder.filename().string());
+      seeds[epoch] = std::stoull(folder.filename().string());
     } catch (const std::exception&) {
       throw bad_checkpoint(folder.string() + ": not a number");
     }
   }
+  void forget(std::uint32_t epoch) override { seeds.erase(epoch); }
+  void use(std::uint32_t epoch) override {
+    seed_ = seeds.at(epoch);
+    used.push_back(epoch);
+  }
+
+  std::map<std::uint32_t, std::uint64_t> seeds{{0, seed_}};
+  std::vector<std::uint32_t> used; // by each run
 };
 
 /// A pool without its actor, over random logits unless told otherwise. The cache's books are
@@ -132,9 +141,20 @@ struct plain_pool {
     return replies.at(id);
   }
 
+  /// Publishes the weights `seed`.
+  void renew(std::uint32_t epoch, std::uint64_t seed) {
+    device.device().load(epoch, std::to_string(seed));
+    work.renew(epoch);
+  }
+
   /// What a sequence says when it is computed token by token, without cache, batch or scheduler.
   std::vector<std::int32_t> alone(const decode_request& request) const {
-    const random_evaluator model(own.seed, 1, 1, static_cast<std::int32_t>(own.model.vocab_size));
+    return alone(request, own.seed);
+  }
+
+  /// The same under other weights.
+  std::vector<std::int32_t> alone(const decode_request& request, std::uint64_t seed) const {
+    const random_evaluator model(seed, 1, 1, static_cast<std::int32_t>(own.model.vocab_size));
     const auto& o = request.sampling;
     const sampler_options sampling{.temperature = o.temperature,
                                    .top_k = o.top_k,

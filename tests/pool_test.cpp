@@ -1,4 +1,5 @@
 #include "gpu_pool/pool.hpp"
+#include "model/weights.hpp"
 #include "tests/deterministic_system.hpp"
 #include "tests/plain_pool.hpp"
 
@@ -192,8 +193,10 @@ TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]
   auto pool = spawn();
   auto running = send(pool, request_of("/", 30));
   steps(11);
-  self->send(pool, weights_ready{4, "/weights/2"});
-  run();
+  const auto taken = ask<weights_taken>(pool, weights_ready{4, nullptr, "/weights/2"});
+  REQUIRE(taken);
+  CHECK(taken->epoch == 4);
+  CHECK(taken->swap_ms >= 0);
   const auto reply = take<decode_reply>(running);
   REQUIRE(reply);
   CHECK(std::ranges::count(reply->epochs, 0u) > 5);
@@ -207,7 +210,8 @@ TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]
 TEST_CASE_METHOD(pool_system, "a pool keeps its weights when it cannot read the new ones",
                  "[pool]") {
   auto pool = spawn();
-  self->send(pool, weights_ready{4, "/weights/none"});
+  const auto refused = ask<weights_taken>(pool, weights_ready{4, nullptr, "/weights/none"});
+  CHECK(why(refused.error()) == errc::bad_weights);
   const auto request = request_of("/", 30);
   const auto reply = ask<decode_reply>(pool, request);
   CHECK(reply->ids == plain_pool{}.alone(request));
@@ -218,11 +222,76 @@ TEST_CASE_METHOD(pool_system, "a pool keeps its weights when it cannot read the 
 
 TEST_CASE_METHOD(pool_system, "weights that come too late are not taken", "[pool]") {
   auto pool = spawn();
-  self->send(pool, weights_ready{4, "/weights/2"});
-  self->send(pool, weights_ready{3, "/weights/3"});
+  REQUIRE(ask<weights_taken>(pool, weights_ready{4, nullptr, "/weights/2"}));
+  for (const std::uint32_t epoch : {4, 3}) {
+    const auto late = ask<weights_taken>(pool, weights_ready{epoch, nullptr, "/weights/3"});
+    CHECK(why(late.error()) == errc::bad_weights);
+  }
   const auto request = request_of("/", 30);
   CHECK(ask<decode_reply>(pool, request)->ids == plain_pool({.seed = 2}).alone(request));
-  CHECK(lines.size() == 1);
+  CHECK(lines.size() == 2);
+}
+
+TEST_CASE_METHOD(pool_system, "a pool without a model's evaluator takes no model", "[pool]") {
+  auto pool = spawn();
+  const auto weights = std::make_shared<model_weights>(random_weights(letters_model(), 1));
+  const auto refused =
+      ask<weights_taken>(pool, weights_ready{4, std::make_shared<transformer>(weights), ""});
+  CHECK(why(refused.error()) == errc::bad_weights);
+  CHECK(ask<pool_status>(pool, atom::status::value)->weights_epoch == 0);
+}
+
+TEST_CASE_METHOD(pool_system, "a pinned request is decoded with its weights while others change",
+                 "[pool]") {
+  auto pool = spawn();
+  auto pinned = request_of("/", 40), loose = request_of("/", 40, 1);
+  pinned.weights_epoch = 0;
+  auto first = send(pool, pinned), second = send(pool, loose);
+  steps(8);
+  REQUIRE(ask<weights_taken>(pool, weights_ready{1, nullptr, "/weights/2"}));
+  const auto said = take<decode_reply>(first);
+  CHECK(said->ids == plain_pool{}.alone(pinned));
+  CHECK(said->epochs == std::vector<std::uint32_t>(40, 0));
+  CHECK(take<decode_reply>(second)->epochs.back() == 1);
+}
+
+TEST_CASE_METHOD(pool_system, "a pool has the newest weights and some older ones", "[pool]") {
+  using epochs = std::vector<std::uint32_t>;
+  const std::size_t keep = GENERATE(0, 1, 2);
+  pool_options options;
+  options.keep_epochs = keep;
+  auto pool = spawn(options);
+  for (std::uint32_t epoch = 1; epoch < 5; ++epoch)
+    REQUIRE(ask<weights_taken>(pool, weights_ready{epoch, nullptr, "/weights/9"}));
+  const auto status = ask<pool_status>(pool, atom::status::value);
+  CHECK(status->epochs == (keep == 0 ? epochs{4} : keep == 1 ? epochs{3, 4} : epochs{2, 3, 4}));
+  auto request = request_of("/", 5);
+  request.weights_epoch = 1;
+  CHECK(why(ask<decode_reply>(pool, request).error()) == errc::no_weights);
+  request.weights_epoch = 5;
+  CHECK(why(ask<decode_reply>(pool, request).error()) == errc::no_weights);
+}
+
+TEST_CASE_METHOD(pool_system, "weights go with the last pinned thread that needs them", "[pool]") {
+  using epochs = std::vector<std::uint32_t>;
+  pool_options options;
+  options.keep_epochs = 0;
+  auto pool = spawn(options);
+  const auto held = [&] { return ask<pool_status>(pool, atom::status::value)->epochs; };
+  auto request = request_of("/", 1000);
+  request.weights_epoch = 0;
+  auto running = send(pool, request);
+  steps(8);
+  auto news = self->request(pool, caf::infinite, weights_ready{1, nullptr, "/weights/2"});
+  auto status = self->request(pool, caf::infinite, atom::status::value);
+  steps(3);
+  REQUIRE(take<weights_taken>(news));
+  CHECK(take<pool_status>(status)->epochs == epochs{0, 1});
+  run();
+  CHECK(take<decode_reply>(running)->epochs.back() == 0);
+  CHECK(held() == epochs{0, 1}); // it waits and will come back
+  self->send(pool, lease_release{0, "/"});
+  CHECK(held() == epochs{1});
 }
 
 TEST_CASE_METHOD(pool_system, "a pool's status adds up", "[pool]") {

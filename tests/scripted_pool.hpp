@@ -58,7 +58,7 @@ struct pool_script {
   bool lost = false;            ///< answers as a pool does that dies with a request in its queue
   int times_full = 0;           ///< so many requests are refused with `pool_full`
   std::size_t max_context = 1 << 20;
-  std::uint32_t epoch = 7;
+  std::uint32_t epoch = 7;                ///< of the only weights that it has
   std::size_t sampled_when_cancelled = 0; ///< tokens of a silent request that is broken off
 
   std::vector<decode_request> requests;
@@ -121,6 +121,7 @@ struct scripted_pool_state {
     script->requests.push_back(request);
     script->askers[request.thread] = caf::actor_cast<caf::actor_addr>(self->current_sender());
     if (script->times_full > 0) return --script->times_full, errc::pool_full;
+    if (request.weights_epoch.value_or(script->epoch) != script->epoch) return errc::no_weights;
     if (!script->silent.contains(request.thread)) return answer(*script, request);
     held.emplace_back(request, self->make_response_promise<decode_reply>());
     return held.back().second;
@@ -173,7 +174,9 @@ scripted_pool(pool_actor::stateful_pointer<scripted_pool_state> self,
         return cache_status{3, true};
       },
       [&state](const lease_release& r) { state.script->released.push_back(r.thread); },
-      [](const weights_ready&) {},
+      [](const weights_ready& news) {
+        return weights_taken{news.epoch, 0};
+      },
       [&state](atom::status) {
         pool_status status;
         status.name = "scripted";

@@ -138,6 +138,28 @@ TEST_CASE_METHOD(two_pools, "a thread without any pool fails as pool lost", "[ac
   CHECK(finished(take<finished_tree>(reply)).failure == errc::pool_lost);
 }
 
+TEST_CASE_METHOD(session_system, "all threads of a pinned tree ask for its weights", "[actors]") {
+  for (const auto epoch : {std::optional<std::uint32_t>(7), std::optional<std::uint32_t>()}) {
+    request.weights_epoch = epoch;
+    script->requests.clear();
+    CHECK(solve().outcome.solved);
+    CHECK(script->requests.size() == 4); // the root's two and one of each child
+    for (const auto& asked : script->requests) CHECK(asked.weights_epoch == epoch);
+  }
+}
+
+TEST_CASE_METHOD(two_pools, "a tree whose weights another pool has goes on there", "[actors]") {
+  request.weights_epoch = 8;
+  const auto t = solve();
+  CHECK(t.outcome.solved);
+  CHECK(t.weights_epoch == 8);
+}
+
+TEST_CASE_METHOD(two_pools, "a tree whose weights no pool has fails as pool lost", "[actors]") {
+  request.weights_epoch = 3;
+  CHECK(solve().failure == errc::pool_lost);
+}
+
 TEST_CASE_METHOD(session_system, "a node without pools fails its trees as pool lost", "[actors]") {
   pools.clear();
   CHECK(solve().failure == errc::pool_lost);

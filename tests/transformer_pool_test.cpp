@@ -83,6 +83,50 @@ struct transformer_pool : deterministic_system {
     return request;
   }
 
+  static std::shared_ptr<const transformer> ready(const checkpoint& from) {
+    auto published = std::make_shared<transformer>(from.weights);
+    published->prepare();
+    return published;
+  }
+
+  /// What a tree says that is pinned to epoch 0: the root until it spawns, two children, and the
+  /// root after its join; `between(step)` is called before every step.
+  template <class Between>
+  std::vector<std::pair<std::vector<std::int32_t>, std::vector<float>>>
+  pinned_tree(Between between) {
+    if (pool) end(pool);
+    spawn({});
+    std::vector<std::pair<std::vector<std::int32_t>, std::vector<float>>> said;
+    int step = 0;
+    const auto decode = [&](std::vector<decode_request> requests) {
+      std::vector<decltype(self->request(pool, caf::infinite, decode_request{}))> asked;
+      for (auto& request : requests) {
+        request.family = 1000;
+        request.weights_epoch = 0;
+        request.sampling = {.temperature = 1, .seed = 5};
+        asked.push_back(self->request(pool, caf::infinite, request));
+      }
+      do between(step++);
+      while (scheduler().try_run_once());
+      for (auto& answer : asked) {
+        auto reply = take<decode_reply>(answer);
+        REQUIRE(reply);
+        CHECK(reply->epochs == std::vector<std::uint32_t>(reply->ids.size(), 0));
+        said.emplace_back(std::move(reply->ids), std::move(reply->logprobs));
+      }
+    };
+    auto root = request_of(6);
+    root.thread = "/";
+    decode({root});
+    decode({request_of(7), request_of(8)});
+    root.ids.insert(root.ids.end(), said[0].first.begin(), said[0].first.end() - 3);
+    for (std::size_t child : {1, 2})
+      root.ids.insert(root.ids.end(), said[child].first.begin(), said[child].first.end());
+    root.resumes_join = true;
+    decode({root});
+    return said;
+  }
+
   checkpoint model = tiny_checkpoint(1);
   pool_actor pool;
   std::vector<std::string> lines;
@@ -129,7 +173,7 @@ TEST_CASE_METHOD(transformer_pool, "a pool decodes with the checkpoint that was 
   const auto next = tiny_checkpoint(2);
   save_checkpoint(folder / "next", *next.weights, *next.vocabulary);
   CHECK(ask<decode_reply>(pool, request_of(4))->ids == greedy(model, request_of(4)));
-  self->send(pool, weights_ready{1, (folder / "next").string()});
+  REQUIRE(ask<weights_taken>(pool, weights_ready{1, nullptr, (folder / "next").string()}));
   const auto reply = ask<decode_reply>(pool, request_of(4));
   CHECK(reply->ids == greedy(next, request_of(4)));
   CHECK(reply->ids != greedy(model, request_of(4)));
@@ -143,7 +187,9 @@ TEST_CASE_METHOD(transformer_pool, "a damaged checkpoint changes nothing", "[poo
   const auto next = tiny_checkpoint(2);
   save_checkpoint(folder / "next", *next.weights, *next.vocabulary);
   std::filesystem::resize_file(folder / "next" / "model.safetensors", 1000);
-  self->send(pool, weights_ready{1, (folder / "next").string()});
+  const auto refused =
+      ask<weights_taken>(pool, weights_ready{1, nullptr, (folder / "next").string()});
+  CHECK(errc_of(refused.error(), errc::none) == errc::bad_weights);
   CHECK(ask<decode_reply>(pool, request_of(4))->ids == greedy(model, request_of(4)));
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].find("model.safetensors") != std::string::npos);
@@ -155,10 +201,76 @@ TEST_CASE_METHOD(transformer_pool, "a checkpoint of another shape changes nothin
   auto next = tiny_checkpoint(2);
   next.config.num_layers = 1;
   save_checkpoint(folder / "next", random_weights(next.config, 2), *next.vocabulary);
-  self->send(pool, weights_ready{1, (folder / "next").string()});
+  const auto refused =
+      ask<weights_taken>(pool, weights_ready{1, nullptr, (folder / "next").string()});
+  CHECK(errc_of(refused.error(), errc::none) == errc::bad_weights);
   CHECK(ask<decode_reply>(pool, request_of(4))->ids == greedy(model, request_of(4)));
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].find("another shape") != std::string::npos);
+}
+
+// ---- weights that are published in memory ----
+
+TEST_CASE_METHOD(transformer_pool, "a pool decodes with the model that was published", "[pool]") {
+  spawn({});
+  const auto next = tiny_checkpoint(2);
+  const auto published = ready(next);
+  const auto taken = ask<weights_taken>(pool, weights_ready{1, published, ""});
+  REQUIRE(taken);
+  CHECK(taken->epoch == 1);
+  const auto reply = ask<decode_reply>(pool, request_of(4));
+  CHECK(reply->ids == greedy(next, request_of(4)));
+  CHECK(reply->ids != greedy(model, request_of(4)));
+  CHECK(reply->epochs == std::vector<std::uint32_t>(reply->ids.size(), 1));
+}
+
+TEST_CASE_METHOD(transformer_pool, "a pool lets go of a model that nobody needs", "[pool]") {
+  pool_options options;
+  options.keep_epochs = 1;
+  spawn(options);
+  const auto published = ready(tiny_checkpoint(2));
+  REQUIRE(ask<weights_taken>(pool, weights_ready{1, published, ""}));
+  for (std::uint32_t epoch = 2; epoch < 4; ++epoch) {
+    CHECK(published.use_count() == 2);
+    REQUIRE(ask<weights_taken>(pool, weights_ready{epoch, ready(tiny_checkpoint(2)), ""}));
+  }
+  CHECK(published.use_count() == 1);
+}
+
+TEST_CASE_METHOD(transformer_pool, "a published model that does not fit changes nothing",
+                 "[pool]") {
+  spawn({});
+  const auto refused = [&](const model_weights& weights) {
+    const auto next = std::make_shared<transformer>(std::make_shared<model_weights>(weights));
+    const auto answer = ask<weights_taken>(pool, weights_ready{1, next, ""});
+    return !answer && errc_of(answer.error(), errc::none) == errc::bad_weights;
+  };
+  auto shape = model.config;
+  ++shape.num_layers;
+  CHECK(refused(random_weights(shape, 2)));
+  shape = model.config;
+  ++shape.vocab_size;
+  CHECK(refused(random_weights(shape, 2)));
+  CHECK(refused(copy_weights(*model.weights, dtype::bfloat16, "cpu")));
+  CHECK(ask<pool_status>(pool, atom::status::value)->epochs == std::vector<std::uint32_t>{0});
+  CHECK(ask<decode_reply>(pool, request_of(4))->ids == greedy(model, request_of(4)));
+  CHECK_FALSE(refused(random_weights(model.config, 2)));
+}
+
+TEST_CASE_METHOD(transformer_pool, "a pinned tree is the same to the last bit under new weights",
+                 "[pool]") {
+  const auto undisturbed = pinned_tree([](int) {});
+  CHECK(undisturbed == pinned_tree([](int) {}));
+  // Its batch-mates are of two other epochs, and it comes back from its join two epochs later.
+  std::uint32_t mate = 20, epoch = 0;
+  const auto disturbed = pinned_tree([&](int step) {
+    if (step != 2 && step != 30) return;
+    ++epoch;
+    self->send(pool, weights_ready{epoch, ready(tiny_checkpoint(2 + epoch)), ""});
+    for (int i = 0; i < 5; ++i) self->send(pool, request_of(mate++));
+  });
+  CHECK(ask<pool_status>(pool, atom::status::value)->weights_epoch == 2);
+  CHECK(disturbed == undisturbed);
 }
 
 TEST_CASE("a pool on a device that is not there is refused at once", "[pool]") {

@@ -185,6 +185,19 @@ TEST_CASE("decoding gives the same on one OS thread and on two", "[model]") {
   CHECK(at::equal(one, two));
 }
 
+TEST_CASE("a prepared model has made its own copy of small matrices", "[model]") {
+  const auto ids = random_ids(9, tiny_shape());
+  const auto expected = decoder(sharp_weights(tiny_shape()), 16).prefill(ids, 9);
+  const auto w = sharp_weights(tiny_shape());
+  decoder prepared(w, 16);
+  prepared.model.prepare();
+  // Behind LibTorch's back, so that the change is not followed.
+  const auto& m = w->layers[0].down;
+  std::fill_n(m.mutable_data_ptr<float>(), m.numel(), 0.0f);
+  CHECK(at::equal(prepared.prefill(ids, 9), expected));
+  CHECK_FALSE(at::equal(decoder(w, 16).prefill(ids, 9), expected));
+}
+
 TEST_CASE("weights that learn are decoded without a graph", "[model]") {
   auto w = *sharp_weights(tiny_shape());
   w.layers[0].qkv.requires_grad_(true);
