@@ -326,7 +326,7 @@ TEST_CASE("the config that a training run leaves repeats the run", "[apps]") {
   write(folder / "train.conf", first.list.config());
   REQUIRE(second.parse({"--config", (folder / "train.conf").string()}));
   CHECK(second.list.config() == first.list.config());
-  CHECK(second.options.sft.rate == 1e-3);
+  CHECK(second.options.sft.schedule.rate == 1e-3);
   CHECK(second.options.sft.curriculum.search.kind == search_kind::sos_dfs);
   CHECK(second.options.sft.curriculum.search.sub_beam_low == 0);
   CHECK(second.options.sft.curriculum.search.sub_beam_high == 9);

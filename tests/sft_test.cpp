@@ -28,8 +28,8 @@ sft_options small_run(const fs::path& out) {
   sft_options o;
   o.out = out;
   o.steps = 12;
-  o.rate = 1e-3;
-  o.warmup = 4;
+  o.schedule.rate = 1e-3;
+  o.schedule.warmup = 4;
   o.log_every = 1;
   o.checkpoint_every = 4;
   o.keep = 2;
@@ -107,7 +107,7 @@ TEST_CASE("training makes the loss smaller", "[trainer]") {
   folder out;
   auto o = small_run(out.path);
   o.steps = 100;
-  o.rate = 1e-2;
+  o.schedule.rate = 1e-2;
   make_run(o).run();
   const auto losses = losses_of(out.path);
   CHECK(losses.back() < 0.8 * losses.front());
@@ -148,18 +148,18 @@ TEST_CASE("evaluations are logged with their step", "[trainer]") {
 }
 
 TEST_CASE("the rate rises and holds and falls to zero", "[trainer]") {
-  sft_options o;
+  schedule_options o;
   o.rate = 1;
   o.warmup = 10;
   o.decay_start = 0.5;
-  CHECK(sft_run::rate_at(o, 0, 0) == Approx(0.1));
-  CHECK(sft_run::rate_at(o, 100, 0.4) == 1);
-  CHECK(sft_run::rate_at(o, 100, 0.75) == Approx(0.5));
-  CHECK(sft_run::rate_at(o, 100, 1) == 0);
+  CHECK(rate_at(o, 0, 0) == Approx(0.1));
+  CHECK(rate_at(o, 100, 0.4) == 1);
+  CHECK(rate_at(o, 100, 0.75) == Approx(0.5));
+  CHECK(rate_at(o, 100, 1) == 0);
   o.decay = decay_kind::cosine;
-  CHECK(sft_run::rate_at(o, 100, 0.75) == Approx(0.5));
+  CHECK(rate_at(o, 100, 0.75) == Approx(0.5));
   o.decay = decay_kind::none;
-  CHECK(sft_run::rate_at(o, 100, 1) == 1);
+  CHECK(rate_at(o, 100, 1) == 1);
 }
 
 TEST_CASE("held out problems never come up in the stream of demonstrations", "[trainer]") {

@@ -6,13 +6,13 @@
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "trainer/run_folder.hpp"
 #include "trainer/train_log.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <future>
-#include <numbers>
 #include <stdexcept>
 
 #include <ATen/ATen.h>
@@ -23,24 +23,6 @@ namespace banyan {
 namespace fs = std::filesystem;
 using clock = std::chrono::steady_clock;
 
-namespace {
-
-std::string step_folder(std::int64_t step) {
-  auto digits = std::to_string(step);
-  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
-}
-
-/// Points `link` at `target` in one rename, so that it always names a whole checkpoint.
-void point_link(const fs::path& link, const fs::path& target) {
-  auto fresh = link;
-  fresh += ".new";
-  fs::remove(fresh);
-  fs::create_directory_symlink(target, fresh);
-  fs::rename(fresh, link);
-}
-
-} // namespace
-
 struct sft_run::impl {
   sft_options options;
   std::shared_ptr<const tokenizer> vocabulary;
@@ -49,6 +31,7 @@ struct sft_run::impl {
   std::shared_ptr<model_weights> weights;
   transformer model;
   optimizer update;
+  run_folder folder;
   train_log log;
   std::int64_t step = 0, skipped = 0, bad_in_a_row = 0;
   std::int64_t saved = -1, evaluated = -1; ///< the steps that were last
@@ -66,6 +49,7 @@ struct sft_run::impl {
         weights(std::move(w)),
         model(weights),
         update(*weights, options.optimizer),
+        folder(options.out, options.keep),
         log(options.out / "log.jsonl") {}
 
   double elapsed() const {
@@ -119,7 +103,7 @@ struct sft_run::impl {
     const auto begun_s = elapsed();
     sft_progress p{.progress = progress(),
                    .drill = lessons.is_drill(static_cast<std::uint64_t>(step))};
-    p.rate = rate_at(options, step, p.progress);
+    p.rate = rate_at(options.schedule, step, p.progress);
     const auto batch = take_batch();
     p.loss = learn(batch);
     p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
@@ -145,29 +129,14 @@ struct sft_run::impl {
 
   void save() {
     if (saved == step) return;
-    const auto folder = options.out / step_folder(step);
-    save_checkpoint(folder, *weights, *vocabulary, [this](const fs::path& to) {
+    folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
       write_safetensors(to / "trainer.safetensors", update.state());
       nlohmann::ordered_json state{
           {"step", step}, {"tokens", tokens}, {"elapsed_s", elapsed()}, {"skipped", skipped}};
       write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
       if (hooks.describe) hooks.describe(to);
     });
-    point_link(options.out / "last", folder.filename());
     saved = step;
-    forget_old();
-  }
-
-  /// Keeps the newest checkpoints only.
-  void forget_old() {
-    std::vector<fs::path> all;
-    for (const auto& entry : fs::directory_iterator(options.out))
-      if (entry.is_directory() && entry.path().filename().string().starts_with("step-")
-          && entry.path().filename().string().find(".tmp") == std::string::npos)
-        all.push_back(entry.path());
-    std::sort(all.begin(), all.end());
-    const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(options.keep, 1));
-    for (std::size_t i = 0; i + keep < all.size(); ++i) fs::remove_all(all[i]);
   }
 };
 
@@ -181,7 +150,6 @@ sft_run::sft_run(sft_options options, std::shared_ptr<const tokenizer> vocabular
     initial = std::make_shared<model_weights>(
         copy_weights(random_weights(options.model, options.seed), dtype::float32, options.device));
   }
-  fs::create_directories(options.out);
   impl_ = std::make_unique<impl>(std::move(options), std::move(vocabulary), std::move(lessons),
                                  std::move(hooks), std::move(initial));
 }
@@ -190,14 +158,8 @@ sft_run::~sft_run() = default;
 
 void sft_run::resume() {
   auto& s = *impl_;
-  const auto folder = s.options.out / "last";
-  const auto from = load_checkpoint(folder, dtype::float32, s.options.device);
-  if (num_parameters(from.config) != num_parameters(s.weights->config))
-    throw bad_checkpoint(
-        (folder / "config.json").string()
-        + ": another shape than the run's; resume with the options it was started with");
-  auto mine = named_views(*s.weights), saved = named_views(*from.weights);
-  for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(saved[i].value);
+  const auto folder = s.folder.last();
+  load_into(*s.weights, folder);
   try {
     s.update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
     const auto state = nlohmann::json::parse(read_file(folder / "trainer.json"));
@@ -234,19 +196,7 @@ sft_result sft_run::run() {
   }
   s.save();
   if (!stopped && s.options.evaluate_every > 0) s.evaluate();
-  return {s.step, s.done(), s.skipped, s.options.out / step_folder(s.step)};
-}
-
-double sft_run::rate_at(const sft_options& o, std::int64_t step, double progress) {
-  const auto warm = o.warmup > 0 ? std::min(1.0, double(step + 1) / double(o.warmup)) : 1.0;
-  const auto fallen =
-      std::clamp((progress - o.decay_start) / std::max(1e-9, 1 - o.decay_start), 0.0, 1.0);
-  switch (o.decay) {
-  case decay_kind::none: return o.rate * warm;
-  case decay_kind::linear: return o.rate * warm * (1 - fallen);
-  case decay_kind::cosine: return o.rate * warm * 0.5 * (1 + std::cos(std::numbers::pi * fallen));
-  }
-  return o.rate;
+  return {s.step, s.done(), s.skipped, s.folder.folder_of(s.step)};
 }
 
 } // namespace banyan

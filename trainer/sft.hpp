@@ -3,6 +3,7 @@
 #include "model/config.hpp"
 #include "trainer/curriculum.hpp"
 #include "trainer/optimizer.hpp"
+#include "trainer/schedule.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -15,17 +16,12 @@ namespace banyan {
 
 struct model_weights;
 
-enum class decay_kind : std::uint8_t { none, linear, cosine };
-
 /// Everything about a supervised run. The defaults are the recipe of the shipped model.
 struct sft_options {
   std::filesystem::path out;
   std::int64_t steps = 12000; ///< optimiser steps in all
   double minutes = 0;         ///< instead of steps; 0: steps count
-  double rate = 4e-3;         ///< learning rate after the warm-up
-  std::int64_t warmup = 100;  ///< steps from 0 to `rate`
-  decay_kind decay = decay_kind::linear;
-  double decay_start = 0.2;       ///< share of the run after which the rate falls to 0
+  schedule_options schedule;
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
   std::string device = "cpu";
   std::int64_t checkpoint_every = 500, keep = 2; ///< steps; folders kept (besides the last)
@@ -81,9 +77,6 @@ public:
   void resume();
 
   sft_result run();
-
-  /// Learning rate at a step.
-  static double rate_at(const sft_options&, std::int64_t step, double progress);
 
 private:
   struct impl;

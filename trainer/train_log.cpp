@@ -26,15 +26,15 @@ void train_log::write(const sft_progress& p) {
       {"step", p.step},           {"loss", p.loss},     {"lr", p.rate},
       {"grad_norm", p.grad_norm}, {"tokens", p.tokens}, {"tokens_per_s", p.tokens_per_s},
       {"elapsed_s", p.elapsed_s}, {"drill", p.drill}};
-  line(j.dump());
+  write(j.dump());
 }
 
 void train_log::write_evaluation(std::int64_t step, const std::string& evaluation) {
-  line(nlohmann::ordered_json{{"step", step}, {"eval", nlohmann::ordered_json::parse(evaluation)}}
-           .dump());
+  write(nlohmann::ordered_json{{"step", step}, {"eval", nlohmann::ordered_json::parse(evaluation)}}
+            .dump());
 }
 
-void train_log::line(const std::string& text) {
+void train_log::write(const std::string& text) {
   if (!out_.is_open()) out_.open(path_, std::ios::app);
   out_ << text << '\n' << std::flush;
   if (!out_) fail(path_);

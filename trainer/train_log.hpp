@@ -16,6 +16,7 @@ public:
   explicit train_log(std::filesystem::path);
 
   void write(const sft_progress&);
+  void write(const std::string& object); ///< one JSON object, on a line of its own
   /// `evaluation`: the evaluate object as JSON.
   void write_evaluation(std::int64_t step, const std::string& evaluation);
 
@@ -23,8 +24,6 @@ public:
   void keep_until(std::int64_t step);
 
 private:
-  void line(const std::string&);
-
   std::filesystem::path path_;
   std::ofstream out_;
 };

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+namespace banyan {
+
+class tokenizer;
+struct model_weights;
+
+/// The checkpoints of a training run: `out/step-NNNNNN/` in Hugging Face layout, and `out/last`, a
+/// link that always names a whole one.
+class run_folder {
+public:
+  /// Makes the folder. Keeps the newest `keep` checkpoints, at least one.
+  run_folder(std::filesystem::path out, std::int64_t keep);
+
+  const std::filesystem::path& path() const { return out_; }
+  std::filesystem::path last() const { return out_ / "last"; }
+  std::filesystem::path folder_of(std::int64_t step) const;
+
+  /// Writes a checkpoint, atomically, points `last` at it and forgets old ones; `also` puts the
+  /// trainer's own state beside the weights. Throws std::system_error; earlier checkpoints stay
+  /// whole.
+  void save(std::int64_t step, const model_weights&, const tokenizer&,
+            const std::function<void(const std::filesystem::path&)>& also);
+
+private:
+  void forget_old() const;
+
+  std::filesystem::path out_;
+  std::int64_t keep_;
+};
+
+/// Copies the weights of a checkpoint folder into `weights`. Throws bad_checkpoint where they do
+/// not fit.
+void load_into(model_weights& weights, const std::filesystem::path& folder);
+
+} // namespace banyan
