@@ -69,8 +69,13 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
 
 banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOURCES
   tests/batch_test.cpp
+  tests/credit_test.cpp
+  tests/grpo_test.cpp
   tests/optimizer_test.cpp
-  tests/sft_test.cpp)
+  tests/policy_learner_test.cpp
+  tests/rollout_plan_test.cpp
+  tests/sft_test.cpp
+  tests/shared_prefix_test.cpp)
 
 banyan_tests(store_tests LINK banyan_store SOURCES tests/tree_store_test.cpp)
 

@@ -1,10 +1,10 @@
 #include "apps/decoding_options.hpp"
-#include "apps/logprob_gap.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/runtime.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "trainer/logprob_gap.hpp"
 
 #include <catch2/catch.hpp>
 

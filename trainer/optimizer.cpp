@@ -170,8 +170,12 @@ double optimizer::step(double rate) {
     for (auto& s : impl_->slots) impl_->update(s, rate);
     for (auto& b : impl_->batches) impl_->update(b, rate);
   }
-  for (auto& leaf : impl_->leaves) leaf.mutable_grad().reset();
+  forget_gradients();
   return norm;
+}
+
+void optimizer::forget_gradients() {
+  for (auto& leaf : impl_->leaves) leaf.mutable_grad().reset();
 }
 
 std::map<std::string, at::Tensor> optimizer::state() const {

@@ -49,6 +49,9 @@ public:
   /// cleared).
   double step(double rate);
 
+  /// Drops what has been added up since the last step.
+  void forget_gradients();
+
   /// Everything that a resumed run needs, by name, float32; shares memory with the optimiser.
   std::map<std::string, at::Tensor> state() const;
 

@@ -1,0 +1,102 @@
+#include "trainer/credit.hpp"
+#include "trainer/reward.hpp"
+
+#include "sampled_tree.hpp"
+#include "solver/tree.hpp"
+
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+/// A solved tree: its first child found the solution that the root restated, the second one found
+/// nothing, the third was cancelled.
+tree family() {
+  tree t;
+  t.add("/");
+  for (int i = 0; i < 3; ++i) {
+    auto& child = t.add(child_path("/", static_cast<std::uint32_t>(i)));
+    child.phase = thread_phase::done;
+    const auto* operation = i == 0 ? "66-42=24" : i == 1 ? "61-42=19" : "66-61=5";
+    child.segments.push_back({segment_kind::prompt,
+                              "Moving to Node #0,0\nCurrent State: 47:[1, 2], Operations: ['"
+                                  + std::string(operation) + "']\n",
+                              {},
+                              {},
+                              {}});
+  }
+  t.threads[1].solution = "…";
+  t.threads[3].phase = thread_phase::cancelled;
+  t.threads[3].awaited = false;
+  t.outcome = {true, true, {"66-42=24", "61-24=37"}, "…"};
+  return t;
+}
+
+} // namespace
+
+TEST_CASE("advantages are what rewards differ from their mean by", "[trainer]") {
+  const double rewards[] = {1, 0, 0, 0};
+  const auto standard = group_advantages(rewards, true);
+  CHECK(standard[0] == Approx(0.75 / 0.4330127).epsilon(1e-4));
+  CHECK(standard[1] == Approx(-0.25 / 0.4330127).epsilon(1e-4));
+  const auto centred = group_advantages(rewards, false);
+  CHECK(centred[0] == Approx(0.75));
+  CHECK(centred[3] == Approx(-0.25));
+}
+
+TEST_CASE("a group whose rewards are equal has no advantages", "[trainer]") {
+  const double rewards[] = {1, 1, 1};
+  for (auto a : group_advantages(rewards, true)) CHECK(a == Approx(0).margin(1e-9));
+}
+
+TEST_CASE("shared credit gives every thread the advantage of its tree", "[trainer]") {
+  const auto all = thread_advantages(family(), 2, {});
+  CHECK(all == std::vector<double>{2, 2, 2, 2});
+}
+
+TEST_CASE("per thread credit goes to those who made the answer", "[trainer]") {
+  auto t = family();
+  const credit_options o{.kind = credit_kind::per_thread};
+  CHECK(answer_used(t, t.threads[1]));
+  CHECK_FALSE(answer_used(t, t.threads[2]));
+  CHECK(thread_advantages(t, 2, o) == std::vector<double>{2, 2, 0, 0});
+  t.outcome = {};
+  t.threads[1].solution.reset();
+  CHECK(thread_advantages(t, -1, o) == std::vector<double>{-1, -1, -1, 0});
+}
+
+TEST_CASE("cancelled threads are trained on or left out", "[trainer]") {
+  const auto t = family();
+  CHECK(is_trained_on(t.threads[3], {}));
+  CHECK_FALSE(is_trained_on(t.threads[3], {.cancelled = cancelled_kind::left_out}));
+  CHECK(is_trained_on(t.threads[2], {.cancelled = cancelled_kind::left_out}));
+}
+
+TEST_CASE("a demonstration's answer used exactly one child", "[trainer]") {
+  const auto t = sampled_demonstration(*countdown_tokenizer(), 3);
+  if (t.outcome.solved && t.threads.size() > 1) {
+    const auto used = std::ranges::count_if(
+        t.threads, [&](const auto& x) { return x.depth > 0 && answer_used(t, x); });
+    CHECK(used == 1);
+  }
+}
+
+TEST_CASE("costs are taken from correct trees only and never all of the reward", "[trainer]") {
+  const auto vocabulary = countdown_tokenizer();
+  auto t = sampled_demonstration(*vocabulary, 3);
+  t.outcome.solved = true;
+  const auto usage = t.usage();
+  CHECK(reward_of(t, {}) == 1);
+  const reward_options tokens{.total_tokens = 0.1};
+  CHECK(reward_of(t, tokens) == Approx(1 - 0.1 * double(usage.generated_tokens) / 1000));
+  const reward_options path{.critical_tokens = 0.1};
+  CHECK(reward_of(t, path) == Approx(1 - 0.1 * double(usage.critical_path_tokens) / 1000));
+  const reward_options threads{.threads = 0.01};
+  CHECK(reward_of(t, threads) == Approx(1 - 0.01 * double(usage.threads - 1)));
+  CHECK(reward_of(t, {.total_tokens = 1000, .most = 0.4}) == Approx(0.6));
+  t.outcome.solved = false;
+  CHECK(reward_of(t, tokens) == 0);
+}

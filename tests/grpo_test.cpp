@@ -1,0 +1,95 @@
+#include "trainer/grpo.hpp"
+
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+/// One token, given as probabilities; the loss and its derivative by log π.
+struct one_token {
+  double now, old, sampled;
+  double advantage = 1, weight = 1, reference = 0;
+  grpo_options options{.kl = 0, .importance_cap = 0};
+  grpo_figures figures{};
+  double slope = 0;
+
+  double loss() {
+    auto log = [](double p) { return at::tensor({static_cast<float>(std::log(p))}); };
+    auto logprobs = log(now).requires_grad_(true);
+    const grpo_terms terms{log(sampled), at::tensor({static_cast<float>(advantage)}),
+                           at::tensor({static_cast<float>(weight)})};
+    auto value = grpo_loss(logprobs, log(old), reference > 0 ? log(reference) : at::Tensor(), terms,
+                           options, figures);
+    value.backward();
+    slope = logprobs.grad().item<double>();
+    return value.item<double>();
+  }
+};
+
+} // namespace
+
+TEST_CASE("the loss is minus the ratio times the advantage inside the clip", "[trainer]") {
+  one_token t{.now = 0.44, .old = 0.4, .sampled = 0.4, .advantage = 2, .weight = 0.5};
+  CHECK(t.loss() == Approx(-1.1 * 2 * 0.5));
+  CHECK(t.slope == Approx(-1.1)); // d r / d log π = r
+  CHECK(t.figures.clipped == 0);
+}
+
+TEST_CASE("a good token gains nothing beyond the upper clip", "[trainer]") {
+  one_token t{.now = 0.5, .old = 0.4, .sampled = 0.4};
+  CHECK(t.loss() == Approx(-1.2));
+  CHECK(t.slope == 0);
+  CHECK(t.figures.clipped == 1);
+}
+
+TEST_CASE("the upper clip may be higher than the lower one", "[trainer]") {
+  one_token t{.now = 0.5, .old = 0.4, .sampled = 0.4};
+  t.options.clip_high = 0.28;
+  CHECK(t.loss() == Approx(-1.25));
+}
+
+TEST_CASE("a bad token that became rarer gains nothing beyond the lower clip", "[trainer]") {
+  one_token t{.now = 0.2, .old = 0.4, .sampled = 0.4, .advantage = -1};
+  CHECK(t.loss() == Approx(0.8));
+  CHECK(t.slope == 0);
+}
+
+TEST_CASE("a bad token that became likelier is not clipped", "[trainer]") {
+  one_token t{.now = 0.5, .old = 0.4, .sampled = 0.4, .advantage = -1};
+  CHECK(t.loss() == Approx(1.25));
+  CHECK(t.slope == Approx(1.25));
+}
+
+TEST_CASE("a token is corrected for other weights having sampled it up to the cap", "[trainer]") {
+  one_token twice{.now = 0.4, .old = 0.4, .sampled = 0.2};
+  twice.options.importance_cap = 3;
+  CHECK(twice.loss() == Approx(-2));
+  one_token capped{.now = 0.4, .old = 0.4, .sampled = 0.1};
+  capped.options.importance_cap = 3;
+  CHECK(capped.loss() == Approx(-3));
+  CHECK(capped.figures.importance == Approx(3));
+  CHECK(capped.figures.lag == Approx(std::log(4)));
+  one_token off{.now = 0.4, .old = 0.4, .sampled = 0.1};
+  CHECK(off.loss() == Approx(-1));
+}
+
+TEST_CASE("the distance to the reference is the k3 estimate", "[trainer]") {
+  one_token t{.now = 0.5, .old = 0.5, .sampled = 0.5, .advantage = 0, .reference = 0.4};
+  t.options.kl = 10;
+  const auto k3 = 0.8 - std::log(0.8) - 1;
+  CHECK(t.loss() == Approx(10 * k3).epsilon(1e-4));
+  CHECK(t.slope == Approx(10 * (1 - 0.8)).epsilon(1e-4)); // d k3 / d log π = 1 - π_ref / π
+  CHECK(t.figures.kl == Approx(k3).epsilon(1e-4));
+}
+
+TEST_CASE("a policy that is its reference is at no distance", "[trainer]") {
+  one_token t{.now = 0.5, .old = 0.5, .sampled = 0.5, .advantage = 0, .reference = 0.5};
+  t.options.kl = 10;
+  CHECK(t.loss() == 0);
+  CHECK(t.slope == 0);
+}

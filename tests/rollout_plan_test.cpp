@@ -1,0 +1,230 @@
+#include "trainer/rollout_plan.hpp"
+
+#include "solver/tree.hpp"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+std::shared_ptr<const tree> result(bool solved, errc failure = errc::none) {
+  auto t = std::make_shared<tree>();
+  t->add("/");
+  t->phase =
+      failure == errc::none || failure == errc::no_solution ? tree_phase::done : tree_phase::failed;
+  t->failure = failure;
+  t->outcome.solved = t->outcome.claimed = solved;
+  return t;
+}
+
+rollout_options small() {
+  rollout_options o;
+  o.prompts = 2;
+  o.group = 2;
+  o.max_groups = 3;
+  o.max_attempts = 2;
+  o.deadline_s = 10;
+  o.reward = [](const tree& t) { return double(t.outcome.solved); };
+  return o;
+}
+
+std::vector<rollout_key> take_all(rollout_plan& plan, double now_s = 0) {
+  std::vector<rollout_key> keys;
+  while (plan.due()) {
+    keys.push_back(plan.take_due());
+    plan.started(keys.back(), now_s);
+  }
+  return keys;
+}
+
+/// A group that teaches something: one tree is right, the others are not.
+void finish_mixed(rollout_plan& plan, std::int64_t step, std::uint32_t group) {
+  plan.finish({step, group, 0, 0}, result(true));
+  plan.finish({step, group, 1, 0}, result(false));
+}
+
+} // namespace
+
+TEST_CASE("a step is complete when all trees of its groups are there", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  CHECK(take_all(plan).size() == 4);
+  finish_mixed(plan, 0, 1);
+  CHECK_FALSE(plan.complete(0));
+  finish_mixed(plan, 0, 0);
+  REQUIRE(plan.complete(0));
+  const auto batch = plan.take(0);
+  REQUIRE(batch.groups.size() == 2);
+  CHECK(batch.groups[0].index == 0); // in the order of their problems
+  CHECK(batch.groups[0].rewards == std::vector<double>{1, 0});
+  CHECK(batch.figures.problems() == 4);
+  CHECK(batch.reward_sum == 2);
+}
+
+TEST_CASE("a group whose rewards are equal is made up for by another problem", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  take_all(plan);
+  plan.finish({0, 0, 0, 0}, result(true));
+  plan.finish({0, 0, 1, 0}, result(true));
+  const auto fresh = take_all(plan);
+  REQUIRE(fresh.size() == 2);
+  CHECK(fresh[0].group == 2);
+  finish_mixed(plan, 0, 1);
+  finish_mixed(plan, 0, 2);
+  const auto batch = plan.take(0);
+  CHECK(batch.groups.size() == 2);
+  CHECK(batch.counts.all_solved == 1);
+  CHECK(batch.figures.problems() == 6); // figures are over all trees
+}
+
+TEST_CASE("without dynamic sampling equal groups are kept", "[trainer]") {
+  auto o = small();
+  o.dynamic_sampling = false;
+  rollout_plan plan(o);
+  plan.open(0);
+  for (const auto& key : take_all(plan)) plan.finish(key, result(true));
+  REQUIRE(plan.complete(0));
+  CHECK(plan.take(0).groups.size() == 2);
+}
+
+TEST_CASE("problems that all teach nothing end a step at its limit", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  for (std::size_t rounds = 0; !plan.complete(0) && rounds < 10; ++rounds)
+    for (const auto& key : take_all(plan)) plan.finish(key, result(false));
+  REQUIRE(plan.complete(0));
+  const auto batch = plan.take(0);
+  CHECK(batch.groups.empty());
+  CHECK(batch.counts.groups == 6);
+  CHECK(batch.counts.none_solved == 6);
+}
+
+TEST_CASE("what a step learns from does not depend on the order in which trees end", "[trainer]") {
+  // Whether a group teaches something is a function of its place.
+  const auto outcome = [](const rollout_key& k) {
+    return result(k.group % 3 == 0 || (k.group % 3 == 1 && k.member == 0));
+  };
+  const auto groups_of = [&](bool backwards) {
+    auto o = small();
+    o.prompts = 4;
+    rollout_plan plan(o);
+    plan.open(0);
+    while (!plan.complete(0)) {
+      auto keys = take_all(plan);
+      if (backwards) std::ranges::reverse(keys);
+      for (const auto& key : keys) plan.finish(key, outcome(key));
+    }
+    std::vector<std::uint32_t> indices;
+    for (const auto& g : plan.take(0).groups) indices.push_back(g.index);
+    return indices;
+  };
+  CHECK(groups_of(false) == std::vector<std::uint32_t>{1, 4, 7, 10});
+  CHECK(groups_of(true) == groups_of(false));
+}
+
+TEST_CASE("a tree that the machine failed is rolled out again and never scored", "[trainer]") {
+  for (const auto failure : {errc::pool_lost, errc::child_lost, errc::deadline}) {
+    rollout_plan plan(small());
+    plan.open(0);
+    take_all(plan);
+    plan.finish({0, 0, 0, 0}, result(false, failure));
+    const auto again = take_all(plan);
+    REQUIRE(again == std::vector<rollout_key>{{0, 0, 0, 1}});
+    plan.finish(again[0], result(true));
+    plan.finish({0, 0, 1, 0}, result(false));
+    finish_mixed(plan, 0, 1);
+    const auto batch = plan.take(0);
+    CHECK(batch.groups[0].rewards == std::vector<double>{1, 0});
+    CHECK(batch.counts.repeated == 1);
+  }
+}
+
+TEST_CASE("a child that the machine lost makes its tree count as failed by the machine",
+          "[trainer]") {
+  tree t = *result(true);
+  CHECK_FALSE(failed_by_machine(t));
+  t.add("/0").failure = errc::no_solution;
+  CHECK_FALSE(failed_by_machine(t));
+  t.add("/1").failure = errc::child_lost;
+  CHECK(failed_by_machine(t));
+}
+
+TEST_CASE("a hung tree is replaced when its time is over", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  take_all(plan, 100);
+  CHECK(plan.expire(109).empty());
+  plan.finish({0, 0, 1, 0}, result(false));
+  finish_mixed(plan, 0, 1);
+  CHECK(plan.expire(111) == std::vector<rollout_key>{{0, 0, 0, 0}});
+  REQUIRE(take_all(plan, 111) == std::vector<rollout_key>{{0, 0, 0, 1}});
+  plan.finish({0, 0, 0, 0}, result(false)); // too late: it counts no more
+  CHECK_FALSE(plan.complete(0));
+  plan.finish({0, 0, 0, 1}, result(true));
+  REQUIRE(plan.complete(0));
+  CHECK(plan.take(0).groups[0].rewards == std::vector<double>{1, 0});
+}
+
+TEST_CASE("a group that uses up its attempts is dropped by difficulty and comes back",
+          "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  take_all(plan);
+  plan.finish({0, 0, 1, 0}, result(false)); // of those that are there, none solved it: hard
+  plan.finish({0, 0, 0, 0}, nullptr);
+  take_all(plan);
+  plan.finish({0, 0, 0, 1}, nullptr); // the second and last attempt
+  CHECK(take_all(plan).front().group == 2);
+  finish_mixed(plan, 0, 1);
+  finish_mixed(plan, 0, 2);
+  REQUIRE(plan.complete(0));
+  const auto batch = plan.take(0);
+  CHECK(batch.counts.dropped == 1);
+  CHECK(batch.counts.dropped_by_difficulty[static_cast<std::size_t>(difficulty::hard)] == 1);
+  CHECK(batch.groups.size() == 2);
+  REQUIRE(batch.returning.size() == 1);
+  plan.open(1);
+  const auto first = take_all(plan).front();
+  CHECK(first.step == 1);
+  CHECK(plan.source_of(first).step == 0);
+  CHECK(plan.source_of(first).group == 0);
+  CHECK(plan.source_of({1, 1, 0, 0}).step == 1);
+}
+
+TEST_CASE("trees of older steps are started first", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  for (const auto& key : take_all(plan)) {
+    if (key.group == 1) plan.open(key.step + 1 + key.member);
+    plan.finish(key, result(true));
+  }
+  REQUIRE(plan.due());
+  CHECK(plan.take_due().step == 0); // made up for, though steps 1 and 2 were opened before
+}
+
+TEST_CASE("trees from before a restart are not rolled out again", "[trainer]") {
+  rollout_plan plan(small());
+  plan.restore({0, 0, 0, 1}, result(true)); // whatever attempt it was
+  plan.restore({0, 0, 1, 0}, result(true)); // an equal group, to be made up for
+  plan.restore({0, 2, 1, 0}, result(false));
+  plan.restore({0, 1, 0, 0}, result(false, errc::deadline)); // never scored
+  plan.open(0);
+  const auto keys = take_all(plan);
+  const std::set<rollout_key> due(keys.begin(), keys.end());
+  CHECK(due == std::set<rollout_key>{{0, 1, 0, 0}, {0, 1, 1, 0}, {0, 2, 0, 0}});
+  finish_mixed(plan, 0, 1);
+  plan.finish({0, 2, 0, 0}, result(true));
+  CHECK(plan.take(0).groups.size() == 2);
+}
+
+TEST_CASE("a group of one is refused", "[trainer]") {
+  auto o = small();
+  o.group = 1;
+  CHECK_THROWS_AS(rollout_plan(o), std::invalid_argument);
+}

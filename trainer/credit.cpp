@@ -1,0 +1,64 @@
+#include "trainer/credit.hpp"
+
+#include "solver/tree.hpp"
+
+#include <cmath>
+#include <string>
+
+namespace banyan {
+
+namespace {
+
+bool was_cancelled(const thread_record& t) {
+  return t.phase == thread_phase::cancelled || !t.awaited;
+}
+
+/// "['66-42=24', '61-24=37']", as a thread's text writes the operations that led to a state.
+std::string operations_text(std::span<const std::string> operations) {
+  std::string text = "[";
+  for (const auto& o : operations) text += (text.size() > 1 ? ", '" : "'") + o + "'";
+  return text + "]";
+}
+
+} // namespace
+
+std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std) {
+  std::vector<double> advantages(rewards.size());
+  if (rewards.empty()) return advantages;
+  double mean = 0, variance = 0;
+  for (auto r : rewards) mean += r / double(rewards.size());
+  for (auto r : rewards) variance += (r - mean) * (r - mean) / double(rewards.size());
+  const auto scale = divide_by_std ? 1 / (std::sqrt(variance) + 1e-6) : 1.0;
+  for (std::size_t i = 0; i < rewards.size(); ++i) advantages[i] = (rewards[i] - mean) * scale;
+  return advantages;
+}
+
+bool is_trained_on(const thread_record& t, const credit_options& o) {
+  return o.cancelled == cancelled_kind::sampled || !was_cancelled(t);
+}
+
+bool answer_used(const tree& t, const thread_record& child) {
+  if (!child.solution || child.segments.empty()) return false;
+  const auto& prompt = child.segments.front().text;
+  constexpr std::string_view mark = "Operations: ";
+  const auto at = prompt.rfind(mark);
+  if (at == std::string::npos) return false;
+  const auto begun = prompt.substr(at + mark.size(), prompt.find('\n', at) - at - mark.size());
+  const std::span<const std::string> all(t.outcome.operations);
+  for (std::size_t n = 0; n <= all.size(); ++n)
+    if (operations_text(all.first(n)) == begun) return true;
+  return false;
+}
+
+std::vector<double> thread_advantages(const tree& t, double advantage, const credit_options& o) {
+  std::vector<double> all(t.threads.size(), advantage);
+  if (o.kind == credit_kind::shared) return all;
+  for (std::size_t i = 0; i < t.threads.size(); ++i) {
+    const auto& thread = t.threads[i];
+    if (thread.depth == 0) continue;
+    if (was_cancelled(thread) || (t.outcome.solved && !answer_used(t, thread))) all[i] = 0;
+  }
+  return all;
+}
+
+} // namespace banyan

@@ -1,0 +1,43 @@
+#include "trainer/grpo.hpp"
+
+#include <limits>
+
+#include <ATen/ATen.h>
+
+namespace banyan {
+
+grpo_figures& grpo_figures::operator+=(const grpo_figures& more) {
+  for (auto part :
+       {&grpo_figures::terms, &grpo_figures::loss, &grpo_figures::kl, &grpo_figures::clipped,
+        &grpo_figures::importance, &grpo_figures::lag, &grpo_figures::entropy})
+    this->*part += more.*part;
+  return *this;
+}
+
+at::Tensor grpo_loss(const at::Tensor& logprobs, const at::Tensor& old, const at::Tensor& reference,
+                     const grpo_terms& terms, const grpo_options& o, grpo_figures& figures) {
+  const auto cap =
+      o.importance_cap > 0 ? o.importance_cap : std::numeric_limits<double>::infinity();
+  const auto lag = old - terms.sampled;
+  const auto importance =
+      o.importance_cap > 0 ? lag.exp().clamp_max(cap) : at::ones_like(terms.sampled);
+  const auto ratio = (logprobs - old).exp();
+  const auto plain = ratio * terms.advantages;
+  const auto clipped = ratio.clamp(1 - o.clip_low, 1 + o.clip_high) * terms.advantages;
+  auto loss = -importance * at::minimum(plain, clipped);
+  if (o.kl > 0 && reference.defined()) {
+    const auto distance = reference - logprobs;
+    const auto k3 = distance.exp() - distance - 1;
+    loss = loss + o.kl * k3;
+    figures.kl += k3.detach().sum().item<double>();
+  }
+  const auto total = (loss * terms.weights).sum();
+  figures.terms += static_cast<double>(logprobs.numel());
+  figures.loss += total.item<double>();
+  figures.clipped += (clipped < plain).sum().item<double>();
+  figures.importance += importance.sum().item<double>();
+  figures.lag += lag.abs().sum().item<double>();
+  return total;
+}
+
+} // namespace banyan

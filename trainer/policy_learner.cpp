@@ -1,0 +1,243 @@
+#include "trainer/policy_learner.hpp"
+
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+#include "solver/tree.hpp"
+#include "trainer/rollout_plan.hpp"
+#include "trainer/shared_prefix.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+namespace banyan {
+
+namespace {
+
+std::uint64_t sampled_tokens(const thread_record& t) {
+  std::uint64_t count = 0;
+  for (const auto& s : t.segments)
+    if (s.sampled()) count += s.ids.size();
+  return count;
+}
+
+/// The threads of a tree that teach something, with their advantages; weights are those of
+/// `token_mean::sequence` for a batch of one tree.
+std::vector<credited_thread> credited(const tree& t, double advantage, const learner_options& o) {
+  const auto advantages = thread_advantages(t, advantage, o.credit);
+  std::vector<credited_thread> threads;
+  for (std::size_t i = 0; i < t.threads.size(); ++i) {
+    const auto& thread = t.threads[i];
+    if (!is_trained_on(thread, o.credit) || sampled_tokens(thread) == 0) continue;
+    threads.push_back({&thread, static_cast<float>(advantages[i]), 0});
+  }
+  for (auto& c : threads)
+    c.weight = static_cast<float>(1 / double(threads.size()) / double(sampled_tokens(*c.thread)));
+  // Without a distance to the reference nothing can be learnt where there is no advantage.
+  if (o.loss.kl <= 0) std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
+  return threads;
+}
+
+/// Field `of` of all terms, [terms] float32.
+at::Tensor column(std::span<const sampled_term> terms, float sampled_term::*of,
+                  const at::Device& device) {
+  std::vector<float> values;
+  values.reserve(terms.size());
+  for (const auto& t : terms) values.push_back(t.*of);
+  return at::tensor(values, at::kFloat).to(device);
+}
+
+struct scored {
+  at::Tensor logprobs; // [terms]
+  at::Tensor logits;   // [rows, vocab], under the temperature
+};
+
+} // namespace
+
+struct policy_learner::impl {
+  learner_options options;
+  std::shared_ptr<model_weights> weights;
+  transformer model;
+  transformer reference;
+  optimizer update;
+  bool equals_reference = true;
+  bool halved = false;
+
+  // A step.
+  double rate = 0;
+  std::vector<shared_sequence> sequences;
+  std::vector<std::span<const shared_sequence>> runs;
+  std::vector<at::Tensor> old, distant; ///< per run: log π_old, log π_ref [terms]
+  std::int64_t inner = 0;
+  std::size_t next_run = 0;
+  learn_figures seen;
+
+  impl(learner_options o, std::shared_ptr<model_weights> w, std::shared_ptr<const model_weights> r)
+      : options(std::move(o)),
+        weights(std::move(w)),
+        model(weights),
+        reference(std::move(r)),
+        update(*weights, options.optimizer) {}
+
+  at::Device device() const { return weights->embedding.device(); }
+
+  void begin(std::span<const rollout_group> groups, std::uint32_t epoch, double at_rate) {
+    rate = at_rate;
+    sequences.clear();
+    seen = {};
+    for (auto& s : lay_out(groups)) sequences.push_back(std::move(s));
+    double stale = 0, terms = 0;
+    for (const auto& s : sequences) {
+      seen.tokens += s.length();
+      seen.flat_tokens += s.flat_length;
+      for (const auto& t : s.terms) stale += double(epoch - t.epoch);
+      terms += double(s.terms.size());
+    }
+    seen.sequences = sequences.size();
+    seen.staleness_mean = terms > 0 ? stale / terms : 0;
+    restart();
+  }
+
+  std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups) const {
+    double trees = 0, tokens = 0;
+    std::vector<std::vector<credited_thread>> credits;
+    for (const auto& g : groups) {
+      const auto advantages = group_advantages(g.rewards, options.credit.divide_by_std);
+      auto& threads = credits.emplace_back();
+      for (std::size_t i = 0; i < g.trees.size(); ++i, ++trees)
+        for (auto& c : credited(*g.trees[i], advantages[i], options)) {
+          threads.push_back(c);
+          tokens += double(sampled_tokens(*c.thread));
+        }
+    }
+    std::vector<shared_sequence> all;
+    for (auto& threads : credits) {
+      for (auto& c : threads)
+        c.weight = options.mean == token_mean::batch ? static_cast<float>(1 / tokens)
+                                                     : c.weight / static_cast<float>(trees);
+      for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
+    }
+    return all;
+  }
+
+  void restart() {
+    runs = cut(sequences, options.micro_tokens);
+    old.assign(runs.size(), {});
+    distant.assign(runs.size(), {});
+    inner = 0;
+    next_run = 0;
+    seen.sums = {};
+    seen.grad_norm = 0;
+  }
+
+  bool advance() {
+    if (runs.empty()) return false;
+    if (next_run < runs.size()) {
+      try {
+        learn(next_run++);
+      } catch (const std::bad_alloc&) {
+        use_less_memory();
+      } catch (const c10::OutOfMemoryError&) {
+        use_less_memory();
+      }
+      return !seen.skipped;
+    }
+    const auto norm = update.step(rate);
+    seen.skipped = !std::isfinite(norm);
+    seen.grad_norm += norm / double(options.inner_steps);
+    equals_reference = equals_reference && seen.skipped;
+    next_run = 0;
+    return !seen.skipped && ++inner < options.inner_steps;
+  }
+
+  /// Only before the first update: later ones would have to begin from weights that are gone.
+  void use_less_memory() {
+    if (halved || inner > 0) throw;
+    halved = true;
+    options.micro_tokens = std::max<std::size_t>(1, options.micro_tokens / 2);
+    if (options.log)
+      options.log("memory does not suffice: micro-batches of "
+                  + std::to_string(options.micro_tokens) + " tokens from now on");
+    update.forget_gradients();
+    restart();
+  }
+
+  scored score(const transformer& by, const policy_batch& batch) const {
+    const auto rows = at::tensor(batch.rows, at::kLong).to(device());
+    const auto term_rows = at::tensor(batch.term_rows, at::kLong).to(device());
+    std::vector<std::int64_t> ids;
+    ids.reserve(batch.terms.size());
+    for (const auto& t : batch.terms) ids.push_back(t.target);
+    const auto targets = at::tensor(ids, at::kLong).to(device());
+    auto logits = by.forward(batch.sequences, rows, options.compute);
+    if (options.temperature != 1 && options.temperature > 0) logits = logits / options.temperature;
+    const auto all = at::log_softmax(logits, -1); // [rows, vocab]
+    const auto vocab = all.size(1);
+    return {all.view({-1}).index_select(0, term_rows * vocab + targets), logits};
+  }
+
+  void learn(std::size_t run) {
+    const auto batch = make_policy_batch(runs[run]);
+    if (batch.terms.empty()) return;
+    const auto now = score(model, batch);
+    if (inner == 0) remember(run, batch, now);
+    const std::span<const sampled_term> terms(batch.terms);
+    const grpo_terms given{column(terms, &sampled_term::logprob, device()),
+                           column(terms, &sampled_term::advantage, device()),
+                           column(terms, &sampled_term::weight, device())};
+    grpo_figures figures;
+    auto loss = grpo_loss(now.logprobs, old[run], distant[run], given, options.loss, figures);
+    if (!std::isfinite(figures.loss)) {
+      seen.skipped = true;
+      update.forget_gradients();
+      return;
+    }
+    loss.backward();
+    if (inner > 0) return;
+    figures.entropy = entropy(now.logits, batch);
+    seen.sums += figures;
+  }
+
+  /// What the first pass over the trees says stands for the whole step.
+  void remember(std::size_t run, const policy_batch& batch, const scored& now) {
+    const at::NoGradGuard no_grad;
+    old[run] = now.logprobs.detach().clone();
+    if (options.loss.kl <= 0) return;
+    distant[run] = equals_reference ? old[run] : score(reference, batch).logprobs;
+  }
+
+  double entropy(const at::Tensor& logits, const policy_batch& batch) const {
+    const at::NoGradGuard no_grad;
+    const auto log_p = at::log_softmax(logits.detach(), -1);
+    const auto of_rows = -(log_p.exp() * log_p).sum(-1); // [rows]
+    const auto term_rows = at::tensor(batch.term_rows, at::kLong).to(device());
+    return of_rows.index_select(0, term_rows).sum().item<double>();
+  }
+};
+
+policy_learner::policy_learner(learner_options options, std::shared_ptr<model_weights> weights,
+                               std::shared_ptr<const model_weights> reference)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(weights), std::move(reference))) {}
+
+policy_learner::~policy_learner() = default;
+
+optimizer& policy_learner::update() { return impl_->update; }
+
+void policy_learner::differ_from_reference() { impl_->equals_reference = false; }
+
+void policy_learner::begin(std::span<const rollout_group> groups, std::uint32_t epoch,
+                           double rate) {
+  impl_->begin(groups, epoch, rate);
+}
+
+bool policy_learner::advance() { return impl_->advance(); }
+
+learn_figures policy_learner::figures() const { return impl_->seen; }
+
+} // namespace banyan

@@ -1,0 +1,80 @@
+#pragma once
+
+#include "model/config.hpp"
+#include "trainer/credit.hpp"
+#include "trainer/grpo.hpp"
+#include "trainer/optimizer.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace banyan {
+
+struct model_weights;
+struct rollout_group;
+
+/// How the tokens of a step are weighed against each other.
+enum class token_mean : std::uint8_t {
+  sequence, ///< mean over a thread's tokens, then over the threads of a tree, then over trees (the
+            ///< paper's: a long thread counts no more than a short one)
+  batch,    ///< mean over all tokens of the step (DAPO, arXiv 2503.14476)
+};
+
+struct learner_options {
+  grpo_options loss;
+  credit_options credit;
+  token_mean mean = token_mean::sequence;
+  optimizer_options optimizer;
+  std::int64_t inner_steps = 1; ///< updates over the same trees
+  double temperature = 1;       ///< under which they were sampled
+  dtype compute = dtype::float32;
+  std::size_t micro_tokens = 16384; ///< that go through the model at a time; gradients add up
+  bool recompute = false;           ///< activations again in the backward pass, for less memory
+  std::function<void(std::string_view)> log; ///< one line each; may be null
+};
+
+/// What a step of learning was like.
+struct learn_figures {
+  grpo_figures sums;                       ///< of the first pass over the trees
+  double grad_norm = 0;                    ///< before clipping; mean over the inner steps
+  double staleness_mean = 0;               ///< epochs between sampling and training, over tokens
+  std::uint64_t sequences = 0, tokens = 0; ///< as laid out
+  std::uint64_t flat_tokens = 0;           ///< the same threads as flat sequences
+  bool skipped = false; ///< loss or gradient was not finite: nothing was changed from there on
+};
+
+/// Changes weights by what groups of trees were worth, with `grpo_loss`. A step is cut into
+/// micro-batches; each `advance` is one of them, so that its owner can look up in between.
+class policy_learner {
+public:
+  /// `weights` become leaves that require gradients and are changed in place. `reference` is never
+  /// changed; while no update was made it is taken to be equal to `weights` and costs nothing.
+  policy_learner(learner_options, std::shared_ptr<model_weights> weights,
+                 std::shared_ptr<const model_weights> reference);
+  ~policy_learner();
+
+  optimizer& update();
+
+  /// Weights are no longer those of the reference, as after a restart.
+  void differ_from_reference();
+
+  /// Begins a step at this learning rate; `epoch` is that of the present weights. Throws
+  /// std::invalid_argument for sampled tokens that lack ids, logprobs or epochs.
+  void begin(std::span<const rollout_group>, std::uint32_t epoch, double rate);
+
+  /// One micro-batch or one update; false: the step is done. Where memory does not suffice the step
+  /// begins anew, once, with micro-batches half as large; the second time that throws.
+  bool advance();
+
+  learn_figures figures() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan

@@ -1,0 +1,189 @@
+#include "trainer/rollout_plan.hpp"
+
+#include "solver/tree.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <stdexcept>
+#include <utility>
+
+namespace banyan {
+
+namespace {
+
+bool is_machines(errc failure) {
+  return failure == errc::pool_lost || failure == errc::child_lost || failure == errc::deadline
+         || failure == errc::pool_full || failure == errc::not_stored;
+}
+
+difficulty difficulty_of(std::span<const std::shared_ptr<const tree>> trees) {
+  std::size_t known = 0, solved = 0;
+  for (const auto& t : trees) {
+    known += t != nullptr;
+    solved += t && t->outcome.solved;
+  }
+  if (known == 0) return difficulty::unknown;
+  if (3 * solved < known) return difficulty::hard;
+  return 3 * solved < 2 * known ? difficulty::medium : difficulty::easy;
+}
+
+bool differ(std::span<const double> rewards) {
+  const auto [low, high] = std::ranges::minmax(rewards);
+  return high - low > 1e-9;
+}
+
+} // namespace
+
+bool failed_by_machine(const tree& t) {
+  return is_machines(t.failure)
+         || std::ranges::any_of(t.threads, [](const auto& x) { return is_machines(x.failure); });
+}
+
+rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options)) {
+  if (options_.group < 2)
+    throw std::invalid_argument("a group of 1 has no variance and teaches nothing");
+  if (options_.prompts < 1 || options_.max_groups < 1)
+    throw std::invalid_argument("a step needs at least one problem");
+}
+
+void rollout_plan::restore(const rollout_key& key, std::shared_ptr<const tree> t) {
+  if (failed_by_machine(*t) || t->phase == tree_phase::cancelled) return;
+  known_[{key.step, key.group, key.member, 0}] = std::move(t);
+}
+
+void rollout_plan::restore(const std::vector<rollout_source>& returning) {
+  returning_.assign(returning.begin(), returning.end());
+}
+
+void rollout_plan::open(std::int64_t step) {
+  const auto [entry, fresh] = steps_.try_emplace(step);
+  assert(fresh);
+  for (std::uint32_t i = 0; i < options_.prompts; ++i) add_group(step, entry->second);
+}
+
+/// A problem that was dropped before comes first.
+void rollout_plan::add_group(std::int64_t step, step_state& s) {
+  const auto index = static_cast<std::uint32_t>(s.groups.size());
+  rollout_source source{step, index};
+  if (!returning_.empty() && returning_.front().step < step) {
+    source = returning_.front();
+    returning_.pop_front();
+  }
+  s.groups.push_back({source, std::vector<std::shared_ptr<const tree>>(options_.group),
+                      std::vector<std::uint32_t>(options_.group), options_.group});
+  ++s.open;
+  ++s.counts.groups;
+  for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
+  for (std::uint32_t i = 0; i < options_.group; ++i) {
+    auto found = known_.extract({step, index, i, 0});
+    if (found.empty()) continue;
+    due_.erase({step, index, i, 0});
+    running_[{step, index, i, 0}] = 0;
+    finish({step, index, i, 0}, std::move(found.mapped()));
+  }
+}
+
+rollout_key rollout_plan::take_due() { return due_.extract(due_.begin()).value(); }
+
+rollout_source rollout_plan::source_of(const rollout_key& key) const {
+  return steps_.at(key.step).groups.at(key.group).source;
+}
+
+void rollout_plan::started(const rollout_key& key, double now_s) { running_[key] = now_s; }
+
+rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
+  const auto step = steps_.find(key.step);
+  if (step == steps_.end() || key.group >= step->second.groups.size()) return nullptr;
+  auto& group = step->second.groups[key.group];
+  const bool awaited =
+      !group.dropped && group.attempts[key.member] == key.attempt && !group.trees[key.member];
+  return awaited ? &group : nullptr;
+}
+
+void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t) {
+  running_.erase(key);
+  auto* group = find(key);
+  if (!group) return;
+  if (!t || failed_by_machine(*t) || t->phase == tree_phase::cancelled) return repeat(key);
+  group->trees[key.member] = std::move(t);
+  if (--group->missing == 0) close(key.step, steps_.at(key.step), *group);
+}
+
+void rollout_plan::repeat(const rollout_key& key) {
+  auto& step = steps_.at(key.step);
+  auto& group = step.groups[key.group];
+  ++step.counts.repeated;
+  if (++group.attempts[key.member] < options_.max_attempts) {
+    due_.insert({key.step, key.group, key.member, group.attempts[key.member]});
+    return;
+  }
+  drop(step, group);
+  make_up(key.step, step);
+}
+
+void rollout_plan::drop(step_state& step, group_state& group) {
+  group.dropped = true;
+  --step.open;
+  ++step.counts.dropped;
+  ++step.counts.dropped_by_difficulty[static_cast<std::size_t>(difficulty_of(group.trees))];
+  returning_.push_back(group.source);
+}
+
+std::vector<double> rollout_plan::rewards_of(const group_state& group) const {
+  std::vector<double> rewards;
+  for (const auto& t : group.trees) rewards.push_back(options_.reward(*t));
+  return rewards;
+}
+
+void rollout_plan::close(std::int64_t number, step_state& step, group_state& group) {
+  --step.open;
+  const auto solved = std::ranges::count_if(group.trees, [](auto& t) { return t->outcome.solved; });
+  step.counts.all_solved += solved == static_cast<std::ptrdiff_t>(options_.group);
+  step.counts.none_solved += solved == 0;
+  group.informative = !options_.dynamic_sampling || differ(rewards_of(group));
+  step.informative += group.informative;
+  step.counts.informative += group.informative;
+  if (!group.informative) make_up(number, step);
+}
+
+void rollout_plan::make_up(std::int64_t number, step_state& step) {
+  if (step.groups.size() < std::size_t{options_.max_groups} * options_.prompts)
+    add_group(number, step);
+}
+
+std::vector<rollout_key> rollout_plan::expire(double now_s) {
+  std::vector<rollout_key> late;
+  for (const auto& [key, since] : running_)
+    if (now_s - since > options_.deadline_s) late.push_back(key);
+  for (const auto& key : late) finish(key, nullptr);
+  return late;
+}
+
+bool rollout_plan::complete(std::int64_t step) const {
+  const auto found = steps_.find(step);
+  return found != steps_.end() && found->second.open == 0;
+}
+
+rollout_batch rollout_plan::take(std::int64_t number) {
+  auto step = std::move(steps_.extract(number).mapped());
+  // What is still on its way belongs to dropped groups.
+  std::erase_if(due_, [=](const auto& key) { return key.step == number; });
+  std::erase_if(known_, [=](const auto& entry) { return entry.first.step <= number; });
+  rollout_batch batch{.step = number, .counts = step.counts};
+  batch.returning.assign(returning_.begin(), returning_.end());
+  for (std::size_t i = 0; i < step.groups.size(); ++i) {
+    auto& group = step.groups[i];
+    if (group.dropped) continue;
+    auto rewards = rewards_of(group);
+    for (std::size_t m = 0; m < rewards.size(); ++m) {
+      batch.figures.add(*group.trees[m]);
+      batch.reward_sum += rewards[m];
+    }
+    if (group.informative)
+      batch.groups.push_back({static_cast<std::uint32_t>(i), group.source, std::move(group.trees),
+                              std::move(rewards)});
+  }
+  return batch;
+}
+
+} // namespace banyan

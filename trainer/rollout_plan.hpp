@@ -1,0 +1,144 @@
+#pragma once
+
+#include "trainer/evaluation.hpp"
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace banyan {
+
+struct tree;
+
+struct rollout_options {
+  std::uint32_t prompts = 32;     ///< groups that a step is trained on
+  std::uint32_t group = 8;        ///< trees of one problem, at least 2
+  bool dynamic_sampling = true;   ///< groups whose rewards are all equal are made up for (DAPO)
+  std::uint32_t max_groups = 8;   ///< times `prompts`: groups of a step at most
+  std::uint32_t max_attempts = 3; ///< for a tree that the machine failed or that came too late
+  double deadline_s = 120;        ///< for a tree, from its start
+  std::function<double(const tree&)> reward;
+};
+
+/// One tree to be rolled out.
+struct rollout_key {
+  std::int64_t step = 0;
+  std::uint32_t group = 0, member = 0;
+  std::uint32_t attempt = 0; ///< counts trees that the machine failed
+  auto operator<=>(const rollout_key&) const = default;
+};
+
+/// Where a group's problem comes from: its own place, or that of a group that was dropped before.
+struct rollout_source {
+  std::int64_t step = 0;
+  std::uint32_t group = 0;
+};
+
+/// The trees of one problem, with their rewards.
+struct rollout_group {
+  std::uint32_t index = 0;
+  rollout_source source;
+  std::vector<std::shared_ptr<const tree>> trees; ///< [group]
+  std::vector<double> rewards;                    ///< [group]
+};
+
+/// How hard a problem was for those trees of a group that were there when it was dropped.
+enum class difficulty : std::uint8_t { hard, medium, easy, unknown }; // solved: <1/3, <2/3, more
+inline constexpr std::size_t num_difficulties = 4;
+
+/// What became of the rollouts of a step.
+struct rollout_counts {
+  std::uint64_t groups = 0, informative = 0, all_solved = 0, none_solved = 0;
+  std::uint64_t dropped = 0;  ///< groups
+  std::uint64_t repeated = 0; ///< trees rolled out again: the machine failed, or they were late
+  std::array<std::uint64_t, num_difficulties> dropped_by_difficulty{};
+};
+
+/// The trees of a step, complete.
+struct rollout_batch {
+  std::int64_t step = 0;
+  std::vector<rollout_group> groups; ///< to be trained on, in the order of their problems
+  evaluation figures;                ///< over all trees of the step, those not trained on included
+  double reward_sum = 0;             ///< the same
+  rollout_counts counts;
+  std::vector<rollout_source> returning; ///< problems of dropped groups that wait for their return
+};
+
+/// A failure that says something of the machine, not of the model: `pool_lost`, `child_lost`,
+/// `deadline`, of the tree or of a thread whose join was not itself bound to a time.
+bool failed_by_machine(const tree&);
+
+/// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
+/// out.
+///
+/// A step begins with `prompts` groups. Each that turns out to teach nothing (all rewards equal),
+/// or is dropped, is made up for by one more; so a step's groups are a pure function of what the
+/// trees are, whatever the order in which they end. Trees that the machine failed, and trees that
+/// are late, are replaced by another attempt; when a tree has used up its attempts its group is
+/// dropped, and its problem comes back in a later step, so that hard problems, which take longest,
+/// are not starved.
+class rollout_plan {
+public:
+  explicit rollout_plan(rollout_options);
+
+  /// What is known of a step from before a restart; before it is opened.
+  void restore(const rollout_key&, std::shared_ptr<const tree>);
+  void restore(const std::vector<rollout_source>& returning);
+
+  /// Begins a step; steps are opened in their order.
+  void open(std::int64_t step);
+
+  /// The next tree to start, if one is due; those of older steps first.
+  bool due() const { return !due_.empty(); }
+  std::size_t num_due() const { return due_.size(); }
+  rollout_key take_due();
+  rollout_source source_of(const rollout_key&) const;
+  void started(const rollout_key&, double now_s);
+
+  /// A tree came back; null: it was lost. Unknown keys (late ones) are ignored.
+  void finish(const rollout_key&, std::shared_ptr<const tree>);
+
+  /// Trees whose time is over are replaced; the caller cancels these.
+  std::vector<rollout_key> expire(double now_s);
+
+  bool complete(std::int64_t step) const;
+  /// The complete step, which is forgotten.
+  rollout_batch take(std::int64_t step);
+
+private:
+  struct group_state {
+    rollout_source source;
+    std::vector<std::shared_ptr<const tree>> trees;
+    std::vector<std::uint32_t> attempts;
+    std::size_t missing = 0;
+    bool dropped = false, informative = false;
+  };
+  struct step_state {
+    std::vector<group_state> groups;
+    std::size_t open = 0, informative = 0;
+    rollout_counts counts;
+  };
+
+  group_state* find(const rollout_key&);
+  void add_group(std::int64_t step, step_state&);
+  void repeat(const rollout_key&);
+  void drop(step_state&, group_state&);
+  void close(std::int64_t step, step_state&, group_state&);
+  void make_up(std::int64_t step, step_state&);
+  std::vector<double> rewards_of(const group_state&) const;
+
+  rollout_options options_;
+  std::map<std::int64_t, step_state> steps_;
+  std::set<rollout_key> due_;             ///< older steps first
+  std::map<rollout_key, double> running_; ///< since when
+  std::map<rollout_key, std::shared_ptr<const tree>> known_;
+  std::deque<rollout_source> returning_;
+};
+
+} // namespace banyan
