@@ -21,6 +21,7 @@ struct decode_reply;
 struct decode_request;
 struct decode_watch;
 struct finished_tree;
+struct group_request;
 struct lease_release;
 struct node_status;
 struct pool_status;
@@ -28,6 +29,7 @@ struct solution;
 struct solve_request;
 struct spawn_request;
 struct resume_thread;
+struct rollout_status;
 struct start_request;
 struct steer_request;
 struct stored;
@@ -38,12 +40,15 @@ struct thread_status;
 struct token_grant;
 struct token_request;
 struct tree_accepted;
+struct trainer_status;
 struct tree_boundary;
+struct tree_groups;
 struct tree_request;
 struct tree_state;
 struct tree_status;
 struct tree_work;
 struct watch_request;
+struct weights_published;
 struct weights_ready;
 struct weights_taken;
 
@@ -62,10 +67,12 @@ CAF_ADD_TYPE_ID(banyan, (banyan::decode_reply))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_watch))
 CAF_ADD_TYPE_ID(banyan, (banyan::finished_tree))
+CAF_ADD_TYPE_ID(banyan, (banyan::group_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::lease_release))
 CAF_ADD_TYPE_ID(banyan, (banyan::node_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::pool_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::resume_thread))
+CAF_ADD_TYPE_ID(banyan, (banyan::rollout_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::solution))
 CAF_ADD_TYPE_ID(banyan, (banyan::solve_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
@@ -75,12 +82,15 @@ CAF_ADD_TYPE_ID(banyan, (banyan::stored))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_boundary))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::trainer_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_accepted))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_boundary))
+CAF_ADD_TYPE_ID(banyan, (banyan::tree_groups))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_state))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_work))
 CAF_ADD_TYPE_ID(banyan, (banyan::watch_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::weights_published))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_taken))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
@@ -216,5 +226,25 @@ using tree_store_actor = tree_keeper_actor::extend<
     caf::reacts_to<atom::step>,
     // Drops finished trees that are too old or too many; the store sends it to itself.
     caf::reacts_to<atom::tick>>;
+
+/// Rolls out the groups of trees that a trainer learns from.
+using rollout_actor = caf::typed_actor<
+    // The trees of a step, when they are complete.
+    caf::replies_to<group_request>::with<tree_groups>,
+    // Every pool has the weights of this epoch: what is sampled with them begins.
+    caf::reacts_to<weights_published>,
+    // Looks for trees whose time is over; the actor sends it to itself.
+    caf::reacts_to<atom::tick>,
+    // Shows what runs and what is still missing.
+    caf::replies_to<atom::status>::with<rollout_status>>;
+
+/// Turns finished trees into better weights, and publishes them to the pools.
+using trainer_actor = caf::typed_actor<
+    // Learns from a part of the trees; the trainer sends it to itself.
+    caf::reacts_to<atom::step>,
+    // Ends the step that it is in, writes a checkpoint, and leaves.
+    caf::reacts_to<atom::drain>,
+    // Shows what it is doing.
+    caf::replies_to<atom::status>::with<trainer_status>>;
 
 } // namespace banyan

@@ -244,6 +244,34 @@ struct tree_status {
   std::shared_ptr<const tree> value;
 };
 
+// ---- training ----
+
+struct rollout_batch; // trainer/
+
+/// Asks for the trees of a training step; only its trainer asks, once for each step.
+struct group_request {
+  std::int64_t step = 0;
+};
+struct tree_groups {
+  std::shared_ptr<const rollout_batch> value;
+  double rollout_s = 0; ///< from the first tree's start to the last one's end
+};
+
+struct weights_published {
+  std::uint32_t epoch = 0;
+};
+
+struct rollout_status {
+  std::vector<std::int64_t> open_steps; ///< that trees are rolled out for, oldest first
+  std::uint64_t running = 0, due = 0;   ///< trees
+};
+
+struct trainer_status {
+  enum class doing : std::uint8_t { waiting, learning, publishing, ended };
+  doing what = doing::waiting;
+  std::int64_t step = 0;
+};
+
 } // namespace banyan
 
 // Messages stay within one process for now: what crosses machines will travel as Protobuf bytes.
@@ -258,10 +286,12 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_watch)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::finished_tree)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::group_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::lease_release)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::node_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::pool_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::resume_thread)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::rollout_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solution)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solve_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
@@ -274,12 +304,15 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::trainer_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_accepted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_boundary)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_groups)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_state)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_work)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::watch_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_published)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_ready)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::weights_taken)

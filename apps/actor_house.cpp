@@ -82,6 +82,9 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
   settings.name = pool_name(source.device, pools_.size());
   settings.device = source.device;
   settings.precision = source.precision;
+  settings.os_threads = source.os_threads;
+  settings.weights_epoch = options.weights_epoch;
+  settings.keep_epochs = options.keep_epochs;
   settings.log = options.log;
   pools_.push_back({settings.name, spawn_pool(*system_, settings, source.model)});
 }

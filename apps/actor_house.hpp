@@ -25,6 +25,8 @@ struct house_options {
   std::size_t max_queued = 1 << 20;
   bool watched = false;                      ///< threads can be looked at while they decode
   std::uint64_t seed = 0;                    ///< of tree ids
+  std::uint32_t weights_epoch = 0;           ///< of the sources' weights
+  std::size_t keep_epochs = 1;               ///< older weights that pools can still decode with
   std::shared_ptr<event_hub> events;         ///< may be null
   std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
   /// Starts the store, where there is one; before any pool.

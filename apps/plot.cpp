@@ -1,5 +1,6 @@
 #include "apps/plot.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -7,6 +8,7 @@
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -95,7 +97,85 @@ bool run_gnuplot(const std::filesystem::path& folder, const std::string& text) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/// One column of the log, as pairs of step and value.
+std::string column(const std::vector<nlohmann::json>& steps, const char* name) {
+  std::ostringstream out;
+  for (const auto& j : steps)
+    if (j.contains(name) && j[name].is_number()) out << j["step"] << ' ' << j[name] << '\n';
+  return out.str();
+}
+
+struct rl_log {
+  std::vector<nlohmann::json> steps, evaluations;
+};
+
+rl_log read_rl_log(const std::filesystem::path& file) {
+  rl_log log;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    auto j = nlohmann::json::parse(line, nullptr, false);
+    if (!j.is_object() || !j.contains("step")) continue;
+    if (!j.contains("eval"))
+      log.steps.push_back(std::move(j));
+    else if (j["eval"].is_object())
+      log.evaluations.push_back(
+          {{"step", j["step"]}, {"accuracy", j["eval"].value("accuracy", 0.0)}});
+  }
+  return log;
+}
+
+std::string rl_script(const rl_log& log) {
+  constexpr std::array names{"accuracy",
+                             "reward_mean",
+                             "children_mean",
+                             "kl",
+                             "generated_tokens_mean",
+                             "critical_path_tokens_mean",
+                             "entropy",
+                             "logprob_gap_max",
+                             "rollout_s",
+                             "train_s",
+                             "wait_s",
+                             "pool_idle"};
+  std::ostringstream out;
+  for (const auto* name : names)
+    out << '$' << name << " << END\n" << column(log.steps, name) << "END\n";
+  out << "$greedy << END\n" << column(log.evaluations, "accuracy") << "END\n";
+  out << "set terminal svg size 1000,900 background '#ffffff'\nset output 'curve.svg.tmp'\n"
+         "set multiplot layout 3,2\nset grid\nset xlabel 'step'\nset key bottom right\n"
+         "set ylabel 'share'\n"
+         "plot $accuracy with lines lw 1.5 title 'solved, sampled', $reward_mean with lines lw 1.5 "
+         "title 'reward'";
+  if (!log.evaluations.empty()) out << ", $greedy with linespoints title 'solved, greedy'";
+  out << "\nset ylabel 'children a tree'\nplot $children_mean with lines lw 1.5 notitle\n"
+         "set ylabel 'tokens a tree'\n"
+         "plot $generated_tokens_mean with lines lw 1.5 title 'in total', "
+         "$critical_path_tokens_mean with lines lw 1.5 title 'on the critical path'\n"
+         "set ylabel 'KL'\nset y2label 'entropy'\nset ytics nomirror\nset y2tics\n"
+         "plot $kl with lines lw 1.5 title 'KL to the first weights', "
+         "$entropy axes x1y2 with lines lw 1.5 title 'entropy'\n"
+         "unset y2tics\nunset y2label\nset ytics mirror\n"
+         "set ylabel 'largest logprob gap'\nset logscale y\nset format y '%.0e'\n"
+         "plot $logprob_gap_max with lines lw 1.5 notitle\nunset logscale y\nset format y\n"
+         "set ylabel 'seconds a step'\n"
+         "plot $rollout_s with lines lw 1.5 title 'rollouts', $train_s with lines lw 1.5 title "
+         "'training', $wait_s with lines lw 1.5 title 'training waits'\nunset multiplot\n";
+  return out.str();
+}
+
 } // namespace
+
+bool plot_rl(const std::filesystem::path& folder) {
+  const auto log = read_rl_log(folder / "log.jsonl");
+  if (log.steps.size() < 2) return false;
+  const auto fresh = folder / "curve.svg.tmp";
+  const bool drawn = run_gnuplot(folder, rl_script(log));
+  if (drawn)
+    std::filesystem::rename(fresh, folder / "curve.svg");
+  else
+    std::filesystem::remove(fresh);
+  return drawn;
+}
 
 bool plot_loss(const std::filesystem::path& folder) {
   curves c;

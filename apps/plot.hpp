@@ -9,4 +9,8 @@ namespace banyan {
 /// written.
 bool plot_loss(const std::filesystem::path& folder);
 
+/// The same for a run of reinforcement learning: `curve.svg` shows accuracy and reward, children
+/// and tokens, distance and entropy, the logprob gap, and where the time went.
+bool plot_rl(const std::filesystem::path& folder);
+
 } // namespace banyan

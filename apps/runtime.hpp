@@ -22,6 +22,7 @@ struct pool_source {
   std::string device = "cpu";
   dtype precision = dtype::float32;
   checkpoint model;
+  int os_threads = 0; ///< of the pool, for one operation on the CPU; 0: as LibTorch likes
 };
 
 struct runtime_options {

@@ -62,32 +62,6 @@ void declare_data(option_list& list, train_options& o) {
   declare(list, c.search);
 }
 
-void declare_optimizer(option_list& list, sft_options& s) {
-  auto& u = s.optimizer;
-  list.group("Optimiser");
-  list.choice("optimizer", u.kind,
-              {{"muon", optimizer_kind::muon}, {"adamw", optimizer_kind::adamw}},
-              "of the matrices; the rest is AdamW's");
-  list.number("rate", s.rate, "learning rate after the warm-up", not_negative);
-  list.number("warmup", s.warmup, "steps from 0 to the rate", not_negative);
-  list.choice(
-      "decay", s.decay,
-      {{"none", decay_kind::none}, {"linear", decay_kind::linear}, {"cosine", decay_kind::cosine}},
-      "how the rate falls to 0");
-  list.number("decay-start", s.decay_start, "share of the run after which it falls", share);
-  list.number("embedding-rate", u.embedding_rate, "of the embedding, as a share of the rate",
-              not_negative);
-  list.number("momentum", u.momentum, "Muon's", share);
-  list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
-  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", not_negative);
-  declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
-  list.number("beta1", u.beta1, "AdamW's", share);
-  list.number("beta2", u.beta2, "AdamW's", share);
-  list.number("epsilon", u.epsilon, "AdamW's", not_negative);
-  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", not_negative);
-  list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", not_negative);
-}
-
 void declare_model(option_list& list, model_config& m) {
   list.group("Model, where it starts from random weights");
   list.number("hidden", m.hidden_size, "width", positive);
@@ -121,6 +95,43 @@ void check(const train_options& o) {
 
 } // namespace
 
+void declare_optimizer(option_list& list, schedule_options& s, optimizer_options& u) {
+  list.group("Optimiser");
+  list.choice("optimizer", u.kind,
+              {{"muon", optimizer_kind::muon}, {"adamw", optimizer_kind::adamw}},
+              "of the matrices; the rest is AdamW's");
+  list.number("rate", s.rate, "learning rate after the warm-up", not_negative);
+  list.number("warmup", s.warmup, "steps from 0 to the rate", not_negative);
+  list.choice(
+      "decay", s.decay,
+      {{"none", decay_kind::none}, {"linear", decay_kind::linear}, {"cosine", decay_kind::cosine}},
+      "how the rate falls to 0");
+  list.number("decay-start", s.decay_start, "share of the run after which it falls", share);
+  list.number("embedding-rate", u.embedding_rate, "of the embedding, as a share of the rate",
+              not_negative);
+  list.number("momentum", u.momentum, "Muon's", share);
+  list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
+  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", not_negative);
+  declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
+  list.number("beta1", u.beta1, "AdamW's", share);
+  list.number("beta2", u.beta2, "AdamW's", share);
+  list.number("epsilon", u.epsilon, "AdamW's", not_negative);
+  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", not_negative);
+  list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", not_negative);
+}
+
+void read_run_config(option_list& list, const common_options& common,
+                     const std::filesystem::path& out, bool resume, double& minutes) {
+  const bool minutes_asked = list.given("minutes"), steps_asked = list.given("steps");
+  if (minutes_asked && steps_asked && minutes > 0)
+    throw bad_usage("--minutes", "--steps is given too", "give one of the two");
+  const auto kept = out / "train.conf";
+  if (common.config.empty() && resume && std::filesystem::exists(kept)) list.read_config(kept);
+  read_config(list, common);
+  // Asking for steps overrules minutes that a config asks for.
+  if (steps_asked && !minutes_asked) minutes = 0;
+}
+
 train_options::train_options() {
   auto& search = sft.curriculum.search;
   search.beam_low = search.beam_high = 15;
@@ -134,7 +145,7 @@ option_list declare(train_options& o) {
   option_list list("train sft", "--out DIR [--steps N | --minutes M] [options]", about, examples);
   declare_run(list, o);
   declare_data(list, o);
-  declare_optimizer(list, o.sft);
+  declare_optimizer(list, o.sft.schedule, o.sft.optimizer);
   declare_model(list, o.sft.model);
   declare(list, o.common);
   return list;
@@ -142,14 +153,7 @@ option_list declare(train_options& o) {
 
 bool parse(option_list& list, train_options& o, std::span<const std::string> words) {
   if (!list.parse(words)) return false;
-  const bool minutes_asked = list.given("minutes"), steps_asked = list.given("steps");
-  if (minutes_asked && steps_asked && o.sft.minutes > 0)
-    throw bad_usage("--minutes", "--steps is given too", "give one of the two");
-  const auto kept = o.sft.out / "train.conf";
-  if (o.common.config.empty() && o.resume && std::filesystem::exists(kept)) list.read_config(kept);
-  read_config(list, o.common);
-  // Asking for steps overrules minutes that a config asks for.
-  if (steps_asked && !minutes_asked) o.sft.minutes = 0;
+  read_run_config(list, o.common, o.sft.out, o.resume, o.sft.minutes);
   o.sft.seed = o.sft.curriculum.seed = o.sft.curriculum.search.seed = o.seed;
   check(o);
   return true;

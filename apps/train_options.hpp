@@ -24,6 +24,14 @@ struct train_options {
 
 option_list declare(train_options&);
 
+/// After the command line, the config of a run: the one given, or, for `--resume`, the one that the
+/// run left in its folder. `minutes` is the option of that name, beside which `steps` is one.
+void read_run_config(option_list&, const common_options&, const std::filesystem::path& out,
+                     bool resume, double& minutes);
+
+/// Of every kind of training.
+void declare_optimizer(option_list&, schedule_options&, optimizer_options&);
+
 /// Reads the command line, then the config: the one given, or, for `--resume`, the one that the run
 /// left in its folder. Checks what no single option can know. False: the help was shown.
 bool parse(option_list&, train_options&, std::span<const std::string> words);

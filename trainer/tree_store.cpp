@@ -188,6 +188,7 @@ struct tree_store::impl {
                                   " WHERE finished_ms IS NOT NULL ORDER BY finished_ms, seq"
                                   " LIMIT 1"};
   statement drop_tree{file, "DELETE FROM trees WHERE seq=?"};
+  statement drop_unfinished{file, "DELETE FROM trees WHERE finished_ms IS NULL"};
   statement used_bytes{file, "SELECT (page_count - freelist_count) * page_size"
                              " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"};
 
@@ -338,6 +339,14 @@ std::size_t tree_store::sweep(const retention& keep, std::int64_t now_ms, std::s
   const auto dropped = impl_->drop_oldest(keep, now_ms, most);
   impl_->file.give_room_back();
   return dropped;
+}
+
+std::size_t tree_store::forget_unfinished() {
+  assert(!impl_->file.in_transaction());
+  impl_->begin.run();
+  const auto dropped = impl_->drop_unfinished.run();
+  impl_->commit.run();
+  return static_cast<std::size_t>(dropped);
 }
 
 // ---- reading

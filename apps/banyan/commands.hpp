@@ -22,6 +22,7 @@ int resume_command(command_words);
 int solve(command_words);
 int submit(command_words);
 int top(command_words);
+int train_rl(command_words);
 int train_sft(command_words);
 int tree_command(command_words);
 

@@ -3,7 +3,6 @@
 #include "apps/decoding_options.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
-#include "apps/logprob_gap.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/terminal.hpp"
@@ -11,6 +10,7 @@
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "trainer/evaluation.hpp"
+#include "trainer/logprob_gap.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -30,6 +30,7 @@ constexpr auto help =
     "  generate problems    draw a problem set\n"
     "  generate traces      write down symbolic searches as demonstrations\n"
     "  train sft            learn from demonstrations\n"
+    "  train rl             learn from finished trees\n"
     "  model info           look at a checkpoint\n"
     "  model import         bring in a Llama checkpoint of Hugging Face's layout\n"
     "  model export         write a checkpoint for others, in another precision if need be\n"
@@ -66,6 +67,7 @@ const std::vector<command>& commands() {
                                         {{"generate", "problems"}, generate_problems_command},
                                         {{"generate", "traces"}, generate_traces_command},
                                         {{"train", "sft"}, train_sft},
+                                        {{"train", "rl"}, train_rl},
                                         {{"model", "info"}, model_info},
                                         {{"model", "import"}, model_import},
                                         {{"model", "export"}, model_export},

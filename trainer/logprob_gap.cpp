@@ -1,4 +1,4 @@
-#include "apps/logprob_gap.hpp"
+#include "trainer/logprob_gap.hpp"
 
 #include "model/transformer.hpp"
 #include "model/weights.hpp"

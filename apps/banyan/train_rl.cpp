@@ -1,0 +1,292 @@
+#include "apps/banyan/commands.hpp"
+
+#include "actors/tree_ids.hpp"
+#include "apps/actor_house.hpp"
+#include "apps/interrupt.hpp"
+#include "apps/model_choice.hpp"
+#include "apps/plot.hpp"
+#include "apps/problem_run.hpp"
+#include "apps/rl_options.hpp"
+#include "apps/rollout_problems.hpp"
+#include "apps/terminal.hpp"
+#include "model/checkpoint.hpp"
+#include "model/device.hpp"
+#include "model/weights.hpp"
+#include "trainer/store_actor.hpp"
+#include "trainer/trainer_actor.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <future>
+#include <limits>
+#include <thread>
+#include <utility>
+
+#include <caf/actor_system.hpp>
+#include <caf/send.hpp>
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using level = common_options::level;
+
+/// How the run goes on, for people or for programs. Called on the trainer's OS thread.
+class reporter {
+public:
+  explicit reporter(const common_options& common)
+      : common_(common), line_(common.quiet || common.json) {}
+
+  void operator()(const rl_progress& p) {
+    if (common_.json) return print(to_json(p) + "\n");
+    char text[240];
+    std::snprintf(text, sizeof text,
+                  "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
+                  "rollouts %.1f s, training %.1f s; %s",
+                  static_cast<long long>(p.step), bar(p.progress, 12).c_str(), 100 * p.progress,
+                  p.reward_mean, 100 * p.trees.accuracy(), p.trees.children_mean(),
+                  p.learnt.sums.terms > 0 ? p.learnt.sums.kl / p.learnt.sums.terms : 0.0,
+                  p.around.rollout_s, p.train_s, duration_text(p.elapsed_s).c_str());
+    line_.show(text);
+  }
+
+  void finish(const sft_result& result) {
+    line_.clear();
+    const nlohmann::ordered_json j{{"step", result.step},
+                                   {"finished", result.finished},
+                                   {"skipped", result.skipped},
+                                   {"checkpoint", result.last.string()}};
+    print(common_.json ? j.dump() + "\n" : result.last.string() + "\n");
+  }
+
+private:
+  const common_options& common_;
+  progress_line line_;
+};
+
+/// Half of the cores for training, half for decoding, where both are on the CPU.
+int half_of_the_cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
+}
+
+void settle(train_rl_options& o) {
+  if (o.pool_devices.empty()) o.pool_devices = {o.rl.device};
+  if (o.threads == 0) o.threads = half_of_the_cores();
+  if (o.pool_threads == 0) o.pool_threads = half_of_the_cores();
+  require_device(o.rl.device);
+  for (const auto& device : o.pool_devices) require_device(device);
+}
+
+problem_set held_out(const train_rl_options& o) {
+  auto files = o.exclude;
+  if (!o.evaluate_problems.empty()) files.push_back(o.evaluate_problems);
+  return problems_of(files);
+}
+
+/// What a run learns from: problems that the model was made for.
+std::vector<listed_problem> given_problems(const train_rl_options& o) {
+  if (!o.problems.empty()) return read_problems(o.problems);
+  listed_problem drawn; // stands for what will be drawn
+  drawn.value.numbers.assign(static_cast<std::size_t>(o.num_numbers), 10);
+  drawn.value.target = 10;
+  drawn.where = "--numbers " + std::to_string(o.num_numbers);
+  return {drawn};
+}
+
+/// A run with everything around it: pools, node, store, rollouts, trainer.
+class rl_command {
+public:
+  explicit rl_command(train_rl_options& o)
+      : options_(o),
+        listed_(given_problems(o)),
+        chosen_(choose_model(o.model, listed_)),
+        model_(load_checkpoint(chosen_.folder, dtype::float32, o.rl.device)),
+        report_(o.common) {
+    settle(options_);
+  }
+
+  int run(const std::string& config) {
+    if (!options_.resume && fs::exists(options_.rl.out / "last"))
+      throw bad_usage(options_.rl.out.string(), "it holds a run already",
+                      "add --resume to go on with it, or give another --out");
+    std::vector<problem> given;
+    if (!options_.problems.empty())
+      for (const auto& p : listed_) given.push_back(p.value);
+    const rollout_problems problems(options_, std::move(given), held_out(options_));
+    fs::create_directories(options_.rl.out);
+    write_file_atomically(options_.rl.out / "train.conf", config);
+    auto training = make_run();
+    rollout_actor_options rollouts = rollouts_of(*training);
+    const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
+    rollouts.request_for = [&problems, ids](const rollout_key& key, const rollout_source& source) {
+      return problems.request_for(key, source, *ids);
+    };
+    return live(std::move(training), std::move(rollouts));
+  }
+
+private:
+  fs::path store_file() const { return options_.rl.out / "trees.db"; }
+
+  std::unique_ptr<rl_run> make_run() {
+    auto weights = std::make_shared<model_weights>(
+        copy_weights(*model_.weights, dtype::float32, options_.rl.device));
+    auto settings = options_.rl;
+    settings.learner.log = warn();
+    auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
+    if (options_.resume) returning_ = run->resume();
+    return run;
+  }
+
+  rl_hooks hooks() {
+    rl_hooks h;
+    h.on_progress = [this](const rl_progress& p) { report_(p); };
+    if (!options_.evaluate_problems.empty())
+      for (auto& p : read_problems(options_.evaluate_problems))
+        examined_.push_back(std::move(p.value));
+    h.evaluate = [this](const model_weights& weights) {
+      const auto stop = [] { return interrupted() != 0; };
+      const auto figures =
+          evaluate_weights(weights, model_.vocabulary, examined_, options_.rl.device, stop);
+      if (stop()) return std::string("null"); // figures of a part would mislead
+      options_.common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
+                                           + std::to_string(figures.problems()));
+      return figures.json();
+    };
+    h.describe = [range = chosen_.range](const fs::path& folder) {
+      if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
+    };
+    return h;
+  }
+
+  /// Trees from before a restart are taken over; what was not finished begins anew, and comes out
+  /// the same.
+  rollout_actor_options rollouts_of(const rl_run& run) {
+    rollout_actor_options r;
+    r.plan = options_.rollouts;
+    r.plan.reward = [costs = options_.reward](const tree& t) { return reward_of(t, costs); };
+    // A session ends its tree itself; this is for trees that do not come back.
+    r.plan.deadline_s = options_.decoding.budget.deadline_s > 0
+                            ? options_.decoding.budget.deadline_s * 1.25 + 5
+                            : 1e9;
+    r.first_step = run.step();
+    r.last_step =
+        options_.rl.minutes > 0 ? std::numeric_limits<std::int64_t>::max() : options_.rl.steps;
+    r.staleness = options_.rl.staleness;
+    r.policy = options_.policy;
+    r.concurrency = options_.decoding.concurrency;
+    r.returning = returning_;
+    tree_store store(store_file(), {.sync = false});
+    store.forget_unfinished();
+    r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness,
+                             static_cast<std::uint32_t>(run.step()));
+    return r;
+  }
+
+  std::vector<pool_source> sources(const published_weights& first) const {
+    std::vector<pool_source> all;
+    for (const auto& device : options_.pool_devices) {
+      auto weights = std::make_shared<model_weights>(
+          copy_weights(*first.weights, options_.pool_precision, device));
+      all.push_back({device,
+                     options_.pool_precision,
+                     {model_.config, model_.vocabulary, std::move(weights)},
+                     options_.pool_threads});
+    }
+    return all;
+  }
+
+  house_options house(std::uint32_t epoch) {
+    house_options h;
+    h.begin = prompt_begin(chosen_, model_);
+    h.concurrency = options_.decoding.concurrency;
+    h.seed = options_.decoding.sampling.seed;
+    h.weights_epoch = epoch;
+    h.keep_epochs = static_cast<std::size_t>(options_.rl.staleness);
+    h.log = warn();
+    h.make_store = [this](caf::actor_system& system) {
+      store_actor_options keeping;
+      keeping.keep = [bytes = options_.store_megabytes << 20] {
+        return retention{.max_bytes = bytes};
+      };
+      keeping.log = warn();
+      return spawn_store(system, tree_store(store_file(), {.sync = false}), std::move(keeping));
+    };
+    return h;
+  }
+
+  std::function<void(std::string_view)> warn() {
+    return
+        [this](std::string_view line) { options_.common.log(level::warning, std::string(line)); };
+  }
+
+  int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts) {
+    std::promise<std::pair<std::string, sft_result>> ended;
+    auto end = ended.get_future();
+    const auto first = training->published().front();
+    actor_house actors(sources(first), house(first.epoch));
+    trainer_actor_options t;
+    t.run = std::move(training);
+    t.rollouts = spawn_rollouts(actors.system(), actors.node(), std::move(rollouts));
+    for (std::size_t i = 0; i < actors.pools().size(); ++i)
+      t.pools.push_back(
+          {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
+    t.os_threads = options_.threads;
+    t.on_end = [&ended](const std::string& why, const sft_result& result) {
+      ended.set_value({why, result});
+    };
+    actors.add(caf::actor_cast<caf::actor>(t.rollouts));
+    const auto trainer = spawn_trainer(actors.system(), std::move(t));
+    actors.add(caf::actor_cast<caf::actor>(trainer));
+    while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
+      if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
+        caf::anon_send(trainer, atom::drain_v);
+    const auto [why, result] = end.get();
+    if (!why.empty())
+      throw bad_environment(options_.rl.out.string(), why, "the last checkpoint is whole");
+    return report(result);
+  }
+
+  int report(const sft_result& result) {
+    report_.finish(result);
+    draw();
+    if (result.finished) return exit_done;
+    options_.common.log(level::info, "stopped at step " + std::to_string(result.step)
+                                         + "; `banyan train rl --out " + options_.rl.out.string()
+                                         + " --resume` goes on");
+    return 128 + interrupted();
+  }
+
+  /// A picture is no reason to fail a run that is done.
+  void draw() const {
+    try {
+      if (plot_rl(options_.rl.out))
+        options_.common.log(level::info,
+                            (options_.rl.out / "curve.svg").string() + " shows how it went");
+    } catch (const std::exception& e) {
+      options_.common.log(level::warning, std::string("no picture of the run: ") + e.what());
+    }
+  }
+
+  train_rl_options& options_;
+  std::vector<listed_problem> listed_;
+  model_choice chosen_;
+  checkpoint model_;
+  reporter report_;
+  std::vector<problem> examined_;
+  std::vector<rollout_source> returning_;
+  bool asked_to_stop_ = false;
+};
+
+} // namespace
+
+int train_rl(command_words words) {
+  train_rl_options o;
+  auto list = declare(o);
+  if (!parse(list, o, words)) return exit_done;
+  return rl_command(o).run(list.config());
+}
+
+} // namespace banyan

@@ -1,0 +1,160 @@
+#include "apps/rl_options.hpp"
+
+#include "apps/train_options.hpp"
+
+namespace banyan {
+
+namespace {
+
+constexpr auto about =
+    "Reinforcement learning: groups of trees are rolled out for each problem, verified, and what "
+    "was\n"
+    "better than its group becomes likelier (GRPO). Checkpoints in Hugging Face layout, the log\n"
+    "(log.jsonl), its picture (curve.svg), the trees of open steps (trees.db) and the resolved\n"
+    "options (train.conf) go to the folder --out. Ctrl-C writes a checkpoint and ends; --resume "
+    "goes\n"
+    "on from the last one, also after kill -9. docs/training.md has the equations.";
+
+constexpr auto examples =
+    "  banyan train rl --out runs/rl --minutes 60            from the shipped model\n"
+    "  banyan train rl --out runs/rl --resume                go on after a stop or a crash\n"
+    "  banyan train rl --out runs/rl --model runs/a/last --problems p.jsonl --steps 150\n"
+    "  banyan evaluate --model runs/rl/last --problems models/countdown-3/heldout.jsonl\n";
+
+void declare_run(option_list& list, train_rl_options& o) {
+  auto& r = o.rl;
+  list.group("The run");
+  list.path("out", r.out, "DIR", "folder of the run");
+  list.path("model", o.model, "DIR", "checkpoint to start from; default: the best shipped one");
+  list.number("steps", r.steps, "steps in all", positive);
+  list.number("minutes", r.minutes, "time in all, instead of steps; 0: steps count", not_negative);
+  list.flag("resume", o.resume, "go on from the last checkpoint in --out").not_kept();
+  declare_device(list, r.device, "where to train");
+  declare_dtype(list, "dtype", r.learner.compute,
+                "of training's matrix products; weights stay in float32");
+  list.number("threads", o.threads, "OS threads of training on the CPU; 0: half of the cores",
+              not_negative);
+  option pools{"pool-device", "cpu|cuda|cuda:N",
+               "where to decode rollouts, more than once for more; default: --device",
+               "cpu, cuda or cuda:N"};
+  pools.is_list = true;
+  pools.read = [&o](const std::string& text) {
+    o.pool_devices.push_back(text);
+    return is_device(text);
+  };
+  pools.write = [&o] { return o.pool_devices; };
+  list.add(std::move(pools));
+  declare_dtype(list, "pool-dtype", o.pool_precision, "of weights and cache when decoding");
+  list.number("pool-threads", o.pool_threads,
+              "OS threads of a pool on the CPU; 0: half of the cores", not_negative);
+  list.number("checkpoint-every", r.checkpoint_every, "steps; 0: only at the end", not_negative);
+  list.number("keep", r.keep, "checkpoints kept", positive);
+  list.number("max-bad-steps", r.max_bad_steps,
+              "steps in a row whose loss is not finite, before the run ends", positive);
+  list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", positive);
+}
+
+void declare_rollouts(option_list& list, train_rl_options& o) {
+  auto& p = o.rollouts;
+  list.group("Problems and rollouts");
+  list.path("problems", o.problems, "FILE", "problems to learn from, instead of drawn ones");
+  list.number("numbers", o.num_numbers, "numbers in a problem that is drawn", limits{2, 6});
+  list.texts("exclude", o.exclude, "FILE", "problems that are never trained on");
+  list.text("evaluate-problems", o.evaluate_problems, "FILE",
+            "problems to evaluate on, greedily; never trained on");
+  list.number("evaluate-every", o.rl.evaluate_every, "steps; 0: never", not_negative);
+  list.number("prompts", p.prompts, "problems that a step learns from", positive);
+  list.number("group", p.group, "trees of each problem", limits{2, 4096});
+  list.choice("dynamic-sampling", p.dynamic_sampling, {{"on", true}, {"off", false}},
+              "make up for groups whose trees were all worth the same");
+  list.number("max-groups", p.max_groups, "problems of a step at most, times --prompts", positive);
+  list.number("max-attempts", p.max_attempts, "for a tree that a machine failed or that was late",
+              positive);
+  list.number("staleness", o.rl.staleness, "steps that rollouts run ahead of training",
+              limits{0, 64});
+  list.choice("in-flight", o.policy, {{"finish", in_flight::finish}, {"go-on", in_flight::go_on}},
+              "trees end with the weights they began with, or go on with new ones");
+  list.number("concurrency", o.decoding.concurrency, "trees at a time", positive);
+  list.number("condition-share", o.condition_share,
+              "how often --children or --token-budget is put in front of a prompt", share);
+  declare_decoding(list, o.decoding);
+}
+
+void declare_learning(option_list& list, train_rl_options& o) {
+  auto& r = o.reward;
+  list.group("Reward and credit");
+  list.number("reward-tokens", r.total_tokens, "cost of 1,000 tokens of a correct tree",
+              not_negative);
+  list.number("reward-critical", r.critical_tokens, "cost of 1,000 tokens on its critical path",
+              not_negative);
+  list.number("reward-threads", r.threads, "cost of a child", not_negative);
+  list.number("reward-most", r.most, "all costs together at most", share);
+  auto& l = o.rl.learner;
+  list.choice("advantage", l.credit.divide_by_std, {{"standard", true}, {"centred", false}},
+              "over a group: divided by the standard deviation or not");
+  list.choice("credit", l.credit.kind,
+              {{"shared", credit_kind::shared}, {"per-thread", credit_kind::per_thread}},
+              "all threads of a tree, or those that the outcome is due to");
+  list.choice("cancelled", l.credit.cancelled,
+              {{"sampled", cancelled_kind::sampled}, {"left-out", cancelled_kind::left_out}},
+              "cancelled threads are trained on as far as they were sampled, or not at all");
+  list.group("Loss");
+  list.number("clip-low", l.loss.clip_low, "the ratio's clip, downwards", share);
+  list.number("clip-high", l.loss.clip_high, "the same, upwards", not_negative);
+  list.number("kl", l.loss.kl, "weight of the distance to the first weights; 0: none",
+              not_negative);
+  list.number("importance-cap", l.loss.importance_cap,
+              "largest correction from sampling to training; 0: no correction", not_negative);
+  list.choice("token-mean", l.mean,
+              {{"sequence", token_mean::sequence}, {"batch", token_mean::batch}},
+              "over a thread, then over threads and trees; or over all tokens");
+  list.number("inner-steps", l.inner_steps, "updates over the same trees", positive);
+  list.number("micro-tokens", l.micro_tokens, "tokens through the model at a time", positive);
+  list.flag("recompute", l.recompute, "activations again in the backward pass: less memory");
+  list.number("gap-trees", o.rl.gap_trees, "trees a step whose logprobs are scored again",
+              not_negative);
+}
+
+void check(const train_rl_options& o) {
+  if (o.rl.out.empty())
+    throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
+  if (o.rl.evaluate_every > 0 && o.evaluate_problems.empty())
+    throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
+                    "give --evaluate-problems FILE");
+  if (o.decoding.sampling.temperature <= 0)
+    throw bad_usage("--temperature", "greedy trees of a problem are all the same",
+                    "give one above 0");
+  if (o.decoding.sampling.top_k != 0 || o.decoding.sampling.top_p < 1
+      || o.decoding.sampling.min_p > 0)
+    throw bad_usage("--top-k, --top-p, --min-p",
+                    "what they cut off would be missing from the logprobs that are learnt from",
+                    "leave them out");
+}
+
+} // namespace
+
+train_rl_options::train_rl_options() {
+  decoding.sampling.temperature = 1;
+  decoding.budget.deadline_s = 120;
+  rl.learner.optimizer.kind = optimizer_kind::adamw;
+}
+
+option_list declare(train_rl_options& o) {
+  option_list list("train rl", "--out DIR [--steps N | --minutes M] [options]", about, examples);
+  declare_run(list, o);
+  declare_rollouts(list, o);
+  declare_learning(list, o);
+  declare_optimizer(list, o.rl.schedule, o.rl.learner.optimizer);
+  declare(list, o.common);
+  return list;
+}
+
+bool parse(option_list& list, train_rl_options& o, std::span<const std::string> words) {
+  if (!list.parse(words)) return false;
+  read_run_config(list, o.common, o.rl.out, o.resume, o.rl.minutes);
+  o.rl.learner.temperature = o.decoding.sampling.temperature;
+  check(o);
+  return true;
+}
+
+} // namespace banyan

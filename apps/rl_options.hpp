@@ -1,0 +1,42 @@
+#pragma once
+
+#include "apps/decoding_options.hpp"
+#include "trainer/reward.hpp"
+#include "trainer/rl.hpp"
+#include "trainer/rollout_actor.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace banyan {
+
+/// Everything about `banyan train rl`.
+struct train_rl_options {
+  common_options common;
+  std::filesystem::path model; ///< weights to start from; empty: the best shipped ones
+  rl_options rl;
+  rollout_options rollouts;
+  reward_options reward;
+  decoding_options decoding; ///< sampling, conditioning, join and budget of rollouts
+  in_flight policy = in_flight::finish;
+  std::vector<std::string> pool_devices; ///< empty: where training is
+  dtype pool_precision = dtype::float32;
+  std::filesystem::path problems; ///< empty: drawn on the fly
+  int num_numbers = 3;            ///< of problems that are drawn
+  double condition_share = 1;     ///< how often a condition that was asked for is put there
+  std::string evaluate_problems;
+  std::vector<std::string> exclude;
+  int threads = 0, pool_threads = 0; ///< OS threads; 0: half of the cores each
+  std::uint64_t store_megabytes = 512;
+  bool resume = false;
+
+  train_rl_options();
+};
+
+option_list declare(train_rl_options&);
+
+/// See `parse(option_list&, train_options&, …)`.
+bool parse(option_list&, train_rl_options&, std::span<const std::string> words);
+
+} // namespace banyan

@@ -1,0 +1,108 @@
+#include "apps/rollout_problems.hpp"
+
+#include "actors/config.hpp"
+#include "actors/tree_ids.hpp"
+#include "solver/chance.hpp"
+
+#include <charconv>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace banyan {
+
+namespace {
+
+/// Room for the groups of one step in the stream of problems.
+constexpr std::uint64_t groups_a_step = 1 << 16;
+
+std::uint64_t place_of(const rollout_source& source) {
+  return static_cast<std::uint64_t>(source.step) * groups_a_step + source.group;
+}
+
+template <class Number>
+bool read(const std::map<std::string, std::string>& labels, const char* name, Number& to) {
+  const auto found = labels.find(name);
+  if (found == labels.end()) return false;
+  const auto& text = found->second;
+  return std::from_chars(text.data(), text.data() + text.size(), to).ec == std::errc{};
+}
+
+std::optional<rollout_key> key_of(const tree& t) {
+  rollout_key key;
+  if (read(t.labels, "step", key.step) && read(t.labels, "group", key.group)
+      && read(t.labels, "member", key.member) && read(t.labels, "attempt", key.attempt))
+    return key;
+  return {};
+}
+
+} // namespace
+
+rollout_problems::rollout_problems(const train_rl_options& options, std::vector<problem> given,
+                                   problem_set held_out)
+    : options_(options), held_out_(std::move(held_out)) {
+  if (given.empty()) return;
+  for (auto& p : given) {
+    if (held_out_.contains(canonical(p))) continue;
+    if (!solve_exhaustively(p)) continue;
+    given_.push_back(std::move(p));
+  }
+  if (given_.empty())
+    throw bad_usage(options.problems.string(),
+                    "no problem in it has a solution and is not held out",
+                    "give other --problems, or leave the option out");
+}
+
+problem rollout_problems::problem_of(const rollout_source& source) const {
+  const auto seed = options_.decoding.sampling.seed;
+  if (!given_.empty()) {
+    const auto any = chance(seed, place_of(source)).next();
+    return given_[any % given_.size()];
+  }
+  return draw_problem({.num_numbers = options_.num_numbers, .seed = seed}, place_of(source),
+                      held_out_);
+}
+
+solve_request rollout_problems::request_for(const rollout_key& key, const rollout_source& source,
+                                            tree_ids& ids) const {
+  const auto seed = options_.decoding.sampling.seed;
+  auto decoding = options_.decoding;
+  // A group shares its prompt, so its trees can be compared.
+  if (!chance(seed + 1, place_of(source)).coin(options_.condition_share)) {
+    decoding.children = -1;
+    decoding.token_budget = 0;
+  }
+  auto request = decoding.request_for(problem_of(source));
+  request.id = ids.next(unix_ms_now());
+  const auto place = place_of({key.step, key.group});
+  request.sampling.seed =
+      chance(chance(seed + 2, place).next(), key.member + (std::uint64_t{key.attempt} << 32))
+          .next();
+  request.labels = {{"step", std::to_string(key.step)},
+                    {"group", std::to_string(key.group)},
+                    {"member", std::to_string(key.member)},
+                    {"attempt", std::to_string(key.attempt)}};
+  return request;
+}
+
+std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
+known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last,
+               std::uint32_t epoch) {
+  std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>> known;
+  for (auto step = first; step <= last; ++step) {
+    tree_filter filter;
+    filter.states = {tree_phase::done, tree_phase::failed};
+    filter.labels = {{"step", std::to_string(step)}};
+    filter.limit = std::numeric_limits<std::size_t>::max();
+    store.for_each(filter, [&](tree&& t) {
+      const auto key = key_of(t);
+      if (key && t.weights_epoch <= epoch)
+        known.emplace_back(*key, std::make_shared<const tree>(std::move(t)));
+      return true;
+    });
+  }
+  return known;
+}
+
+} // namespace banyan

@@ -1,0 +1,317 @@
+#include "trainer/rl.hpp"
+
+#include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
+#include "model/safetensors.hpp"
+#include "model/tokenizer.hpp"
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+#include "solver/tree.hpp"
+#include "trainer/logprob_gap.hpp"
+#include "trainer/run_folder.hpp"
+#include "trainer/train_log.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <stdexcept>
+
+#include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace fs = std::filesystem;
+using clock = std::chrono::steady_clock;
+using json = nlohmann::ordered_json;
+
+namespace {
+
+double seconds_since(clock::time_point begin) {
+  return std::chrono::duration<double>(clock::now() - begin).count();
+}
+
+std::string epoch_file(std::uint32_t epoch) {
+  return "epoch-" + std::to_string(epoch) + ".safetensors";
+}
+
+std::map<std::string, at::Tensor> by_name(const model_weights& w) {
+  std::map<std::string, at::Tensor> all;
+  for (const auto& [name, value] : named_views(w)) all[name] = value.detach().cpu().contiguous();
+  return all;
+}
+
+/// JSON has no word for what is not finite.
+json number(double x) { return std::isfinite(x) ? json(x) : json(nullptr); }
+
+} // namespace
+
+std::string to_json(const rl_progress& p) {
+  const auto& sums = p.learnt.sums;
+  const auto mean = [&](double sum) { return sums.terms > 0 ? sum / sums.terms : 0; };
+  const auto& c = p.counts;
+  json j;
+  j["step"] = p.step;
+  j["loss"] = number(sums.loss);
+  j["lr"] = p.rate;
+  j["grad_norm"] = number(p.learnt.grad_norm);
+  j["tokens"] = p.total_tokens;
+  j["tokens_per_s"] = p.train_s > 0 ? double(p.learnt.tokens) / p.train_s : 0;
+  j["elapsed_s"] = p.elapsed_s;
+  j["reward_mean"] = p.reward_mean;
+  j["accuracy"] = p.trees.accuracy();
+  j["children_mean"] = p.trees.children_mean();
+  j["generated_tokens_mean"] = p.trees.generated_tokens_mean();
+  j["critical_path_tokens_mean"] = p.trees.critical_path_tokens_mean();
+  j["kl"] = number(mean(sums.kl));
+  j["entropy"] = number(mean(sums.entropy));
+  j["clip_share"] = mean(sums.clipped);
+  j["importance_mean"] = number(mean(sums.importance));
+  j["logprob_lag_mean"] = number(mean(sums.lag));
+  j["logprob_gap_max"] = number(p.logprob_gap_max);
+  j["staleness_mean"] = p.learnt.staleness_mean;
+  j["rollout_s"] = p.around.rollout_s;
+  j["wait_s"] = p.around.wait_s;
+  j["train_s"] = p.train_s;
+  j["publish_ms"] = p.around.publish_ms;
+  j["swap_ms"] = p.around.swap_ms;
+  j["pool_idle"] = p.around.pool_idle;
+  j["trees"] = p.trees.problems();
+  j["groups"] = {{"all", c.groups},
+                 {"informative", c.informative},
+                 {"all_solved", c.all_solved},
+                 {"none_solved", c.none_solved},
+                 {"dropped", c.dropped}};
+  j["dropped_by_difficulty"] = {{"hard", c.dropped_by_difficulty[0]},
+                                {"medium", c.dropped_by_difficulty[1]},
+                                {"easy", c.dropped_by_difficulty[2]},
+                                {"unknown", c.dropped_by_difficulty[3]}};
+  j["repeated"] = c.repeated;
+  j["sequences"] = p.learnt.sequences;
+  j["shared_tokens_share"] =
+      p.learnt.flat_tokens > 0 ? 1 - double(p.learnt.tokens) / double(p.learnt.flat_tokens) : 0;
+  j["skipped"] = p.skipped;
+  return j.dump();
+}
+
+struct rl_run::impl {
+  rl_options options;
+  std::shared_ptr<const tokenizer> vocabulary;
+  rl_hooks hooks;
+  std::shared_ptr<model_weights> weights;
+  std::shared_ptr<const model_weights> reference;
+  std::unique_ptr<policy_learner> learner;
+  run_folder folder;
+  train_log log;
+
+  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0, saved = -1, evaluated = -1;
+  std::uint64_t tokens = 0;
+  double elapsed_s = 0; ///< before `began`
+  clock::time_point began = clock::now();
+  std::deque<published_weights> epochs;  ///< those that open steps are sampled with
+  std::vector<rollout_source> returning; ///< problems of dropped groups
+  bool stopped = false;
+
+  // The step that is being trained.
+  rl_progress now;
+  std::vector<std::shared_ptr<const tree>> examined; ///< for the gap
+  clock::time_point trained_since;
+
+  impl(rl_options o, std::shared_ptr<const tokenizer> v, rl_hooks h,
+       std::shared_ptr<model_weights> w)
+      : options(std::move(o)),
+        vocabulary(std::move(v)),
+        hooks(std::move(h)),
+        weights(std::move(w)),
+        folder(options.out, options.keep),
+        log(options.out / "log.jsonl") {}
+
+  std::shared_ptr<const model_weights> copy() const {
+    return std::make_shared<model_weights>(
+        copy_weights(*weights, dtype::float32, weights->embedding.device().str()));
+  }
+
+  /// The weights as they are now are both the reference and epoch 0: one copy, shared.
+  void start() {
+    reference = copy();
+    epochs.push_back({0, reference});
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+  }
+
+  double elapsed() const { return elapsed_s + seconds_since(began); }
+
+  double progress() const {
+    return std::min(1.0, options.minutes > 0 ? elapsed() / (60 * options.minutes)
+                                             : double(step) / double(options.steps));
+  }
+
+  bool done() const {
+    return options.minutes > 0 ? elapsed() >= 60 * options.minutes : step >= options.steps;
+  }
+
+  void begin(const rollout_batch& batch) {
+    trained_since = clock::now();
+    now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
+    const auto trees = double(batch.figures.problems());
+    now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
+    now.rate = rate_at(options.schedule, step, now.progress);
+    returning = batch.returning;
+    examined.clear();
+    for (const auto& group : batch.groups)
+      if (examined.size() < static_cast<std::size_t>(options.gap_trees))
+        examined.push_back(group.trees.front());
+    learner->begin(batch.groups, static_cast<std::uint32_t>(step), now.rate);
+  }
+
+  /// Decoding against training, both with the weights that sampled.
+  double gap() const {
+    double largest = 0;
+    for (const auto& t : examined) {
+      const auto of = std::ranges::find(epochs, t->weights_epoch, &published_weights::epoch);
+      if (of == epochs.end()) continue;
+      largest = std::max(largest, logprob_gap(*t, transformer(of->weights), *vocabulary,
+                                              options.learner.temperature, dtype::float32));
+    }
+    return largest;
+  }
+
+  published_weights publish() {
+    ++step;
+    epochs.push_back({static_cast<std::uint32_t>(step), copy()});
+    return epochs.back();
+  }
+
+  void finish(const rollout_figures& around) {
+    now.step = step;
+    now.around = around;
+    now.learnt = learner->figures();
+    now.logprob_gap_max = gap();
+    now.train_s = seconds_since(trained_since);
+    tokens += now.learnt.tokens;
+    now.total_tokens = tokens;
+    now.elapsed_s = elapsed();
+    skipped += now.learnt.skipped;
+    bad_in_a_row = now.learnt.skipped ? bad_in_a_row + 1 : 0;
+    now.skipped = skipped;
+    while (epochs.size() > static_cast<std::size_t>(options.staleness) + 1) epochs.pop_front();
+    log.write(to_json(now));
+    if (hooks.on_progress) hooks.on_progress(now);
+    if (bad_in_a_row >= options.max_bad_steps) give_up();
+    stopped = hooks.stop && hooks.stop();
+    if (options.evaluate_every > 0 && (step % options.evaluate_every == 0 || done()) && !stopped)
+      evaluate();
+    if (stopped || done() || (options.checkpoint_every > 0 && step % options.checkpoint_every == 0))
+      save();
+  }
+
+  [[noreturn]] void give_up() {
+    save();
+    throw std::runtime_error(
+        "step " + std::to_string(step) + ": the " + std::to_string(bad_in_a_row)
+        + "th step in a row whose loss or gradient is not finite; resume with a "
+          "lower --rate from "
+        + folder.last().string());
+  }
+
+  void evaluate() {
+    if (!hooks.evaluate || evaluated == step) return;
+    evaluated = step;
+    log.write_evaluation(step, hooks.evaluate(*weights));
+  }
+
+  void save() {
+    if (saved == step) return;
+    if (!fs::exists(options.out / "reference"))
+      save_checkpoint(options.out / "reference", *reference, *vocabulary);
+    folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
+      write_safetensors(to / "trainer.safetensors", learner->update().state());
+      json state{{"step", step},       {"tokens", tokens},        {"elapsed_s", elapsed()},
+                 {"skipped", skipped}, {"epochs", json::array()}, {"returning", json::array()}};
+      for (const auto& [epoch, published] : epochs) {
+        if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
+        state["epochs"].push_back(epoch);
+        write_safetensors(to / epoch_file(epoch), by_name(*published));
+      }
+      for (const auto& source : returning)
+        state["returning"].push_back({source.step, source.group});
+      write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
+      if (hooks.describe) hooks.describe(to);
+    });
+    saved = step;
+  }
+
+  std::shared_ptr<const model_weights> read_epoch(const fs::path& file) const {
+    auto read = std::make_shared<model_weights>(
+        empty_weights(weights->config, dtype::float32, weights->embedding.device().str()));
+    const auto saved_tensors = map_safetensors(file).tensors;
+    for (auto& [name, value] : named_views(*read)) {
+      const auto found = saved_tensors.find(name);
+      if (found == saved_tensors.end() || found->second.sizes() != value.sizes())
+        throw bad_checkpoint(file.string()
+                             + ": weights of another shape; resume from an earlier checkpoint");
+      value.copy_(found->second);
+    }
+    return read;
+  }
+
+  std::vector<rollout_source> resume() {
+    const auto from = folder.last();
+    load_into(*weights, from);
+    const auto first = load_checkpoint(options.out / "reference", dtype::float32, options.device);
+    reference = first.weights;
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+    learner->differ_from_reference();
+    returning.clear();
+    try {
+      learner->update().restore(map_safetensors(from / "trainer.safetensors").tensors);
+      const auto state = json::parse(read_file(from / "trainer.json"));
+      step = state.at("step");
+      tokens = state.at("tokens");
+      elapsed_s = state.at("elapsed_s");
+      skipped = state.at("skipped");
+      epochs.clear();
+      for (const std::uint32_t epoch : state.at("epochs"))
+        epochs.push_back({epoch, read_epoch(from / epoch_file(epoch))});
+      for (const auto& source : state.at("returning"))
+        returning.push_back({source.at(0), source.at(1)});
+    } catch (const nlohmann::json::exception& e) {
+      throw bad_checkpoint((from / "trainer.json").string() + ": " + e.what()
+                           + "; resume from an earlier checkpoint");
+    } catch (const std::invalid_argument& e) {
+      throw bad_checkpoint((from / "trainer.safetensors").string() + ": " + e.what()
+                           + "; resume with the options it was started with");
+    }
+    epochs.push_back({static_cast<std::uint32_t>(step), copy()});
+    saved = step;
+    log.keep_until(step);
+    return returning;
+  }
+};
+
+rl_run::rl_run(rl_options options, std::shared_ptr<const tokenizer> vocabulary, rl_hooks hooks,
+               std::shared_ptr<model_weights> initial)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(vocabulary), std::move(hooks),
+                                   std::move(initial))) {
+  impl_->start();
+}
+
+rl_run::~rl_run() = default;
+
+std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
+std::int64_t rl_run::step() const { return impl_->step; }
+bool rl_run::done() const { return impl_->stopped || impl_->done(); }
+std::vector<published_weights> rl_run::published() const {
+  return {impl_->epochs.begin(), impl_->epochs.end()};
+}
+void rl_run::begin(const rollout_batch& batch) { impl_->begin(batch); }
+bool rl_run::advance() { return impl_->learner->advance(); }
+published_weights rl_run::publish() { return impl_->publish(); }
+void rl_run::finish(const rollout_figures& around) { impl_->finish(around); }
+void rl_run::save() { impl_->save(); }
+
+sft_result rl_run::result() const {
+  return {impl_->step, impl_->done(), impl_->skipped, impl_->folder.folder_of(impl_->step)};
+}
+
+} // namespace banyan

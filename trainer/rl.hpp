@@ -1,0 +1,120 @@
+#pragma once
+
+#include "trainer/policy_learner.hpp"
+#include "trainer/rollout_plan.hpp"
+#include "trainer/sft.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace banyan {
+
+class transformer;
+
+/// Everything about a reinforcement learning run but its rollouts.
+struct rl_options {
+  std::filesystem::path out;
+  std::int64_t steps = 150;
+  double minutes = 0; ///< instead of steps; 0: steps count
+  schedule_options schedule{.rate = 2e-4, .warmup = 5, .decay = decay_kind::none};
+  std::int64_t staleness = 1;                   ///< steps that rollouts run ahead of training
+  std::string device = "cpu";                   ///< where to train
+  std::int64_t checkpoint_every = 10, keep = 2; ///< steps; folders kept
+  std::int64_t evaluate_every = 0;              ///< steps; 0: never
+  std::int64_t max_bad_steps = 5; ///< steps in a row that are not finite, before the run ends
+  std::int64_t gap_trees = 2;     ///< trees per step whose logprobs are scored again for the gap
+  learner_options learner;
+};
+
+/// What the world around a step was like; all times in its own clock.
+struct rollout_figures {
+  double rollout_s = 0;  ///< from the first tree's start to the last one's end
+  double wait_s = 0;     ///< the trainer had nothing to do
+  double publish_ms = 0; ///< from the end of the update until every pool had the weights
+  double swap_ms = 0;    ///< the longest switch on a pool's OS thread
+  double pool_idle = 0;  ///< share of the step's time in which pools did not decode
+};
+
+/// One step as it is logged.
+struct rl_progress {
+  std::int64_t step = 0;
+  double progress = 0; ///< 0..1
+  double rate = 0, elapsed_s = 0, train_s = 0;
+  std::uint64_t total_tokens = 0; ///< trained on since the beginning
+  double logprob_gap_max = 0;
+  std::int64_t skipped = 0; ///< steps so far that changed nothing
+  learn_figures learnt;
+  rollout_figures around;
+  evaluation trees; ///< over all trees of the step
+  double reward_mean = 0;
+  rollout_counts counts;
+};
+
+/// The log's line (docs/interfaces.md, "Logs and records").
+std::string to_json(const rl_progress&);
+
+struct rl_hooks {
+  std::function<void(const rl_progress&)> on_progress;
+  std::function<std::string(const model_weights&)> evaluate; ///< see sft_hooks
+  std::function<void(const std::filesystem::path&)> describe;
+  std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and end
+};
+
+/// Weights of an epoch, which nobody changes any more.
+struct published_weights {
+  std::uint32_t epoch = 0;
+  std::shared_ptr<const model_weights> weights;
+};
+
+/// The trainer's side of reinforcement learning as a plain core: the weights, what they learn from
+/// complete steps of rollouts, the log and the checkpoints. Epoch e is the weights before step e,
+/// so epoch 0 is what the run began with.
+///
+/// Step t is sampled with the weights of epoch max(0, t - staleness), and nothing else decides
+/// about a tree; so the run is a pure function of its options, as far as arithmetic is, and one
+/// that was killed goes on as if it had not been.
+class rl_run {
+public:
+  /// Trains `initial` in place; the reference is what they are now. Throws std::system_error where
+  /// the folder cannot be written.
+  rl_run(rl_options, std::shared_ptr<const tokenizer>, rl_hooks,
+         std::shared_ptr<model_weights> initial);
+  ~rl_run();
+
+  /// Goes on from `out/last`. Returns the problems that waited for their return. Throws
+  /// bad_checkpoint.
+  std::vector<rollout_source> resume();
+
+  std::int64_t step() const; ///< the next to be trained
+  bool done() const;
+
+  /// What pools need before rollouts of the open steps begin, oldest first; the last one is the
+  /// present epoch.
+  std::vector<published_weights> published() const;
+
+  /// Learns from a step; `advance` does a part of it, false: it is done.
+  void begin(const rollout_batch&);
+  bool advance();
+
+  /// The weights after the step, a copy that stays.
+  published_weights publish();
+
+  /// Ends the step: log, evaluation, checkpoint. Throws std::runtime_error when too many steps in a
+  /// row were not finite (after writing a checkpoint of the last good weights).
+  void finish(const rollout_figures&);
+
+  /// A checkpoint of the present state, if there is none yet.
+  void save();
+
+  sft_result result() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan
