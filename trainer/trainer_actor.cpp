@@ -96,12 +96,15 @@ struct trainer_state {
   /// To all pools, epoch after epoch; `done` is called when all have taken them.
   void send_out(std::vector<published_weights> epochs, std::function<void()> done) {
     auto open = std::make_shared<std::size_t>(epochs.size() * options->pools.size());
-    auto taken = [this, open, last = epochs.back().epoch, done](double swap_ms) {
-      around.swap_ms = std::max(around.swap_ms, swap_ms);
-      if (--*open > 0) return;
+    auto all_have_them = [this, last = epochs.back().epoch, done] {
       self->send(options->rollouts, weights_published{last});
       guarded(done);
     };
+    auto taken = [this, open, all_have_them](double swap_ms) {
+      around.swap_ms = std::max(around.swap_ms, swap_ms);
+      if (--*open == 0) all_have_them();
+    };
+    if (*open == 0) all_have_them();
     for (const auto& published : epochs) {
       const auto ready = made_ready(published.weights);
       for (std::size_t i = 0; i < options->pools.size(); ++i)
@@ -142,6 +145,7 @@ struct trainer_state {
   void measure_idle(std::function<void()> done) {
     auto open = std::make_shared<std::size_t>(options->pools.size());
     auto busy = std::make_shared<double>(0);
+    if (*open == 0) return guarded(done);
     auto heard = [this, open, busy, done](double busy_s) {
       *busy += busy_s;
       if (--*open > 0) return;

@@ -1,0 +1,358 @@
+#include "actors/config.hpp"
+#include "actors/node.hpp"
+#include "gpu_pool/pool.hpp"
+#include "model/checkpoint.hpp"
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+#include "solver/trace.hpp"
+#include "tests/deterministic_system.hpp"
+#include "tests/sampled_tree.hpp"
+#include "tests/scratch_folder.hpp"
+#include "tests/stored_trees.hpp"
+#include "trainer/rollout_actor.hpp"
+#include "trainer/trainer_actor.hpp"
+
+#include <fstream>
+#include <limits>
+#include <optional>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Whatever the model says: its first token decides.
+double first_token(const tree& t) {
+  const auto& segments = t.root().segments;
+  return segments.size() > 1 && !segments[1].ids.empty() ? double(segments[1].ids[0] % 3) / 2 : 0;
+}
+
+std::vector<nlohmann::json> log_of(const fs::path& out) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream in(out / "log.jsonl");
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+/// What must not depend on when and how often a run was interrupted.
+std::vector<nlohmann::json> essence(const fs::path& out) {
+  auto lines = log_of(out);
+  for (auto& j : lines)
+    for (const auto* name : {"elapsed_s", "tokens_per_s", "rollout_s", "wait_s", "train_s",
+                             "publish_ms", "swap_ms", "pool_idle"})
+      j.erase(name);
+  return lines;
+}
+
+/// A pool, a node, rollouts and a trainer under one hand-cranked scheduler.
+struct training : deterministic_system {
+  std::shared_ptr<const tokenizer> vocabulary = countdown_tokenizer();
+  std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
+  rl_options options;
+  rollout_actor_options rollouts;
+  std::vector<pool_actor> pools;
+  tree_store_actor store;
+  node_actor node;
+  rollout_actor rolling;
+  trainer_actor learning;
+  std::optional<std::string> ended;
+  sft_result result;
+
+  explicit training(const fs::path& out) {
+    at::set_num_threads(1);
+    options.out = out;
+    options.steps = 4;
+    options.checkpoint_every = 1;
+    options.schedule = {.rate = 1e-3, .warmup = 0, .decay = decay_kind::none};
+    options.learner.optimizer.kind = optimizer_kind::adamw;
+    rollouts.plan.prompts = 2;
+    rollouts.plan.group = 3;
+    rollouts.plan.max_groups = 4;
+    rollouts.plan.reward = first_token;
+    rollouts.request_for = [](const rollout_key& key, const rollout_source& source) {
+      solve_request r;
+      r.problem = {{source.step + 3, std::int64_t{source.group} + 2, 7}, 20};
+      r.prompt = root_prompt(r.problem);
+      r.id = std::to_string(key.step) + "." + std::to_string(key.group) + "."
+             + std::to_string(key.member) + "." + std::to_string(key.attempt);
+      r.sampling = {.temperature = 1,
+                    .seed =
+                        static_cast<std::uint64_t>(1000 * key.step + 10 * key.group + key.member)};
+      r.budget.max_tokens = 5;
+      return r;
+    };
+  }
+
+  ~training() {
+    end_all();
+    at::set_num_threads(1);
+  }
+
+  std::shared_ptr<model_weights> weights() const {
+    return std::make_shared<model_weights>(random_weights(tiny_model(*vocabulary), 7));
+  }
+
+  std::unique_ptr<rl_run> make_run(bool resume) {
+    auto run = std::make_unique<rl_run>(options, vocabulary, rl_hooks{}, weights());
+    if (resume) rollouts.returning = run->resume();
+    return run;
+  }
+
+  void start(bool resume = false) {
+    auto run = make_run(resume);
+    const auto first = run->published().front();
+    pool_options settings;
+    settings.weights_epoch = first.epoch;
+    settings.keep_epochs = static_cast<std::size_t>(options.staleness);
+    const checkpoint model{tiny_model(*vocabulary), vocabulary, first.weights};
+    pools.push_back(spawn_pool(sys, settings, model, false));
+    store = sys.spawn(store_stub, kept);
+    node_options n;
+    n.reasoning.codec = {
+        [v = vocabulary](std::string_view text) { return v->encode(text); },
+        [v = vocabulary](std::span<const std::int32_t> ids) { return v->decode(ids); },
+        {}};
+    n.reasoning.unix_ms = unix_ms();
+    n.pools = {{"cpu:0", pools[0]}};
+    n.store = store;
+    node = spawn_node(sys, std::move(n));
+    start_over(std::move(run), {{pools[0]}});
+  }
+
+  void start_over(std::unique_ptr<rl_run> run, std::vector<weights_target> targets) {
+    rollouts.first_step = run->step();
+    rollouts.last_step = options.steps;
+    rollouts.staleness = options.staleness;
+    rolling = spawn_rollouts(sys, node, rollouts);
+    trainer_actor_options t;
+    t.run = std::move(run);
+    t.rollouts = rolling;
+    t.pools = std::move(targets);
+    t.on_end = [this](const std::string& why, const sft_result& how) {
+      ended = why;
+      result = how;
+    };
+    learning = spawn_trainer(sys, std::move(t), false);
+  }
+
+  /// One job after the other until the log has so many steps; then as many more as given.
+  void run_until(std::size_t steps, int more) {
+    while (log_of(options.out).size() < steps && scheduler().try_run_once()) {
+    }
+    while (more-- > 0 && scheduler().try_run_once()) {
+    }
+  }
+
+  /// As a process that is killed: nothing is drained, nothing is saved.
+  void end_all() {
+    if (learning) end(learning);
+    if (rolling) end(rolling);
+    learning = nullptr;
+    rolling = nullptr;
+    if (node) end(node);
+    node = nullptr;
+    for (const auto& pool : pools) end(pool);
+    pools.clear();
+    if (store) end(store);
+    store = nullptr;
+  }
+};
+
+/// A node that answers every request with a tree of the test's making.
+node_actor fake_node(caf::actor_system& sys, std::function<tree(const solve_request&)> solve) {
+  return sys.spawn(
+      [solve = std::move(solve)](node_actor::pointer self) -> node_actor::behavior_type {
+        self->set_default_handler(caf::drop);
+        return {
+            [solve](const solve_request& r) {
+              auto t = std::make_shared<tree>(solve(r));
+              t->id = r.id;
+              return finished_tree{std::move(t)};
+            },
+            [](const accept_request&) -> caf::result<accepted_tree> { return errc::bad_request; },
+            [](const tree_work&) {},
+            [](const tree_boundary&) {},
+            [](const tree_state&) {},
+            [](const steer_request&) -> caf::result<tree_status> { return errc::not_found; },
+            [](const watch_request&) {},
+            [](const cancel_request&) {},
+            [](const tree_request&) -> caf::result<tree_status> { return errc::not_found; },
+            [](const thread_request&) -> caf::result<thread_status> { return errc::not_found; },
+            [](const finished_tree&) { return stored{}; },
+            [](atom::drain) {},
+            [](atom::park) {},
+            [](atom::status) { return node_status{}; },
+        };
+      });
+}
+
+/// Training over trees of the test's making, without a pool.
+struct made_up_training : training {
+  using training::training;
+
+  void start_with(std::function<tree(const solve_request&)> solve) {
+    node = fake_node(sys, std::move(solve));
+    start_over(make_run(false), {});
+    run();
+  }
+};
+
+tree good_or_bad(const tokenizer& vocabulary, const solve_request& r) {
+  auto t = sampled_demonstration(vocabulary, r.sampling.seed);
+  t.phase = tree_phase::done;
+  t.outcome.solved = r.sampling.seed % 2 == 0;
+  return t;
+}
+
+} // namespace
+
+TEST_CASE("a run learns from the trees of its node step after step", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    CHECK(log[i].at("step") == i + 1);
+    // Step 0 is sampled with epoch 0, every later one with the epoch before.
+    CHECK(log[i].at("staleness_mean") == (i == 0 ? 0 : 1));
+    CHECK(log[i].at("grad_norm").get<double>() > 0);
+    CHECK(log[i].at("logprob_gap_max").get<double>() < 1e-4);
+    CHECK(log[i].at("groups").at("informative") == 2);
+  }
+  CHECK(fs::exists(out.path() / "last" / "model.safetensors"));
+  for (const auto& done : t.kept->finished)
+    for (const auto& s : done.value->root().segments)
+      for (auto epoch : s.epochs) CHECK(epoch == done.value->weights_epoch);
+}
+
+TEST_CASE("without staleness every step is sampled with its own weights", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.staleness = 0;
+  t.start();
+  t.run();
+  for (const auto& line : log_of(out.path())) CHECK(line.at("staleness_mean") == 0);
+}
+
+TEST_CASE("a killed run that goes on has the losses of one that was not killed", "[trainer]") {
+  scratch_folder whole;
+  training undisturbed(whole.path());
+  undisturbed.options.learner.loss.kl = 0.1;
+  undisturbed.start();
+  undisturbed.run();
+  const auto expected = essence(whole.path());
+  REQUIRE(expected.size() == 4);
+  for (const int more : {0, 7, 40, 150}) {
+    scratch_folder out;
+    auto kept = std::make_shared<stored_trees>();
+    {
+      training first(out.path());
+      first.options.learner.loss.kl = 0.1;
+      first.kept = kept;
+      first.start();
+      first.run_until(2, more);
+    }
+    training second(out.path());
+    second.options.learner.loss.kl = 0.1;
+    for (const auto& done : kept->finished) {
+      rollout_key key;
+      REQUIRE(std::sscanf(done.value->id.c_str(), "%ld.%u.%u.%u", &key.step, &key.group,
+                          &key.member, &key.attempt)
+              == 4);
+      if (key.step >= 2 && done.value->weights_epoch <= 2)
+        second.rollouts.known.emplace_back(key, done.value);
+    }
+    second.start(true);
+    second.run();
+    REQUIRE(second.ended == "");
+    CHECK(essence(out.path()) == expected);
+  }
+}
+
+TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 1;
+  t.rollouts.plan.reward = [](const tree& x) { return double(x.outcome.solved); };
+  t.start_with([&t](const solve_request& r) {
+    auto made = good_or_bad(*t.vocabulary, r);
+    if (r.id.ends_with(".0.0")) made.failure = errc::pool_lost; // first attempt of first members
+    return made;
+  });
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  CHECK(log.at(0).at("repeated") == 2);
+  CHECK(log.at(0).at("groups").at("dropped") == 0);
+}
+
+TEST_CASE("steps whose loss is not finite are skipped and end the run in the end", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 100;
+  t.options.max_bad_steps = 3;
+  t.rollouts.plan.reward = [](const tree& x) { return double(x.outcome.solved); };
+  t.start_with([&t](const solve_request& r) {
+    auto made = good_or_bad(*t.vocabulary, r);
+    made.threads[0].segments[1].logprobs[0] = std::numeric_limits<float>::quiet_NaN();
+    return made;
+  });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("not finite"));
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 3);
+  CHECK(log.back().at("skipped") == 3);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding)); // as they were
+}
+
+TEST_CASE("a trainer that is asked to stop writes a checkpoint and leaves", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.checkpoint_every = 0;
+  t.start();
+  t.run_until(1, 3);
+  caf::anon_send(t.learning, atom::drain_v);
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK_FALSE(t.result.finished);
+  CHECK(fs::exists(out.path() / "last" / "trainer.json"));
+}
+
+TEST_CASE("a run whose node is gone says so", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.start();
+  t.run_until(1, 0);
+  t.end(t.node);
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_FALSE(t.ended->empty());
+  CHECK(t.result.step >= 1);
+}
+
+TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  auto other = tiny_model(*countdown_tokenizer());
+  other.intermediate_size = 64;
+  rl_options o;
+  o.out = out.path();
+  rl_run run(o, countdown_tokenizer(), {},
+             std::make_shared<model_weights>(random_weights(other, 1)));
+  CHECK_THROWS_AS(run.resume(), bad_checkpoint);
+}
