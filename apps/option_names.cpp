@@ -12,11 +12,11 @@ constexpr std::string_view commands =
 
 constexpr std::string_view options =
     "adamw-decay advantage all beam beta1 beta2 cancelled checkpoint-every children "
-    "clip clip-high clip-low concurrency condition-children condition-share "
-    "condition-tokens condition-up-to context count credit data-dir deadline decay "
-    "decay-start device drain drill-divide drill-lines drill-max-result drill-minus "
-    "drill-plus drill-rows drill-share drill-steps drill-times dtype dynamic-sampling "
-    "embedding-rate epsilon evaluate-every evaluate-problems exclude "
+    "children-between clip clip-high clip-low concurrency condition-children "
+    "condition-share condition-tokens condition-up-to context count credit data-dir "
+    "deadline decay decay-start device drain drill-divide drill-lines drill-max-result "
+    "drill-minus drill-plus drill-rows drill-share drill-steps drill-times dtype "
+    "dynamic-sampling embedding-rate epsilon evaluate-every evaluate-problems exclude "
     "first-success-share follow format gap-trees group head-dim heads heuristic hidden "
     "importance-cap in-flight inner-steps intermediate interval join json keep "
     "keep-days keep-megabytes kl kv-heads label labels layers limit listen log-every "
@@ -26,9 +26,9 @@ constexpr std::string_view options =
     "muon-decay muon-dtype newton-schulz-steps norm-epsilon numbers optimizer order "
     "out pair-share pool-device pool-dtype pool-threads print-config problems prompts "
     "quiet rate read-timeout recompute requests-per-second resume reward-critical "
-    "reward-most reward-threads reward-tokens rope-theta search seed since solved "
-    "spawn-probability staleness state steps store store-megabytes sub-beam sync "
-    "target temperature texts thread threads tie-embeddings timeout token-budget "
+    "reward-most reward-obey reward-threads reward-tokens rope-theta search seed since "
+    "solved spawn-probability staleness state steps store store-megabytes sub-beam "
+    "sync target temperature texts thread threads tie-embeddings timeout token-budget "
     "token-file token-mean top-k top-p traces trees until url user wait warmup workers "
     "write-timeout";
 

@@ -2,6 +2,8 @@
 
 #include "apps/train_options.hpp"
 
+#include <cstdio>
+
 namespace banyan {
 
 namespace {
@@ -54,6 +56,26 @@ void declare_run(option_list& list, train_rl_options& o) {
   list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", positive);
 }
 
+void declare_children(option_list& list, train_rl_options& o) {
+  option range{"children-between", "LO:HI|none",
+               "in place of --children a number drawn for each problem",
+               "none, or two whole numbers, as in 0:10, the smaller one first"};
+  range.read = [&o](const std::string& text) {
+    if (text == "none") return o.children_between.reset(), true;
+    int low = 0, high = 0, end = 0;
+    if (std::sscanf(text.c_str(), "%9d:%9d%n", &low, &high, &end) != 2) return false;
+    if (static_cast<std::size_t>(end) != text.size() || low < 0 || high < low) return false;
+    o.children_between = {low, high};
+    return true;
+  };
+  range.write = [&o] {
+    const auto& asked = o.children_between;
+    return std::vector{asked ? std::to_string(asked->first) + ":" + std::to_string(asked->second)
+                             : std::string("none")};
+  };
+  list.add(std::move(range));
+}
+
 void declare_rollouts(option_list& list, train_rl_options& o) {
   auto& p = o.rollouts;
   list.group("Problems and rollouts");
@@ -75,8 +97,10 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.choice("in-flight", o.policy, {{"finish", in_flight::finish}, {"go-on", in_flight::go_on}},
               "trees end with the weights they began with, or go on with new ones");
   list.number("concurrency", o.decoding.concurrency, "trees at a time", positive);
+  declare_children(list, o);
   list.number("condition-share", o.condition_share,
-              "how often --children or --token-budget is put in front of a prompt", share);
+              "how often the children asked for, or --token-budget, stand in front of a prompt",
+              share);
   declare_decoding(list, o.decoding);
 }
 
@@ -89,6 +113,8 @@ void declare_learning(option_list& list, train_rl_options& o) {
               not_negative);
   list.number("reward-threads", r.threads, "cost of a child", not_negative);
   list.number("reward-most", r.most, "all costs together at most", share);
+  list.choice("reward-obey", r.obey, {{"on", true}, {"off", false}},
+              "a tree with more children than its prompt allows is worth nothing");
   auto& l = o.rl.learner;
   list.choice("advantage", l.credit.divide_by_std, {{"standard", true}, {"centred", false}},
               "over a group: divided by the standard deviation or not");

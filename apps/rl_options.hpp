@@ -5,8 +5,10 @@
 #include "trainer/rl.hpp"
 #include "trainer/rollout_actor.hpp"
 
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace banyan {
@@ -22,9 +24,10 @@ struct train_rl_options {
   in_flight policy = in_flight::finish;
   std::vector<std::string> pool_devices; ///< empty: where training is
   dtype pool_precision = dtype::float32;
-  std::filesystem::path problems; ///< empty: drawn on the fly
-  int num_numbers = 3;            ///< of problems that are drawn
-  double condition_share = 1;     ///< how often a condition that was asked for is put there
+  std::filesystem::path problems;                      ///< empty: drawn on the fly
+  int num_numbers = 3;                                 ///< of problems that are drawn
+  std::optional<std::pair<int, int>> children_between; ///< `Sub Call Budget`, drawn per problem
+  double condition_share = 1; ///< how often a condition that was asked for is put there
   std::string evaluate_problems;
   std::vector<std::string> exclude;
   int threads = 0, pool_threads = 0; ///< OS threads; 0: half of the cores each

@@ -69,7 +69,11 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
   const auto seed = options_.decoding.sampling.seed;
   auto decoding = options_.decoding;
   // A group shares its prompt, so its trees can be compared.
-  if (!chance(seed + 1, place_of(source)).coin(options_.condition_share)) {
+  chance condition(seed + 1, place_of(source));
+  const bool conditioned = condition.coin(options_.condition_share);
+  if (const auto& asked = options_.children_between)
+    decoding.children = static_cast<int>(condition.between(asked->first, asked->second));
+  if (!conditioned) {
     decoding.children = -1;
     decoding.token_budget = 0;
   }

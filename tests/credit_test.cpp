@@ -100,3 +100,12 @@ TEST_CASE("costs are taken from correct trees only and never all of the reward",
   t.outcome.solved = false;
   CHECK(reward_of(t, tokens) == 0);
 }
+
+TEST_CASE("a tree with more children than its prompt allows is worth nothing", "[trainer]") {
+  auto t = family(); // three children
+  t.prompt = "Sub Call Budget: 3 Moving to Node #0\n";
+  CHECK(reward_of(t, {}) == 1);
+  t.prompt = "Sub Call Budget: 2 Moving to Node #0\n";
+  CHECK(reward_of(t, {}) == 0);
+  CHECK(reward_of(t, {.obey = false}) == 1);
+}
