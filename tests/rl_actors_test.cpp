@@ -295,6 +295,19 @@ TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
   CHECK(log.at(0).at("groups").at("dropped") == 0);
 }
 
+TEST_CASE("a step of which no tree can be rolled out ends the run", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.start_with([&t](const solve_request& r) {
+    auto made = good_or_bad(*t.vocabulary, r);
+    made.failure = errc::pool_lost;
+    return made;
+  });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("step 0") && Catch::Contains("rolled out"));
+  CHECK(t.result.step == 0);
+}
+
 TEST_CASE("steps whose loss is not finite are skipped and end the run in the end", "[trainer]") {
   scratch_folder out;
   made_up_training t(out.path());

@@ -151,6 +151,11 @@ struct rl_run::impl {
   }
 
   void begin(const rollout_batch& batch) {
+    if (batch.figures.problems() == 0)
+      throw std::runtime_error("step " + std::to_string(step) + ": none of its "
+                               + std::to_string(batch.counts.groups)
+                               + " groups of trees could be rolled out; look for what pools and "
+                                 "store said, then --resume");
     trained_since = clock::now();
     now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
     const auto trees = double(batch.figures.problems());

@@ -96,7 +96,8 @@ public:
   /// present epoch.
   std::vector<published_weights> published() const;
 
-  /// Learns from a step; `advance` does a part of it, false: it is done.
+  /// Learns from a step; `advance` does a part of it, false: it is done. Throws std::runtime_error
+  /// for a step without trees: something is wrong with the machine, and nothing can be learnt.
   void begin(const rollout_batch&);
   bool advance();
 

@@ -61,7 +61,8 @@ class usage(folder_case):
     def test_help_goes_to_standard_output(self):
         done = banyan("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for command in ("solve", "evaluate", "generate problems", "generate traces", "train sft", "model info"):
+        for command in ("solve", "evaluate", "generate problems", "generate traces", "train sft", "train rl",
+                        "model info"):
             self.assertIn(command, done.stdout)
             told = banyan(*command.split(), "--help")
             self.assertEqual((told.returncode, told.stderr), (0, ""))
@@ -381,6 +382,96 @@ class solve(folder_case):
         missed = banyan("evaluate", "--problems", problems, "--max-tokens", 5, "--min-accuracy", 0.5, "--json")
         self.assertEqual(missed.returncode, 1)
         self.assertEqual(json.loads(missed.stdout)["failures"], {"budget_spent": 1})
+
+
+class train_rl(folder_case):
+    # Few trees, and OS threads whose sums do not depend on who was first.
+    FEW = ["--model", MODEL, "--prompts", "2", "--group", "4", "--threads", "1", "--pool-threads", "1", "--seed", "3"]
+
+    def run_of(self, name, *words):
+        return banyan("train", "rl", "--out", self.folder / name, *self.FEW, *words)
+
+    def weights(self, name):
+        return (self.folder / name / "last" / "model.safetensors").read_bytes()
+
+    def test_a_run_logs_what_is_promised_and_leaves_a_model(self):
+        done = self.run_of("a", "--steps", 3, "--json", "--rate", "1e-3")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertTrue(lines[-1]["finished"])
+        log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in log], [1, 2, 3])
+        for name in ("step", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "elapsed_s", "reward_mean",
+                     "children_mean", "kl", "entropy", "logprob_gap_max", "staleness_mean", "rollout_s", "train_s",
+                     "publish_ms"):
+            self.assertIsInstance(log[0][name], (int, float), name)
+        self.assertLess(max(line["logprob_gap_max"] for line in log), 1e-4)
+        self.assertNotEqual(self.weights("a"), (MODEL / "model.safetensors").read_bytes())
+        solved = banyan("solve", "--model", self.folder / "a" / "last", "--target", 54, 25, 7, 36, "--json")
+        self.assertEqual(solved.returncode, 0, solved.stderr)
+        again = banyan("train", "rl", "--config", self.folder / "a" / "train.conf", "--out", self.folder / "b")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(self.weights("a"), self.weights("b"))
+
+    def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
+        self.assertEqual(self.run_of("whole", "--steps", 5).returncode, 0)
+        words = ["--steps", "5", "--checkpoint-every", "1"]
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "parts"), *map(str, self.FEW),
+                                *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(run.stdout.close)
+        for _ in range(3):
+            run.stdout.readline()
+        run.kill()
+        run.wait()
+        self.refused(2, "train", "rl", "--out", self.folder / "parts", *self.FEW, *words, names="parts")
+        done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.weights("parts"), self.weights("whole"))
+        losses = [[json.loads(line)["loss"] for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
+                  for name in ("whole", "parts")]
+        self.assertEqual(*losses)
+
+    def test_ctrl_c_writes_a_checkpoint(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            out = self.folder / number.name
+            run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, self.FEW), "--steps", "1000",
+                                    "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            run.stdout.readline()
+            run.send_signal(number)
+            _, errors = run.communicate(timeout=120)
+            self.assertEqual(run.returncode, code, errors)
+            self.assertTrue((out / "last" / "model.safetensors").exists())
+            self.assertIn("--resume", errors)
+
+    def test_what_makes_no_sense_is_refused(self):
+        out = ["train", "rl", "--out", self.folder / "x"]
+        unsolvable = self.write("u.jsonl", '{"nums": [1, 1, 1], "target": 100}\n')
+        four = self.write("four.jsonl", '{"nums": [1, 2, 3, 4], "target": 24}\n')
+        for words, names in (
+            (["train", "rl"], "--out"),
+            ([*out, "--group", "1"], "--group"),
+            ([*out, "--temperature", "0"], "--temperature"),
+            ([*out, "--top-k", "5"], "--top-k"),
+            ([*out, "--evaluate-every", "5"], "--evaluate-every"),
+            ([*out, "--children-between", "5:2"], "--children-between"),
+            ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
+            ([*out, "--problems", unsolvable], "u.jsonl"),
+            ([*out, "--problems", four], "four.jsonl"),
+            ([*out, "--numbers", "4"], "--numbers 4"),
+        ):
+            self.refused(2, *words, names=names)
+        self.assertFalse((self.folder / "x" / "last").exists())
+
+    def test_a_bad_environment_is_told(self):
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--model", self.folder / "none", names="none")
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="last")
+        blocked = self.write("file", "")
+        self.refused(3, "train", "rl", "--out", blocked / "x", names="file")
+        self.assertEqual(self.run_of("a", "--steps", 1).returncode, 0)
+        (self.folder / "a" / "last" / "trainer.json").write_text("{}")
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2, names="trainer.json")
+        (self.folder / "a" / "trees.db").write_bytes(b"no database" * 1000)
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2, names="a")
 
 
 if __name__ == "__main__":
