@@ -407,7 +407,7 @@ void session_state::tell(tree_event::kind what) const {
   tree_event e;
   e.what = what;
   e.tree = tree.id;
-  e.at_ms = options.reasoning.unix_ms();
+  e.at_ms = tree.finished_ms > 0 ? tree.finished_ms : options.reasoning.unix_ms();
   e.state = to_string(tree.phase);
   e.failure = tree.failure;
   options.reasoning.events->publish(std::move(e));
