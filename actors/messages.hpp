@@ -123,6 +123,7 @@ struct tree_work {
   std::int64_t created_ms = 0; ///< Unix time; 0: now
   bool paused = false;
   std::vector<thread_record> past;
+  std::int64_t used_ms = 0; ///< of its time, until its last boundary
 };
 
 /// Begins a thread, or goes on from its last boundary: from `past`, if that has segments.
@@ -211,6 +212,7 @@ struct tree_accepted {
 struct tree_boundary {
   std::string id;
   std::shared_ptr<const thread_record> record;
+  std::int64_t used_ms = 0; ///< of the tree's time, pauses aside
 };
 struct tree_state {
   std::string id;

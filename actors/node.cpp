@@ -75,7 +75,7 @@ struct node_state {
   void start_next();
   void refuse(const std::string& id);
   void give_up(queued_tree);
-  void tell(tree_event::kind, const std::string& id, tree_phase) const;
+  void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
   void leave_if_done();
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
@@ -164,7 +164,7 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
 }
 
 void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
-  tell(tree_event::kind::tree, work.request.id, tree_phase::queued);
+  tell(tree_event::kind::tree, work.request.id, tree_phase::queued, options.reasoning.unix_ms());
   queue.push_back({std::move(work), ++counted.accepted, std::move(asker)});
   start_next();
 }
@@ -217,7 +217,7 @@ void node_state::give_up(queued_tree unwanted) {
   const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
   count(*done.value);
   tell_store(done);
-  tell(tree_event::kind::done, done.value->id, done.value->phase);
+  tell(tree_event::kind::done, done.value->id, done.value->phase, now);
   if (unwanted.asker) unwanted.asker->deliver(done);
 }
 
@@ -249,12 +249,13 @@ void node_state::lose(const caf::down_msg& down) {
   leave_if_done();
 }
 
-void node_state::tell(tree_event::kind what, const std::string& id, tree_phase phase) const {
+void node_state::tell(tree_event::kind what, const std::string& id, tree_phase phase,
+                      std::int64_t at_ms) const {
   if (!options.reasoning.events) return;
   tree_event e;
   e.what = what;
   e.tree = id;
-  e.at_ms = options.reasoning.unix_ms();
+  e.at_ms = at_ms;
   e.state = to_string(phase);
   options.reasoning.events->publish(std::move(e));
 }
@@ -292,7 +293,7 @@ caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
   queue.set_paused(request.id, paused);
   seen.phase = paused ? tree_phase::paused : tree_phase::queued;
   tree_state news{request.id, seen.phase};
-  tell(tree_event::kind::tree, news.id, news.phase);
+  tell(tree_event::kind::tree, news.id, news.phase, options.reasoning.unix_ms());
   pass_on(news);
   start_next();
   return tree_status{std::make_shared<const tree>(std::move(seen))};

@@ -96,10 +96,11 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
   }
   tree = std::move(*planted);
   begin = paused_since = self->clock().now();
+  time_since = begin - std::chrono::milliseconds(work.used_ms);
   ledger.emplace(work.request.budget);
   context = std::make_shared<tree_context>(tree_context{
       options.reasoning, tree.id, options.family, work.request.sampling, work.request.weights_epoch,
-      work.request.join, work.request.budget, deadline_of(work.request.budget, begin),
+      work.request.join, work.request.budget, deadline_of(work.request.budget, time_since),
       banned_ids(options.reasoning.codec), options.recorded});
   auto promise = self->make_response_promise<finished_tree>();
   asker.emplace(promise);
@@ -191,7 +192,13 @@ caf::result<token_grant> session_state::grant(const token_request& request) {
 
 void session_state::record(const thread_record& thread) const {
   if (!options.recorded || !options.store) return;
-  self->send(options.store, tree_boundary{tree.id, std::make_shared<const thread_record>(thread)});
+  self->send(options.store,
+             tree_boundary{tree.id, std::make_shared<const thread_record>(thread), used_ms()});
+}
+
+std::int64_t session_state::used_ms() const {
+  const auto now = tree.phase == tree_phase::paused ? paused_since : self->clock().now();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now - time_since).count();
 }
 
 void session_state::keep(thread_boundary& boundary) {
@@ -366,7 +373,9 @@ void session_state::resume_below(const std::string& path) {
   std::erase_if(halted, [&](const auto& at) { return at_or_below(at, path); });
   if (path == "/") {
     auto longer = *context;
-    longer.deadline += self->clock().now() - paused_since;
+    const auto pause = self->clock().now() - paused_since;
+    longer.deadline += pause;
+    time_since += pause;
     context = std::make_shared<tree_context>(std::move(longer));
     enter(tree_phase::running);
     tick_in(longest_tick);
@@ -407,7 +416,7 @@ void session_state::tell(tree_event::kind what) const {
   tree_event e;
   e.what = what;
   e.tree = tree.id;
-  e.at_ms = options.reasoning.unix_ms();
+  e.at_ms = tree.finished_ms > 0 ? tree.finished_ms : options.reasoning.unix_ms();
   e.state = to_string(tree.phase);
   e.failure = tree.failure;
   options.reasoning.events->publish(std::move(e));

@@ -75,6 +75,7 @@ struct session_state {
   void resume_below(const std::string& path);
   void enter(tree_phase);
   void record(const thread_record&) const;
+  std::int64_t used_ms() const;
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);
   void leave_if_parked();
@@ -96,6 +97,8 @@ struct session_state {
   bool parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
   time_point begin, paused_since;        ///< of the tree; of the whole tree's pause
+  time_point time_since; ///< the tree's time runs since then: pauses are left out, and what was
+                         ///< used before a restart is in it
 };
 
 /// Owns one tree. It ends by itself after the tree's end, and not before it was asked to solve.

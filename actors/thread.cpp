@@ -419,7 +419,7 @@ void thread_state::tell(tree_event::kind what, std::size_t position, std::string
   e.thread = record.path;
   e.parent = record.parent();
   e.position = position;
-  e.at_ms = options.tree->reasoning.unix_ms();
+  e.at_ms = what == tree_event::kind::thread ? record.since_ms : options.tree->reasoning.unix_ms();
   e.state = to_string(record.phase);
   e.text = std::move(said);
   e.children = std::move(children_of);

@@ -80,7 +80,9 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
   tests/rl_actors_test.cpp)
 
-banyan_tests(store_tests LINK banyan_store SOURCES tests/tree_store_test.cpp)
+banyan_tests(store_tests LINK banyan_store SOURCES
+  tests/database_test.cpp
+  tests/tree_store_test.cpp)
 
 banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_completion_test.cpp

@@ -73,6 +73,7 @@ public:
     if (solved) t.outcome = {true, true, {"50/5=10", "79-27=52", "52+10=62"}, "path\n"};
     for (auto& thread : t.threads) {
       thread.phase = solved ? thread_phase::done : thread_phase::cancelled;
+      thread.since_ms = t.finished_ms;
       if (solved) thread.solution = "path\n";
     }
   }
@@ -262,6 +263,7 @@ private:
     e.tree = id;
     e.state = to_string(phase);
     e.failure = t.failure;
+    e.at_ms = t.finished_ms;
     hub.publish(e);
     if (const auto waiter = waiting_.find(id); waiter != waiting_.end()) {
       waiter->second(std::make_shared<tree>(t));

@@ -250,6 +250,29 @@ TEST_CASE("every field that is described is known and no other", "[http]") {
     }
 }
 
+TEST_CASE("every event is as described", "[http]") {
+  const auto& document = description();
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  event_reader stream(s, "/v1/trees/A/events");
+  const std::vector kinds{tree_event::kind::tree, tree_event::kind::thread, tree_event::kind::spawn,
+                          tree_event::kind::text, tree_event::kind::join};
+  for (const auto kind : kinds) {
+    auto e = event_of(kind, "A");
+    e.state = kind == tree_event::kind::tree ? "running" : "decoding";
+    s.trees.hub.publish(std::move(e));
+  }
+  s.trees.end("A");
+  std::set<std::string> names;
+  while (const auto e = stream.next()) {
+    if (e->name.empty()) continue; // a comment
+    INFO(e->name << ' ' << e->data.dump());
+    names.insert(e->name);
+    CHECK(misfit(document, document.at("components").at("schemas").at("Event"), e->data).empty());
+  }
+  CHECK(names == std::set<std::string>{"tree", "thread", "spawn", "text", "join", "done"});
+}
+
 TEST_CASE("the schema checker finds faults", "[http]") {
   const auto& document = description();
   const auto fits = [&](const char* name, const char* value) {

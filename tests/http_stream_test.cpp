@@ -1,3 +1,5 @@
+#include "actors/config.hpp"
+#include "apps/time_text.hpp"
 #include "tests/http_fixture.hpp"
 
 #include <set>
@@ -55,18 +57,22 @@ TEST_CASE("a stream begins with the tree as it is", "[http]") {
   auto t = fake_forest::running_tree("A");
   t.add("/0").phase = thread_phase::queued;
   s.trees.put(t);
+  const auto before = unix_ms_now();
   event_reader stream(s, "/v1/trees/A/events");
   CHECK(stream.head.status == 200);
   CHECK(stream.head.header("content-type").starts_with("text/event-stream"));
   CHECK(stream.head.header("cache-control") == "no-store");
   const auto tree = stream.event();
   CHECK(tree.name == "tree");
+  const auto looked = tree.data.at("at").get<std::string>();
+  CHECK(looked >= time_text(before));
+  CHECK(looked <= time_text(unix_ms_now()));
   CHECK(tree.data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
-             "state": "running", "prompt": "Moving to Node #0\n",
+             "at": ")" + looked + R"(", "state": "running", "prompt": "Moving to Node #0\n",
              "problem": {"numbers": [5, 50, 79, 27], "target": 62}})"));
   CHECK(stream.event().data
         == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
-             "state": "decoding", "tokens": 3, "failure": null, "depth": 0, "pool": "cpu:0"})"));
+             "at": "2026-11-22T09:30:00.200Z", "state": "decoding", "tokens": 3, "failure": null, "depth": 0, "pool": "cpu:0"})"));
   const auto child = stream.event();
   CHECK(child.name == "thread");
   CHECK(child.data.at("thread") == "/0");
@@ -74,6 +80,7 @@ TEST_CASE("a stream begins with the tree as it is", "[http]") {
   const auto text = stream.event();
   CHECK(text.name == "text");
   CHECK(text.data.at("text") == "Moving to Node #0\nso far\n");
+  CHECK(text.data.at("at") == looked);
   CHECK(text.id.empty()); // nobody must go on from the midst of a snapshot
   CHECK(stream.event().id.ends_with("-0"));
 }
@@ -85,11 +92,13 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
   read_snapshot(stream);
   auto state = event_of(kind::thread, "A", "/0");
   state.state = "failed";
+  state.at_ms = 1795339801001;
   state.failure = errc::context_full;
   state.tokens = 9;
   s.trees.hub.publish(state);
   auto spawn = event_of(kind::spawn, "A");
   spawn.position = 40;
+  spawn.at_ms = 1795339801002;
   spawn.text = "<Calling Sub Searches>\n";
   spawn.children = {"/0", "/1"};
   s.trees.hub.publish(spawn);
@@ -103,11 +112,11 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
   CHECK(e.name == "thread");
   CHECK(e.id.ends_with("-1"));
   CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/0", "parent": "/", "position": 0,
-             "state": "failed", "failure": "context_full", "tokens": 9})"));
+             "at": "2026-11-22T09:30:01.001Z", "state": "failed", "failure": "context_full", "tokens": 9})"));
   e = stream.event();
   CHECK(e.name == "spawn");
   CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 40,
-             "children": ["/0", "/1"], "text": "<Calling Sub Searches>\n", "tokens": 0})"));
+             "at": "2026-11-22T09:30:01.002Z", "children": ["/0", "/1"], "text": "<Calling Sub Searches>\n", "tokens": 0})"));
   e = stream.event();
   CHECK(e.name == "text");
   CHECK(e.id.ends_with("-4"));
@@ -127,7 +136,7 @@ TEST_CASE("a stream of one tree ends with its outcome", "[http]") {
   const auto last = rest_of(stream);
   REQUIRE(names_of(last) == strings{"done"});
   CHECK(last[0].data == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
-             "state": "done", "failure": null, "outcome": {"solved": true, "claimed": true,
+             "at": "2026-11-22T09:30:00.373Z", "state": "done", "failure": null, "outcome": {"solved": true, "claimed": true,
              "operations": ["50/5=10", "79-27=52", "52+10=62"], "solution": "path\n"}})"));
   wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
 }
@@ -156,6 +165,7 @@ TEST_CASE("a finished tree is told whole", "[http]") {
   CHECK(all[3].data.at("state") == "cancelled");
   CHECK(all[3].data.at("failure") == "cancelled");
   CHECK(all[3].data.at("outcome").at("solved") == false);
+  for (const auto i : {0, 2, 3}) CHECK(all[i].data.at("at") == "2026-11-22T09:30:00.373Z");
 }
 
 TEST_CASE("what a snapshot has already is not told again and what follows is", "[http]") {

@@ -217,6 +217,26 @@ TEST_CASE_METHOD(pausing_session, "a watcher is told of every state, spawn, text
   CHECK(kinds.back() == done);
 }
 
+TEST_CASE_METHOD(session_system, "what a watcher is told happened when the record says so",
+                 "[actors]") {
+  auto options = reasoning();
+  options.unix_ms = [looks = std::make_shared<std::int64_t>(1000)] { return ++*looks; };
+  const auto watching = events->subscribe("t", 0, [] {});
+  const auto t = finished(ask<finished_tree>(spawn_session(sys, {options, 1, {}, false}), work()));
+  using marks = std::vector<std::pair<std::string, std::int64_t>>;
+  std::map<std::string, marks> heard;
+  const auto all = watching->take();
+  for (const auto& e : all)
+    if (e.what == tree_event::kind::thread) heard[e.thread].emplace_back(e.state, e.at_ms);
+  for (const auto& thread : t.threads) {
+    marks history;
+    for (const auto& mark : thread.history) history.emplace_back(to_string(mark.phase), mark.at_ms);
+    CHECK(heard[thread.path] == history);
+  }
+  CHECK(all.back().at_ms == t.finished_ms);
+  CHECK(std::ranges::is_sorted(all, {}, &tree_event::at_ms));
+}
+
 TEST_CASE_METHOD(pausing_session, "a watcher that comes late hears of what is decoded then",
                  "[actors]") {
   script->silent = {"/"};

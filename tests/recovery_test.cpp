@@ -258,6 +258,48 @@ TEST_CASE_METHOD(recovering_node, "a paused tree is paused after a restart", "[a
   CHECK(kept->finished.size() == 1);
 }
 
+TEST_CASE_METHOD(recovering_node, "a tree has after a restart only the time that was left",
+                 "[actors]") {
+  const bool in_time = GENERATE(true, false);
+  script->silent = {"/"};
+  submit();
+  advance(20s);
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"}));
+  for (int i = 0; i < 100; ++i) advance(1s); // counts for nothing
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/"}));
+  advance(30s);
+  script->silent = {"/1"};
+  self->send(pool, atom::step_v); // the root spawns, "/0" ends: 50 of 60 seconds are used
+  run();
+  CHECK(kept->unfinished("t").used_ms == 50'000);
+  crash();
+  for (int i = 0; i < 100; ++i) advance(1s); // nor does this
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  for (int i = 0; i < (in_time ? 9 : 11); ++i) advance(1s);
+  break_silence();
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value->failure == (in_time ? errc::none : errc::deadline));
+}
+
+TEST_CASE_METHOD(recovering_node, "the time of a tree that is cut off twice adds up", "[actors]") {
+  script->silent = {"/1"};
+  submit();
+  for (int i = 0; i < 2; ++i) {
+    advance(20s);
+    REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/1"}));
+    CHECK(kept->unfinished("t").used_ms == 20'000 * (i + 1));
+    crash();
+    aut = start();
+    self->send(aut, kept->unfinished("t"));
+    run();
+    REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/1"}));
+  }
+  break_silence();
+  CHECK(kept->finished.front().value->outcome.solved);
+}
+
 TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "[actors]") {
   node_options options;
   options.reasoning = reasoning();

@@ -18,10 +18,12 @@ struct stored_trees {
   std::vector<tree_accepted> accepted;
   std::vector<finished_tree> finished;
   std::map<std::string, std::vector<thread_record>> threads; ///< of a tree, as they were last
+  std::map<std::string, std::int64_t> used_ms;               ///< of a tree, at its last boundary
   std::vector<std::pair<std::string, tree_phase>> states;
   bool fails = false;
 
   void record(const tree_boundary& boundary) {
+    used_ms[boundary.id] = boundary.used_ms;
     auto& known = threads[boundary.id];
     const auto same = [&](const thread_record& t) { return t.path == boundary.record->path; };
     const auto place = std::find_if(known.begin(), known.end(), same);
@@ -35,6 +37,7 @@ struct stored_trees {
       if (a.request->id == id) work.request = *a.request, work.created_ms = a.created_ms;
     for (const auto& [tree, phase] : states)
       if (tree == id) work.paused = phase == tree_phase::paused;
+    if (const auto known = used_ms.find(id); known != used_ms.end()) work.used_ms = known->second;
     if (const auto known = threads.find(id); known != threads.end()) work.past = known->second;
     std::sort(work.past.begin(), work.past.end(),
               [](const thread_record& a, const thread_record& b) { return a.path < b.path; });

@@ -315,6 +315,21 @@ TEST_CASE_METHOD(store_in_folder, "a thread is found as it was at its last bound
   CHECK(paths_of(unfinished[1].threads) == ids{"/"});
 }
 
+TEST_CASE_METHOD(store_in_folder, "a tree has used as much time as its last boundary says",
+                 "[trainer]") {
+  accept_all(store, {"a", "b"});
+  write(store, [&] {
+    store.record("a", thread_of("/"), 100);
+    store.record("a", thread_of("/0"), 300);
+  });
+  write(store, [&] { store.record("a", thread_of("/"), 250); });
+  CHECK(store.unfinished()[0].used_ms == 300);
+  write(store, [&] { store.record("a", thread_of("/"), 400); });
+  reopen();
+  CHECK(store.unfinished()[0].used_ms == 400);
+  CHECK(store.unfinished()[1].used_ms == 0);
+}
+
 TEST_CASE_METHOD(store_in_folder, "parents come before children and children in their order",
                  "[trainer]") {
   accept_all(store, {"a"});

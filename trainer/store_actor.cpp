@@ -125,7 +125,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
   if (state.parts->options.keep) state.sweep();
   return {
       [&state](const tree_boundary& b) {
-        state.add([b](tree_store& to) { to.record(b.id, *b.record); });
+        state.add([b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
       },
       [&state](const tree_state& s) {
         state.add([s](tree_store& to) { to.set_state(s.id, s.phase); });

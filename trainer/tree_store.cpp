@@ -67,7 +67,11 @@ constexpr const char* first_version = R"(
   ) STRICT;
 )";
 
-constexpr const char* versions[] = {first_version};
+constexpr const char* second_version = R"(
+  ALTER TABLE threads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0; -- of the tree's time, then
+)";
+
+constexpr const char* versions[] = {first_version, second_version};
 
 constexpr database::schema tree_schema{0x42616e79, "tree store", versions}; // "Bany"
 
@@ -166,9 +170,11 @@ struct tree_store::impl {
                            " VALUES(?, ?, 'queued', ?, ?) ON CONFLICT DO NOTHING RETURNING seq"};
   statement add_label{file, "INSERT OR IGNORE INTO labels(name, value, created_ms, tree)"
                             " VALUES(?, ?, ?, ?)"};
-  statement put_thread{file, "INSERT INTO threads(tree, path, record)"
-                             " SELECT seq, ?2, ?3 FROM trees WHERE id=?1 AND finished_ms IS NULL"
-                             " ON CONFLICT DO UPDATE SET record=excluded.record"};
+  statement put_thread{file, "INSERT INTO threads(tree, path, record, used_ms)"
+                             " SELECT seq, ?2, ?3, ?4 FROM trees"
+                             " WHERE id=?1 AND finished_ms IS NULL"
+                             " ON CONFLICT DO UPDATE SET record=excluded.record,"
+                             " used_ms=excluded.used_ms"};
   statement put_state{file, "UPDATE trees SET state=?2"
                             " WHERE id=?1 AND finished_ms IS NULL AND state<>?2"};
   statement put_tree{file,
@@ -200,7 +206,7 @@ struct tree_store::impl {
       file, "SELECT seq, created_ms, state, iif(outline IS NULL, request, NULL), outline"
             " FROM trees WHERE seq=?"};
   statement threads_of{file, "SELECT record FROM threads WHERE tree=?"};
-  statement all_threads{file, "SELECT tree, record FROM threads"};
+  statement all_threads{file, "SELECT tree, record, used_ms FROM threads"};
   statement all_unfinished{file, "SELECT seq, created_ms, state, request FROM trees"
                                  " WHERE state IN ('queued', 'running', 'paused')"
                                  " ORDER BY created_ms, seq"};
@@ -279,10 +285,11 @@ void tree_store::impl::label(const std::map<std::string, std::string>& labels, c
   for (const auto& [name, value] : labels) add_label.run({name, value, tree.created_ms, tree.seq});
 }
 
-void tree_store::record(const std::string& tree, const thread_record& thread) {
+void tree_store::record(const std::string& tree, const thread_record& thread,
+                        std::int64_t used_ms) {
   assert(impl_->file.in_transaction());
   const auto bytes = encoded(thread, encode_thread);
-  impl_->put_thread.run({tree, thread.path, blob{bytes}});
+  impl_->put_thread.run({tree, thread.path, blob{bytes}, used_ms});
 }
 
 void tree_store::set_state(const std::string& tree, tree_phase phase) {
@@ -424,15 +431,22 @@ void tree_store::for_each(const tree_filter& filter,
 
 std::vector<unfinished_tree> tree_store::unfinished() const {
   const snapshot one(impl_->file);
-  std::unordered_map<std::int64_t, std::vector<thread_record>> threads;
+  struct past {
+    std::vector<thread_record> threads;
+    std::int64_t used_ms = 0;
+  };
+  std::unordered_map<std::int64_t, past> known;
   impl_->all_threads.each({}, [&](const auto& row) {
-    threads[row.number(0)].push_back(impl_->decoded(row.bytes(1), decode_thread));
+    auto& tree = known[row.number(0)];
+    tree.threads.push_back(impl_->decoded(row.bytes(1), decode_thread));
+    tree.used_ms = std::max(tree.used_ms, row.number(2));
   });
   std::vector<unfinished_tree> trees;
   impl_->all_unfinished.each({}, [&](const auto& row) {
+    auto& tree = known[row.number(0)];
     trees.push_back({impl_->decoded(row.bytes(3), decode_solve_request), row.number(1),
                      row.bytes(2) == to_string(tree_phase::paused),
-                     in_order(std::move(threads[row.number(0)]))});
+                     in_order(std::move(tree.threads)), tree.used_ms});
   });
   return trees;
 }

@@ -52,6 +52,7 @@ struct unfinished_tree {
   std::int64_t created_ms = 0;
   bool paused = false;
   std::vector<thread_record> threads;
+  std::int64_t used_ms = 0; ///< of its time, until the last boundary of all
 };
 
 /// What to keep of the finished trees; unfinished ones always stay. 0: no limit.
@@ -87,9 +88,9 @@ public:
   /// A new tree; `request.id` is set and new. An id that is known already throws
   /// std::invalid_argument.
   void accept(const solve_request&, std::int64_t created_ms);
-  /// A thread of an unfinished tree at a boundary; replaces what was known of it. For a tree that
-  /// is unknown or finished it does nothing.
-  void record(const std::string& tree, const thread_record&);
+  /// A thread of an unfinished tree at a boundary, when the tree had used so much of its time;
+  /// replaces what was known of the thread. For a tree that is unknown or finished it does nothing.
+  void record(const std::string& tree, const thread_record&, std::int64_t used_ms = 0);
   /// An unfinished tree runs, is paused, or waits; nothing for others.
   void set_state(const std::string& tree, tree_phase);
   /// The tree is done: its threads are in it now. Accepts the tree too where nobody did before.

@@ -1,5 +1,6 @@
 #include "apps/banyand/event_streams.hpp"
 
+#include "actors/config.hpp"
 #include "apps/banyand/event_text.hpp"
 #include "apps/banyand/handlers.hpp"
 #include "apps/banyand/urls.hpp"
@@ -104,9 +105,10 @@ void event_stream::show(const tree& t, bool resumed) {
   if (resumed)
     replay(t);
   else
-    reply_->write(snapshot_text(t, id(mark_)));
+    reply_->write(snapshot_text(t, id(mark_), unix_ms_now()));
   if (t.finished_ms != 0) {
-    const auto data = done_data(t.id, to_string(t.phase), t.failure, outcome_parts(t.outcome));
+    const auto data =
+        done_data(t.finished_ms, t.id, to_string(t.phase), t.failure, outcome_parts(t.outcome));
     reply_->write(event_text("done", id(mark_), data));
     return close();
   }
@@ -127,7 +129,7 @@ void event_stream::replay(const tree& t) {
     else if (e.what != tree_event::kind::done)
       reply_->write(event_text(to_string(e.what), {}, event_data(e)));
   }
-  reply_->write(texts_text(t, threads, id(mark_)));
+  reply_->write(texts_text(t, threads, id(mark_), unix_ms_now()));
 }
 
 // ---- live
@@ -154,8 +156,8 @@ void event_stream::end_tree(tree_event e) {
   live_ = false;
   c_.streams.outcome_of(c_, e.tree, [self = shared_from_this(), e](const auto& known) {
     const auto outcome = known ? outcome_parts(*known) : nlohmann::ordered_json();
-    self->reply_->write(
-        event_text("done", self->id(e.id), done_data(e.tree, e.state, e.failure, outcome)));
+    self->reply_->write(event_text("done", self->id(e.id),
+                                   done_data(e.at_ms, e.tree, e.state, e.failure, outcome)));
     if (!self->tree_.empty()) return self->close();
     self->live_ = self->reply_->open();
     self->pump();

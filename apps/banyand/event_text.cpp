@@ -1,6 +1,7 @@
 #include "apps/banyand/event_text.hpp"
 
 #include "apps/json_parts.hpp"
+#include "apps/time_text.hpp"
 
 #include <charconv>
 
@@ -12,14 +13,22 @@ using json = nlohmann::ordered_json;
 
 namespace {
 
-json place(const std::string& tree, const std::string& thread, const std::string& parent,
-           std::uint64_t position = 0) {
-  return {
-      {"tree", tree}, {"thread", thread}, {"parent", text_or_null(parent)}, {"position", position}};
+json place(std::int64_t at_ms, const std::string& tree, const std::string& thread,
+           const std::string& parent, std::uint64_t position = 0) {
+  return {{"tree", tree},
+          {"thread", thread},
+          {"parent", text_or_null(parent)},
+          {"position", position},
+          {"at", time_text(at_ms)}};
 }
 
-json tree_data(const tree& t) {
-  auto j = place(t.id, "/", {});
+/// Up to when the tree's state is known.
+std::int64_t seen_ms(const tree& t, std::int64_t now_ms) {
+  return t.finished_ms != 0 ? t.finished_ms : now_ms;
+}
+
+json tree_data(const tree& t, std::int64_t now_ms) {
+  auto j = place(seen_ms(t, now_ms), t.id, "/", {});
   j["state"] = to_string(t.phase);
   j["prompt"] = t.prompt;
   j["problem"] = problem_parts(t.problem);
@@ -27,7 +36,7 @@ json tree_data(const tree& t) {
 }
 
 json thread_data(const tree& t, const thread_record& thread) {
-  auto j = place(t.id, thread.path, thread.parent());
+  auto j = place(thread.since_ms, t.id, thread.path, thread.parent());
   j["state"] = to_string(thread.phase);
   j["tokens"] = thread.generated_tokens();
   j["failure"] = name_or_null(thread.failure);
@@ -36,8 +45,9 @@ json thread_data(const tree& t, const thread_record& thread) {
   return j;
 }
 
-json text_data(const tree& t, const thread_record& thread) {
-  auto j = place(t.id, thread.path, thread.parent());
+json text_data(const tree& t, const thread_record& thread, std::int64_t now_ms) {
+  const auto at_ms = ended(thread.phase) ? thread.since_ms : seen_ms(t, now_ms);
+  auto j = place(at_ms, t.id, thread.path, thread.parent());
   j["text"] = thread.text();
   j["tokens"] = thread.generated_tokens();
   return j;
@@ -54,9 +64,9 @@ std::string event_text(std::string_view name, const std::string& id, const json&
 
 json event_data(const tree_event& e) {
   using kind = tree_event::kind;
-  auto j = place(e.tree, e.thread, e.parent, e.position);
+  auto j = place(e.at_ms, e.tree, e.thread, e.parent, e.position);
   switch (e.what) {
-  case kind::done: return done_data(e.tree, e.state, e.failure, nullptr);
+  case kind::done: return done_data(e.at_ms, e.tree, e.state, e.failure, nullptr);
   case kind::tree: j["state"] = e.state; return j;
   case kind::thread:
     j["state"] = e.state;
@@ -70,31 +80,33 @@ json event_data(const tree_event& e) {
   return j;
 }
 
-json done_data(const std::string& tree, std::string_view state, errc failure, json outcome) {
-  auto j = place(tree, "/", {});
+json done_data(std::int64_t at_ms, const std::string& tree, std::string_view state, errc failure,
+               json outcome) {
+  auto j = place(at_ms, tree, "/", {});
   j["state"] = state;
   j["failure"] = name_or_null(failure);
   j["outcome"] = std::move(outcome);
   return j;
 }
 
-std::string texts_text(const tree& t, const std::set<std::string>& threads, const std::string& id) {
+std::string texts_text(const tree& t, const std::set<std::string>& threads, const std::string& id,
+                       std::int64_t now_ms) {
   std::string text;
   std::size_t left = threads.size();
   for (const auto& thread : t.threads)
     if (threads.contains(thread.path))
-      text += event_text("text", --left == 0 ? id : "", text_data(t, thread));
+      text += event_text("text", --left == 0 ? id : "", text_data(t, thread, now_ms));
   return text;
 }
 
-std::string snapshot_text(const tree& t, const std::string& id) {
-  auto text = event_text("tree", {}, tree_data(t));
+std::string snapshot_text(const tree& t, const std::string& id, std::int64_t now_ms) {
+  auto text = event_text("tree", {}, tree_data(t, now_ms));
   std::set<std::string> all;
   for (const auto& thread : t.threads) {
     text += event_text("thread", {}, thread_data(t, thread));
     all.insert(thread.path);
   }
-  return text + texts_text(t, all, id);
+  return text + texts_text(t, all, id, now_ms);
 }
 
 std::uint64_t event_number(std::string_view last_event_id, std::string_view stream) {

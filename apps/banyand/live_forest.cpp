@@ -246,7 +246,7 @@ std::size_t live_forest::take_up_unfinished() {
   auto unfinished = store.unfinished();
   for (auto& tree : unfinished)
     caf::anon_send(impl_->node, tree_work{std::move(tree.request), tree.created_ms, tree.paused,
-                                          std::move(tree.threads)});
+                                          std::move(tree.threads), tree.used_ms});
   return unfinished.size();
 }
 

@@ -327,8 +327,13 @@ class events(shared_case):
             states = [e.data["state"] for e in seen if e.name == "tree" and e.data["tree"] == name]
             self.assertEqual(states, ["queued", "running"])
             tree = self.daemon.tree(name)
-            heard = {e.data["thread"] for e in seen if e.data["tree"] == name and e.name == "thread"}
-            self.assertEqual(heard, {t["path"] for t in tree["threads"]})
+            heard = {}
+            for e in seen:
+                if e.data["tree"] == name and e.name == "thread":
+                    heard.setdefault(e.data["thread"], []).append({"state": e.data["state"], "at": e.data["at"]})
+            self.assertEqual(heard, {t["path"]: t["history"] for t in tree["threads"]})
+            done = next(e for e in seen if e.name == "done" and e.data["tree"] == name)
+            self.assertEqual(done.data["at"], tree["finished"])
 
     def test_there_are_no_events_of_no_tree(self):
         self.refused(self.daemon.get("/v1/trees/none/events"), 404, "not_found")

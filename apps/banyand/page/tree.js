@@ -1,6 +1,6 @@
 // One tree: its figures, its threads drawn as a tree or over time, and the selected thread.
 
-import { ask, error_line, listen, now, paced, tell, tell_daemon, tree_path } from "./api.js";
+import { ask, error_line, listen, paced, tell, tell_daemon, tree_path } from "./api.js";
 import { confirm_cancel } from "./dialogs.js";
 import { element, mark } from "./dom.js";
 import { drawing } from "./drawing.js";
@@ -221,7 +221,7 @@ class tree_view {
   }
 
   hear(kind, event) {
-    const at = event.at ? Date.parse(event.at) : now();
+    const at = Date.parse(event.at);
     const before = this.tree.state;
     this.held?.push([kind, event, at]);
     if (this.tree.hear(kind, event, at)) this.restructured = true;
