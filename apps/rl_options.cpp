@@ -20,6 +20,8 @@ constexpr auto about =
 constexpr auto examples =
     "  banyan train rl --out runs/rl --minutes 60            from the shipped model\n"
     "  banyan train rl --out runs/rl --resume                go on after a stop or a crash\n"
+    "  banyan train rl --out runs/rl --listen 127.0.0.1:8427 watched with `banyan top` or a "
+    "browser\n"
     "  banyan train rl --out runs/rl --model runs/a/last --problems p.jsonl --steps 150\n"
     "  banyan evaluate --model runs/rl/last --problems models/countdown-3/heldout.jsonl\n";
 
@@ -53,6 +55,10 @@ void declare_run(option_list& list, train_rl_options& o) {
   list.number("keep", r.keep, "checkpoints kept", positive);
   list.number("max-bad-steps", r.max_bad_steps,
               "steps in a row whose loss is not finite, before the run ends", positive);
+  list.text(
+      "listen", o.listen, "HOST:PORT",
+      "serve the live node over HTTP, as banyand does: look at rollouts, or have trees solved; "
+      "default: nowhere");
   list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", positive);
 }
 

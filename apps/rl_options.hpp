@@ -32,6 +32,7 @@ struct train_rl_options {
   std::vector<std::string> exclude;
   int threads = 0, pool_threads = 0; ///< OS threads; 0: half of the cores each
   std::uint64_t store_megabytes = 512;
+  std::string listen; ///< where to serve the live node over HTTP; empty: nowhere
   bool resume = false;
 
   train_rl_options();

@@ -1,7 +1,11 @@
 #include "apps/banyan/commands.hpp"
 
+#include "actors/event_hub.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"
+#include "apps/banyand/http_server.hpp"
+#include "apps/banyand/listen_address.hpp"
+#include "apps/banyand/live_forest.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/plot.hpp"
@@ -95,6 +99,15 @@ std::vector<listed_problem> given_problems(const train_rl_options& o) {
   drawn.where = "--numbers " + std::to_string(o.num_numbers);
   return {drawn};
 }
+
+/// Trees of others that run beside the rollouts.
+constexpr std::size_t places_for_others = 32;
+
+/// What others see of a run; the server goes first.
+struct served_node {
+  std::unique_ptr<live_forest> forest;
+  std::unique_ptr<http_server> server;
+};
 
 /// A run with everything around it: pools, node, store, rollouts, trainer.
 class rl_command {
@@ -202,6 +215,10 @@ private:
     house_options h;
     h.begin = prompt_begin(chosen_, model_);
     h.concurrency = options_.decoding.concurrency;
+    if (!options_.listen.empty()) {
+      h.concurrency += places_for_others;
+      h.events = events_;
+    }
     h.seed = options_.decoding.sampling.seed;
     h.weights_epoch = epoch;
     h.keep_epochs = static_cast<std::size_t>(options_.rl.staleness);
@@ -240,6 +257,7 @@ private:
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));
     const auto trainer = spawn_trainer(actors.system(), std::move(t));
     actors.add(caf::actor_cast<caf::actor>(trainer));
+    const auto outside = serve(actors);
     while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
       if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
@@ -247,6 +265,25 @@ private:
     if (!why.empty())
       throw bad_environment(options_.rl.out.string(), why, "the last checkpoint is whole");
     return report(result);
+  }
+
+  /// The same node, pools and store for others; nothing where nobody may come.
+  std::unique_ptr<served_node> serve(actor_house& actors) {
+    if (options_.listen.empty()) return {};
+    auto served = std::make_unique<served_node>();
+    forest_options trees;
+    trees.store = store_file();
+    trees.range = chosen_.range;
+    trees.model = facts_of(chosen_, model_);
+    trees.events = events_;
+    trees.version = BANYAN_VERSION;
+    trees.seed = options_.decoding.sampling.seed + 1;
+    http_options http;
+    read_address(options_.listen, http);
+    served->forest = std::make_unique<live_forest>(actors, std::move(trees));
+    served->server = std::make_unique<http_server>(*served->forest, http);
+    options_.common.log(level::info, "serving " + served->server->url());
+    return served;
   }
 
   int report(const sft_result& result) {
@@ -271,6 +308,7 @@ private:
   }
 
   train_rl_options& options_;
+  std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;

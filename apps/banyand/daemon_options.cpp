@@ -1,5 +1,6 @@
 #include "apps/banyand/daemon_options.hpp"
 
+#include "apps/banyand/listen_address.hpp"
 #include "apps/terminal.hpp"
 
 #include <cstdlib>
@@ -103,20 +104,6 @@ option_list declare(daemon_options& o) {
   return list;
 }
 
-/// "HOST:PORT", "[::1]:PORT", or a port alone.
-void read_address(daemon_options& o) {
-  const auto colon = o.listen.rfind(':');
-  auto host = colon == std::string::npos ? "127.0.0.1" : o.listen.substr(0, colon);
-  const auto port = colon == std::string::npos ? o.listen : o.listen.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  int number = 0;
-  if (host.empty() || !read_number(port, number) || number < 0 || number > 65535)
-    throw bad_usage("--listen " + o.listen, "it is not an address and a port",
-                    "give HOST:PORT, such as 127.0.0.1:8427");
-  o.http.address = host;
-  o.http.port = static_cast<std::uint16_t>(number);
-}
-
 std::string read_token(const std::filesystem::path& file) {
   std::ifstream in(file);
   std::string token;
@@ -138,7 +125,7 @@ std::filesystem::path default_data_dir() {
 }
 
 void complete(daemon_options& o) {
-  read_address(o);
+  read_address(o.listen, o.http);
   if (o.data_dir.empty()) o.data_dir = default_data_dir();
   if (!o.token_file.empty()) o.http.token = read_token(o.token_file);
   o.keep.max_age_s = o.keep_days * 24 * 3600;

@@ -1,8 +1,10 @@
 #include "apps/banyand/listen_address.hpp"
 
+#include "apps/banyand/http_options.hpp"
 #include "apps/failure.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include <arpa/inet.h>
 #include <sys/resource.h>
@@ -23,6 +25,20 @@ bool is_loopback_address(const std::string& address) {
   if (::inet_pton(AF_INET, address.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
   if (::inet_pton(AF_INET6, address.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
   throw bad_usage(address, "it is no IP address", "listen on 127.0.0.1, ::1 or 0.0.0.0");
+}
+
+void read_address(const std::string& text, http_options& o) {
+  const auto colon = text.rfind(':');
+  auto host = colon == std::string::npos ? "127.0.0.1" : text.substr(0, colon);
+  const auto port = colon == std::string::npos ? text : text.substr(colon + 1);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  std::uint16_t number = 0;
+  const auto [end, wrong] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (host.empty() || wrong != std::errc{} || end != port.data() + port.size())
+    throw bad_usage("--listen " + text, "it is not an address and a port",
+                    "give HOST:PORT, such as 127.0.0.1:8427");
+  o.address = host;
+  o.port = number;
 }
 
 std::string address_text(const std::string& address, std::uint16_t port) {

@@ -4,6 +4,8 @@
 #include "actors/tree_ids.hpp"
 #include "apps/banyand/completion.hpp"
 #include "apps/banyand/store_reader.hpp"
+#include "apps/model_choice.hpp"
+#include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
@@ -469,5 +471,19 @@ void live_forest::stop_completion(std::uint64_t handle) {
 model_facts live_forest::model() const { return impl_->options.model; }
 
 event_hub& live_forest::events() { return *impl_->options.events; }
+
+model_facts facts_of(const model_choice& chosen, const checkpoint& model) {
+  model_facts facts;
+  facts.folder = std::filesystem::absolute(chosen.folder).lexically_normal().string();
+  facts.name = std::filesystem::path(facts.folder).filename().string();
+  facts.parameters = static_cast<std::uint64_t>(num_parameters(model.config));
+  facts.context = model.config.max_positions;
+  facts.vocabulary = model.config.vocab_size;
+  std::error_code unknown;
+  const auto written = std::filesystem::last_write_time(chosen.folder / "config.json", unknown);
+  const auto since = std::chrono::file_clock::to_sys(written).time_since_epoch();
+  facts.created_s = unknown ? 0 : std::chrono::duration_cast<std::chrono::seconds>(since).count();
+  return facts;
+}
 
 } // namespace banyan

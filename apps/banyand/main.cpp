@@ -73,20 +73,6 @@ std::uint64_t some_seed(std::uint64_t asked) {
   return (std::uint64_t{random()} << 32) | random();
 }
 
-model_facts facts_of(const model_choice& chosen, const checkpoint& model) {
-  model_facts facts;
-  facts.folder = fs::absolute(chosen.folder).lexically_normal().string();
-  facts.name = fs::path(facts.folder).filename().string();
-  facts.parameters = static_cast<std::uint64_t>(num_parameters(model.config));
-  facts.context = model.config.max_positions;
-  facts.vocabulary = model.config.vocab_size;
-  std::error_code unknown;
-  const auto written = fs::last_write_time(chosen.folder / "config.json", unknown);
-  const auto since = std::chrono::file_clock::to_sys(written).time_since_epoch();
-  facts.created_s = unknown ? 0 : std::chrono::duration_cast<std::chrono::seconds>(since).count();
-  return facts;
-}
-
 /// Everything that runs, made in this order and ended in the other one.
 class daemon_process {
 public:
