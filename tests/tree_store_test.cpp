@@ -386,6 +386,22 @@ TEST_CASE_METHOD(store_in_folder, "unfinished trees come oldest first with their
   CHECK(store.find("c")->phase == tree_phase::queued);
 }
 
+TEST_CASE_METHOD(store_in_folder, "unfinished trees of a label are forgotten and no others",
+                 "[trainer]") {
+  auto labelled = request_of("a");
+  labelled.labels = {{"member", "1"}};
+  auto finished = finished_tree_of("c", 1000);
+  finished.labels = {{"member", "2"}};
+  write(store, [&] {
+    store.accept(labelled, 1000);
+    store.accept(request_of("b"), 1000);
+    store.finish(finished);
+  });
+  CHECK(store.forget_unfinished("member") == 1);
+  CHECK(unfinished_names(store) == ids{"b"});
+  CHECK(store.find("c"));
+}
+
 TEST_CASE_METHOD(store_in_folder, "trees and their files are counted", "[trainer]") {
   accept_all(store, {"a", "b", "c"});
   finish_all(store, {"c", "d", "e", "f"});

@@ -194,7 +194,8 @@ struct tree_store::impl {
                                   " WHERE finished_ms IS NOT NULL ORDER BY finished_ms, seq"
                                   " LIMIT 1"};
   statement drop_tree{file, "DELETE FROM trees WHERE seq=?"};
-  statement drop_unfinished{file, "DELETE FROM trees WHERE finished_ms IS NULL"};
+  statement drop_unfinished{file, "DELETE FROM trees WHERE finished_ms IS NULL"
+                                  " AND seq IN (SELECT tree FROM labels WHERE name=?)"};
   statement used_bytes{file, "SELECT (page_count - freelist_count) * page_size"
                              " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"};
 
@@ -348,10 +349,10 @@ std::size_t tree_store::sweep(const retention& keep, std::int64_t now_ms, std::s
   return dropped;
 }
 
-std::size_t tree_store::forget_unfinished() {
+std::size_t tree_store::forget_unfinished(const std::string& label) {
   assert(!impl_->file.in_transaction());
   impl_->begin.run();
-  const auto dropped = impl_->drop_unfinished.run();
+  const auto dropped = impl_->drop_unfinished.run({label});
   impl_->commit.run();
   return static_cast<std::size_t>(dropped);
 }

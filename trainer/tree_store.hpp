@@ -100,8 +100,9 @@ public:
   /// Returns how many trees went. Outside of a transaction.
   std::size_t sweep(const retention&, std::int64_t now_ms, std::size_t most = 1000);
 
-  /// Drops all trees that nobody has finished; returns how many. Outside of a transaction.
-  std::size_t forget_unfinished();
+  /// Drops the trees with a label of this name that nobody has finished; returns how many. Outside
+  /// of a transaction.
+  std::size_t forget_unfinished(const std::string& label);
 
   // ---- reading
 

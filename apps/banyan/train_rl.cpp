@@ -192,7 +192,7 @@ private:
     r.concurrency = options_.decoding.concurrency;
     r.returning = returning_;
     tree_store store(store_file(), {.sync = false});
-    store.forget_unfinished();
+    store.forget_unfinished("member");
     r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness,
                              static_cast<std::uint32_t>(run.step()));
     return r;
@@ -281,6 +281,7 @@ private:
     http_options http;
     read_address(options_.listen, http);
     served->forest = std::make_unique<live_forest>(actors, std::move(trees));
+    served->forest->take_up_unfinished();
     served->server = std::make_unique<http_server>(*served->forest, http);
     options_.common.log(level::info, "serving " + served->server->url());
     return served;
