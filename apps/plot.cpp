@@ -152,10 +152,12 @@ std::string rl_script(const rl_log& log) {
          "plot $generated_tokens_mean with lines lw 1.5 title 'in total', "
          "$critical_path_tokens_mean with lines lw 1.5 title 'on the critical path'\n"
          "set ylabel 'KL'\nset y2label 'entropy'\nset ytics nomirror\nset y2tics\n"
+         "set logscale y\nset format y '%.0e'\nset key top right\n" // a rare token alone makes a
+                                                                    // peak
          "plot $kl with lines lw 1.5 title 'KL to the first weights', "
          "$entropy axes x1y2 with lines lw 1.5 title 'entropy'\n"
          "unset y2tics\nunset y2label\nset ytics mirror\n"
-         "set ylabel 'largest logprob gap'\nset logscale y\nset format y '%.0e'\n"
+         "set ylabel 'largest logprob gap'\n"
          "plot $logprob_gap_max with lines lw 1.5 notitle\nunset logscale y\nset format y\n"
          "set ylabel 'seconds a step'\n"
          "plot $rollout_s with lines lw 1.5 title 'rollouts', $train_s with lines lw 1.5 title "
