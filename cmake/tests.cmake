@@ -68,8 +68,10 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
 
 banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOURCES
   tests/batch_test.cpp
+  tests/evaluation_test.cpp
   tests/optimizer_test.cpp
-  tests/sft_test.cpp)
+  tests/sft_test.cpp
+  tests/statistics_test.cpp)
 
 banyan_tests(store_tests LINK banyan_store SOURCES tests/tree_store_test.cpp)
 
