@@ -95,6 +95,11 @@ add_test(NAME "cli: the program says what is wrong and ends with the right code"
 set_tests_properties("cli: the program says what is wrong and ends with the right code"
   PROPERTIES LABELS cli TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
 
+add_test(NAME "paper: the experiments measure what is there and go on where they were"
+  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/paper_test.py" $<TARGET_FILE:banyan>)
+set_tests_properties("paper: the experiments measure what is there and go on where they were"
+  PROPERTIES LABELS cli TIMEOUT 900 ENVIRONMENT OMP_WAIT_POLICY=passive)
+
 add_test(NAME "client: the commands that talk to a daemon say and do what they should"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/client_test.py" $<TARGET_FILE:banyan>)
 set_tests_properties("client: the commands that talk to a daemon say and do what they should"
