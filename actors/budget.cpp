@@ -15,7 +15,10 @@ time_point deadline_of(const budget& limits, time_point now) {
 // ---- one thread ----
 
 thread_allowance::thread_allowance(const budget& limits, time_point deadline)
-    : max_tokens_(limits.max_tokens), max_rounds_(limits.max_rounds), deadline_(deadline) {}
+    : max_tokens_(limits.max_tokens),
+      max_context_(limits.max_context),
+      max_rounds_(limits.max_rounds),
+      deadline_(deadline) {}
 
 nanoseconds thread_allowance::time_left(time_point now) const {
   return std::max(nanoseconds(deadline_ - now), nanoseconds::zero());
@@ -24,6 +27,11 @@ nanoseconds thread_allowance::time_left(time_point now) const {
 std::uint32_t thread_allowance::tokens_left() const {
   if (max_tokens_ == 0) return unlimited;
   return static_cast<std::uint32_t>(max_tokens_ - std::min<std::uint64_t>(spent_, max_tokens_));
+}
+
+std::uint32_t thread_allowance::room(std::size_t context) const {
+  if (max_context_ == 0) return unlimited;
+  return static_cast<std::uint32_t>(max_context_ - std::min<std::size_t>(context, max_context_));
 }
 
 bool thread_allowance::open_round() {

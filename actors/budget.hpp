@@ -29,6 +29,9 @@ public:
   std::uint32_t tokens_left() const;
   static constexpr std::uint32_t unlimited = UINT32_MAX;
 
+  /// Tokens that still fit a context of so many; `unlimited` if only the model's ends the thread.
+  std::uint32_t room(std::size_t context) const;
+
   /// Counts sampled tokens.
   void spend(std::uint64_t tokens) { spent_ += tokens; }
   std::uint64_t spent() const { return spent_; }
@@ -38,7 +41,7 @@ public:
   std::uint32_t rounds_left() const;
 
 private:
-  std::uint32_t max_tokens_, max_rounds_;
+  std::uint32_t max_tokens_, max_context_, max_rounds_;
   time_point deadline_;
   std::uint64_t spent_ = 0;
   std::uint32_t rounds_ = 0;

@@ -112,7 +112,9 @@ void thread_state::decode() {
   if (!seat) return fail(errc::pool_lost);
   if (halted) return stay();
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
-  const auto want = allowance->tokens_left();
+  const auto room = allowance->room(text->context().size());
+  if (room == 0) return fail(errc::context_full);
+  const auto want = std::min(allowance->tokens_left(), room);
   if (want == 0) return fail(errc::budget_spent);
   if (options.tree->budget.max_tree_tokens == 0) return decode(want);
   self->request(options.session, timeout(time_left() + grace),
@@ -223,7 +225,7 @@ void thread_state::act(trace_verdict said, finish_reason finish_of_reply) {
              said);
 }
 
-/// The text is not at its end, the reply was. `decode` knows whether the thread's tokens are spent.
+/// The text is not at its end, the reply was. `decode` knows whether the thread's budget is spent.
 void thread_state::go_on(finish_reason why) {
   const bool unlimited = granted == thread_allowance::unlimited;
   if (why == finish_reason::context || (why == finish_reason::length && unlimited))

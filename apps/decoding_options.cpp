@@ -56,6 +56,8 @@ void declare_decoding(option_list& list, decoding_options& o) {
   list.group("Budget of a tree");
   auto& b = o.budget;
   list.number("max-tokens", b.max_tokens, "per thread; 0: what the model's context holds");
+  list.number("context", b.max_context,
+              "tokens of a thread's context, prompt and joins included; 0: the model's");
   list.number("max-tree-tokens", b.max_tree_tokens, "of all threads; 0: any");
   list.number("max-threads", b.max_threads, "the root included", positive);
   list.number("max-depth", b.max_depth, "children of the root are at depth 1; 0: nobody spawns");

@@ -90,6 +90,20 @@ std::string solve_json(const tree& t) {
   return json_line(j);
 }
 
+std::string result_json(const tree& t, std::size_t sample) {
+  json j{{"problem", problem_parts(t.problem)},
+         {"sample", sample},
+         {"seed", t.seed},
+         {"solved", t.outcome.solved},
+         {"claimed", t.outcome.claimed},
+         {"operations", t.outcome.operations},
+         {"failure", name_or_null(t.failure)},
+         {"usage", of(t.usage())}};
+  j["usage"]["wasted_tokens"] = t.wasted_tokens();
+  j["usage"]["longest_context"] = t.longest_context();
+  return json_line(j);
+}
+
 std::string tree_json(const tree& t, bool texts) {
   auto j = tree_parts(t);
   j["threads"] = json::array();

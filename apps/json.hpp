@@ -16,6 +16,9 @@ namespace banyan {
 /// What `solve --json` prints for a finished tree.
 std::string solve_json(const tree&);
 
+/// A line of `evaluate --results`: the tree as sample `sample` of its problem.
+std::string result_json(const tree&, std::size_t sample);
+
 /// A tree, live or finished; `texts`: with every thread's text and solution.
 std::string tree_json(const tree&, bool texts = true);
 

@@ -21,6 +21,8 @@ std::int64_t whole_number(const json& j, const std::string& where, const char* n
   return j.get<std::int64_t>();
 }
 
+} // namespace
+
 problem problem_from(const json& j, const std::string& where) {
   if (!j.is_object()) throw bad_usage(where, "it is not a JSON object", remedy);
   const auto numbers = j.contains("numbers") ? j.find("numbers") : j.find("nums");
@@ -34,8 +36,6 @@ problem problem_from(const json& j, const std::string& where) {
   if (auto why = malformed(p)) throw bad_usage(where, *why, remedy);
   return p;
 }
-
-} // namespace
 
 std::vector<listed_problem> parse_problems(std::string_view text, const std::string& name) {
   std::vector<listed_problem> problems;

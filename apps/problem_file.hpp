@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace banyan {
 
 /// A problem and where it was read, for messages: "problems.jsonl: line 3".
@@ -14,6 +16,9 @@ struct listed_problem {
   problem value;
   std::string where;
 };
+
+/// The problem in an object with `nums` (or `numbers`) and `target`; throws as `read_problems`.
+problem problem_from(const nlohmann::ordered_json&, const std::string& where);
 
 /// Reads a JSON array or JSON lines of objects with `nums` (or `numbers`) and `target`; other
 /// fields are ignored. Throws `bad_usage` naming file and line or element for what is not a

@@ -50,6 +50,15 @@ private:
 
 problem_run_result run_problems(runtime& trees, std::span<const problem> problems,
                                 const decoding_options& options, const problem_run_hooks& hooks) {
+  return run_requests(
+      trees, problems.size(),
+      [&](std::size_t index) { return options.request_for(problems[index]); }, options.concurrency,
+      hooks);
+}
+
+problem_run_result run_requests(runtime& trees, std::size_t count,
+                                const std::function<solve_request(std::size_t)>& request,
+                                std::size_t concurrency, const problem_run_hooks& hooks) {
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
   auto next_tick = begin;
@@ -59,16 +68,16 @@ problem_run_result run_problems(runtime& trees, std::span<const problem> problem
   std::size_t next = 0;
   auto give_up = clock::time_point::max();
   // A few more than run, so that none that ends leaves its place empty.
-  const auto ahead = options.concurrency + options.concurrency / 4 + 1;
-  while ((next < problems.size() || !running.empty()) && clock::now() < give_up) {
+  const auto ahead = concurrency + concurrency / 4 + 1;
+  while ((next < count || !running.empty()) && clock::now() < give_up) {
     if (!result.stopped && hooks.stop && hooks.stop()) {
       result.stopped = true;
       give_up = clock::now() + patience;
-      next = problems.size();
+      next = count;
       trees.cancel_all();
     }
-    for (; next < problems.size() && running.size() < ahead; ++next)
-      running.emplace_back(next, trees.submit(options.request_for(problems[next])));
+    for (; next < count && running.size() < ahead; ++next)
+      running.emplace_back(next, trees.submit(request(next)));
     auto done =
         trees.take(std::min<std::chrono::milliseconds>(hooks.tick, std::chrono::milliseconds(50)));
     if (done) {
@@ -76,7 +85,8 @@ problem_run_result run_problems(runtime& trees, std::span<const problem> problem
       const auto index = i->first;
       running.erase(i);
       if (!done->value)
-        throw bad_environment(to_string(problems[index]), done->error, "see what was said before");
+        throw bad_environment(to_string(request(index).problem), done->error,
+                              "see what was said before");
       finished.add(index, std::move(done->value));
     }
     if (hooks.on_tick && clock::now() >= next_tick) {

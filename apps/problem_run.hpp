@@ -32,6 +32,11 @@ struct problem_run_result {
 problem_run_result run_problems(runtime&, std::span<const problem>, const decoding_options&,
                                 const problem_run_hooks&);
 
+/// The same for `count` requests, however they are made.
+problem_run_result run_requests(runtime&, std::size_t count,
+                                const std::function<solve_request(std::size_t index)>& request,
+                                std::size_t concurrency, const problem_run_hooks&);
+
 /// The figures over trained weights that a run still changes: solves the problems with a copy of
 /// them, on a pool of its own. `stop` as above.
 evaluation evaluate_weights(const model_weights&, std::shared_ptr<const tokenizer>,

@@ -71,11 +71,13 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/batch_test.cpp
   tests/credit_test.cpp
   tests/grpo_test.cpp
+  tests/evaluation_test.cpp
   tests/optimizer_test.cpp
   tests/policy_learner_test.cpp
   tests/rollout_plan_test.cpp
   tests/sft_test.cpp
-  tests/shared_prefix_test.cpp)
+  tests/shared_prefix_test.cpp
+  tests/statistics_test.cpp)
 
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
   tests/rl_actors_test.cpp)
@@ -103,6 +105,11 @@ add_test(NAME "cli: the program says what is wrong and ends with the right code"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/cli_test.py" $<TARGET_FILE:banyan>)
 set_tests_properties("cli: the program says what is wrong and ends with the right code"
   PROPERTIES LABELS cli TIMEOUT 600 ENVIRONMENT OMP_WAIT_POLICY=passive)
+
+add_test(NAME "paper: the experiments measure what is there and go on where they were"
+  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/paper_test.py" $<TARGET_FILE:banyan>)
+set_tests_properties("paper: the experiments measure what is there and go on where they were"
+  PROPERTIES LABELS cli TIMEOUT 900 ENVIRONMENT OMP_WAIT_POLICY=passive)
 
 add_test(NAME "client: the commands that talk to a daemon say and do what they should"
   COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/client_test.py" $<TARGET_FILE:banyan>)

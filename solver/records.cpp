@@ -172,6 +172,7 @@ void store(const budget& b, records::Budget& to) {
   to.set_max_depth(b.max_depth);
   to.set_max_threads(b.max_threads);
   to.set_max_tokens(b.max_tokens);
+  to.set_max_context(b.max_context);
   to.set_max_tree_tokens(b.max_tree_tokens);
   to.set_max_rounds(b.max_rounds);
   to.set_deadline_s(b.deadline_s);
@@ -292,7 +293,7 @@ join_policy restore(const records::Join& from) {
 }
 
 budget restore(const records::Budget& from) {
-  return {from.max_depth(),       from.max_threads(), from.max_tokens(),
+  return {from.max_depth(),       from.max_threads(), from.max_tokens(), from.max_context(),
           from.max_tree_tokens(), from.max_rounds(),  from.deadline_s()};
 }
 

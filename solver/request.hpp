@@ -25,12 +25,13 @@ struct join_policy {
   double seconds = 0;  ///< deadline: whatever has come by then
 };
 
-/// What a tree may spend. 0 means no limit, but for `max_tokens`, where it means the model's
-/// context.
+/// What a tree may spend. 0 means no limit, but for `max_tokens` and `max_context`, where it means
+/// the model's context.
 struct budget {
   std::uint32_t max_depth = 1;       ///< children of the root are at depth 1; 0: nobody may spawn
   std::uint32_t max_threads = 256;   ///< of the whole tree, the root included
   std::uint32_t max_tokens = 0;      ///< sampled, per thread
+  std::uint32_t max_context = 0;     ///< of a thread: prompt, own and joined text
   std::uint64_t max_tree_tokens = 0; ///< sampled, per tree
   std::uint32_t max_rounds = 16;     ///< spawn rounds per thread
   double deadline_s = 300;           ///< from the session's start

@@ -163,6 +163,31 @@ tree_usage tree::usage() const {
   return sum;
 }
 
+/// Parents come before their children.
+std::uint64_t tree::wasted_tokens() const {
+  std::unordered_set<std::string_view> wasted;
+  std::uint64_t tokens = 0;
+  for (const auto& t : threads) {
+    if (t.awaited && t.phase != thread_phase::cancelled && !wasted.contains(parent_of(t.path)))
+      continue;
+    wasted.insert(t.path);
+    tokens += t.generated_tokens();
+  }
+  return tokens;
+}
+
+std::uint64_t tree::longest_context() const {
+  std::uint64_t longest = 0;
+  for (const auto& t : threads) {
+    std::uint64_t context = 0;
+    for (const auto& s : t.segments) {
+      longest = std::max(longest, context + s.ids.size());
+      if (s.kind != segment_kind::spawn) context += s.ids.size();
+    }
+  }
+  return longest;
+}
+
 // ---- self check
 
 namespace {

@@ -113,6 +113,14 @@ struct tree {
   /// join waited for).
   tree_usage usage() const;
 
+  /// Generated tokens of the threads that were cancelled, or that their parent's join went on
+  /// without, and of all threads below them.
+  std::uint64_t wasted_tokens() const;
+
+  /// The longest context that any of its threads had, in tokens: all its model saw, and what was
+  /// sampled last.
+  std::uint64_t longest_context() const;
+
   /// Checks itself: unique paths, parents first, depth = length of path, segment order, one logprob
   /// and one epoch per sampled id (where ids are given). Returns what is wrong, or nothing.
   std::optional<std::string> inconsistent() const;

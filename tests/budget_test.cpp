@@ -40,6 +40,13 @@ TEST_CASE("what a thread sampled is taken from its tokens", "[actors]") {
   CHECK(thread.tokens_left() == 0);
 }
 
+TEST_CASE("a context limit leaves room for what is not there yet", "[actors]") {
+  const thread_allowance thread({.max_context = 100}, start);
+  CHECK(thread.room(60) == 40);
+  CHECK(thread.room(160) == 0);
+  CHECK(thread_allowance({}, start).room(160) == thread_allowance::unlimited);
+}
+
 TEST_CASE("a thread has so many rounds and no more", "[actors]") {
   thread_allowance thread({.max_rounds = 2}, start);
   CHECK(thread.open_round());

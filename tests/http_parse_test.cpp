@@ -64,7 +64,7 @@ TEST_CASE("every field of a tree request arrives", "[http]") {
     "sampling": {"temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
                  "seed": 18446744073709551615},
     "budget": {"max_tokens": 1, "max_tree_tokens": 2, "max_threads": 3, "max_depth": 4,
-               "max_rounds": 5, "deadline_s": 6.5},
+               "max_rounds": 5, "deadline_s": 6.5, "max_context": 7},
     "labels": {"run": "a", "note": ""}, "wait": false, "stay": true)"));
   const auto& r = body.request;
   conditioning said;
@@ -84,6 +84,7 @@ TEST_CASE("every field of a tree request arrives", "[http]") {
   CHECK(r.budget.max_depth == 4);
   CHECK(r.budget.max_rounds == 5);
   CHECK(r.budget.deadline_s == 6.5);
+  CHECK(r.budget.max_context == 7);
   CHECK(r.labels == std::map<std::string, std::string>{{"run", "a"}, {"note", ""}});
   CHECK_FALSE(body.wait);
   CHECK(body.stay);

@@ -80,6 +80,7 @@ solve_request extreme_request() {
   r.budget.max_depth = highest<std::uint32_t>;
   r.budget.max_threads = highest<std::uint32_t> - 1;
   r.budget.max_tokens = highest<std::uint32_t> - 2;
+  r.budget.max_context = highest<std::uint32_t> - 4;
   r.budget.max_tree_tokens = highest<std::uint64_t>;
   r.budget.max_rounds = highest<std::uint32_t> - 3;
   r.budget.deadline_s = std::numeric_limits<double>::denorm_min();
@@ -154,6 +155,7 @@ void check_same(const solve_request& a, const solve_request& b) {
   CHECK(a.budget.max_depth == b.budget.max_depth);
   CHECK(a.budget.max_threads == b.budget.max_threads);
   CHECK(a.budget.max_tokens == b.budget.max_tokens);
+  CHECK(a.budget.max_context == b.budget.max_context);
   CHECK(a.budget.max_tree_tokens == b.budget.max_tree_tokens);
   CHECK(a.budget.max_rounds == b.budget.max_rounds);
   CHECK(a.budget.deadline_s == b.budget.deadline_s);

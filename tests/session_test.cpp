@@ -247,6 +247,27 @@ TEST_CASE_METHOD(session_system, "a full context is a failure of its own", "[act
   CHECK(t.failure == errc::context_full);
 }
 
+TEST_CASE_METHOD(session_system, "a context limit counts the prompt and fails as a full context",
+                 "[actors]") {
+  request.budget.max_context = 150;
+  const auto t = solve();
+  CHECK(t.failure == errc::context_full);
+  std::size_t context = 0;
+  for (const auto& part : t.root().segments) context += part.ids.size();
+  CHECK(context == 150);
+}
+
+TEST_CASE_METHOD(session_system, "a join that does not fit the context limit ends the thread",
+                 "[actors]") {
+  const auto asked = texts::prompt + texts::expansion + texts::spawn_two;
+  request.budget.max_context =
+      static_cast<std::uint32_t>(1 + asked.size()); // and begin-of-sequence
+  const auto t = solve();
+  CHECK(t.failure == errc::context_full);
+  CHECK(t.find("/0")->phase == thread_phase::done);
+  CHECK(t.root().segments.back().kind == segment_kind::joined);
+}
+
 // ---- deadlines ----
 
 TEST_CASE_METHOD(session_system, "a silent pool costs a tree its deadline", "[actors]") {

@@ -2,7 +2,6 @@
 
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
-#include "trainer/evaluation.hpp"
 
 #include <fstream>
 
@@ -202,25 +201,4 @@ TEST_CASE("every line of a drill is right and only its result is learnt", "[trai
     }
     CHECK(learnt == results);
   }
-}
-
-TEST_CASE("an evaluation counts what was solved and gives Wilson's interval", "[trainer]") {
-  evaluation e;
-  tree solved;
-  solved.threads.resize(3);
-  solved.threads[1].path = "/0";
-  solved.threads[2].path = "/1";
-  solved.outcome.solved = solved.outcome.claimed = true;
-  tree failed;
-  failed.threads.resize(1);
-  failed.failure = errc::no_solution;
-  e.add(solved), e.add(failed), e.add(failed), e.add(failed);
-  e.took(2);
-  const auto j = nlohmann::json::parse(e.json());
-  CHECK(j.at("accuracy") == 0.25);
-  CHECK(j.at("children_mean") == 0.5);
-  CHECK(j.at("failures").at("no_solution") == 3);
-  CHECK(j.at("problems_per_s") == 2);
-  CHECK(e.ci95()[0] == Approx(0.0456).margin(1e-3));
-  CHECK(e.ci95()[1] == Approx(0.6994).margin(1e-3));
 }

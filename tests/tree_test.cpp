@@ -128,6 +128,30 @@ TEST_CASE("nothing below a child that was not awaited is on the critical path", 
   CHECK(critical_path(t) == 4);
 }
 
+TEST_CASE("what is below a thread that nobody waited for is wasted with it", "[solver]") {
+  tree t;
+  add_parent(t, "/", {1, 1});
+  add_parent(t, "/0", {1, 1}).awaited = false; // 4
+  add_leaf(t, "/0/0", 0, 500);
+  add_leaf(t, "/1", 0, 30);
+  CHECK(t.wasted_tokens() == 504);
+  t.find("/1")->phase = thread_phase::cancelled;
+  CHECK(t.wasted_tokens() == 534);
+}
+
+TEST_CASE("a context holds a spawn block until the join replaces it", "[solver]") {
+  tree t;
+  t.add("/").segments = {given(segment_kind::prompt, ""), sampled(segment_kind::written, 10),
+                         sampled(segment_kind::spawn, 30), given(segment_kind::joined, ""),
+                         sampled(segment_kind::written, 5)};
+  t.threads[0].segments[3].ids.resize(20);
+  CHECK(t.longest_context() == 40);
+  t.threads[0].segments[4] = sampled(segment_kind::written, 11);
+  CHECK(t.longest_context() == 41);
+  t.add("/0").segments = {sampled(segment_kind::written, 50)};
+  CHECK(t.longest_context() == 50);
+}
+
 TEST_CASE("an empty tree has used nothing", "[solver]") {
   CHECK(tree{}.usage().threads == 0);
   CHECK(tree{}.usage().critical_path_tokens == 0);

@@ -5,10 +5,12 @@
 #include "apps/json.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
+#include "apps/results_file.hpp"
 #include "apps/terminal.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "solver/chance.hpp"
 #include "trainer/evaluation.hpp"
 #include "trainer/logprob_gap.hpp"
 
@@ -16,19 +18,23 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <system_error>
+
+#include <nlohmann/json.hpp>
 
 namespace banyan {
 
 namespace {
 
 /// Trees whose logprobs are scored again by the training pass.
-constexpr std::size_t rescored = 32;
+constexpr std::size_t most_rescored = 32;
 
 struct evaluate_options {
   common_options common;
   decoding_options decoding;
-  std::filesystem::path problems, trees;
+  std::filesystem::path problems, trees, results, against;
+  std::size_t samples = 1;
   double min_accuracy = 0;
 };
 
@@ -36,11 +42,15 @@ constexpr auto about =
     "Solves a set of problems and prints accuracy with its 95 % interval, tokens in total and on "
     "the\n"
     "critical path, children per tree, failures by type and speed. The logprob gap is the largest\n"
-    "difference between the logprob under which a token was sampled and the training pass's.";
+    "difference between the logprob under which a token was sampled and the training pass's.\n"
+    "With --samples, pass@k is how often one of k samples at least is right, cons@k how often\n"
+    "their majority is; samples without an answer do not vote, and ties count by their share.";
 
 constexpr auto examples =
     "  banyan evaluate --problems models/countdown-3/heldout.jsonl\n"
     "  banyan evaluate --problems p.jsonl --model runs/a/last --json --trees trees.jsonl\n"
+    "  banyan evaluate --problems p.jsonl --samples 8 --temperature 1\n"
+    "  banyan evaluate --problems p.jsonl --join first_success --against results-of-all.jsonl\n"
     "  banyan evaluate --problems p.jsonl --min-accuracy 0.7 || echo worse than before\n";
 
 option_list declare(evaluate_options& o) {
@@ -48,6 +58,12 @@ option_list declare(evaluate_options& o) {
   list.group("What to evaluate");
   list.path("problems", o.problems, "FILE",
             "JSON array or JSON lines of objects with numbers (or nums) and target");
+  list.number("samples", o.samples, "trees a problem, each with a seed of its own",
+              limits{1, 1000});
+  list.path("results", o.results, "FILE",
+            "also write what became of every problem, one JSON object per sample");
+  list.path("against", o.against, "FILE",
+            "compare with such a file of another run over the same problems");
   list.path("trees", o.trees, "FILE", "also write every tree, one JSON object per line");
   list.number("min-accuracy", o.min_accuracy, "exit with 1 below this share", share);
   declare(list, o.decoding);
@@ -55,17 +71,18 @@ option_list declare(evaluate_options& o) {
   return list;
 }
 
-/// Trees as they end, one per line; nothing without a file.
-class tree_file {
+/// What is said of every tree as it ends, one per line; nothing without a file.
+class line_file {
 public:
-  explicit tree_file(const std::filesystem::path& path) : path_(path) {
+  explicit line_file(const std::filesystem::path& path) : path_(path) {
     if (path.empty()) return;
     out_.open(path);
     check();
   }
-  void write(const tree& t) {
+  template <class Line>
+  void write(Line line) {
     if (path_.empty()) return;
-    out_ << tree_json(t) << '\n';
+    out_ << line() << '\n';
     check();
   }
   void close() {
@@ -82,19 +99,37 @@ private:
   std::ofstream out_;
 };
 
+/// Sample `k` of a problem samples its tokens under this seed, whatever else is evaluated with it.
+std::uint64_t sample_seed(std::uint64_t seed, std::size_t problem, std::size_t k) {
+  return chance(chance(seed, problem).next(), k).next();
+}
+
 std::string percent(double x) {
   char text[16];
   std::snprintf(text, sizeof text, "%.1f %%", 100 * x);
   return text;
 }
 
+std::string with_interval(const estimate& e) {
+  return percent(e.value) + " (95 % interval " + percent(e.ci95[0]) + " to " + percent(e.ci95[1])
+         + ")";
+}
+
 void print_figures(const evaluation& e) {
-  const auto [low, high] = e.ci95();
-  print("solved      " + std::to_string(e.solved()) + " of " + std::to_string(e.problems()) + ", "
-        + percent(e.accuracy()) + " (95 % interval " + percent(low) + " to " + percent(high)
-        + "); claimed " + std::to_string(e.claimed()) + "\n");
+  const auto trees = e.problems() * e.samples();
+  print("solved      " + std::to_string(e.solved()) + " of " + std::to_string(trees) + ", "
+        + with_interval({e.accuracy(), e.ci95()}) + "; claimed " + std::to_string(e.claimed())
+        + "\n");
+  for (std::size_t k = 1; e.samples() > 1 && k <= e.samples();
+       k = k < e.samples() ? std::min(2 * k, e.samples()) : k + 1) {
+    char at[64];
+    std::snprintf(at, sizeof at, "%-12s", ("of " + std::to_string(k)).c_str());
+    print(at + ("pass " + with_interval(e.pass_at(k))) + ", cons " + with_interval(e.cons_at(k))
+          + ", " + short_number(double(k) * e.generated_tokens_mean()) + " tokens\n");
+  }
   print("tokens      " + short_number(e.generated_tokens_mean()) + " a tree, "
-        + short_number(e.critical_path_tokens_mean()) + " on the critical path\n");
+        + short_number(e.critical_path_tokens_mean()) + " on the critical path, "
+        + short_number(e.wasted_tokens_mean()) + " that no join waited for\n");
   char children[80];
   std::snprintf(children, sizeof children, "children    %.1f a tree, at most %llu threads\n",
                 e.children_mean(), static_cast<unsigned long long>(e.threads_max()));
@@ -109,10 +144,33 @@ void print_figures(const evaluation& e) {
   print(speed);
 }
 
+void print_comparison(const paired_comparison& c, const std::filesystem::path& other) {
+  char figures[160];
+  std::snprintf(figures, sizeof figures,
+                "%+.1f points (95 %% interval %+.1f to %+.1f); %zu better, %zu worse; p = %.3g",
+                100 * c.difference.value, 100 * c.difference.ci95[0], 100 * c.difference.ci95[1],
+                c.wins, c.losses, c.p);
+  print("against     " + other.string() + ": " + figures + "\n");
+}
+
+std::string figures_json(const evaluation& e, const std::optional<paired_comparison>& compared,
+                         const std::filesystem::path& other) {
+  auto j = nlohmann::ordered_json::parse(e.json());
+  if (compared)
+    j["against"] = {
+        {"file", other.string()},
+        {"wins", compared->wins},
+        {"losses", compared->losses},
+        {"difference_points", 100 * compared->difference.value},
+        {"ci95_points", {100 * compared->difference.ci95[0], 100 * compared->difference.ci95[1]}},
+        {"p", compared->p}};
+  return j.dump();
+}
+
 /// Evenly spread over the set.
-bool is_sampled(std::size_t index, std::size_t num_problems) {
-  return num_problems <= rescored
-         || (index * rescored) / num_problems != ((index + 1) * rescored) / num_problems;
+bool is_rescored(std::size_t index, std::size_t num_problems) {
+  return num_problems <= most_rescored
+         || (index * most_rescored) / num_problems != ((index + 1) * most_rescored) / num_problems;
 }
 
 /// Scores by the weights as training has them, in float32 whatever the pools decode in.
@@ -128,6 +186,17 @@ double largest_gap(const std::vector<tree>& sample, const std::filesystem::path&
   return largest;
 }
 
+/// What an earlier run over the same problems found.
+std::optional<solved_shares> read_other(const std::filesystem::path& file,
+                                        const std::vector<problem>& problems) {
+  if (file.empty()) return {};
+  auto other = solved_shares::read(file);
+  if (const auto p = other.difference(problems))
+    throw bad_usage(file.string(), "it is of other problems: " + to_string(*p) + " is in one only",
+                    "evaluate both on the same --problems");
+  return other;
+}
+
 } // namespace
 
 int evaluate(command_words words) {
@@ -140,32 +209,48 @@ int evaluate(command_words words) {
   const auto chosen = choose_model(o.decoding.model, listed);
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
-  tree_file trees(o.trees);
+  const auto other = read_other(o.against, problems);
+  line_file trees(o.trees), results(o.results);
 
-  evaluation figures;
-  std::vector<tree> sample;
+  evaluation figures(o.samples);
+  solved_shares shares;
+  std::vector<tree> rescored;
   progress_line progress(o.common.quiet);
   const auto work = start_runtime(chosen, o.decoding, o.common, false);
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t index, const tree& t) {
+    const auto number = index / o.samples, sample = index % o.samples;
     figures.add(t);
-    trees.write(t);
-    if (is_sampled(index, problems.size())) sample.push_back(t);
+    shares.add(problems[number], t.outcome.solved);
+    trees.write([&] { return tree_json(t); });
+    results.write([&] { return result_json(t, sample); });
+    if (sample == 0 && is_rescored(number, problems.size())) rescored.push_back(t);
     progress.show(bar(double(figures.problems()) / double(problems.size()), 20) + " "
                   + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
                   + ", solved " + percent(figures.accuracy()));
   };
-  const auto result = run_problems(*work, problems, o.decoding, hooks);
+  const auto request = [&](std::size_t index) {
+    const auto number = index / o.samples, sample = index % o.samples;
+    auto r = o.decoding.request_for(problems[number]);
+    r.sampling.seed = sample_seed(o.decoding.sampling.seed, number, sample);
+    return r;
+  };
+  const auto result =
+      run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
   progress.clear();
   trees.close();
+  results.close();
   if (result.stopped) return 128 + interrupted();
   figures.took(result.wall_s);
-  figures.found_gap(largest_gap(sample, chosen.folder, o.decoding));
+  figures.found_gap(largest_gap(rescored, chosen.folder, o.decoding));
+  std::optional<paired_comparison> compared;
+  if (other) compared = shares.against(*other);
   if (o.common.json)
-    print(figures.json() + "\n");
+    print(figures_json(figures, compared, o.against) + "\n");
   else
     print_figures(figures);
+  if (compared && !o.common.json) print_comparison(*compared, o.against);
   return figures.accuracy() < o.min_accuracy ? exit_unsolved : exit_done;
 }
 

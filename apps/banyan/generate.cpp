@@ -7,10 +7,14 @@
 #include "apps/problem_file.hpp"
 #include "apps/terminal.hpp"
 #include "solver/records.hpp"
+#include "trainer/evaluation.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <future>
 #include <thread>
+
+#include <nlohmann/json.hpp>
 
 namespace banyan {
 
@@ -27,6 +31,7 @@ struct generate_options {
   std::vector<std::string> exclude;
   fs::path out, given; ///< --out; --problems
   file_format format = file_format::jsonl;
+  bool summary = false;
   search_options search;
 
   generate_options() {
@@ -124,6 +129,38 @@ int write_records(const generate_options& o, std::size_t count,
   return exit_done;
 }
 
+/// How good the search is, without the searches.
+int print_summary(const generate_options& o, std::size_t count,
+                  const std::function<tree(std::size_t)>& make) {
+  evaluation figures;
+  in_order(count, o.problems.workers, make, [&](const std::vector<tree>& trees) {
+    for (const auto& t : trees) figures.add(t);
+  });
+  if (interrupted() != 0) return 128 + interrupted();
+  const auto [low, high] = figures.ci95();
+  if (o.common.json) {
+    print(nlohmann::ordered_json{{"problems", figures.problems()},
+                                 {"solved", figures.solved()},
+                                 {"accuracy", figures.accuracy()},
+                                 {"ci95", {low, high}},
+                                 {"children_mean", figures.children_mean()},
+                                 {"threads_max", figures.threads_max()}}
+              .dump()
+          + "\n");
+    return exit_done;
+  }
+  char text[200];
+  std::snprintf(text, sizeof text,
+                "solved      %llu of %llu, %.1f %% (95 %% interval %.1f %% to %.1f %%)\n"
+                "children    %.1f a tree, at most %llu threads\n",
+                static_cast<unsigned long long>(figures.solved()),
+                static_cast<unsigned long long>(figures.problems()), 100 * figures.accuracy(),
+                100 * low, 100 * high, figures.children_mean(),
+                static_cast<unsigned long long>(figures.threads_max()));
+  print(text);
+  return exit_done;
+}
+
 /// What the literature uses for each kind, where nothing else was asked for.
 void complete(search_options& search, const option_list& list) {
   if (search.kind != search_kind::sos_plus) return;
@@ -162,7 +199,8 @@ int generate_traces_command(command_words words) {
       "published JSON layout or as records (.trees).",
       "  banyan generate traces --count 1000 --numbers 4 --out apr.trees\n"
       "  banyan generate traces --search sos+ --problems p.json --out sosp.json\n"
-      "  banyan generate traces --count 1 --numbers 3 --beam 15:15 --order generation | head\n");
+      "  banyan generate traces --count 1 --numbers 3 --beam 15:15 --order generation | head\n"
+      "  banyan generate traces --search sos-dfs --problems p.jsonl --summary --json\n");
   declare_problems(list, o);
   list.path("problems", o.given, "FILE", "search for these instead of drawing some");
   list.choice("format", o.format,
@@ -170,6 +208,7 @@ int generate_traces_command(command_words words) {
                {"json", file_format::json},
                {"records", file_format::records}},
               "default: as --out ends");
+  list.flag("summary", o.summary, "print how many the search solves, and write no searches");
   declare(list, o.search);
   declare(list, o.common);
   if (!parse(list, o, words)) return exit_done;
@@ -177,6 +216,8 @@ int generate_traces_command(command_words words) {
     throw bad_usage("--format records", "records go to a file", "give --out FILE.trees");
   if (!o.given.empty() && o.count > 0)
     throw bad_usage("--count", "--problems is given too", "give one of the two");
+  if (o.summary && !o.out.empty())
+    throw bad_usage("--summary", "it writes no searches to --out", "give one of the two");
   o.search.seed = o.problems.seed;
   complete(o.search, list);
   std::vector<problem> problems;
@@ -185,6 +226,7 @@ int generate_traces_command(command_words words) {
   else
     for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
   const auto search = [&](std::size_t i) { return demonstrate(problems[i], o.search, i); };
+  if (o.summary) return print_summary(o, problems.size(), search);
   if (o.format == file_format::records) return write_records(o, problems.size(), search);
   return write_lines(o, problems.size(),
                      [&](std::size_t i) { return trace_json(search(i), o.search, i); });

@@ -85,6 +85,7 @@ json request_body(const option_list& given, const submit_options& o) {
       .into(body, "sampling");
   chosen_fields(given)
       .put("max-tokens", "max_tokens", d.budget.max_tokens)
+      .put("context", "max_context", d.budget.max_context)
       .put("max-tree-tokens", "max_tree_tokens", d.budget.max_tree_tokens)
       .put("max-threads", "max_threads", d.budget.max_threads)
       .put("max-depth", "max_depth", d.budget.max_depth)

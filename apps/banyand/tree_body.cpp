@@ -99,6 +99,7 @@ void read_budget(fields& whole, budget& b) {
   if (!j) return;
   fields given(*j, "budget");
   given.whole("max_tokens", b.max_tokens);
+  given.whole("max_context", b.max_context);
   given.whole("max_tree_tokens", b.max_tree_tokens);
   given.whole("max_threads", b.max_threads, 1);
   given.whole("max_depth", b.max_depth);

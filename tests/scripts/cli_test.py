@@ -365,13 +365,29 @@ class solve(folder_case):
             for line in rest.splitlines():
                 json.loads(line)
 
+    def test_summaries_of_symbolic_searches(self):
+        def summary(*words):
+            done = banyan("generate", "traces", "--count", 200, "--numbers", 3, "--seed", 5, "--summary", *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        wide = json.loads(summary("--json", "--beam", "15:15", "--spawn-probability", 1))
+        self.assertEqual(wide["problems"], 200)
+        self.assertGreater(wide["accuracy"], 0.95)
+        self.assertGreater(wide["children_mean"], 4)
+        narrow = json.loads(summary("--json", "--search", "sos-dfs", "--beam", "1:1"))
+        self.assertLess(narrow["accuracy"], wide["accuracy"])
+        self.assertEqual(narrow["children_mean"], 0)
+        self.assertIn(f"solved      {narrow['solved']} of 200", summary("--search", "sos-dfs", "--beam", "1:1"))
+        self.refused(2, "generate", "traces", "--count", 2, "--summary", "--out", self.folder / "t.jsonl", names="--summary")
+
     def test_evaluation(self):
         trees = self.folder / "trees.jsonl"
         done = banyan("evaluate", "--problems", self.demo, "--json", "--trees", trees)
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = json.loads(done.stdout)
-        self.assertEqual(list(figures), ["problems", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
-                                         "critical_path_tokens_mean", "children_mean", "threads_max", "failures",
+        self.assertEqual(list(figures), ["problems", "samples", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
+                                         "critical_path_tokens_mean", "wasted_tokens_mean", "children_mean", "threads_max", "failures",
                                          "problems_per_s", "tokens_per_s", "wall_s", "logprob_gap_max"])
         self.assertLess(figures["logprob_gap_max"], 1e-3)
         lines = [json.loads(line) for line in trees.read_text().splitlines()]
@@ -382,6 +398,50 @@ class solve(folder_case):
         missed = banyan("evaluate", "--problems", problems, "--max-tokens", 5, "--min-accuracy", 0.5, "--json")
         self.assertEqual(missed.returncode, 1)
         self.assertEqual(json.loads(missed.stdout)["failures"], {"budget_spent": 1})
+
+    def test_samples_do_not_depend_on_what_else_is_evaluated(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [25, 7, 36], "target": 54}\n')
+
+        def results(name, *words):
+            file = self.folder / name
+            done = banyan("evaluate", "--problems", problems, "--temperature", 1.5, "--seed", 3, "--results", file, "--json", *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            for line in lines:
+                del line["usage"]["wall_ms"], line["usage"]["cached_tokens"]
+            return json.loads(done.stdout), lines
+
+        figures, three = results("three.jsonl", "--samples", 3)
+        _, two = results("two.jsonl", "--samples", 2, "--concurrency", 1)
+        self.assertEqual([line["sample"] for line in three], [0, 1, 2, 0, 1, 2])
+        self.assertEqual(two, three[:2] + three[3:5])
+        self.assertEqual(len({line["seed"] for line in three}), 6)
+        self.assertEqual([at["k"] for at in figures["pass_at_k"]], [1, 2, 3])
+        self.assertEqual(figures["cons_at_k"][0]["rate"], figures["accuracy"])
+        self.assertEqual(sum(line["solved"] for line in three), figures["solved"])
+        for field in ("generated_tokens", "wasted_tokens"):
+            self.assertAlmostEqual(sum(line["usage"][field] for line in three) / 6, figures[f"{field}_mean"])
+
+    def test_runs_over_the_same_problems_are_compared(self):
+        first, second = self.folder / "first.jsonl", self.folder / "second.jsonl"
+        banyan("evaluate", "--problems", self.demo, "--max-tokens", 5, "--results", first, "--quiet")
+        done = banyan("evaluate", "--problems", self.demo, "--results", second, "--against", first, "--json")
+        figures = json.loads(done.stdout)
+        compared = figures["against"]
+        self.assertEqual(compared["wins"], figures["solved"])
+        self.assertEqual(compared["losses"], 0)
+        self.assertAlmostEqual(compared["difference_points"], 100 * figures["accuracy"])
+        self.assertLess(compared["ci95_points"][0], compared["difference_points"])
+        self.assertAlmostEqual(compared["p"], min(1, 2 * 0.5 ** figures["solved"]))
+        other = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        self.refused(2, "evaluate", "--problems", other, "--against", first, names=str(first))
+        self.refused(2, "evaluate", "--problems", self.demo, "--against", self.write("x.jsonl", "{}\n"), names="x.jsonl: line 1")
+
+    def test_a_context_limit_is_a_failure_of_its_own(self):
+        done = banyan("evaluate", "--problems", self.demo, "--context", 60, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        figures = json.loads(done.stdout)
+        self.assertEqual(figures["failures"], {"context_full": figures["problems"]})
 
 
 class train_rl(folder_case):

@@ -1,0 +1,156 @@
+"""The experiments: each asks the lab for runs and gives the rows of its table. All runs are over the same problems."""
+
+import sys
+
+from lab import TITLES
+from published import TEMPERATURES
+from statistics95 import mean, paired, share_interval
+
+CHILDREN = (0, 2, 4, 6, 8, 10)
+ENFORCED = 10  # as many children as the paper enforces
+SAMPLES = 8
+APR, SOSPLUS = ("apr", "apr-rl"), ("sosplus", "sosplus-rl")
+
+
+def conditioned(lab, role, temperature):
+    """A model that is told how many children it may have."""
+    for n in CHILDREN:
+        yield lab.evaluate(role, children=n, temperature=temperature).row(f"{TITLES[role]}, children asked", n)
+
+
+def compute(lab):
+    """Accuracy against tokens in total (figure 4a): temperature 1; APR by children, SoS+ by samples."""
+    for role in lab.roles("compute", *APR):
+        yield from conditioned(lab, role, 1)
+    for role in lab.roles("compute", "sosplus", "apr"):
+        samples = lab.evaluate(role, samples=SAMPLES, temperature=1)
+        yield from samples.rows_at_k(TITLES[role], "cons")
+        yield from samples.rows_at_k(TITLES[role], "pass")
+
+
+def sequential(lab):
+    """Accuracy against tokens on the critical path (figure 6, left): greedy."""
+    for role in lab.roles("sequential", *APR):
+        yield from conditioned(lab, role, 0)
+    for role in lab.roles("sequential", *APR, *SOSPLUS):
+        yield lab.evaluate(role, temperature=0).row(f"{TITLES[role]}, unconditioned", "")
+
+
+def context(lab):
+    """Accuracy against the context limit (figure 4b): a tree whose longest thread is longer than the limit counts as wrong,
+    as in the paper; for the unconditioned models also with `--context`, where such a thread ends and its parent goes on."""
+    settings = [("apr", n) for n in (3, 6, 10)] + [("apr", None), ("apr-rl", None), ("sosplus", None), ("sosplus-rl", None)]
+    limits = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+
+    def at(outcome, series, limit, solved):
+        row = outcome.row(series, limit)
+        row["accuracy"], row["accuracy_low"], row["accuracy_high"] = share_interval(solved)
+        row["context"] = limit
+        return row
+
+    for role, n in settings:
+        if not lab.has(role, "context"):
+            continue
+        asked = {} if n is None else {"children": n}
+        outcome = lab.evaluate(role, temperature=0, **asked)
+        series = TITLES[role] + (f", {n} children" if n else "")
+        for limit in limits:
+            fits = [mean([s["solved"] and s["usage"]["longest_context"] <= limit for s in problem]) for problem in outcome.problems]
+            yield at(outcome, series, limit, fits)
+    for role in lab.roles("context", "apr", "sosplus"):
+        for limit in limits[1:8:2]:
+            outcome = lab.evaluate(role, temperature=0, context=limit)
+            yield at(outcome, f"{TITLES[role]}, --context", limit, outcome.solved())
+
+
+def latency(lab):
+    """Accuracy against wall time (figure 6, right): one problem at a time, under a given number of devices, each with
+    an OS thread of its own; greedy."""
+    for devices in lab.device_sets:
+        where = f"{len(devices)} device" + ("s" if len(devices) > 1 else "")
+        for role in lab.roles("latency", *APR):
+            for n in (*CHILDREN, None):
+                asked = {} if n is None else {"children": n}
+                outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
+                yield outcome.row(f"{TITLES[role]}, {where}", "not asked" if n is None else n)
+        for role in lab.roles("latency", *SOSPLUS):
+            outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1)
+            yield outcome.row(f"{TITLES[role]}, {where}", "")
+
+
+def compared(row, ours, theirs):
+    """The row of `ours` against another run over the same problems, in points."""
+    pair = paired(ours.solved(), theirs.solved())
+    row.update(better=pair["wins"], worse=pair["losses"], p=pair["p"], difference=100 * pair["difference"],
+               difference_low=100 * pair["low"], difference_high=100 * pair["high"])
+    return row
+
+
+def rl(lab):
+    """Before and after reinforcement learning (figures 5 and 7): children, tokens, and accuracy where the number of
+    children is given; greedy."""
+    for before, after in (APR, SOSPLUS):
+        if not lab.has(before, "rl"):
+            continue
+        learnt = lab.has(after, "rl")
+        for n in (None, *CHILDREN) if before == "apr" else (None,):
+            asked = {} if n is None else {"children": n}
+            setting = "not asked" if n is None else n
+            first = lab.evaluate(before, temperature=0, **asked)
+            yield first.row(TITLES[before], setting)
+            if learnt:
+                second = lab.evaluate(after, temperature=0, **asked)
+                yield compared(second.row(TITLES[after], setting), second, first)
+
+
+def temperature(lab):
+    """Accuracy at several sampling temperatures (tables 1 to 3, figure 8)."""
+    for role in lab.roles("temperature", *APR, *SOSPLUS, "sos"):
+        for t in TEMPERATURES:
+            yield lab.evaluate(role, temperature=t).row(TITLES[role], t)
+    for role in lab.roles("temperature", *APR):
+        for t in TEMPERATURES:
+            yield lab.evaluate(role, temperature=t, children=ENFORCED).row(f"{TITLES[role]}, children enforced", t)
+    for role in lab.roles("temperature", "sosplus-beam15", "sosplus-rejection"):
+        for t in (0.0, 1.0):
+            yield lab.evaluate(role, temperature=t).row(TITLES[role], t)
+
+
+def symbolic(lab):
+    """What the symbolic searches solve that demonstrations are made with (beside table 1)."""
+    searches = [("SoS, breadth first", "sos-bfs", ()), ("SoS, depth first", "sos-dfs", ()), ("SoS+", "sos+", ()),
+                ("SoS+ (beam size = 15)", "sos+", ("--beam", "1:15")), ("APR", "apr", ()),
+                ("APR, all children", "apr", ("--beam", "15:15", "--sub-beam", "15:15", "--spawn-probability", 1))]
+    for series, kind, options in searches:
+        found = lab.symbolic("--search", kind, *options)
+        yield {"series": series, "setting": " ".join(map(str, options)), "problems": found["problems"], "samples": 1,
+               "accuracy": found["accuracy"], "accuracy_low": found["ci95"][0], "accuracy_high": found["ci95"][1],
+               "children": found["children_mean"]}
+
+
+def join(lab):
+    """What going on at the first success saves: accuracy and tokens over all problems, wall time one problem at a time."""
+    for role in lab.roles("join", *APR):
+        for asked in ({}, {"children": ENFORCED}):
+            setting = f"{asked['children']} children" if asked else ""
+            runs, timed = {}, {}
+            for policy in ("all", "first_success"):
+                runs[policy] = lab.evaluate(role, temperature=0, join=policy, **asked)
+                timed[policy] = lab.evaluate(role, limit=lab.timed, devices=lab.device_sets[0], temperature=0, concurrency=1,
+                                             join=policy, **asked)
+                row = runs[policy].row(f"{TITLES[role]}, {policy}", setting)
+                for field in ("wall_ms", "wall_ms_low", "wall_ms_high"):
+                    row[field] = timed[policy].row("", "")[field]
+                row["timed_problems"] = len(timed[policy].problems)
+                yield row if policy == "all" else compared(row, runs[policy], runs["all"])
+
+
+ALL = [compute, sequential, context, latency, rl, temperature, symbolic, join]
+
+
+def named(names):
+    known = {e.__name__: e for e in ALL}
+    for name in names:
+        if name not in known and name != "all":
+            sys.exit(f"{name}: there is no such experiment; take {', '.join(known)} or all")
+    return ALL if "all" in names else [known[name] for name in names]

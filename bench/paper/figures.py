@@ -1,0 +1,69 @@
+"""Figures from the tables, by gnuplot; each as SVG for documents and as PNG to look at."""
+
+import shutil
+import subprocess
+from collections import namedtuple
+
+# Which column is the x axis of which table, and which series belong into it. Points of a series are joined.
+figure = namedtuple("figure", "table name x title label note", defaults=("",))
+FIGURES = [
+    figure("compute", "compute", "tokens", "Accuracy against compute", "tokens generated in total, mean a problem"),
+    figure("sequential", "sequential", "critical", "Accuracy against sequential tokens", "tokens on the critical path, mean a problem"),
+    figure("context", "context", "context", "Accuracy against the context limit", "tokens of the longest thread, at most"),
+    figure("latency", "latency", "wall_ms", "Accuracy against wall time", "milliseconds a problem, one problem at a time"),
+    figure("rl", "rl", "setting", "Before and after reinforcement learning", "children asked for"),
+    figure("temperature", "temperature", "setting", "Accuracy against temperature", "sampling temperature"),
+]
+
+# Colours that people who see few colours tell apart (Okabe and Ito); one per model, a point type per kind of curve.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+
+
+def number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def series_of(rows, x):
+    """Points by series, in the order of the table; rows without an x, or without an accuracy, are not in the figure."""
+    found = {}
+    for row in rows:
+        at = number(row.get(x))
+        if at is not None and number(row.get("accuracy")) is not None:
+            found.setdefault(row["series"], []).append(
+                (at, *(100 * float(row[name]) for name in ("accuracy", "accuracy_low", "accuracy_high")), row["setting"]))
+    return found
+
+
+def script(one, rows, kind, target):
+    series = series_of(rows, one.x)
+    lines = [f"set terminal {kind} noenhanced size {'900,520' if kind == 'svg' else '1350,780'} font 'DejaVu Sans,{12 if kind == 'svg' else 15}' background '#ffffff'",
+             f"set output '{target}'", f"set title \"{one.title} ({rows[0]['problems']} problems)\"", f"set xlabel '{one.label}'",
+             "set ylabel 'solved, % (95 % interval)'", "set grid lc rgb '#dddddd'", "set border 3", "set tics nomirror",
+             "set key outside right top vertical left reverse samplen 2", "set offsets graph 0.04, graph 0.04, graph 0.03, graph 0.03"]
+    for i, points in enumerate(series.values()):
+        lines += [f"$s{i} << END", *(f"{x} {y} {low} {high}" for x, y, low, high, _ in points), "END"]
+    plots = []
+    for i, (name, points) in enumerate(series.items()):
+        style = "yerrorlines" if len(points) > 1 else "yerrorbars"
+        plots.append(f"$s{i} using 1:2:3:4 with {style} lw 1.5 ps 0.8 pt {(4, 6, 8, 10, 12, 5, 7, 9)[i % 8]} "
+                     f"lc rgb '{COLOURS[i % len(COLOURS)]}'{' dt 2' if i >= len(COLOURS) else ''} title \"{name}\"")
+    return "\n".join([*lines, "plot " + ", \\\n  ".join(plots)]) + "\n" if plots else ""
+
+
+def draw(tables, folder, say):
+    """`tables`: rows by the name of their experiment."""
+    drawn = []
+    program = shutil.which("gnuplot")
+    if not program:
+        say("no figures: gnuplot is not there (apt-get install gnuplot-nox)")
+        return drawn
+    for one in FIGURES:
+        for kind, ending in (("svg", "svg"), ("pngcairo", "png")):
+            text = script(one, tables.get(one.table) or [], kind, folder / f"{one.name}.{ending}") if tables.get(one.table) else ""
+            if text:
+                subprocess.run([program, "-d", "-"], input=text, text=True, check=True)
+                drawn.append(one.name)
+    return drawn

@@ -1,0 +1,169 @@
+"""Runs `banyan` on the problems and keeps what it found: what is there already is not run again."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from statistics95 import mean, mean_interval, share_interval
+
+# What a role is called in figures and tables.
+TITLES = {"apr": "APR", "apr-rl": "APR + RL", "sosplus": "SoS+", "sosplus-rl": "SoS+ + RL", "sos": "SoS",
+          "sosplus-beam15": "SoS+ (beam size = 15)", "sosplus-rejection": "SoS+ (rejection sampling)"}
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else \
+            hashlib.sha256(file.read()).hexdigest()
+
+
+def replace(path, text):
+    """A file is there as a whole or not at all, also when the run is killed."""
+    fresh = path.with_name(path.name + ".tmp")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+class run:
+    """What `banyan evaluate` found under one setting."""
+
+    def __init__(self, role, figures, lines):
+        self.role, self.figures, self.samples = role, figures, figures["samples"]
+        self.problems = [lines[i:i + self.samples] for i in range(0, len(lines), self.samples)]
+
+    def solved(self):
+        """One share per problem."""
+        return [mean([s["solved"] for s in problem]) for problem in self.problems]
+
+    def usage(self, field):
+        """One mean per problem."""
+        return [mean([s["usage"][field] for s in problem]) for problem in self.problems]
+
+    def children(self):
+        return [threads - 1 for threads in self.usage("threads")]
+
+    def row(self, series, setting):
+        """A row of the tables that all experiments write: accuracy and costs with their intervals."""
+        row = {"series": series, "setting": setting, "problems": len(self.problems), "samples": self.samples}
+
+        def put(name, interval):
+            row[name], row[name + "_low"], row[name + "_high"] = interval
+
+        put("accuracy", share_interval(self.solved(), len(self.problems) * self.samples))
+        put("tokens", mean_interval(self.usage("generated_tokens")))
+        put("critical", mean_interval(self.usage("critical_path_tokens")))
+        put("wasted", mean_interval(self.usage("wasted_tokens")))
+        put("children", mean_interval(self.children()))
+        put("wall_ms", mean_interval(self.usage("wall_ms")))
+        threads = sum(s["usage"]["threads"] for p in self.problems for s in p)
+        row["tokens_a_thread"] = sum(s["usage"]["generated_tokens"] for p in self.problems for s in p) / max(1, threads)
+        return row
+
+    def rows_at_k(self, series, kind):
+        """Of k samples together: `kind` is pass or cons. They run side by side, so that the longest is the critical path."""
+        for at in self.figures[f"{kind}_at_k"]:
+            k = at["k"]
+            groups = self.samples // k
+            row = self.row(f"{series} {kind}@k", f"k = {k}")
+            row["accuracy"], (row["accuracy_low"], row["accuracy_high"]) = at["rate"], at["ci95"]
+            longest = [mean([max(s["usage"]["critical_path_tokens"] for s in problem[g * k:(g + 1) * k])
+                             for g in range(groups)]) for problem in self.problems]
+            row["critical"], row["critical_low"], row["critical_high"] = mean_interval(longest)
+            for field in ("tokens", "tokens_low", "tokens_high"):
+                row[field] *= k
+            del row["wall_ms"], row["wall_ms_low"], row["wall_ms_high"]
+            yield row
+
+
+class lab:
+    def __init__(self, options):
+        self.banyan, self.out, self.seed = options.banyan, pathlib.Path(options.out), options.seed
+        self.devices, self.threads = options.device, options.threads
+        self.models = dict(options.models)
+        self.limit, self.source = options.problems_limit, pathlib.Path(options.problems)
+        self.results = self.out / "results"
+        self.results.mkdir(parents=True, exist_ok=True)
+        self.digests, self.absent = {}, {}
+
+    def say(self, text):
+        print(text, file=sys.stderr, flush=True)
+
+    def problems(self, limit=None):
+        """The first of the problem set, as many as are asked for, in a file."""
+        text = self.source.read_text()
+        problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
+        asked = [n for n in (limit, self.limit) if n]
+        chosen = problems[:min(asked)] if asked else problems
+        file = self.out / f"problems-{len(chosen)}.jsonl"
+        content = "".join(json.dumps(p) + "\n" for p in chosen)
+        if not file.exists() or file.read_text() != content:
+            replace(file, content)
+        return file
+
+    def has(self, role, who):
+        """Is the model there? If not, `who` goes without it and says so."""
+        folder = self.models.get(role)
+        if folder and (pathlib.Path(folder) / "model.safetensors").exists():
+            return True
+        why = f"there is no model at {folder}" if folder else "no model was given"
+        if role not in self.absent.setdefault(who, {}):
+            self.absent[who][role] = why
+            self.say(f"{who}: without {TITLES[role]}: {why} (--model {role}=DIR)")
+        return False
+
+    def roles(self, who, *wanted):
+        return [role for role in wanted if self.has(role, who)]
+
+    def digest(self, path):
+        path = pathlib.Path(path).resolve()
+        if path not in self.digests:
+            self.digests[path] = digest(path)
+        return self.digests[path]
+
+    def evaluate(self, role, limit=None, devices=None, **options):
+        """`options` are those of `banyan evaluate`, in Python's spelling."""
+        problems = self.problems(limit)
+        model = pathlib.Path(self.models[role])
+        words = [f"{name.replace('_', '-')}-{value}" for name, value in sorted(options.items())]
+        if devices:
+            words.append("on-" + "+".join(devices).replace(":", ""))
+        name = ".".join([role, problems.stem, *words])
+        identity = {"model": self.digest(model / "model.safetensors"), "problems": self.digest(problems),
+                    "seed": self.seed, "device": devices or self.devices, "options": options}
+        kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
+        if kept.exists() and lines.exists():
+            known = json.loads(kept.read_text())
+            if known["identity"] == json.loads(json.dumps(identity)):
+                return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
+        self.say(f"running {name}")
+        fresh = lines.with_name(lines.name + ".tmp")
+        command = [self.banyan, "evaluate", "--model", model, "--problems", problems, "--results", fresh, "--json", "--quiet",
+                   "--seed", self.seed, "--threads", self.threads]
+        for device in devices or self.devices:
+            command += ["--device", device]
+        for option, value in options.items():
+            command += ["--" + option.replace("_", "-"), value]
+        figures = json.loads(self.call(command))
+        kept.unlink(missing_ok=True)
+        fresh.replace(lines)
+        replace(kept, json.dumps({"identity": identity, "command": [str(c) for c in command], "figures": figures}, indent=1))
+        return self.evaluate(role, limit, devices, **options)
+
+    def symbolic(self, *options):
+        """How many of the problems a symbolic search solves; too quick to be kept."""
+        return json.loads(self.call([self.banyan, "generate", "traces", "--problems", self.problems(), "--summary", "--json",
+                                     "--seed", self.seed, *options]))
+
+    def about(self, role):
+        return json.loads(self.call([self.banyan, "model", "info", self.models[role], "--json"]))
+
+    def call(self, command):
+        with tempfile.TemporaryFile("w+") as errors:
+            done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=errors, text=True)
+            if done.returncode != 0:
+                errors.seek(0)
+                sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}: {errors.read().strip()}")
+            return done.stdout

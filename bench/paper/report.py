@@ -1,0 +1,147 @@
+"""Writes the page about the experiments from their tables (CSV): ours beside the paper's."""
+
+import csv
+import json
+import shutil
+
+import published
+from figures import FIGURES, number
+
+INTRODUCTION = """# The paper's experiments, in small
+
+Written by `bench/paper/run report` from the tables beside the figures; `bench/paper/run all` measures them.
+
+**These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
+by SGLang; ours has **{numbers} numbers** and a model of {weights} weights, on {device}. Our accuracies are therefore higher and
+our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed phrases as single tokens); what can be
+compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
+{timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
+McNemar's exact p).
+"""
+
+# (title, columns, what the paper says)
+SECTIONS = {
+    "compute": ("Accuracy against compute (figure 4a)", ("accuracy", "tokens", "critical", "children"), published.COMPUTE,
+                "Temperature 1. APR is told how many children it may have; samples of one problem are combined by majority (cons@k) or by "
+                "whether one is right (pass@k)."),
+    "sequential": ("Accuracy against sequential tokens (figure 6, left)", ("accuracy", "critical", "tokens", "children"), published.SEQUENTIAL,
+                   "Greedy. Sequential tokens are the longest chain that had to be generated one after the other."),
+    "context": ("Accuracy against the context limit (figure 4b)", ("accuracy",), published.CONTEXT,
+                "Greedy. As in the paper, one run each, in which a tree counts as wrong where its longest thread is longer than the limit. "
+                "`--context`: the limit is in force instead, so a child that outgrows it reads as *no solution* and its parent goes on."),
+    "latency": ("Accuracy against wall time (figure 6, right)", ("accuracy", "wall_ms", "critical", "children"), published.LATENCY,
+                "Greedy, one problem at a time; a device is a pool of its own with one OS thread."),
+    "rl": ("Before and after reinforcement learning (figures 5 and 7)",
+           ("accuracy", "children", "tokens", "tokens_a_thread", "difference", "p"), published.RL,
+           "Greedy. The difference is RL minus supervised on the same problems, in points."),
+    "temperature": ("Accuracy against temperature (figure 8)", ("accuracy", "tokens", "children"), published.TEMPERATURE, ""),
+    "symbolic": ("Symbolic searches", ("accuracy", "children"),
+                 ["on four numbers the searches of the reference implementation solve "
+                  + ", ".join(f"{share} % ({name})" for name, share in published.SYMBOLIC.items()) + " (measured, not in the paper)"],
+                 "What the searches themselves solve that demonstrations are made with: `banyan generate traces --summary`."),
+    "join": ("What going on at the first success saves", ("accuracy", "tokens", "critical", "wasted", "wall_ms", "difference", "p"),
+             ["the paper joins all children always"],
+             "Greedy. `first_success` cancels the other children when one has the answer; wasted tokens are those of children that nobody "
+             "waited for. Wall time is of one problem at a time, on {timed} problems. The difference is to `all`, in points."),
+}
+HEADINGS = {"accuracy": "solved, %", "tokens": "tokens", "critical": "sequential tokens", "children": "children", "wall_ms": "wall time, ms",
+            "tokens_a_thread": "tokens a thread", "wasted": "wasted tokens", "difference": "difference", "p": "p"}
+
+
+def cell(row, column):
+    value = number(row.get(column))
+    if value is None:
+        return "–"
+    scale, digits = (100, 1) if column == "accuracy" else (1, 3 if column == "p" else 1)
+    if abs(value * scale) >= 1000:
+        digits = 0
+    text = f"{'+' if column == 'difference' and value > 0 else ''}{scale * value:,.{digits}f}"
+    low, high = number(row.get(column + "_low")), number(row.get(column + "_high"))
+    return text if low is None or high is None else f"{text} [{scale * low:,.{digits}f}, {scale * high:,.{digits}f}]"
+
+
+def table(rows, columns):
+    columns = [c for c in columns if any(number(row.get(c)) is not None for row in rows)]
+    yield "| | | " + " | ".join(HEADINGS[c] for c in columns) + " |"
+    yield "|---|---|" + "---|" * len(columns)
+    last = None
+    for row in rows:
+        name = row["series"] if row["series"] != last else ""
+        last = row["series"]
+        yield f"| {name} | {row['setting']} | " + " | ".join(cell(row, c) for c in columns) + " |"
+
+
+def by_limit(rows):
+    """One row a limit, one column a series: the long table of the context experiment on its side."""
+    series = list(dict.fromkeys(row["series"] for row in rows))
+    yield "| limit | " + " | ".join(series) + " |"
+    yield "|---|" + "---|" * len(series)
+    for limit in dict.fromkeys(row["setting"] for row in rows):
+        at = {row["series"]: row for row in rows if row["setting"] == limit}
+        yield f"| {limit} | " + " | ".join(cell(at[s], "accuracy") if s in at else "–" for s in series) + " |"
+
+
+def beside(title, theirs, rows, temperatures=published.TEMPERATURES):
+    """A table of the paper with our figures beside its own."""
+    ours = {(row["series"], float(row["setting"])): row for row in rows}
+    yield f"**{title}**: the paper's accuracy / ours, %"
+    yield ""
+    yield "| | " + " | ".join(f"temperature {t}" for t in temperatures) + " |"
+    yield "|---|" + "---|" * len(temperatures)
+    for name, accuracies in theirs.items():
+        known = accuracies if isinstance(accuracies, dict) else dict(zip(published.TEMPERATURES, accuracies))
+        series = "SoS+" if name == "SoS+ (baseline)" else name
+        yield f"| {name} | " + " | ".join(
+            f"{known[t]} / {cell(ours[(series, t)], 'accuracy') if (series, t) in ours else 'no model'}" for t in temperatures) + " |"
+    yield ""
+
+
+def tables(rows):
+    yield "## Tables 1 to 3"
+    yield ""
+    yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows)
+    yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, (0.0, 1.0))
+    yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows)
+
+
+def read(folder):
+    found = {}
+    for name in SECTIONS:
+        file = folder / f"{name}.csv"
+        if file.exists():
+            with open(file, newline="") as lines:
+                found[name] = list(csv.DictReader(lines))
+    return found
+
+
+def write(folder, target):
+    """The page goes to `target`, the figures it shows into a folder of its name beside it."""
+    known, facts = read(folder), json.loads((folder / "about.json").read_text())
+    pictures = target.parent / target.stem if target.parent != folder else folder
+    pictures.mkdir(parents=True, exist_ok=True)
+    lines = [INTRODUCTION.format(**facts), "| model | weights | folder |", "|---|---|---|",
+             *(f"| {m['title']} | {m['parameters']:,} | `{m['folder']}` |" for m in facts["models"]), ""]
+    for name, (title, columns, theirs, about) in SECTIONS.items():
+        rows = known.get(name)
+        absent = facts["absent"].get(name, {})
+        lines += [f"## {title}", ""]
+        if about:
+            lines += [about.format(**facts), ""]
+        lines += [f"**The paper** (four numbers, 228 M): {'; '.join(theirs)}.", ""]
+        if absent:
+            lines += ["Not measured: " + "; ".join(f"{who} ({why})" for who, why in absent.items()) + ".", ""]
+        if not rows:
+            lines += ["Not measured yet.", ""]
+            continue
+        for one in FIGURES:
+            picture = folder / f"{one.name}.svg"
+            if one.table == name and picture.exists():
+                if pictures != folder:
+                    shutil.copy(picture, pictures / picture.name)
+                where = picture.name if pictures == folder else f"{pictures.name}/{picture.name}"
+                lines += [f"![{one.title}]({where})", ""]
+        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), ""]
+        if name == "temperature":
+            lines += tables(rows)
+    lines += ["## Again", "", "```sh", facts["command"], "bench/paper/run report --to docs/experiments.md", "```"]
+    target.write_text("\n".join(lines) + "\n")
