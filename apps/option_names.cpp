@@ -11,8 +11,8 @@ constexpr std::string_view commands =
     "model import, model info, pause, ps, resume, solve, submit, top, train rl, train sft, tree";
 
 constexpr std::string_view options =
-    "adamw-decay advantage all beam beta1 beta2 cancelled checkpoint-every children "
-    "children-between clip clip-high clip-low concurrency condition-children "
+    "adamw-decay advantage against all beam beta1 beta2 cancelled checkpoint-every "
+    "children children-between clip clip-high clip-low concurrency condition-children "
     "condition-share condition-tokens condition-up-to context count credit data-dir "
     "deadline decay decay-start device drain drill-divide drill-lines drill-max-result "
     "drill-minus drill-plus drill-rows drill-share drill-steps drill-times dtype "
@@ -25,12 +25,12 @@ constexpr std::string_view options =
     "max-tokens max-tree-tokens micro-tokens min-accuracy min-p minutes model momentum "
     "muon-decay muon-dtype newton-schulz-steps norm-epsilon numbers optimizer order "
     "out pair-share pool-device pool-dtype pool-threads print-config problems prompts "
-    "quiet rate read-timeout recompute requests-per-second resume reward-critical "
-    "reward-most reward-obey reward-threads reward-tokens rope-theta search seed since "
-    "solved spawn-probability staleness state steps store store-megabytes sub-beam "
-    "sync target temperature texts thread threads tie-embeddings timeout token-budget "
-    "token-file token-mean top-k top-p traces trees until url user wait warmup workers "
-    "write-timeout";
+    "quiet rate read-timeout recompute requests-per-second results resume "
+    "reward-critical reward-most reward-obey reward-threads reward-tokens rope-theta "
+    "samples search seed since solved spawn-probability staleness state steps store "
+    "store-megabytes sub-beam summary sync target temperature texts thread threads "
+    "tie-embeddings timeout token-budget token-file token-mean top-k top-p traces "
+    "trees until url user wait warmup workers write-timeout";
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separator) {
   std::vector<std::string_view> parts;
