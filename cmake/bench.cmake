@@ -13,3 +13,6 @@ target_link_libraries(pool_bench PRIVATE banyan_gpu_pool Boost::program_options
 
 banyan_program(store_bench bench/store_bench.cpp)
 target_link_libraries(store_bench PRIVATE banyan_store benchmark::benchmark)
+
+banyan_program(publish_bench bench/publish_bench.cpp)
+target_link_libraries(publish_bench PRIVATE banyan_gpu_pool Boost::program_options)

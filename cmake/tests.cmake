@@ -36,6 +36,7 @@ banyan_tests(model_tests
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp
   tests/training_attention_test.cpp
+  tests/training_forward_test.cpp
   tests/transformer_test.cpp)
 
 # The other side of scripts/check_transformers.py.

@@ -70,8 +70,11 @@ public:
 
   /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of
   /// matrix products and attention; the residual stream stays in float32. `selected` (int64
-  /// indices; may be undefined: all) limits the rows to the tokens that carry loss.
-  at::Tensor forward(const sequence_batch&, const at::Tensor& selected, dtype compute) const;
+  /// indices; may be undefined: all) limits the rows to the tokens that carry loss. `recompute`: of
+  /// each layer only its input is kept, and the layer runs again in the backward pass, with the
+  /// same gradients; that needs a fraction of the memory and about a third more time.
+  at::Tensor forward(const sequence_batch&, const at::Tensor& selected, dtype compute,
+                     bool recompute = false) const;
 
   const std::shared_ptr<const model_weights>& weights() const { return weights_; }
 
