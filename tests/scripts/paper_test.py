@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 
-BANYAN = sys.argv.pop(1)
+BANYAN = pathlib.Path(sys.argv.pop(1)).resolve()
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MODEL = SOURCE / "models" / "countdown-3"
 os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
@@ -27,8 +27,8 @@ class experiments(unittest.TestCase):
         self.out = pathlib.Path(scratch.name)
 
     def run_of(self, *words):
-        return subprocess.run([SOURCE / "bench/paper/run", *map(str, words), "--out", self.out, "--banyan", BANYAN,
-                               "--problems", MODEL / "heldout.jsonl", "--model", f"apr={MODEL}"],
+        return subprocess.run([SOURCE / "bench/paper/run", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
+                               "--problems", MODEL / "heldout.jsonl", *map(str, words)],
                               capture_output=True, text=True, timeout=500, cwd=self.out)
 
     def rows(self, name):
