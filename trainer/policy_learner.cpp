@@ -168,14 +168,14 @@ struct policy_learner::impl {
     restart();
   }
 
-  scored score(const transformer& by, const policy_batch& batch) const {
+  scored score(const transformer& by, const policy_batch& batch, bool recompute) const {
     const auto rows = at::tensor(batch.rows, at::kLong).to(device());
     const auto term_rows = at::tensor(batch.term_rows, at::kLong).to(device());
     std::vector<std::int64_t> ids;
     ids.reserve(batch.terms.size());
     for (const auto& t : batch.terms) ids.push_back(t.target);
     const auto targets = at::tensor(ids, at::kLong).to(device());
-    auto logits = by.forward(batch.sequences, rows, options.compute);
+    auto logits = by.forward(batch.sequences, rows, options.compute, recompute);
     if (options.temperature != 1 && options.temperature > 0) logits = logits / options.temperature;
     const auto all = at::log_softmax(logits, -1); // [rows, vocab]
     const auto vocab = all.size(1);
@@ -185,7 +185,7 @@ struct policy_learner::impl {
   void learn(std::size_t run) {
     const auto batch = make_policy_batch(runs[run]);
     if (batch.terms.empty()) return;
-    const auto now = score(model, batch);
+    const auto now = score(model, batch, options.recompute);
     if (inner == 0) remember(run, batch, now);
     const std::span<const sampled_term> terms(batch.terms);
     const grpo_terms given{column(terms, &sampled_term::logprob, device()),
@@ -209,7 +209,7 @@ struct policy_learner::impl {
     const at::NoGradGuard no_grad;
     old[run] = now.logprobs.detach().clone();
     if (options.loss.kl <= 0) return;
-    distant[run] = equals_reference ? old[run] : score(reference, batch).logprobs;
+    distant[run] = equals_reference ? old[run] : score(reference, batch, false).logprobs;
   }
 
   double entropy(const at::Tensor& logits, const policy_batch& batch) const {

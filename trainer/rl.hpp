@@ -49,7 +49,7 @@ struct rl_progress {
   std::int64_t skipped = 0; ///< steps so far that changed nothing
   learn_figures learnt;
   rollout_figures around;
-  evaluation trees; ///< over all trees of the step
+  evaluation trees = evaluation(); ///< over all trees of the step
   double reward_mean = 0;
   rollout_counts counts;
 };

@@ -64,7 +64,7 @@ struct rollout_counts {
 struct rollout_batch {
   std::int64_t step = 0;
   std::vector<rollout_group> groups; ///< to be trained on, in the order of their problems
-  evaluation figures;                ///< over all trees of the step, those not trained on included
+  evaluation figures = evaluation(); ///< over all trees of the step, those not trained on included
   double reward_sum = 0;             ///< the same
   rollout_counts counts;
   std::vector<rollout_source> returning; ///< problems of dropped groups that wait for their return
