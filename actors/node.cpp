@@ -74,7 +74,7 @@ struct node_state {
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
   void refuse(const std::string& id);
-  void give_up(queued_tree);
+  finished_tree give_up(queued_tree);
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
   void leave_if_done();
   running_tree* find_running(const std::string& id);
@@ -207,18 +207,26 @@ void node_state::refuse(const std::string& id) {
   if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
 }
 
-/// Ends a tree before its turn came.
-void node_state::give_up(queued_tree unwanted) {
+/// Ends a tree before its turn came; what it did before a restart is in it.
+finished_tree node_state::give_up(queued_tree unwanted) {
   const auto now = options.reasoning.unix_ms();
   auto tree = std::move(*plant(unwanted.work.request, unwanted.work.created_ms));
-  tree.threads.front().phase = thread_phase::cancelled;
-  tree.threads.front().failure = errc::cancelled;
+  if (!unwanted.work.past.empty()) tree.threads = std::move(unwanted.work.past);
+  for (auto& thread : tree.threads) {
+    if (ended(thread.phase)) continue;
+    thread.phase = thread_phase::cancelled;
+    thread.failure = errc::cancelled;
+    thread.waiting_for.clear();
+    thread.since_ms = now;
+    thread.history.push_back({thread.phase, now});
+  }
   conclude(tree, now);
   const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
   count(*done.value);
   tell_store(done);
   tell(tree_event::kind::done, done.value->id, done.value->phase, now);
   if (unwanted.asker) unwanted.asker->deliver(done);
+  return done;
 }
 
 void node_state::count(const tree& tree) {
@@ -283,12 +291,11 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
 
 caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
                                                    const steer_request& request) {
-  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   if (request.action == tree_action::cancel) {
-    cancel({request.id, "/"});
-    seen.phase = tree_phase::cancelled;
-    return tree_status{std::make_shared<const tree>(std::move(seen))};
+    const auto done = give_up(std::move(*queue.take(request.id)));
+    return tree_status{std::make_shared<const tree>(outline(*done.value))};
   }
+  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   const bool paused = request.action == tree_action::pause;
   queue.set_paused(request.id, paused);
   seen.phase = paused ? tree_phase::paused : tree_phase::queued;

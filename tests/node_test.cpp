@@ -123,7 +123,22 @@ TEST_CASE_METHOD(node_system, "a waiting tree is cancelled without having begun"
   const auto t = finished(take<finished_tree>(c));
   CHECK(t.phase == tree_phase::cancelled);
   CHECK(t.usage().generated_tokens == 0);
+  CHECK(t.root().since_ms == t.finished_ms);
   CHECK(stored.front().value->id == "c");
+  break_silence();
+  for (auto* reply : {&a, &b}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "who cancels a waiting tree by hand sees how it ended", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  advance(std::chrono::seconds(3));
+  const auto seen = ask<tree_status>(aut, steer_request{tree_action::cancel, "c", "/"});
+  REQUIRE(seen);
+  CHECK(seen->value->phase == tree_phase::cancelled);
+  CHECK(seen->value->failure == errc::cancelled);
+  CHECK(seen->value->finished_ms == seen->value->created_ms + 3000);
+  CHECK(take<finished_tree>(c)->value->finished_ms == seen->value->finished_ms);
   break_silence();
   for (auto* reply : {&a, &b}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
 }
