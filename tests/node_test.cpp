@@ -242,6 +242,18 @@ TEST_CASE_METHOD(node_system, "a node shows a thread with its text", "[actors]")
   CHECK(finished(take<finished_tree>(a)).outcome.solved);
 }
 
+TEST_CASE_METHOD(node_system, "the pool is asked about a thread where that is wished", "[actors]") {
+  script->silent = {"/0"};
+  auto a = send("a");
+  const auto blocks = [&](bool wished) {
+    return ask<thread_status>(aut, thread_request{"a", "/0", wished})->cache.blocks;
+  };
+  CHECK(blocks(true) == 3);
+  CHECK(blocks(false) == 0);
+  break_silence();
+  CHECK(finished(take<finished_tree>(a)).outcome.solved);
+}
+
 TEST_CASE_METHOD(node_system, "a lost session answers and makes room for the next", "[actors]") {
   script->silent = {"/"};
   auto a = send("a"), b = send("b"), c = send("c");
