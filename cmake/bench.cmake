@@ -13,3 +13,7 @@ target_link_libraries(pool_bench PRIVATE banyan_gpu_pool Boost::program_options
 
 banyan_program(store_bench bench/store_bench.cpp)
 target_link_libraries(store_bench PRIVATE banyan_store benchmark::benchmark)
+
+banyan_program(forest_bench bench/forest_bench.cpp)
+target_link_libraries(forest_bench PRIVATE banyan_forest banyan_http banyan_store_actor
+  Boost::program_options)
