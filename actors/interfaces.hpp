@@ -146,6 +146,8 @@ using thread_actor = caf::typed_actor<
     caf::reacts_to<decode_progress>,
     // Asks its pool again after the pool was full; the thread sends it to itself.
     caf::reacts_to<atom::step>,
+    // Shows the thread with its text; its pool is asked too, where that is wished.
+    caf::replies_to<thread_request>::with<thread_status>,
     // Shows the thread with its text.
     caf::replies_to<atom::status>::with<thread_status>>;
 

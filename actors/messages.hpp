@@ -240,6 +240,7 @@ struct tree_request {
 struct thread_request {
   std::string id;
   std::string thread = "/";
+  bool cache = true; ///< also what its pool holds for it
 };
 /// The tree as it is now; texts of live threads are left out, ask the thread.
 struct tree_status {

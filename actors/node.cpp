@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,7 +31,6 @@ constexpr caf::timespan pool_patience = 500ms;
 constexpr caf::timespan store_patience = 60s;
 
 struct running_tree {
-  std::string id;
   session_actor session;
   bool paused = false;  ///< as a whole: it leaves its place to another one
   bool counted = false; ///< it is over, and was not stored at once
@@ -74,9 +74,10 @@ struct node_state {
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
   void refuse(const std::string& id);
-  void give_up(queued_tree);
+  finished_tree give_up(queued_tree);
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
   void leave_if_done();
+  std::size_t num_paused() const; // of those that run
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
   template <class Message>
@@ -95,9 +96,9 @@ struct node_state {
   node_options options;
   tree_ids ids;
   tree_queue queue;
-  std::size_t accepting = 0;         // requests that the store does not have yet
-  std::vector<running_tree> running; // oldest first
-  node_status counted;               // what only grows; the rest is filled in when asked for
+  std::size_t accepting = 0;                   // requests that the store does not have yet
+  std::map<std::string, running_tree> running; // by id
+  node_status counted; // what only grows; the rest is filled in when asked for
 };
 
 void node_state::begin(node_options given) {
@@ -177,17 +178,16 @@ void node_state::take_up(tree_work& work) {
 }
 
 void node_state::start_next() {
-  auto room = options.max_running_trees
-              - std::min(options.max_running_trees, static_cast<std::size_t>(std::ranges::count(
-                                                        running, false, &running_tree::paused)));
+  const auto busy = running.size() - num_paused();
+  auto room = options.max_running_trees - std::min(options.max_running_trees, busy);
   for (; room > 0; --room) {
     auto next = queue.take_next();
     if (!next) return;
     const node_actor me{self}; // a session tells the node first, the node tells the store
-    auto actor = self->spawn<caf::monitored>(
+    const auto actor = self->spawn<caf::monitored>(
         session, session_options{options.reasoning, next->family, tree_keeper_actor{me},
                                  static_cast<bool>(options.store)});
-    running.push_back({next->work.request.id, actor});
+    running.emplace(next->work.request.id, running_tree{actor});
     if (next->asker)
       next->asker->delegate(actor, std::move(next->work));
     else
@@ -207,18 +207,26 @@ void node_state::refuse(const std::string& id) {
   if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
 }
 
-/// Ends a tree before its turn came.
-void node_state::give_up(queued_tree unwanted) {
+/// Ends a tree before its turn came; what it did before a restart is in it.
+finished_tree node_state::give_up(queued_tree unwanted) {
   const auto now = options.reasoning.unix_ms();
   auto tree = std::move(*plant(unwanted.work.request, unwanted.work.created_ms));
-  tree.threads.front().phase = thread_phase::cancelled;
-  tree.threads.front().failure = errc::cancelled;
+  if (!unwanted.work.past.empty()) tree.threads = std::move(unwanted.work.past);
+  for (auto& thread : tree.threads) {
+    if (ended(thread.phase)) continue;
+    thread.phase = thread_phase::cancelled;
+    thread.failure = errc::cancelled;
+    thread.waiting_for.clear();
+    thread.since_ms = now;
+    thread.history.push_back({thread.phase, now});
+  }
   conclude(tree, now);
   const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
   count(*done.value);
   tell_store(done);
   tell(tree_event::kind::done, done.value->id, done.value->phase, now);
   if (unwanted.asker) unwanted.asker->deliver(done);
+  return done;
 }
 
 void node_state::count(const tree& tree) {
@@ -242,7 +250,8 @@ caf::result<stored> node_state::keep(const finished_tree& done) {
 }
 
 void node_state::lose(const caf::down_msg& down) {
-  std::erase_if(running, [&](const running_tree& t) { return t.session.address() == down.source; });
+  std::erase_if(running,
+                [&](const auto& tree) { return tree.second.session.address() == down.source; });
   std::erase_if(options.pools,
                 [&](const named_pool& pool) { return pool.actor.address() == down.source; });
   if (!counted.draining) start_next();
@@ -283,12 +292,11 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
 
 caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
                                                    const steer_request& request) {
-  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   if (request.action == tree_action::cancel) {
-    cancel({request.id, "/"});
-    seen.phase = tree_phase::cancelled;
-    return tree_status{std::make_shared<const tree>(std::move(seen))};
+    const auto done = give_up(std::move(*queue.take(request.id)));
+    return tree_status{std::make_shared<const tree>(outline(*done.value))};
   }
+  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   const bool paused = request.action == tree_action::pause;
   queue.set_paused(request.id, paused);
   seen.phase = paused ? tree_phase::paused : tree_phase::queued;
@@ -304,14 +312,14 @@ caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
 void node_state::drain() {
   counted.draining = true;
   for (auto& waiting : queue.take_all()) give_up(std::move(waiting));
-  for (const auto& tree : running) self->send(tree.session, cancel_request{tree.id});
+  for (const auto& [id, tree] : running) self->send(tree.session, cancel_request{id});
   leave_if_done();
 }
 
 void node_state::park() {
   counted.draining = true;
   queue = {};
-  for (const auto& tree : running) self->send(tree.session, atom::park_v);
+  for (const auto& [id, tree] : running) self->send(tree.session, atom::park_v);
   leave_if_done();
 }
 
@@ -340,9 +348,8 @@ caf::result<node_status> node_state::status() {
   auto now = counted;
   now.running = running.size();
   now.queued = queue.size();
-  now.paused = queue.num_paused()
-               + static_cast<std::size_t>(std::ranges::count(running, true, &running_tree::paused));
-  for (const auto& tree : running) now.trees.push_back(tree.id);
+  now.paused = queue.num_paused() + num_paused();
+  for (const auto& [id, tree] : running) now.trees.push_back(id);
   if (options.pools.empty()) return now;
   auto promise = self->make_response_promise<node_status>();
   auto open = std::make_shared<open_status>(
@@ -358,9 +365,14 @@ caf::result<node_status> node_state::status() {
   return promise;
 }
 
+std::size_t node_state::num_paused() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(running, [](const auto& tree) { return tree.second.paused; }));
+}
+
 const running_tree* node_state::find_running(const std::string& id) const {
-  const auto i = std::ranges::find(running, id, &running_tree::id);
-  return i == running.end() ? nullptr : &*i;
+  const auto i = running.find(id);
+  return i == running.end() ? nullptr : &i->second;
 }
 
 running_tree* node_state::find_running(const std::string& id) {

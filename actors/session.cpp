@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <caf/actor_system.hpp>
@@ -431,7 +432,7 @@ session_state::member* session_state::live(std::string_view path) {
 /// A live thread answers for itself: the session has no text of it.
 caf::result<thread_status> session_state::show(const thread_request& request) const {
   for (const auto& [id, member] : members)
-    if (member.path == request.thread) return self->delegate(member.actor, atom::status_v);
+    if (member.path == request.thread) return self->delegate(member.actor, request);
   const auto* record = tree.find(request.thread);
   if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
   return thread_status{*record, false, {}, 0, 0, 0};
@@ -439,14 +440,17 @@ caf::result<thread_status> session_state::show(const thread_request& request) co
 
 tree_status session_state::status(bool texts) const {
   auto now = texts ? tree : outline(tree);
+  std::unordered_map<std::string_view, thread_record*> by_path;
+  for (auto& thread : now.threads) by_path.emplace(thread.path, &thread);
   for (const auto& [id, member] : members) {
     if (!member.asker) continue;
-    auto& parent = *now.find(now.find(member.path)->parent());
+    auto& parent = *by_path.at(by_path.at(member.path)->parent());
     parent.phase = thread_phase::waiting;
     parent.waiting_for.push_back(member.path);
   }
-  for (const auto& [id, member] : members)
-    if (is_halted(member.path)) now.find(member.path)->phase = thread_phase::paused;
+  if (!halted.empty())
+    for (const auto& [id, member] : members)
+      if (is_halted(member.path)) by_path.at(member.path)->phase = thread_phase::paused;
   return {std::make_shared<const banyan::tree>(std::move(now))};
 }
 

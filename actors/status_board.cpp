@@ -115,6 +115,12 @@ std::vector<status_board::row> status_board::snapshot_of(std::string_view tree) 
   return rows;
 }
 
+std::map<thread_phase, std::uint64_t> status_board::counts() const {
+  std::map<thread_phase, std::uint64_t> counted;
+  core_->each([&](const cell& cell) { return ++counted[cell.phase], true; });
+  return counted;
+}
+
 std::size_t status_board::size() const {
   std::size_t sum = 0;
   for (auto& shard : core_->shards) {

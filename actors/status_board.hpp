@@ -66,6 +66,9 @@ public:
 
   std::size_t size() const;
 
+  /// How many threads are in which phase.
+  std::map<thread_phase, std::uint64_t> counts() const;
+
 private:
   std::shared_ptr<core> core_; // loans keep it: they may outlive the board
 };

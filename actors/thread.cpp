@@ -461,8 +461,8 @@ thread_status thread_state::status() const {
 }
 
 /// A pool that is in a long step is left out rather than waited for.
-caf::result<thread_status> thread_state::show() {
-  if (!seat) return status();
+caf::result<thread_status> thread_state::show(const thread_request& request) {
+  if (!seat || !request.cache) return status();
   auto promise = self->make_response_promise<thread_status>();
   auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
   self->request(seat->pool().actor, caf::timespan(200ms),
@@ -494,7 +494,8 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
       [&state](const watch_request& wish) { state.watch(wish); },
       [&state](const decode_progress& progress) { state.hear(progress); },
       [&state](atom::step) { state.retry(); },
-      [&state](atom::status) { return state.show(); },
+      [&state](const thread_request& request) { return state.show(request); },
+      [&state](atom::status) { return state.status(); },
   };
 }
 

@@ -52,7 +52,7 @@ struct thread_state {
   void start(start_request&);
   void retry();
   void hear(const decode_progress&);
-  caf::result<thread_status> show();
+  caf::result<thread_status> show(const thread_request&);
   void cancel();
   void halt(thread_phase as);
   void go_on_after_pause(const resume_thread&);

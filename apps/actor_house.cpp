@@ -86,7 +86,9 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
   settings.weights_epoch = options.weights_epoch;
   settings.keep_epochs = options.keep_epochs;
   settings.log = options.log;
-  pools_.push_back({settings.name, spawn_pool(*system_, settings, source.model)});
+  pools_.push_back({settings.name, options.make_pool
+                                       ? options.make_pool(*system_, settings, source)
+                                       : spawn_pool(*system_, settings, source.model)});
 }
 
 bool actor_house::wait_until(std::chrono::steady_clock::time_point until,

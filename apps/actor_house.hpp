@@ -18,6 +18,7 @@ namespace banyan {
 class event_hub;
 class status_board;
 struct codec;
+struct pool_options;
 
 struct house_options {
   std::vector<std::int32_t> begin; ///< in front of every prompt (BOS), may be empty
@@ -31,6 +32,8 @@ struct house_options {
   std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
   /// Starts the store, where there is one; before any pool.
   std::function<tree_store_actor(caf::actor_system&)> make_store;
+  /// Starts a pool; null: one that decodes with the source's weights.
+  std::function<pool_actor(caf::actor_system&, const pool_options&, const pool_source&)> make_pool;
 };
 
 /// The actors of a program: a pool per source, a store, a node over them, and the one way to end

@@ -4,7 +4,6 @@
 #include "apps/terminal.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -53,6 +52,9 @@ std::string_view trimmed(std::string_view text) {
   if (begin == text.npos) return {};
   return text.substr(begin, text.find_last_not_of(blank) - begin + 1);
 }
+
+/// Such a character in a message could do things to a terminal, or end it.
+bool is_control(unsigned char byte) { return byte < 0x20 ? byte != '\t' : byte == 0x7f; }
 
 std::string without_dashes(std::string name) {
   name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
@@ -280,15 +282,19 @@ struct option_list::config_line {
   std::string where; ///< "banyan.conf: line 3"
 };
 
-std::vector<option_list::config_line> option_list::config_lines(const std::filesystem::path& file) {
+std::vector<option_list::config_line> option_list::config_lines(std::string_view text,
+                                                                const std::string& name) {
   std::vector<config_line> lines;
-  std::istringstream text(read_text(file));
-  std::string line, section;
-  for (int number = 1; std::getline(text, line); ++number) {
-    const auto where = file.string() + ": line " + std::to_string(number);
-    const auto said = trimmed(std::string_view(line).substr(0, line.find('#')));
+  std::string section;
+  for (int number = 1; !text.empty(); ++number) {
+    const auto line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const auto where = name + ": line " + std::to_string(number);
+    const auto said = trimmed(line.substr(0, line.find('#')));
     const auto equals = said.find('=');
     if (said.empty()) continue;
+    if (std::ranges::any_of(said, is_control))
+      throw bad_usage(where, "a character in it cannot be seen", "write plain text");
     if (said.starts_with('[') && said.ends_with(']')) {
       section = trimmed(said.substr(1, said.size() - 2));
       if (!contains(all_command_names(), section))
@@ -329,8 +335,13 @@ void option_list::take_lines(const std::vector<config_line>& lines, general_line
 }
 
 void option_list::read_config(const std::filesystem::path& file, general_lines general) {
+  read_config_text(read_text(file), file.string(), general);
+}
+
+void option_list::read_config_text(std::string_view text, const std::string& name,
+                                   general_lines general) {
   std::vector<config_line> own, shared;
-  for (auto& line : config_lines(file))
+  for (auto& line : config_lines(text, name))
     if (line.section.empty())
       shared.push_back(std::move(line));
     else if (line.section == command_)
@@ -345,8 +356,8 @@ std::string option_list::config() const {
     std::string own;
     for (const auto& o : options)
       for (const auto& value : o.is_kept ? o.write() : std::vector<std::string>{}) {
-        if (value.find_first_of("#\n") != value.npos || std::isspace(value.front())
-            || std::isspace(value.back()))
+        if (value.find('#') != value.npos || std::ranges::any_of(value, is_control)
+            || trimmed(value) != value)
           throw bad_usage("--" + o.name, in_quotes(value) + " cannot stand in a config file",
                           "choose a name without '#' and without spaces at its ends");
         own += o.name + " = " + value + "\n";

@@ -90,6 +90,10 @@ public:
   /// Reads a config file; options given before, here or on the command line, are left as they are.
   void read_config(const std::filesystem::path&, general_lines = general_lines::mine);
 
+  /// The same of a config file's text; `name` is what errors call it.
+  void read_config_text(std::string_view text, const std::string& name,
+                        general_lines = general_lines::mine);
+
   /// Was the option given, on the command line or in a config?
   bool given(std::string_view name) const { return given_.contains(name); }
 
@@ -100,7 +104,7 @@ public:
 
 private:
   struct config_line;
-  static std::vector<config_line> config_lines(const std::filesystem::path&);
+  static std::vector<config_line> config_lines(std::string_view text, const std::string& name);
   bool concerns_us(const config_line&, general_lines) const;
   void take_lines(const std::vector<config_line>&, general_lines);
   std::string called() const; ///< "banyan train sft"

@@ -17,9 +17,13 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
   apps/banyand/tree_body.cpp
   apps/banyand/urls.cpp
   apps/event_reader.cpp
+  apps/json_list.cpp
+  apps/option_names.cpp
+  apps/options.cpp
+  apps/terminal.cpp
   apps/tree_mirror.cpp
   model/safetensors_header.cpp)
-target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json)
+target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json PUBLIC Boost::program_options)
 target_compile_options(banyan_fuzzed PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})
 
 target_compile_options(banyan_records PRIVATE -fsanitize=fuzzer-no-link ${fuzz_flags})

@@ -137,7 +137,8 @@ public:
     });
   }
 
-  void find(const std::string& id, bool texts, answer_to<tree_ptr> answer) override {
+  void find(const std::string& id, const std::optional<thread_range>& texts,
+            answer_to<tree_ptr> answer) override {
     if (before_find) before_find();
     reply<tree_ptr>(std::move(answer), [=, this]() -> std::variant<tree_ptr, refusal> {
       const std::lock_guard lock(mutex_);
@@ -193,9 +194,10 @@ public:
     });
   }
 
-  std::vector<thread_row> threads(std::size_t offset, std::size_t limit) const override {
+  thread_page threads(std::size_t offset, std::size_t limit) const override {
     const auto begin = rows.begin() + std::ptrdiff_t(std::min(offset, rows.size()));
-    return {begin, begin + std::ptrdiff_t(std::min<std::size_t>(limit, rows.end() - begin))};
+    const auto count = std::min<std::size_t>(limit, rows.end() - begin);
+    return {{begin, begin + std::ptrdiff_t(count)}, rows.size()};
   }
 
   void status(answer_to<forest_status> answer) override {

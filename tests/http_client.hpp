@@ -38,6 +38,15 @@ public:
       : socket_(std::exchange(other.socket_, -1)), read_(std::move(other.read_)) {}
   ~raw_client() { close(); }
 
+  /// Leaves without a goodbye.
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close();
+  }
+
+  int descriptor() const { return socket_; }
+
   void close() {
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
   }

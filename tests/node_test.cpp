@@ -123,7 +123,22 @@ TEST_CASE_METHOD(node_system, "a waiting tree is cancelled without having begun"
   const auto t = finished(take<finished_tree>(c));
   CHECK(t.phase == tree_phase::cancelled);
   CHECK(t.usage().generated_tokens == 0);
+  CHECK(t.root().since_ms == t.finished_ms);
   CHECK(stored.front().value->id == "c");
+  break_silence();
+  for (auto* reply : {&a, &b}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "who cancels a waiting tree by hand sees how it ended", "[actors]") {
+  script->silent = {"/"};
+  auto a = send("a"), b = send("b"), c = send("c");
+  advance(std::chrono::seconds(3));
+  const auto seen = ask<tree_status>(aut, steer_request{tree_action::cancel, "c", "/"});
+  REQUIRE(seen);
+  CHECK(seen->value->phase == tree_phase::cancelled);
+  CHECK(seen->value->failure == errc::cancelled);
+  CHECK(seen->value->finished_ms == seen->value->created_ms + 3000);
+  CHECK(take<finished_tree>(c)->value->finished_ms == seen->value->finished_ms);
   break_silence();
   for (auto* reply : {&a, &b}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
 }
@@ -223,6 +238,18 @@ TEST_CASE_METHOD(node_system, "a node shows a thread with its text", "[actors]")
   CHECK(text("/1") == texts::bad_prompt + texts::bad_child);               // is over
   CHECK_FALSE(ask<thread_status>(aut, thread_request{"a", "/7"}));
   CHECK_FALSE(ask<thread_status>(aut, thread_request{"b", "/"}));
+  break_silence();
+  CHECK(finished(take<finished_tree>(a)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "the pool is asked about a thread where that is wished", "[actors]") {
+  script->silent = {"/0"};
+  auto a = send("a");
+  const auto blocks = [&](bool wished) {
+    return ask<thread_status>(aut, thread_request{"a", "/0", wished})->cache.blocks;
+  };
+  CHECK(blocks(true) == 3);
+  CHECK(blocks(false) == 0);
   break_silence();
   CHECK(finished(take<finished_tree>(a)).outcome.solved);
 }

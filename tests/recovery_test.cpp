@@ -283,6 +283,30 @@ TEST_CASE_METHOD(recovering_node, "a tree has after a restart only the time that
   CHECK(kept->finished.front().value->failure == (in_time ? errc::none : errc::deadline));
 }
 
+TEST_CASE_METHOD(recovering_node, "a tree that is cancelled before it goes on keeps what it did",
+                 "[actors]") {
+  script->silent = {"/1"};
+  submit();
+  crash();
+  aut = start(1);
+  const auto work = kept->unfinished("t");
+  request.id = "first";
+  script->silent = {"/"};
+  submit();
+  self->send(aut, work);
+  run();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/"}));
+  REQUIRE(kept->finished.size() == 1);
+  const auto& t = *kept->finished.front().value;
+  CHECK(t.phase == tree_phase::cancelled);
+  CHECK(t.inconsistent().value_or("") == "");
+  REQUIRE(t.threads.size() == 3);
+  CHECK(t.find("/0")->phase == thread_phase::done);
+  CHECK(t.find("/1")->failure == errc::cancelled);
+  CHECK(t.usage().generated_tokens > 0);
+  break_silence();
+}
+
 TEST_CASE_METHOD(recovering_node, "the time of a tree that is cut off twice adds up", "[actors]") {
   script->silent = {"/1"};
   submit();

@@ -70,5 +70,17 @@ TEST_CASE("a tree finds its own rows", "[actors]") {
   CHECK(board.snapshot_of("c").empty());
 }
 
+TEST_CASE("a board counts its threads by what they do", "[actors]") {
+  status_board board;
+  auto a = board.add("t", "/"), b = board.add("t", "/0"), c = board.add("u", "/");
+  a.enter(thread_phase::waiting, 1);
+  b.enter(thread_phase::decoding, 1);
+  c.enter(thread_phase::decoding, 1);
+  using counts = std::map<thread_phase, std::uint64_t>;
+  CHECK(board.counts() == counts{{thread_phase::decoding, 2}, {thread_phase::waiting, 1}});
+  { const auto gone = std::move(c); }
+  CHECK(board.counts() == counts{{thread_phase::decoding, 1}, {thread_phase::waiting, 1}});
+}
+
 } // namespace
 } // namespace banyan

@@ -23,7 +23,8 @@ struct completion_state {
 
   explicit completion_state(caf::stateful_actor<completion_state>* self) : self(self) {}
 
-  /// Throws std::invalid_argument where the prompt cannot be written in the vocabulary.
+  /// Throws std::invalid_argument where the prompt cannot be written in the vocabulary, or there is
+  /// none.
   decode_request request() const {
     const auto& asked = options.request;
     decode_request r;
@@ -32,6 +33,7 @@ struct completion_state {
     r.ids = options.codec.begin;
     const auto prompt = options.codec.encode(asked.prompt);
     r.ids.insert(r.ids.end(), prompt.begin(), prompt.end());
+    if (r.ids.empty()) throw std::invalid_argument("it is empty");
     r.sampling = asked.sampling;
     r.max_tokens = asked.max_tokens;
     r.stop = asked.stop;

@@ -85,7 +85,8 @@ void event_stream::open() {
 /// The tree as it is now, and everything up to the mark in it.
 void event_stream::look(std::function<void(const tree&)> then) {
   mark_ = c_.trees.events().newest();
-  c_.trees.find(tree_, true, relay<tree_ptr>(c_, reply_, [then](const tree_ptr& t) { then(*t); }));
+  c_.trees.find(tree_, thread_range{},
+                relay<tree_ptr>(c_, reply_, [then](const tree_ptr& t) { then(*t); }));
 }
 
 bool event_stream::begin() {
@@ -210,7 +211,7 @@ void event_streams::outcome_of(http_context& c, const std::string& tree, told_ou
 }
 
 void event_streams::ask(http_context& c, const std::string& tree, int tries) {
-  c.trees.find(tree, false, [this, &c, tree, tries, loop = c.loop](const auto& answered) {
+  c.trees.find(tree, {}, [this, &c, tree, tries, loop = c.loop](const auto& answered) {
     const auto* t = std::get_if<tree_ptr>(&answered);
     loop->post([this, &c, tree, tries, t = t ? *t : nullptr] { answer(c, tree, t, tries); });
   });

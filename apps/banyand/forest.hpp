@@ -97,6 +97,17 @@ struct completion_end {
   std::uint32_t prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
 };
 
+/// Which threads of a tree: so many behind `after`, from the first on where that is empty.
+struct thread_range {
+  std::string after;
+  std::size_t most = SIZE_MAX;
+};
+
+struct thread_page {
+  std::vector<thread_row> rows;
+  std::size_t total = 0; ///< there are
+};
+
 /// All that the outside can ask of a daemon, whatever the protocol. Nothing here waits; functions
 /// may be called from any OS thread.
 class forest {
@@ -109,8 +120,9 @@ public:
   virtual void submit(solve_request, answer_to<std::string> accepted,
                       answer_to<tree_ptr> finished) = 0;
 
-  /// A tree, live or stored; `texts`: with the texts of its threads.
-  virtual void find(const std::string& id, bool texts, answer_to<tree_ptr>) = 0;
+  /// A tree, live or stored; `texts`: with the texts of these threads at least.
+  virtual void find(const std::string& id, const std::optional<thread_range>& texts,
+                    answer_to<tree_ptr>) = 0;
   virtual void find_thread(const std::string& id, const std::string& path,
                            answer_to<thread_view>) = 0;
 
@@ -122,7 +134,7 @@ public:
                    answer_to<tree_ptr>) = 0;
 
   /// Live threads of all trees, `offset` to `offset + limit`.
-  virtual std::vector<thread_row> threads(std::size_t offset, std::size_t limit) const = 0;
+  virtual thread_page threads(std::size_t offset, std::size_t limit) const = 0;
 
   virtual void status(answer_to<forest_status>) = 0;
 

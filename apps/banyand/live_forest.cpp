@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -99,7 +100,7 @@ using board_rows = std::vector<status_board::row>;
 
 /// What the board says of live threads; the session knows of boundaries alone.
 void add_board(tree& t, const board_rows& said) {
-  std::map<std::string, const status_board::row*> rows;
+  std::unordered_map<std::string_view, const status_board::row*> rows;
   for (const auto& row : said) rows.emplace(row.thread, &row);
   for (auto& thread : t.threads) {
     const auto row = rows.find(thread.path);
@@ -111,6 +112,17 @@ void add_board(tree& t, const board_rows& said) {
     thread.segments.push_back({segment_kind::written, {}, {}, {}, {}}); // only its length counts
     thread.segments.back().ids.resize(row->second->tokens - known);
   }
+}
+
+/// These threads of the tree; none behind one that is not there.
+std::span<thread_record> range_of(tree& t, const thread_range& range) {
+  std::span<thread_record> rest(t.threads);
+  if (!range.after.empty()) {
+    const auto found = std::ranges::find(rest, range.after, &thread_record::path);
+    const auto behind = static_cast<std::size_t>(found - rest.begin()) + 1;
+    rest = rest.subspan(std::min(behind, rest.size()));
+  }
+  return rest.first(std::min(rest.size(), range.most));
 }
 
 /// A live tree while its threads are asked for their texts.
@@ -181,20 +193,20 @@ struct live_forest::impl {
     });
   }
 
-  /// The live tree with the texts of its live threads, asked of each.
-  void add_texts(const tree& now, const answer_to<tree_ptr>& answer) {
+  /// The live tree with the texts of its live threads in the range, asked of each.
+  void add_texts(const tree& now, const thread_range& range, const answer_to<tree_ptr>& answer) {
     const auto open = std::make_shared<open_tree>(open_tree{now});
     const auto count_down = [=, this] {
       if (--open->missing > 0) return;
       if (open->over) return find_stored(open->value.id, true, answer);
       answer(std::make_shared<const tree>(std::move(open->value)));
     };
-    run([open, count_down, node = node](caf::event_based_actor* self) {
-      for (auto& thread : open->value.threads) {
+    run([open, count_down, range, node = node](caf::event_based_actor* self) {
+      for (auto& thread : range_of(open->value, range)) {
         if (ended(thread.phase)) continue;
         ++open->missing;
         look<thread_status>(
-            self, node, thread_request{open->value.id, thread.path},
+            self, node, thread_request{open->value.id, thread.path, false},
             [&thread, count_down](thread_status& one) {
               thread.segments = std::move(one.record.segments);
               count_down();
@@ -312,18 +324,21 @@ void live_forest::submit(solve_request request, answer_to<std::string> accepted,
       std::move(request), [finished](const finished_tree& done) { finished(done.value); }, fail);
 }
 
-void live_forest::find(const std::string& id, bool texts, answer_to<tree_ptr> answer) {
+void live_forest::find(const std::string& id, const std::optional<thread_range>& texts,
+                       answer_to<tree_ptr> answer) {
   impl_->ask<tree_status>(
-      tree_request{id, texts},
+      tree_request{id, texts.has_value()},
       [this, texts, answer](const tree_status& now) {
         auto seen = *now.value;
         if (!texts) {
           add_board(seen, impl_->house.board()->snapshot_of(seen.id));
           return answer(std::make_shared<const tree>(std::move(seen)));
         }
-        impl_->add_texts(seen, answer);
+        impl_->add_texts(seen, *texts, answer);
       },
-      [this, id, texts, answer](const caf::error&) { impl_->find_stored(id, texts, answer); });
+      [this, id, texts, answer](const caf::error&) {
+        impl_->find_stored(id, texts.has_value(), answer);
+      });
 }
 
 void live_forest::find_thread(const std::string& id, const std::string& path,
@@ -404,11 +419,13 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
       explain);
 }
 
-std::vector<thread_row> live_forest::threads(std::size_t offset, std::size_t limit) const {
-  std::vector<thread_row> rows;
+thread_page live_forest::threads(std::size_t offset, std::size_t limit) const {
+  thread_page page;
   for (auto& row : impl_->house.board()->snapshot(offset, limit))
-    rows.push_back({row.tree, row.thread, row.phase, row.tokens, row.waiting_for, row.since_ms});
-  return rows;
+    page.rows.push_back(
+        {row.tree, row.thread, row.phase, row.tokens, row.waiting_for, row.since_ms});
+  page.total = impl_->house.board()->size();
+  return page;
 }
 
 void live_forest::status(answer_to<forest_status> answer) {
@@ -416,7 +433,7 @@ void live_forest::status(answer_to<forest_status> answer) {
     impl_->reader.post([this, answer, node](const tree_store& store) {
       forest_status now;
       now.node = node;
-      for (const auto& row : impl_->house.board()->snapshot()) ++now.threads[row.phase];
+      now.threads = impl_->house.board()->counts();
       try {
         now.store = store.counts();
       } catch (const std::exception&) {

@@ -47,12 +47,13 @@ public:
 
   void submit(solve_request, answer_to<std::string> accepted,
               answer_to<tree_ptr> finished) override;
-  void find(const std::string& id, bool texts, answer_to<tree_ptr>) override;
+  void find(const std::string& id, const std::optional<thread_range>& texts,
+            answer_to<tree_ptr>) override;
   void find_thread(const std::string& id, const std::string& path, answer_to<thread_view>) override;
   void list(tree_filter, answer_to<std::vector<tree_ptr>>) override;
   void act(tree_action, const std::string& id, const std::string& path,
            answer_to<tree_ptr>) override;
-  std::vector<thread_row> threads(std::size_t offset, std::size_t limit) const override;
+  thread_page threads(std::size_t offset, std::size_t limit) const override;
   void status(answer_to<forest_status>) override;
   std::uint64_t complete(completion_request, std::function<void(completion_piece)> on_piece,
                          answer_to<completion_end>) override;

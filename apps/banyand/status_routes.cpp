@@ -22,12 +22,9 @@ http_response plain(int status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text), {}, {}};
 }
 
-json threads_page(const std::vector<thread_row>& rows, const forest_status& s) {
-  json j{{"threads", json::array()}, {"total", 0}};
-  for (const auto& row : rows) j["threads"].push_back(thread_row_view(row));
-  std::uint64_t total = 0;
-  for (const auto& [phase, count] : s.threads) total += count;
-  j["total"] = total;
+json page_view(const thread_page& page) {
+  json j{{"threads", json::array()}, {"total", page.total}};
+  for (const auto& row : page.rows) j["threads"].push_back(thread_row_view(row));
   return j;
 }
 
@@ -53,9 +50,7 @@ void list_threads(http_context& c, const reply_ptr& reply) {
   const auto offset = query.number("offset", 0, SIZE_MAX / 2, 0);
   const auto limit = query.number("limit", 1, 1000, 100);
   query.end();
-  c.trees.status(relay<forest_status>(c, reply, [&c, reply, offset, limit](const auto& status) {
-    reply->send(threads_page(c.trees.threads(offset, limit), status));
-  }));
+  reply->send(page_view(c.trees.threads(offset, limit)));
 }
 
 void show_metrics(http_context& c, const reply_ptr& reply) {

@@ -146,9 +146,11 @@ void show_tree(http_context& c, const reply_ptr& reply) {
                      .after = query.text("threads_after").value_or("")};
   query.end();
   reply->about(reply->param(0));
-  c.trees.find(reply->param(0), cut.texts,
-               relay<tree_ptr>(
-                   c, reply, [reply, cut](const tree_ptr& t) { reply->send(tree_view(*t, cut)); }));
+  std::optional<thread_range> texts;
+  if (cut.texts) texts = thread_range{cut.after, cut.most_threads};
+  c.trees.find(reply->param(0), texts, relay<tree_ptr>(c, reply, [reply, cut](const tree_ptr& t) {
+                 reply->send(tree_view(*t, cut));
+               }));
 }
 
 void list_tree_threads(http_context& c, const reply_ptr& reply) {
@@ -160,7 +162,7 @@ void list_tree_threads(http_context& c, const reply_ptr& reply) {
   query.end();
   reply->about(reply->param(0));
   if (path) return show_thread(c, reply, *path);
-  c.trees.find(reply->param(0), false, relay<tree_ptr>(c, reply, [reply, cut](const tree_ptr& t) {
+  c.trees.find(reply->param(0), {}, relay<tree_ptr>(c, reply, [reply, cut](const tree_ptr& t) {
                  reply->send(threads_view(*t, cut));
                }));
 }

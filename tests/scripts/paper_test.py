@@ -38,7 +38,7 @@ class experiments(unittest.TestCase):
     def test_a_run_goes_on_where_it_was(self):
         first = self.run_of("symbolic", "sequential", "--problems-limit", 3)
         self.assertEqual(first.returncode, 0, first.stderr)
-        self.assertIn("sequential: without APR + RL: there is no model at runs/rl/last", first.stderr)
+        self.assertIn("sequential: without APR + RL: there is no model at models/countdown-3 ", first.stderr)
         began = first.stderr.count("running")
         rows = self.rows("sequential")
         self.assertEqual(began, len(rows))
