@@ -129,9 +129,9 @@ public:
       t.seed = request.sampling.seed;
       order_.push_back(t.id);
       trees_[t.id] = std::move(t);
+      submitted.push_back(request);
       if (accepted) accepted(request.id);
       if (finished) waiting_[request.id] = std::move(finished);
-      submitted.push_back(request);
       if (at_once) end_locked(request.id, tree_phase::done);
       changed_.notify_all();
     });

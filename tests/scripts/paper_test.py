@@ -48,7 +48,7 @@ class experiments(unittest.TestCase):
             self.assertLessEqual(float(row["accuracy_low"]), float(row["accuracy"]))
             self.assertLessEqual(float(row["accuracy"]), float(row["accuracy_high"]))
         page = (self.out / "experiments.md").read_text()
-        self.assertIn("APR + RL (there is no model at runs/rl/last)", page)
+        self.assertIn("APR + RL (there is no model at models/countdown-3)", page)
         self.assertIn("228 M", page)
         if shutil.which("gnuplot"):
             self.assertIn("<svg", (self.out / "sequential.svg").read_text())
