@@ -12,17 +12,15 @@
 
 namespace banyan {
 
-/// Counts the bytes of the CPU's tensors that are made while it lives. One at a time.
+/// Counts the bytes of the CPU's tensors that were made while one of these lived. One at a time.
 class counting_allocator : public c10::Allocator {
 public:
-  counting_allocator() : before_(c10::GetCPUAllocator()) {
-    bytes_ = peak_ = 0;
-    c10::SetCPUAllocator(this, 255);
-  }
+  counting_allocator() : before_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 255); }
   ~counting_allocator() override { c10::SetCPUAllocator(before_, 255); }
 
   std::size_t bytes() const { return bytes_; }
-  std::size_t peak() const { return peak_; }
+  std::size_t peak() const { return peak_; } ///< since the last reset
+  void reset_peak() { peak_ = bytes_.load(); }
 
   c10::DataPtr allocate(std::size_t size) override {
     auto* memory =

@@ -20,3 +20,12 @@ target_link_libraries(publish_bench PRIVATE banyan_gpu_pool Boost::program_optio
 banyan_program(forest_bench bench/forest_bench.cpp)
 target_link_libraries(forest_bench PRIVATE banyan_forest banyan_http banyan_store_actor
   Boost::program_options)
+
+banyan_program(tree_batch_bench bench/tree_batch_bench.cpp)
+target_link_libraries(tree_batch_bench PRIVATE banyan_apps Boost::program_options
+  nlohmann_json::nlohmann_json)
+
+# The other side of bench/compare_training.py.
+banyan_program(train_step_bench bench/train_step_bench.cpp)
+target_link_libraries(train_step_bench PRIVATE banyan_trainer Boost::program_options
+  nlohmann_json::nlohmann_json)

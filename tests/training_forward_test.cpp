@@ -39,10 +39,11 @@ learnt learn(const model_config& c, std::int32_t length, dtype compute, bool rec
   w.head = w.embedding;
   const transformer model(std::make_shared<const model_weights>(w));
   const counting_allocator memory;
+  const auto before = memory.bytes();
   const auto logits = model.forward(two_sequences(c, length), {}, compute, recompute);
   learnt result;
   result.loss = at::cross_entropy_loss(logits, at::arange(length) % c.vocab_size);
-  result.kept = memory.bytes();
+  result.kept = memory.bytes() - before;
   result.loss.backward();
   for (const auto& leaf : leaves) result.gradients.push_back(leaf.grad());
   return result;

@@ -1,0 +1,92 @@
+// Training steps on one batch, for compare_training.py: reads a checkpoint and sequences (one JSON
+// object a line, as tree_batch_bench --write leaves them), does steps of AdamW, and prints one JSON
+// object: seconds and loss of each step.
+//
+//   train_step_bench --model DIR --sequences FILE [--steps 10] [--rate 1e-3] [--padded]
+//   [--os-threads N]
+
+#include "bench/flat_trees.hpp"
+#include "model/checkpoint.hpp"
+#include "model/transformer.hpp"
+#include "model/weights.hpp"
+#include "trainer/optimizer.hpp"
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <boost/program_options.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace banyan;
+
+namespace {
+
+struct bench_options {
+  std::string model, sequences;
+  int steps = 10, os_threads = 0;
+  double rate = 1e-3;
+  bool padded = false;
+};
+
+std::vector<training_sequence> read_sequences(const std::string& file) {
+  std::vector<training_sequence> all;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const auto j = nlohmann::json::parse(line);
+    all.push_back({j.at("ids"), j.at("positions"), j.at("visible_until"), j.at("targets")});
+  }
+  if (all.empty()) throw std::runtime_error(file + ": no sequences; write some first");
+  return all;
+}
+
+bench_options parse(int argc, char** argv) {
+  namespace po = boost::program_options;
+  bench_options o;
+  po::options_description all;
+  all.add_options()("model", po::value(&o.model)->required())(
+      "sequences", po::value(&o.sequences)->required())("steps", po::value(&o.steps))(
+      "rate", po::value(&o.rate))("padded", po::bool_switch(&o.padded))("os-threads",
+                                                                        po::value(&o.os_threads));
+  po::variables_map given;
+  po::store(po::parse_command_line(argc, argv, all), given);
+  po::notify(given);
+  if (o.os_threads > 0) at::set_num_threads(o.os_threads);
+  return o;
+}
+
+} // namespace
+
+int main(int argc, char** argv) try {
+  const auto o = parse(argc, argv);
+  const auto from = load_checkpoint(o.model, dtype::float32, "cpu");
+  auto weights =
+      std::make_shared<model_weights>(copy_weights(*from.weights, dtype::float32, "cpu"));
+  auto sequences = read_sequences(o.sequences);
+  if (o.padded) pad(sequences, 0);
+  const auto batch = make_batch(sequences);
+  const transformer model(weights);
+  optimizer update(
+      *weights,
+      {.kind = optimizer_kind::adamw, .beta2 = 0.999, .embedding_rate = 1, .clip_norm = 1});
+  nlohmann::json result{{"tokens", batch.num_tokens()}, {"seconds", nlohmann::json::array()}};
+  for (int step = 0; step < o.steps; ++step) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto loss = at::cross_entropy_loss(
+        model.forward(batch.sequences, at::tensor(batch.selected, at::kLong), dtype::float32),
+        at::tensor(batch.targets, at::kLong));
+    loss.backward();
+    update.step(o.rate);
+    result["seconds"].push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    result["losses"].push_back(loss.item<double>());
+  }
+  std::cout << result << "\n";
+} catch (const std::exception& why) {
+  std::cerr << "train_step_bench: " << why.what() << "\n";
+  return 2;
+}
