@@ -13,9 +13,10 @@ APR, SOSPLUS = ("apr", "apr-rl"), ("sosplus", "sosplus-rl")
 
 
 def conditioned(lab, role, temperature):
-    """A model that is told how many children it may have."""
+    """A model that is told how many children it may have; without any its root searches itself, which is no part of the curve."""
     for n in CHILDREN:
-        yield lab.evaluate(role, children=n, temperature=temperature).row(f"{TITLES[role]}, children asked", n)
+        series = f"{TITLES[role]}, children asked" if n else f"{TITLES[role]}, no children"
+        yield lab.evaluate(role, children=n, temperature=temperature).row(series, n)
 
 
 def compute(lab):
@@ -38,9 +39,9 @@ def sequential(lab):
 
 def context(lab):
     """Accuracy against the context limit (figure 4b): a tree whose longest thread is longer than the limit counts as wrong,
-    as in the paper; for the unconditioned models also with `--context`, where such a thread ends and its parent goes on."""
+    as in the paper; for the unconditioned model also with `--context`, where such a thread ends and its parent goes on."""
     settings = [("apr", n) for n in (3, 6, 10)] + [("apr", None), ("apr-rl", None), ("sosplus", None), ("sosplus-rl", None)]
-    limits = (128, 192, 256, 320, 384, 448, 512, 640, 768, 1024)
+    limits = (192, 256, 320, 384, 448, 512, 576, 640, 768, 1024)
 
     def at(outcome, series, limit, solved):
         row = outcome.row(series, limit)
@@ -57,8 +58,8 @@ def context(lab):
         for limit in limits:
             fits = [mean([s["solved"] and s["usage"]["longest_context"] <= limit for s in problem]) for problem in outcome.problems]
             yield at(outcome, series, limit, fits)
-    for role in lab.roles("context", "apr", "sosplus"):
-        for limit in limits[1:8:2]:
+    for role in lab.roles("context", "apr"):
+        for limit in limits[3:-1]:
             outcome = lab.evaluate(role, temperature=0, context=limit)
             yield at(outcome, f"{TITLES[role]}, --context", limit, outcome.solved())
 
@@ -72,7 +73,8 @@ def latency(lab):
             for n in (*CHILDREN, None):
                 asked = {} if n is None else {"children": n}
                 outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
-                yield outcome.row(f"{TITLES[role]}, {where}", "not asked" if n is None else n)
+                series = f"{TITLES[role]}, {where}" + ("" if n is None or n else ", no children")
+                yield outcome.row(series + ("" if n is None else ", children asked" if n else ""), "" if n is None else n)
         for role in lab.roles("latency", *SOSPLUS):
             outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1)
             yield outcome.row(f"{TITLES[role]}, {where}", "")

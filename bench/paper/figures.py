@@ -5,9 +5,9 @@ import subprocess
 from collections import namedtuple
 
 # Which column is the x axis of which table, and which series belong into it. Points of a series are joined.
-figure = namedtuple("figure", "table name x title label note", defaults=("",))
+figure = namedtuple("figure", "table name x title label log", defaults=(False,))
 FIGURES = [
-    figure("compute", "compute", "tokens", "Accuracy against compute", "tokens generated in total, mean a problem"),
+    figure("compute", "compute", "tokens", "Accuracy against compute", "tokens generated in total, mean a problem", True),
     figure("sequential", "sequential", "critical", "Accuracy against sequential tokens", "tokens on the critical path, mean a problem"),
     figure("context", "context", "context", "Accuracy against the context limit", "tokens of the longest thread, at most"),
     figure("latency", "latency", "wall_ms", "Accuracy against wall time", "milliseconds a problem, one problem at a time"),
@@ -15,8 +15,9 @@ FIGURES = [
     figure("temperature", "temperature", "setting", "Accuracy against temperature", "sampling temperature"),
 ]
 
-# Colours that people who see few colours tell apart (Okabe and Ito); one per model, a point type per kind of curve.
+# Colours that people who see few colours tell apart (Okabe and Ito).
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
+POINTS = (5, 7, 9, 11, 13, 4, 6, 8)
 
 
 def number(text):
@@ -39,31 +40,38 @@ def series_of(rows, x):
 
 def script(one, rows, kind, target):
     series = series_of(rows, one.x)
-    lines = [f"set terminal {kind} noenhanced size {'900,520' if kind == 'svg' else '1350,780'} font 'DejaVu Sans,{12 if kind == 'svg' else 15}' background '#ffffff'",
+    if not series:
+        return ""
+    size, letters = ("960,540", 12) if kind == "svg" else ("1440,810", 15)
+    lowest = min(low for points in series.values() for _, _, low, _, _ in points)
+    lines = [f"set terminal {kind} noenhanced size {size} font 'DejaVu Sans,{letters}' background '#ffffff'",
              f"set output '{target}'", f"set title \"{one.title} ({rows[0]['problems']} problems)\"", f"set xlabel '{one.label}'",
-             "set ylabel 'solved, % (95 % interval)'", "set grid lc rgb '#dddddd'", "set border 3", "set tics nomirror",
-             "set key outside right top vertical left reverse samplen 2", "set offsets graph 0.04, graph 0.04, graph 0.03, graph 0.03"]
+             "set ylabel 'solved, % (95 % interval)'", f"set yrange [{max(0, 10 * int((lowest - 3) / 10))}:100.5]",
+             "set grid xtics ytics lt 1 lw 0.5 lc rgb '#cccccc'", "set border 3", "set tics nomirror",
+             "set key outside right Left reverse samplen 2", "set offsets graph 0.04, graph 0.04, 0, 0"]
+    if one.log:
+        lines.append("set logscale x 2")
     for i, points in enumerate(series.values()):
-        lines += [f"$s{i} << END", *(f"{x} {y} {low} {high}" for x, y, low, high, _ in points), "END"]
+        lines += [f"$s{i} << END", *(f"{x} {y} {low} {high} {setting or '-'}" for x, y, low, high, setting in points), "END"]
     plots = []
     for i, (name, points) in enumerate(series.items()):
         style = "yerrorlines" if len(points) > 1 else "yerrorbars"
-        plots.append(f"$s{i} using 1:2:3:4 with {style} lw 1.5 ps 0.8 pt {(4, 6, 8, 10, 12, 5, 7, 9)[i % 8]} "
-                     f"lc rgb '{COLOURS[i % len(COLOURS)]}'{' dt 2' if i >= len(COLOURS) else ''} title \"{name}\"")
-    return "\n".join([*lines, "plot " + ", \\\n  ".join(plots)]) + "\n" if plots else ""
+        colour = f"lc rgb '{COLOURS[i % len(COLOURS)]}'"
+        dashes = "dt 3" if "pass@k" in name or "--context" in name else "dt 1"
+        plots.append(f"$s{i} using 1:2:3:4 with {style} lw 1.5 ps 0.9 pt {POINTS[i % len(POINTS)]} {colour} {dashes} title \"{name}\"")
+        if name.endswith("children asked"):
+            plots.append(f"$s{i} using 1:2:5 with labels offset 1.2,-0.6 font ',{letters - 2}' tc{colour.removeprefix('lc')} notitle")
+    return "\n".join([*lines, "plot " + ", \\\n  ".join(plots)]) + "\n"
 
 
 def draw(tables, folder, say):
     """`tables`: rows by the name of their experiment."""
-    drawn = []
     program = shutil.which("gnuplot")
     if not program:
         say("no figures: gnuplot is not there (apt-get install gnuplot-nox)")
-        return drawn
+        return
     for one in FIGURES:
         for kind, ending in (("svg", "svg"), ("pngcairo", "png")):
-            text = script(one, tables.get(one.table) or [], kind, folder / f"{one.name}.{ending}") if tables.get(one.table) else ""
+            text = script(one, tables.get(one.table, []), kind, folder / f"{one.name}.{ending}")
             if text:
                 subprocess.run([program, "-d", "-"], input=text, text=True, check=True)
-                drawn.append(one.name)
-    return drawn
