@@ -3,6 +3,7 @@
 #include <string>
 
 #include <catch2/catch.hpp>
+#include <sys/resource.h>
 
 namespace banyan {
 namespace {
@@ -267,6 +268,52 @@ TEST_CASE("more connections than there may be wait for their turn", "[http]") {
   CHECK_FALSE(third.readable(50));
   first.close();
   CHECK(read_answer(third).status == 200);
+}
+
+TEST_CASE("a client for whom there is no file is sent away and keeps nobody busy", "[http]") {
+  const auto cpu_ms = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    const auto ms = [](const timeval& t) { return 1000 * t.tv_sec + t.tv_usec / 1000; };
+    return ms(used.ru_utime) + ms(used.ru_stime);
+  };
+  served s;
+  auto inside = s.connect();
+  inside.send(health);
+  CHECK(read_answer(inside).status == 200);
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  const int next = ::dup(0); // the lowest that is free
+  ::close(next);
+  rlimit fewer = files;
+  fewer.rlim_cur = static_cast<rlim_t>(next) + 1; // the client's own
+  ::setrlimit(RLIMIT_NOFILE, &fewer);
+  {
+    auto outside = s.connect();
+    CHECK(outside.closed());
+    const auto before = cpu_ms();
+    CHECK_FALSE(inside.readable(200));
+    CHECK(cpu_ms() - before < 100);
+  }
+  inside.send(health);
+  CHECK(read_answer(inside).status == 200);
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  auto later = s.connect();
+  later.send(health);
+  CHECK(read_answer(later).status == 200);
+}
+
+TEST_CASE("clients that leave before they are looked at keep no place", "[http]") {
+  auto options = on_any_port();
+  options.max_connections = 2;
+  served s(options);
+  for (int i = 0; i < 20; ++i) {
+    auto gone = s.connect();
+    gone.reset();
+  }
+  auto client = s.connect();
+  client.send(health);
+  CHECK(read_answer(client).status == 200);
 }
 
 TEST_CASE("a client that sends nothing or half a request is dropped", "[http]") {

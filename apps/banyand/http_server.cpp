@@ -1,5 +1,6 @@
 #include "apps/banyand/http_server.hpp"
 
+#include "apps/banyand/doorkeeper.hpp"
 #include "apps/banyand/io_loop.hpp"
 #include "apps/banyand/listen_address.hpp"
 #include "apps/banyand/routes.hpp"
@@ -44,6 +45,18 @@ struct traits : restinio::single_thread_traits_t<restinio::asio_timer_manager_t,
   using connection_state_listener_t = connection_watch;
   static constexpr bool use_connection_count_limiter = true;
 };
+
+} // namespace
+} // namespace banyan
+
+template <>
+struct restinio::connection_count_limit_types<banyan::traits> {
+  using limiter_t = banyan::doorkeeper;
+  using lifetime_monitor_t = connection_count_limits::connection_lifetime_monitor_t<limiter_t>;
+};
+
+namespace banyan {
+namespace {
 
 using whole_builder = restinio::response_builder_t<restinio::user_controlled_output_t>;
 using chunk_builder = restinio::response_builder_t<restinio::chunked_output_t>;
@@ -155,6 +168,7 @@ struct http_server::core : std::enable_shared_from_this<core> {
   http_routes routes;
   std::unique_ptr<restinio::http_server_t<traits>> server;
   std::map<exchange_key, exchange> exchanges;
+  doorkeeper* door = nullptr; // the server's
   std::uint16_t port = 0;
   bool closing = false;
   std::thread os_thread;
@@ -300,8 +314,10 @@ void http_server::core::listen() {
     const auto limit_s = std::min(options.read_timeout_s, options.write_timeout_s);
     settings.address(options.address)
         .port(options.port)
-        .acceptor_post_bind_hook(
-            [this](auto& acceptor) { port = acceptor.local_endpoint().port(); })
+        .acceptor_post_bind_hook([this](auto& acceptor) {
+          port = acceptor.local_endpoint().port();
+          door->stand_at(acceptor);
+        })
         .socket_options_setter([](auto& o) { o.set_option(asio::ip::tcp::no_delay(true)); })
         .logger([this](auto connection, int status) { refuse_unread(connection, status); })
         .connection_state_listener(std::make_shared<connection_watch>(
@@ -322,6 +338,7 @@ void http_server::core::listen() {
   };
   server = std::make_unique<restinio::http_server_t<traits>>(restinio::external_io_context(io),
                                                              configure);
+  door = doorkeeper::latest;
   try {
     server->open_sync();
   } catch (const std::system_error& e) {
