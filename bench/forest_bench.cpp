@@ -60,16 +60,22 @@ public:
   timed_device(std::unique_ptr<evaluator> says, const std::atomic<double>& step_ms, bool spin)
       : says_(std::move(says)), step_ms_(step_ms), spin_(spin) {}
 
-  std::span<const float> run(const decode_batch& batch) override {
+  std::span<const float> run(const decode_batch& batch, std::uint32_t epoch) override {
     const auto until =
         steady::now() + std::chrono::duration_cast<steady::duration>(milliseconds(step_ms_.load()));
-    const auto logits = says_->run(batch);
+    const auto logits = says_->run(batch, epoch);
     if (!spin_) std::this_thread::sleep_until(until);
     while (steady::now() < until) {
     }
     return logits;
   }
-  void load(const std::filesystem::path& folder) override { says_->load(folder); }
+  void take(std::uint32_t epoch, std::shared_ptr<const transformer> model) override {
+    says_->take(epoch, std::move(model));
+  }
+  void load(std::uint32_t epoch, const std::filesystem::path& folder) override {
+    says_->load(epoch, folder);
+  }
+  void forget(std::uint32_t epoch) override { says_->forget(epoch); }
 
 private:
   std::unique_ptr<evaluator> says_;
