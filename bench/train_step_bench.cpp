@@ -1,6 +1,6 @@
 // Training steps on one batch, for compare_training.py: reads a checkpoint and sequences (one JSON
 // object a line, as tree_batch_bench --write leaves them), does steps of AdamW, and prints one JSON
-// object: seconds and loss of each step.
+// object: seconds, CPU seconds and loss of each step.
 //
 //   train_step_bench --model DIR --sequences FILE [--steps 10] [--rate 1e-3] [--padded]
 //   [--os-threads N]
@@ -12,6 +12,7 @@
 #include "trainer/optimizer.hpp"
 
 #include <chrono>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -76,6 +77,7 @@ int main(int argc, char** argv) try {
   nlohmann::json result{{"tokens", batch.num_tokens()}, {"seconds", nlohmann::json::array()}};
   for (int step = 0; step < o.steps; ++step) {
     const auto begin = std::chrono::steady_clock::now();
+    const auto cpu_begin = std::clock();
     const auto loss = at::cross_entropy_loss(
         model.forward(batch.sequences, at::tensor(batch.selected, at::kLong), dtype::float32),
         at::tensor(batch.targets, at::kLong));
@@ -83,6 +85,7 @@ int main(int argc, char** argv) try {
     update.step(o.rate);
     result["seconds"].push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    result["cpu_seconds"].push_back(double(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
     result["losses"].push_back(loss.item<double>());
   }
   std::cout << result << "\n";

@@ -97,6 +97,41 @@ struct gate_kernel {
   }
 };
 
+struct gate_backward_kernel {
+  template <int W>
+  struct halves {
+    lanes<W> gate, up;
+  };
+
+  template <int W, class T>
+  BANYAN_INLINE static void run(const T* gate_up, const T* gradient, T* to, std::int64_t begin,
+                                std::int64_t end, std::int64_t width) {
+    for (auto i = begin; i < end; ++i) {
+      const auto gate = gate_up + 2 * i * width, up = gate + width, slope = gradient + i * width;
+      auto to_gate = to + 2 * i * width, to_up = to_gate + width;
+      std::int64_t d = 0;
+      for (; d + W <= width; d += W) {
+        const auto g = slopes<W>(load<W>(gate + d), load<W>(up + d), load<W>(slope + d));
+        store<W>(to_gate + d, g.gate);
+        store<W>(to_up + d, g.up);
+      }
+      if (const auto rest = width - d; rest > 0) {
+        const auto g = slopes<W>(load_first<W>(gate + d, rest), load_first<W>(up + d, rest),
+                                 load_first<W>(slope + d, rest));
+        store_first<W>(to_gate + d, g.gate, rest);
+        store_first<W>(to_up + d, g.up, rest);
+      }
+    }
+  }
+
+  template <int W>
+  BANYAN_INLINE static halves<W> slopes(const lanes<W>& gate, const lanes<W>& up,
+                                        const lanes<W>& slope) {
+    const lanes<W> open = 1 / (1 + exponential<W>(-gate));
+    return {slope * up * open * (1 + gate * (1 - open)), slope * gate * open};
+  }
+};
+
 } // namespace
 
 template <class T>
@@ -118,6 +153,14 @@ void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width) {
 }
 
 template <class T>
+void gate_backward(const T* gate_up, const T* gradient, T* to, std::int64_t count,
+                   std::int64_t width) {
+  for_rows(count, 2 * width, [&](auto begin, auto end) {
+    run_widest<gate_backward_kernel>(gate_up, gradient, to, begin, end, width);
+  });
+}
+
+template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
            std::int64_t width) {
   for (std::int64_t i = 0; i < count; ++i)
@@ -131,6 +174,9 @@ template void rotate_and_store(const rotate_and_store_args<float>&);
 template void rotate_and_store(const rotate_and_store_args<bfloat16>&);
 template void gate(const float*, float*, std::int64_t, std::int64_t);
 template void gate(const bfloat16*, bfloat16*, std::int64_t, std::int64_t);
+template void gate_backward(const float*, const float*, float*, std::int64_t, std::int64_t);
+template void gate_backward(const bfloat16*, const bfloat16*, bfloat16*, std::int64_t,
+                            std::int64_t);
 template void embed(const float*, const std::int32_t*, float*, std::int64_t, std::int64_t);
 template void embed(const bfloat16*, const std::int32_t*, float*, std::int64_t, std::int64_t);
 

@@ -4,9 +4,9 @@
 
 namespace banyan {
 
-// What lies between the matrix products of a decode step, as loops over memory for the CPU. `T` is
-// the type of the weights, float or bfloat16 (model/lanes.hpp); the residual stream is always
-// float.
+// What lies between the matrix products of a decode step, and of training's gate, as loops over
+// memory for the CPU. `T` is the type of the weights, float or bfloat16 (model/lanes.hpp); the
+// residual stream is always float.
 
 /// out[i] = weight · x[rows[i]] / √(mean x² + eps), or of x[i] where `rows` is null (RMSNorm).
 template <class T>
@@ -37,6 +37,11 @@ void rotate_and_store(const rotate_and_store_args<T>&);
 /// out = silu(gate) · up; gate_up: [count, 2 · width], out: [count, width]
 template <class T>
 void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width);
+
+/// Its gradient by gate_up, from that by out; `gradient`: [count, width], to: [count, 2 · width]
+template <class T>
+void gate_backward(const T* gate_up, const T* gradient, T* to, std::int64_t count,
+                   std::int64_t width);
 
 /// out[i] = table[ids[i]]; table: [vocab, width], out: [count, width]
 template <class T>

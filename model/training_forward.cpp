@@ -1,3 +1,5 @@
+#include "model/elementwise.hpp"
+#include "model/lanes.hpp"
 #include "model/training_attention.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -19,6 +21,48 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return at::rms_norm(x, {x.size(-1)}, weight, eps);
 }
 
+/// Calls body(T{}) with the element type of a tensor as our loops know it.
+template <class Body>
+void with_type(const at::Tensor& x, const Body& body) {
+  x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
+}
+
+/// silu(gate) · up on the CPU; keeps its input alone, and reads it once in each pass.
+struct gate_function : torch::autograd::Function<gate_function> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context,
+                            const at::Tensor& gate_up) { // [tokens, 2 f], contiguous
+    const auto width = gate_up.size(1) / 2;
+    auto out = at::empty({gate_up.size(0), width}, gate_up.options());
+    with_type(out, [&](auto type) {
+      using T = decltype(type);
+      gate(static_cast<const T*>(gate_up.const_data_ptr()), static_cast<T*>(out.data_ptr()),
+           gate_up.size(0), width);
+    });
+    context->save_for_backward({gate_up});
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto gate_up = context->get_saved_variables()[0];
+    const auto gradient = gradients[0].contiguous();
+    auto to = at::empty_like(gate_up);
+    with_type(to, [&](auto type) {
+      using T = decltype(type);
+      gate_backward(static_cast<const T*>(gate_up.const_data_ptr()),
+                    static_cast<const T*>(gradient.const_data_ptr()),
+                    static_cast<T*>(to.data_ptr()), gate_up.size(0), gate_up.size(1) / 2);
+    });
+    return {to};
+  }
+};
+
+at::Tensor gated(const at::Tensor& gate_up) { // [tokens, 2 f] → [tokens, f]
+  if (gate_up.is_cpu()) return gate_function::apply(gate_up.contiguous());
+  const auto halves = gate_up.chunk(2, -1);
+  return at::silu(halves[0]) * halves[1];
+}
+
 /// What all layers of one pass share.
 struct step {
   double eps; ///< of the norms
@@ -34,8 +78,7 @@ struct step {
   }
 
   at::Tensor mlp(const at::Tensor& x, const layer_weights& layer) const { // x: [tokens, d]
-    auto halves = product(x, layer.gate_up).chunk(2, -1);
-    return product(at::silu(halves[0]) * halves[1], layer.down);
+    return product(gated(product(x, layer.gate_up)), layer.down);
   }
 
   at::Tensor operator()(const at::Tensor& before, const layer_weights& layer) const { // [tokens, d]

@@ -7,6 +7,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <array>
+
 using namespace banyan;
 
 namespace {
@@ -90,4 +92,32 @@ TEST_CASE("a frozen part of a layer that runs again gets no gradient", "[model]"
   };
   const auto plain = gradients(false);
   CHECK(at::equal(gradients(true), plain));
+}
+
+TEST_CASE("the training pass agrees with the model written out in double precision", "[model]") {
+  auto c = tiny_shape();
+  c.intermediate_size = 37; // no multiple of any width of a vector
+  const auto ids = random_ids(50, c);
+  sequence_batch b{ids, {}, std::vector(50, visible_always), {0, 50}};
+  b.positions.resize(50);
+  std::iota(b.positions.begin(), b.positions.end(), 0);
+  auto w = *sharp_weights(c);
+  const auto slope = at::sin(at::arange(50 * c.vocab_size)).view({50, -1});
+  const auto learn = [&](auto&& logits_of) {
+    for (auto& l : w.layers) {
+      l.gate_up.requires_grad_(true).mutable_grad().reset();
+      l.qkv.requires_grad_(true).mutable_grad().reset();
+    }
+    const auto logits = logits_of();
+    (logits * slope).sum().backward();
+    const auto& l = w.layers[0];
+    return std::array{logits.detach().to(at::kDouble), l.gate_up.grad(), l.qkv.grad()};
+  };
+  const auto ours = learn([&] {
+    return transformer(std::make_shared<const model_weights>(w)).forward(b, {}, dtype::float32);
+  });
+  const auto reference = learn([&] { return reference_logits(w, ids); });
+  for (std::size_t i = 0; i < ours.size(); ++i)
+    CHECK(largest_difference(ours[i], reference[i])
+          < 2e-5 * reference[i].abs().max().item<double>());
 }
