@@ -69,15 +69,12 @@ def latency(lab):
     an OS thread of its own; greedy."""
     for devices in lab.device_sets:
         where = f"{len(devices)} device" + ("s" if len(devices) > 1 else "")
-        for role in lab.roles("latency", *APR):
-            for n in (*CHILDREN, None):
-                asked = {} if n is None else {"children": n}
+        for role in lab.roles("latency", *APR, *SOSPLUS):
+            settings = ("", *CHILDREN[1:]) if role == "apr" else ("",)
+            for n in settings:
+                asked = {"children": n} if n else {}
                 outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
-                series = f"{TITLES[role]}, {where}" + ("" if n is None or n else ", no children")
-                yield outcome.row(series + ("" if n is None else ", children asked" if n else ""), "" if n is None else n)
-        for role in lab.roles("latency", *SOSPLUS):
-            outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1)
-            yield outcome.row(f"{TITLES[role]}, {where}", "")
+                yield outcome.row(f"{TITLES[role]}, {where}" + (", children asked" if n else ""), n)
 
 
 def compared(row, ours, theirs):
@@ -136,8 +133,9 @@ def join(lab):
         for asked in ({}, {"children": ENFORCED}):
             setting = f"{asked['children']} children" if asked else ""
             runs, timed = {}, {}
-            for policy in ("all", "first_success"):
-                runs[policy] = lab.evaluate(role, temperature=0, join=policy, **asked)
+            for policy, how in (("all", asked), ("first_success", {**asked, "join": "first_success"})):
+                runs[policy] = lab.evaluate(role, temperature=0, **how)
+                # Both anew, one right after the other: a machine is not always equally quick.
                 timed[policy] = lab.evaluate(role, limit=lab.timed, devices=lab.device_sets[0], temperature=0, concurrency=1,
                                              join=policy, **asked)
                 row = runs[policy].row(f"{TITLES[role]}, {policy}", setting)

@@ -38,10 +38,20 @@ def series_of(rows, x):
     return found
 
 
+def beside_each_other(series):
+    """Where all series have the same few x, their points would hide each other."""
+    xs = {x for points in series.values() for x, *_ in points}
+    step = 0.005 * (max(xs) - min(xs))
+    return {name: [(x + step * (i - (len(series) - 1) / 2), *rest) for x, *rest in points]
+            for i, (name, points) in enumerate(series.items())}
+
+
 def script(one, rows, kind, target):
     series = series_of(rows, one.x)
     if not series:
         return ""
+    if one.x in ("setting", "context"):
+        series = beside_each_other(series)
     size, letters = ("960,540", 12) if kind == "svg" else ("1440,810", 15)
     lowest = min(low for points in series.values() for _, _, low, _, _ in points)
     lines = [f"set terminal {kind} noenhanced size {size} font 'DejaVu Sans,{letters}' background '#ffffff'",

@@ -27,6 +27,11 @@ def replace(path, text):
     fresh.replace(path)
 
 
+def whole(value):
+    """0.0 and 0 are one setting, and one run."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class run:
     """What `banyan evaluate` found under one setting."""
 
@@ -125,6 +130,7 @@ class lab:
 
     def evaluate(self, role, limit=None, devices=None, **options):
         """`options` are those of `banyan evaluate`, in Python's spelling."""
+        options = {name: whole(value) for name, value in options.items()}
         problems = self.problems(limit)
         model = pathlib.Path(self.models[role])
         words = [f"{name.replace('_', '-')}-{value}" for name, value in sorted(options.items())]

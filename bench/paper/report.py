@@ -16,7 +16,7 @@ by SGLang; ours has **{numbers} numbers** and a model of {weights} weights, on {
 our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed phrases as single tokens); what can be
 compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
 {timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
-McNemar's exact p).
+McNemar's exact p). Where all curves have their points at the same settings, they are drawn a little beside each other.
 """
 
 # (title, columns, what the paper says)
@@ -30,14 +30,14 @@ SECTIONS = {
                 "Greedy. As in the paper, one run each, in which a tree counts as wrong where its longest thread is longer than the limit. "
                 "`--context`: the limit is in force instead, so a child that outgrows it reads as *no solution* and its parent goes on."),
     "latency": ("Accuracy against wall time (figure 6, right)", ("accuracy", "wall_ms", "critical", "children"), published.LATENCY,
-                "Greedy, one problem at a time; a device is a pool of its own with one OS thread."),
+                "Greedy, one problem at a time; a device is a pool of its own with one OS thread. Wall times want a machine that does nothing else."),
     "rl": ("Before and after reinforcement learning (figures 5 and 7)",
            ("accuracy", "children", "tokens", "tokens_a_thread", "difference", "p"), published.RL,
            "Greedy. The difference is RL minus supervised on the same problems, in points."),
     "temperature": ("Accuracy against temperature (figure 8)", ("accuracy", "tokens", "children"), published.TEMPERATURE, ""),
     "symbolic": ("Symbolic searches", ("accuracy", "children"),
-                 ["on four numbers the searches of the reference implementation solve "
-                  + ", ".join(f"{share} % ({name})" for name, share in published.SYMBOLIC.items()) + " (measured, not in the paper)"],
+                 ["has no such figures; on four numbers the searches of its reference implementation solve "
+                  + ", ".join(f"{share} % ({name})" for name, share in published.SYMBOLIC.items())],
                  "What the searches themselves solve that demonstrations are made with: `banyan generate traces --summary`."),
     "join": ("What going on at the first success saves", ("accuracy", "tokens", "critical", "wasted", "wall_ms", "difference", "p"),
              ["the paper joins all children always"],
