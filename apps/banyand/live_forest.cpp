@@ -73,6 +73,8 @@ bool just_ended(const caf::error& why) { return why == caf::sec::request_receive
 refusal refusal_of(const caf::error& why) {
   using kind = refusal::kind;
   if (just_ended(why)) return refused(kind::unavailable, "it ended as it was asked; try again");
+  if (why == caf::sec::request_timeout)
+    return refused(kind::unavailable, "the daemon is too busy to answer; try again");
   const auto text = told(why);
   const auto field = text.substr(0, text.find(':'));
   switch (errc_of(why, errc::none)) {

@@ -255,7 +255,11 @@ class daemon:
 
     def idle(self):
         """No tree runs or waits."""
-        now = self.status()["trees"]
+        given = self.get("/v1/status")
+        if given.status == 503:  # it is too busy to say
+            return False
+        assert given.status == 200, given
+        now = given.json["trees"]
         return now["running"] + now["queued"] == 0
 
 
