@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 #include <string_view>
+
+#include <c10/util/Exception.h>
 
 #ifdef BANYAN_HAS_CUDA
 #include <filesystem>
@@ -86,6 +89,16 @@ void require_cuda(std::string_view device, int) {
 void require_device(const std::string& device) {
   const int index = cuda_index(device);
   if (index >= 0) require_cuda(device, index);
+}
+
+bool is_out_of_memory(const std::exception& e) {
+  if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const c10::OutOfMemoryError*>(&e))
+    return true;
+  // The CPU's allocator throws a plain c10::Error.
+  const std::string_view text = e.what();
+  return dynamic_cast<const c10::Error*>(&e)
+         && (text.find("not enough memory") != text.npos
+             || text.find("can't allocate memory") != text.npos);
 }
 
 } // namespace banyan

@@ -17,4 +17,7 @@ struct device_unavailable : std::runtime_error {
 /// device is ready.
 void require_device(const std::string& device);
 
+/// Is this what LibTorch or the allocator throws where memory does not suffice, on any device?
+bool is_out_of_memory(const std::exception&);
+
 } // namespace banyan

@@ -3,6 +3,7 @@
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "solver/search.hpp"
+#include "tests/sampled_tree.hpp"
 
 #include <ATen/ATen.h>
 
@@ -18,17 +19,6 @@ tree spawning_demonstration() {
   o.order = node_order::generation;
   o.max_result = 199;
   return demonstrate({{42, 61, 66}, 47}, o, 0);
-}
-
-model_config small_config(const tokenizer& vocabulary) {
-  model_config c;
-  c.vocab_size = vocabulary.vocab_size();
-  c.hidden_size = 32;
-  c.num_layers = 2;
-  c.num_heads = c.num_kv_heads = 2;
-  c.head_dim = 16;
-  c.intermediate_size = 48;
-  return c;
 }
 
 /// What the thread has to say after each prefix that it sees, one flat sequence per stop.
@@ -111,7 +101,7 @@ TEST_CASE("what follows a spawn block neither sees it nor counts its positions",
 TEST_CASE("a tree laid out once has the loss and gradient of its flat sequences", "[trainer]") {
   const auto vocabulary = countdown_tokenizer();
   const auto demo = spawning_demonstration();
-  const auto c = small_config(*vocabulary);
+  const auto c = tiny_model(*vocabulary);
   std::vector<training_sequence> flat;
   for (const auto& thread : demo.threads)
     for (auto& s : flat_sequences(thread, *vocabulary)) flat.push_back(std::move(s));

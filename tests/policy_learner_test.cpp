@@ -2,7 +2,7 @@
 
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
-#include "sampled_tree.hpp"
+#include "tests/sampled_tree.hpp"
 #include "trainer/batch.hpp"
 #include "trainer/rollout_plan.hpp"
 
@@ -10,6 +10,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/CPUAllocator.h>
 
 #include <catch2/catch.hpp>
 
@@ -50,6 +51,31 @@ learner_options plain() {
   o.loss.importance_cap = 0;
   return o;
 }
+
+/// While it lives the CPU's allocator refuses requests larger than `most` bytes, as a machine whose
+/// memory is used up does.
+class scarce_memory : public c10::Allocator {
+public:
+  explicit scarce_memory(std::size_t most) : plain_(c10::GetCPUAllocator()), most_(most) {
+    c10::SetCPUAllocator(this, 255);
+  }
+  ~scarce_memory() override { c10::SetCPUAllocator(plain_, 255); }
+  scarce_memory(const scarce_memory&) = delete;
+  scarce_memory& operator=(const scarce_memory&) = delete;
+
+  c10::DataPtr allocate(std::size_t bytes) override {
+    if (bytes > most_) TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory");
+    return plain_->allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return plain_->raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    default_copy_data(to, from, bytes);
+  }
+
+private:
+  c10::Allocator* plain_;
+  std::size_t most_;
+};
 
 struct learning {
   std::shared_ptr<model_weights> weights = fresh_weights();
@@ -154,13 +180,52 @@ TEST_CASE("a loss that is not finite leaves the weights as they were", "[trainer
   CHECK(difference(*before, *l.weights) > 0);
 }
 
-TEST_CASE("the second inner step sees the ratio of the first", "[trainer]") {
-  auto twice = plain();
-  twice.inner_steps = 2;
-  learning one(plain()), two(twice);
-  one.run(groups());
-  two.run(groups());
-  CHECK(difference(*one.weights, *two.weights) > 0);
+TEST_CASE("a later inner step is clipped against the weights that the step began with",
+          "[trainer]") {
+  // In the first inner step every ratio is 1 and no clip decides; in the second it does, unless the
+  // ratio were taken anew.
+  const auto clip_matters = [](std::int64_t inner_steps) {
+    auto narrow = plain(), wide = plain();
+    narrow.loss.clip_low = narrow.loss.clip_high = 1e-6;
+    wide.loss.clip_low = wide.loss.clip_high = 0.9;
+    narrow.inner_steps = wide.inner_steps = inner_steps;
+    learning a(narrow), b(wide);
+    a.run(groups());
+    b.run(groups());
+    return difference(*a.weights, *b.weights);
+  };
+  CHECK(clip_matters(1) < 1e-6);
+  CHECK(clip_matters(2) > 1e-4);
+}
+
+TEST_CASE("where memory does not suffice the step is done in smaller parts", "[trainer]") {
+  std::size_t tokens = 0;
+  {
+    learning l(plain());
+    tokens = l.run(groups()).tokens;
+  }
+  auto tight = plain();
+  tight.micro_tokens = tokens;
+  std::vector<std::string> said;
+  tight.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning whole(plain()), cut(tight);
+  const auto expected = whole.run(groups());
+  learn_figures found;
+  {
+    // A whole step's gate and up projection does not fit; half of it does.
+    const scarce_memory scarce(tokens * 96 * sizeof(float) - 1);
+    found = cut.run(groups());
+  }
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::Contains("memory"));
+  CHECK(found.grad_norm == Approx(expected.grad_norm).epsilon(1e-4));
+  CHECK(found.sums.terms == expected.sums.terms);
+}
+
+TEST_CASE("memory that never suffices is an error and not an endless loop", "[trainer]") {
+  learning l(plain());
+  const scarce_memory scarce(1024);
+  CHECK_THROWS(l.run(groups()));
 }
 
 TEST_CASE("staleness is counted in epochs over tokens", "[trainer]") {
@@ -176,11 +241,60 @@ TEST_CASE("a step without groups changes nothing", "[trainer]") {
   CHECK(difference(*before, *l.weights) == 0);
 }
 
-TEST_CASE("a thread of one token weighs as much as a long one under the mean over sequences",
+namespace {
+
+/// So many sampled tokens after a prompt of one, which no other thread has.
+thread_record thread_of(const std::string& path, std::int32_t prompt, std::size_t tokens) {
+  thread_record t;
+  t.path = path;
+  t.phase = thread_phase::done;
+  t.segments.push_back({segment_kind::prompt, "p", {prompt}, {}, {}});
+  segment s{segment_kind::written, "w", std::vector<std::int32_t>(tokens, 7), {}, {}};
+  s.logprobs.assign(tokens, -1);
+  s.epochs.assign(tokens, 0);
+  t.segments.push_back(std::move(s));
+  return t;
+}
+
+/// A right tree with a root of 2 tokens and a child of 4, and a wrong one with a root of 3.
+rollout_group two_trees() {
+  auto right = std::make_shared<tree>(), wrong = std::make_shared<tree>();
+  right->threads = {thread_of("/", 1, 2), thread_of("/0", 2, 4)};
+  right->threads[1].depth = 1;
+  wrong->threads = {thread_of("/", 3, 3)};
+  return {.trees = {right, wrong}, .rewards = {1, 0}};
+}
+
+std::vector<float> weights_of(const learner_options& o) {
+  std::vector<float> weights; // of the first token of every sequence
+  const rollout_group group = two_trees();
+  for (const auto& s : lay_out({&group, 1}, o)) weights.push_back(s.terms.at(0).weight);
+  return weights;
+}
+
+} // namespace
+
+TEST_CASE("a token weighs by its thread and tree or by the whole step", "[trainer]") {
+  auto o = plain();
+  const auto by_thread = weights_of(o);
+  REQUIRE(by_thread.size() == 3);
+  CHECK(by_thread[0]
+        == Approx(1.0 / 2 / 2 / 2)); // trees, threads of the tree, tokens of the thread
+  CHECK(by_thread[1] == Approx(1.0 / 2 / 2 / 4));
+  CHECK(by_thread[2] == Approx(1.0 / 2 / 1 / 3));
+  o.mean = token_mean::batch;
+  for (auto w : weights_of(o)) CHECK(w == Approx(1.0 / 9));
+}
+
+TEST_CASE("threads without advantage are laid out only for the distance to the reference",
           "[trainer]") {
-  // With one tree per group no advantage is left, so look at the weights through the distance.
-  auto by_thread = plain(), by_token = plain();
-  by_token.mean = token_mean::batch;
-  learning a(by_thread), b(by_token);
-  CHECK(a.run(groups()).grad_norm != Approx(b.run(groups()).grad_norm));
+  auto o = plain();
+  o.credit.kind = credit_kind::per_thread; // the child of the right tree did not make its answer
+  auto group = two_trees();
+  auto right = std::make_shared<tree>(*group.trees[0]);
+  right->outcome.solved = true;
+  group.trees[0] = right;
+  CHECK(lay_out({&group, 1}, o).size() == 2);
+  o.loss.kl = 0.1;
+  CHECK(lay_out({&group, 1}, o).size() == 3);
 }

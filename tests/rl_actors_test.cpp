@@ -56,6 +56,7 @@ struct training : deterministic_system {
   std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
   rl_options options;
   rollout_actor_options rollouts;
+  std::size_t num_pools = 1;
   std::vector<pool_actor> pools;
   tree_store_actor store;
   node_actor node;
@@ -111,7 +112,8 @@ struct training : deterministic_system {
     settings.weights_epoch = first.epoch;
     settings.keep_epochs = static_cast<std::size_t>(options.staleness);
     const checkpoint model{tiny_model(*vocabulary), vocabulary, first.weights};
-    pools.push_back(spawn_pool(sys, settings, model, false));
+    for (std::size_t i = 0; i < num_pools; ++i)
+      pools.push_back(spawn_pool(sys, settings, model, false));
     store = sys.spawn(store_stub, kept);
     node_options n;
     n.reasoning.codec = {
@@ -119,10 +121,13 @@ struct training : deterministic_system {
         [v = vocabulary](std::span<const std::int32_t> ids) { return v->decode(ids); },
         {}};
     n.reasoning.unix_ms = unix_ms();
-    n.pools = {{"cpu:0", pools[0]}};
+    for (const auto& pool : pools)
+      n.pools.push_back({"cpu:" + std::to_string(n.pools.size()), pool});
     n.store = store;
     node = spawn_node(sys, std::move(n));
-    start_over(std::move(run), {{pools[0]}});
+    std::vector<weights_target> targets;
+    for (const auto& pool : pools) targets.push_back({pool});
+    start_over(std::move(run), std::move(targets));
   }
 
   void start_over(std::unique_ptr<rl_run> run, std::vector<weights_target> targets) {
@@ -351,6 +356,34 @@ TEST_CASE("a run whose node is gone says so", "[trainer]") {
   REQUIRE(t.ended);
   CHECK_FALSE(t.ended->empty());
   CHECK(t.result.step >= 1);
+}
+
+TEST_CASE("a run whose only pool is lost keeps what it learnt", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.checkpoint_every = 0;
+  t.start();
+  t.run_until(2, 0);
+  const auto learnt = log_of(out.path()).size();
+  t.end(t.pools[0]);
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_FALSE(t.ended->empty());
+  std::ifstream saved(out.path() / "last" / "trainer.json");
+  CHECK(nlohmann::json::parse(saved).at("step") >= learnt);
+}
+
+TEST_CASE("a run goes on with the pools that are left", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.num_pools = 2;
+  t.start();
+  t.run_until(1, 0);
+  t.end(t.pools[1]);
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  CHECK(log_of(out.path()).size() == 4);
 }
 
 TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {

@@ -2,7 +2,7 @@
 
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
-#include "sampled_tree.hpp"
+#include "tests/sampled_tree.hpp"
 
 #include <stdexcept>
 

@@ -59,6 +59,15 @@ std::vector<training_sequence> sequences_of(const tree& t, const tokenizer& voca
   return all;
 }
 
+void append_sequence(sequence_batch& all, std::span<const std::int32_t> ids,
+                     std::span<const std::int32_t> positions,
+                     std::span<const std::int32_t> visible_until) {
+  all.ids.insert(all.ids.end(), ids.begin(), ids.end());
+  all.positions.insert(all.positions.end(), positions.begin(), positions.end());
+  all.visible_until.insert(all.visible_until.end(), visible_until.begin(), visible_until.end());
+  all.starts.push_back(static_cast<std::int32_t>(all.ids.size()));
+}
+
 training_batch make_batch(std::span<const training_sequence> sequences) {
   training_batch batch;
   auto& all = batch.sequences;
@@ -69,11 +78,7 @@ training_batch make_batch(std::span<const training_sequence> sequences) {
       batch.selected.push_back(static_cast<std::int64_t>(all.ids.size() + i));
       batch.targets.push_back(s.targets[i]);
     }
-    all.ids.insert(all.ids.end(), s.ids.begin(), s.ids.end());
-    all.positions.insert(all.positions.end(), s.positions.begin(), s.positions.end());
-    all.visible_until.insert(all.visible_until.end(), s.visible_until.begin(),
-                             s.visible_until.end());
-    all.starts.push_back(static_cast<std::int32_t>(all.ids.size()));
+    append_sequence(all, s.ids, s.positions, s.visible_until);
   }
   return batch;
 }

@@ -43,6 +43,11 @@ struct training_batch {
   std::size_t num_tokens() const { return sequences.ids.size(); }
 };
 
+/// Puts a sequence behind those of a batch that has its first `starts` entry already.
+void append_sequence(sequence_batch&, std::span<const std::int32_t> ids,
+                     std::span<const std::int32_t> positions,
+                     std::span<const std::int32_t> visible_until);
+
 training_batch make_batch(std::span<const training_sequence>);
 
 } // namespace banyan

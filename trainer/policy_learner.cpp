@@ -1,5 +1,6 @@
 #include "trainer/policy_learner.hpp"
 
+#include "model/device.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "solver/tree.hpp"
@@ -8,13 +9,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/util/Exception.h>
 
 namespace banyan {
 
@@ -43,6 +42,33 @@ std::vector<credited_thread> credited(const tree& t, double advantage, const lea
   if (o.loss.kl <= 0) std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
   return threads;
 }
+
+} // namespace
+
+std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups,
+                                     const learner_options& options) {
+  double trees = 0, tokens = 0;
+  std::vector<std::vector<credited_thread>> credits;
+  for (const auto& g : groups) {
+    const auto advantages = group_advantages(g.rewards, options.credit.divide_by_std);
+    auto& threads = credits.emplace_back();
+    for (std::size_t i = 0; i < g.trees.size(); ++i, ++trees)
+      for (auto& c : credited(*g.trees[i], advantages[i], options)) {
+        threads.push_back(c);
+        tokens += double(sampled_tokens(*c.thread));
+      }
+  }
+  std::vector<shared_sequence> all;
+  for (auto& threads : credits) {
+    for (auto& c : threads)
+      c.weight = options.mean == token_mean::batch ? static_cast<float>(1 / tokens)
+                                                   : c.weight / static_cast<float>(trees);
+    for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
+  }
+  return all;
+}
+
+namespace {
 
 /// Field `of` of all terms, [terms] float32.
 at::Tensor column(std::span<const sampled_term> terms, float sampled_term::*of,
@@ -89,9 +115,9 @@ struct policy_learner::impl {
 
   void begin(std::span<const rollout_group> groups, std::uint32_t epoch, double at_rate) {
     rate = at_rate;
-    sequences.clear();
+    sequences = lay_out(groups, options);
     seen = {};
-    for (auto& s : lay_out(groups)) sequences.push_back(std::move(s));
+
     double stale = 0, terms = 0;
     for (const auto& s : sequences) {
       seen.tokens += s.length();
@@ -102,28 +128,6 @@ struct policy_learner::impl {
     seen.sequences = sequences.size();
     seen.staleness_mean = terms > 0 ? stale / terms : 0;
     restart();
-  }
-
-  std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups) const {
-    double trees = 0, tokens = 0;
-    std::vector<std::vector<credited_thread>> credits;
-    for (const auto& g : groups) {
-      const auto advantages = group_advantages(g.rewards, options.credit.divide_by_std);
-      auto& threads = credits.emplace_back();
-      for (std::size_t i = 0; i < g.trees.size(); ++i, ++trees)
-        for (auto& c : credited(*g.trees[i], advantages[i], options)) {
-          threads.push_back(c);
-          tokens += double(sampled_tokens(*c.thread));
-        }
-    }
-    std::vector<shared_sequence> all;
-    for (auto& threads : credits) {
-      for (auto& c : threads)
-        c.weight = options.mean == token_mean::batch ? static_cast<float>(1 / tokens)
-                                                     : c.weight / static_cast<float>(trees);
-      for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
-    }
-    return all;
   }
 
   void restart() {
@@ -141,9 +145,8 @@ struct policy_learner::impl {
     if (next_run < runs.size()) {
       try {
         learn(next_run++);
-      } catch (const std::bad_alloc&) {
-        use_less_memory();
-      } catch (const c10::OutOfMemoryError&) {
+      } catch (const std::exception& why) {
+        if (!is_out_of_memory(why)) throw;
         use_less_memory();
       }
       return !seen.skipped;

@@ -4,6 +4,7 @@
 #include "trainer/credit.hpp"
 #include "trainer/grpo.hpp"
 #include "trainer/optimizer.hpp"
+#include "trainer/shared_prefix.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace banyan {
 
@@ -36,6 +38,12 @@ struct learner_options {
   bool recompute = false;           ///< activations again in the backward pass, for less memory
   std::function<void(std::string_view)> log; ///< one line each; may be null
 };
+
+/// The threads of a step as sequences, a group after the other, each term with its advantage and
+/// weight; all weights add up to 1, less those of threads that are left out because nothing can be
+/// learnt from them (no advantage, and no distance to a reference). Throws std::invalid_argument
+/// for sampled tokens that lack ids, logprobs or epochs.
+std::vector<shared_sequence> lay_out(std::span<const rollout_group>, const learner_options&);
 
 /// What a step of learning was like.
 struct learn_figures {

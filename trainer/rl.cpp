@@ -1,7 +1,6 @@
 #include "trainer/rl.hpp"
 
 #include "model/checkpoint.hpp"
-#include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
@@ -111,7 +110,6 @@ struct rl_run::impl {
   clock::time_point began = clock::now();
   std::deque<published_weights> epochs;  ///< those that open steps are sampled with
   std::vector<rollout_source> returning; ///< problems of dropped groups
-  bool stopped = false;
 
   // The step that is being trained.
   rl_progress now;
@@ -203,11 +201,8 @@ struct rl_run::impl {
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
     if (bad_in_a_row >= options.max_bad_steps) give_up();
-    stopped = hooks.stop && hooks.stop();
-    if (options.evaluate_every > 0 && (step % options.evaluate_every == 0 || done()) && !stopped)
-      evaluate();
-    if (stopped || done() || (options.checkpoint_every > 0 && step % options.checkpoint_every == 0))
-      save();
+    if (options.evaluate_every > 0 && (step % options.evaluate_every == 0 || done())) evaluate();
+    if (done() || (options.checkpoint_every > 0 && step % options.checkpoint_every == 0)) save();
   }
 
   [[noreturn]] void give_up() {
@@ -230,7 +225,6 @@ struct rl_run::impl {
     if (!fs::exists(options.out / "reference"))
       save_checkpoint(options.out / "reference", *reference, *vocabulary);
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
-      write_safetensors(to / "trainer.safetensors", learner->update().state());
       json state{{"step", step},       {"tokens", tokens},        {"elapsed_s", elapsed()},
                  {"skipped", skipped}, {"epochs", json::array()}, {"returning", json::array()}};
       for (const auto& [epoch, published] : epochs) {
@@ -240,7 +234,7 @@ struct rl_run::impl {
       }
       for (const auto& source : returning)
         state["returning"].push_back({source.step, source.group});
-      write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
+      save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
     saved = step;
@@ -268,9 +262,7 @@ struct rl_run::impl {
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
     learner->differ_from_reference();
     returning.clear();
-    try {
-      learner->update().restore(map_safetensors(from / "trainer.safetensors").tensors);
-      const auto state = json::parse(read_file(from / "trainer.json"));
+    restore_state(from, learner->update(), [&](const json& state) {
       step = state.at("step");
       tokens = state.at("tokens");
       elapsed_s = state.at("elapsed_s");
@@ -280,13 +272,7 @@ struct rl_run::impl {
         epochs.push_back({epoch, read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
         returning.push_back({source.at(0), source.at(1)});
-    } catch (const nlohmann::json::exception& e) {
-      throw bad_checkpoint((from / "trainer.json").string() + ": " + e.what()
-                           + "; resume from an earlier checkpoint");
-    } catch (const std::invalid_argument& e) {
-      throw bad_checkpoint((from / "trainer.safetensors").string() + ": " + e.what()
-                           + "; resume with the options it was started with");
-    }
+    });
     epochs.push_back({static_cast<std::uint32_t>(step), copy()});
     saved = step;
     log.keep_until(step);
@@ -305,7 +291,7 @@ rl_run::~rl_run() = default;
 
 std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
-bool rl_run::done() const { return impl_->stopped || impl_->done(); }
+bool rl_run::done() const { return impl_->done(); }
 std::vector<published_weights> rl_run::published() const {
   return {impl_->epochs.begin(), impl_->epochs.end()};
 }

@@ -61,7 +61,6 @@ struct rl_hooks {
   std::function<void(const rl_progress&)> on_progress;
   std::function<std::string(const model_weights&)> evaluate; ///< see sft_hooks
   std::function<void(const std::filesystem::path&)> describe;
-  std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and end
 };
 
 /// Weights of an epoch, which nobody changes any more.

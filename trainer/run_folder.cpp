@@ -1,14 +1,18 @@
 #include "trainer/run_folder.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/weights.hpp"
+#include "trainer/optimizer.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <nlohmann/json.hpp>
 
 namespace banyan {
 
@@ -53,6 +57,26 @@ void run_folder::forget_old() const {
   std::sort(all.begin(), all.end());
   const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(keep_, 1));
   for (std::size_t i = 0; i + keep < all.size(); ++i) fs::remove_all(all[i]);
+}
+
+void save_state(const fs::path& folder, const optimizer& update,
+                const nlohmann::ordered_json& state) {
+  write_safetensors(folder / "trainer.safetensors", update.state());
+  write_file_atomically(folder / "trainer.json", state.dump(2) + "\n");
+}
+
+void restore_state(const fs::path& folder, optimizer& update,
+                   const std::function<void(const nlohmann::ordered_json&)>& take) {
+  try {
+    update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
+    take(nlohmann::ordered_json::parse(read_file(folder / "trainer.json")));
+  } catch (const nlohmann::json::exception& e) {
+    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
+                         + "; resume from an earlier checkpoint");
+  } catch (const std::invalid_argument& e) {
+    throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
+                         + "; resume with the options it was started with");
+  }
 }
 
 void load_into(model_weights& weights, const fs::path& folder) {

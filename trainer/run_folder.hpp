@@ -4,8 +4,11 @@
 #include <filesystem>
 #include <functional>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace banyan {
 
+class optimizer;
 class tokenizer;
 struct model_weights;
 
@@ -32,6 +35,16 @@ private:
   std::filesystem::path out_;
   std::int64_t keep_;
 };
+
+/// Writes what a trainer needs beside the weights: the optimiser's state (`trainer.safetensors`)
+/// and its own (`trainer.json`).
+void save_state(const std::filesystem::path& folder, const optimizer&,
+                const nlohmann::ordered_json& state);
+
+/// Reads both back; `take` gets the trainer's own and may throw JSON's exceptions. Throws
+/// bad_checkpoint for what is missing, damaged or of another shape.
+void restore_state(const std::filesystem::path& folder, optimizer&,
+                   const std::function<void(const nlohmann::ordered_json&)>& take);
 
 /// Copies the weights of a checkpoint folder into `weights`. Throws bad_checkpoint where they do
 /// not fit.

@@ -1,8 +1,6 @@
 #include "trainer/sft.hpp"
 
 #include "model/checkpoint.hpp"
-#include "model/read_file.hpp"
-#include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -130,10 +128,9 @@ struct sft_run::impl {
   void save() {
     if (saved == step) return;
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
-      write_safetensors(to / "trainer.safetensors", update.state());
-      nlohmann::ordered_json state{
-          {"step", step}, {"tokens", tokens}, {"elapsed_s", elapsed()}, {"skipped", skipped}};
-      write_file_atomically(to / "trainer.json", state.dump(2) + "\n");
+      save_state(
+          to, update,
+          {{"step", step}, {"tokens", tokens}, {"elapsed_s", elapsed()}, {"skipped", skipped}});
       if (hooks.describe) hooks.describe(to);
     });
     saved = step;
@@ -160,20 +157,12 @@ void sft_run::resume() {
   auto& s = *impl_;
   const auto folder = s.folder.last();
   load_into(*s.weights, folder);
-  try {
-    s.update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
-    const auto state = nlohmann::json::parse(read_file(folder / "trainer.json"));
+  restore_state(folder, s.update, [&s](const nlohmann::ordered_json& state) {
     s.step = state.at("step");
     s.tokens = state.at("tokens");
     s.elapsed_s = state.at("elapsed_s");
     s.skipped = state.at("skipped");
-  } catch (const nlohmann::json::exception& e) {
-    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
-                         + "; resume from an earlier checkpoint");
-  } catch (const std::invalid_argument& e) {
-    throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
-                         + "; resume with the options it was started with");
-  }
+  });
   s.saved = s.step;
   s.log.keep_until(s.step);
 }

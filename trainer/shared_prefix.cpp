@@ -1,6 +1,7 @@
 #include "trainer/shared_prefix.hpp"
 
 #include "solver/tree.hpp"
+#include "trainer/batch.hpp"
 
 #include <algorithm>
 #include <map>
@@ -154,11 +155,7 @@ policy_batch make_policy_batch(std::span<const shared_sequence> sequences) {
       batch.term_rows.push_back(static_cast<std::int64_t>(batch.rows.size()) - 1);
       batch.terms.push_back(term);
     }
-    all.ids.insert(all.ids.end(), s.ids.begin(), s.ids.end());
-    all.positions.insert(all.positions.end(), s.positions.begin(), s.positions.end());
-    all.visible_until.insert(all.visible_until.end(), s.visible_until.begin(),
-                             s.visible_until.end());
-    all.starts.push_back(static_cast<std::int32_t>(all.ids.size()));
+    append_sequence(all, s.ids, s.positions, s.visible_until);
   }
   return batch;
 }

@@ -62,9 +62,10 @@ struct trainer_state {
     what = doing::waiting;
     since = clock::now();
     self->request(options->rollouts, patience_with_rollouts, group_request{run().step()})
-        .then(
-            [this](const tree_groups& groups) { guarded([&] { learn(groups); }); },
-            [this](caf::error& why) { end("rollouts broke off: " + self->system().render(why)); });
+        .then([this](const tree_groups& groups) { guarded([&] { learn(groups); }); },
+              [this](caf::error& why) {
+                break_off("rollouts broke off: " + self->system().render(why));
+              });
   }
 
   void learn(const tree_groups& groups) {
@@ -97,6 +98,7 @@ struct trainer_state {
   void send_out(std::vector<published_weights> epochs, std::function<void()> done) {
     auto open = std::make_shared<std::size_t>(epochs.size() * options->pools.size());
     auto all_have_them = [this, last = epochs.back().epoch, done] {
+      if (what == doing::ended) return;
       self->send(options->rollouts, weights_published{last});
       guarded(done);
     };
@@ -111,10 +113,17 @@ struct trainer_state {
         self->request(options->pools[i].pool, patience_with_pools,
                       weights_ready{published.epoch, ready[i], {}})
             .then([taken](const weights_taken& reply) { taken(reply.swap_ms); },
-                  [this](caf::error& why) {
-                    end("a pool did not take the weights: " + self->system().render(why));
+                  [this, taken, pool = options->pools[i].pool](caf::error& why) {
+                    lose(pool, self->system().render(why));
+                    taken(0);
                   });
     }
+  }
+
+  /// The others go on; without any there is nothing to train for.
+  void lose(const pool_actor& pool, const std::string& why) {
+    std::erase_if(options->pools, [&](const weights_target& t) { return t.pool == pool; });
+    if (options->pools.empty()) break_off("no pool took the weights: " + why);
   }
 
   /// Per pool; one copy for each device and precision, none where it is the trainer's own.
@@ -178,6 +187,17 @@ struct trainer_state {
     });
   }
 
+  /// For a reason outside: what was learnt is kept, as far as the disk allows.
+  void break_off(const std::string& why) {
+    if (what == doing::ended) return;
+    try {
+      if (what != doing::learning) run().save(); // in the middle of a step it would not be one
+    } catch (const std::exception& also) {
+      return end(why + "; " + also.what());
+    }
+    end(why);
+  }
+
   void end(const std::string& why) {
     if (std::exchange(what, doing::ended) == doing::ended) return;
     options->on_end(why, run().result());
@@ -206,7 +226,7 @@ trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_sta
                                      std::shared_ptr<trainer_actor_options> options) {
   auto& state = self->state;
   self->set_default_handler(caf::drop);
-  self->set_down_handler([&state](caf::down_msg&) { state.end("the rollouts are gone"); });
+  self->set_down_handler([&state](caf::down_msg&) { state.break_off("the rollouts are gone"); });
   state.begin(std::move(options));
   return {
       [&state](atom::step) { state.guarded([&state] { state.step(); }); },

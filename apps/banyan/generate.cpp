@@ -47,12 +47,13 @@ void declare_problems(option_list& list, generate_options& o) {
   list.texts("exclude", o.exclude, "FILE", "problem files whose problems must not occur");
   list.number("workers", o.problems.workers, "OS threads; the result does not depend on it",
               limits{1, 256});
-  list.path("out", o.out, "FILE", "default: standard output");
+  list.path("out", o.out, "FILE", "default, and `-`: standard output");
 }
 
 bool parse(option_list& list, generate_options& o, command_words words) {
   if (!list.parse(words)) return false;
   read_config(list, o.common);
+  if (o.out == "-") o.out.clear();
   if (list.given("format")) return true;
   if (o.out.extension() == ".json") o.format = file_format::json;
   if (o.out.extension() == ".trees") o.format = file_format::records;

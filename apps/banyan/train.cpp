@@ -1,4 +1,5 @@
 #include "apps/banyan/commands.hpp"
+#include "apps/banyan/training.hpp"
 
 #include "apps/compute.hpp"
 #include "apps/interrupt.hpp"
@@ -37,12 +38,6 @@ start start_of(const train_options& o) {
                                copy_weights(*from.weights, dtype::float32, o.sft.device))};
 }
 
-problem_set held_out(const train_options& o) {
-  auto files = o.exclude;
-  if (!o.evaluate_problems.empty()) files.push_back(o.evaluate_problems);
-  return problems_of(files);
-}
-
 task_range trained_range(const train_options& o) {
   const problem_options drawn;
   return {{o.sft.curriculum.num_numbers},
@@ -69,15 +64,7 @@ public:
     line_.show(text);
   }
 
-  void finish(const sft_result& result) {
-    line_.clear();
-    const nlohmann::ordered_json j{{"step", result.step},
-                                   {"finished", result.finished},
-                                   {"skipped", result.skipped},
-                                   {"checkpoint", result.last.string()}};
-    if (options_.common.json) return print(j.dump() + "\n");
-    print(result.last.string() + "\n");
-  }
+  void clear() { line_.clear(); }
 
 private:
   static void print_json(const sft_progress& p) {
@@ -97,20 +84,6 @@ private:
   progress_line line_;
 };
 
-/// A picture is no reason to fail a run that is done.
-void draw(const train_options& o) {
-  using level = common_options::level;
-  try {
-    if (plot_loss(o.sft.out))
-      o.common.log(level::info, (o.sft.out / "loss.svg").string() + " shows the loss");
-    else
-      o.common.log(level::debug,
-                   "no picture of the loss: gnuplot is not there, or has too little to draw");
-  } catch (const std::exception& e) {
-    o.common.log(level::warning, std::string("no picture of the loss: ") + e.what());
-  }
-}
-
 } // namespace
 
 int train_sft(command_words words) {
@@ -120,11 +93,9 @@ int train_sft(command_words words) {
   const auto config = list.config();
   use_threads(o.threads);
   require_device(o.sft.device);
-  auto excluded = held_out(o);
+  auto excluded = held_out_problems(o.exclude, o.evaluate_problems);
   auto from = start_of(o);
-  if (!o.resume && fs::exists(o.sft.out / "last"))
-    throw bad_usage(o.sft.out.string(), "it holds a run already",
-                    "add --resume to go on with it, or give another --out");
+  require_new_run(o.sft.out, o.resume);
   fs::create_directories(o.sft.out);
   write_file_atomically(o.sft.out / "train.conf", config);
 
@@ -132,17 +103,7 @@ int train_sft(command_words words) {
   sft_hooks hooks;
   hooks.on_progress = [&report](const sft_progress& p) { report(p); };
   hooks.stop = [] { return interrupted() != 0; };
-  std::vector<problem> examined;
-  if (!o.evaluate_problems.empty())
-    for (auto& p : read_problems(o.evaluate_problems)) examined.push_back(std::move(p.value));
-  hooks.evaluate = [&](const model_weights& weights) {
-    const auto figures =
-        evaluate_weights(weights, from.vocabulary, examined, o.sft.device, hooks.stop);
-    if (interrupted() != 0) return std::string("null"); // figures of a part would mislead
-    o.common.log(common_options::level::info, "solved " + std::to_string(figures.solved()) + " of "
-                                                  + std::to_string(figures.problems()));
-    return figures.json();
-  };
+  hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device);
   hooks.describe = [range = to_json(trained_range(o))](const fs::path& folder) {
     write_file_atomically(folder / "banyan.json", range);
   };
@@ -151,13 +112,8 @@ int train_sft(command_words words) {
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
   const auto result = run.run();
-  report.finish(result);
-  draw(o);
-  if (result.finished) return exit_done;
-  o.common.log(common_options::level::info, "stopped at step " + std::to_string(result.step)
-                                                + "; `banyan train sft --out " + o.sft.out.string()
-                                                + " --resume` goes on");
-  return 128 + interrupted();
+  report.clear();
+  return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");
 }
 
 } // namespace banyan

@@ -1,4 +1,5 @@
 #include "apps/banyan/commands.hpp"
+#include "apps/banyan/training.hpp"
 
 #include "actors/event_hub.hpp"
 #include "actors/tree_ids.hpp"
@@ -57,14 +58,7 @@ public:
     line_.show(text);
   }
 
-  void finish(const sft_result& result) {
-    line_.clear();
-    const nlohmann::ordered_json j{{"step", result.step},
-                                   {"finished", result.finished},
-                                   {"skipped", result.skipped},
-                                   {"checkpoint", result.last.string()}};
-    print(common_.json ? j.dump() + "\n" : result.last.string() + "\n");
-  }
+  void clear() { line_.clear(); }
 
 private:
   const common_options& common_;
@@ -76,18 +70,15 @@ int half_of_the_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
 }
 
+/// Fills in what was left open, and refuses what this machine does not have.
 void settle(train_rl_options& o) {
   if (o.pool_devices.empty()) o.pool_devices = {o.rl.device};
   if (o.threads == 0) o.threads = half_of_the_cores();
   if (o.pool_threads == 0) o.pool_threads = half_of_the_cores();
   require_device(o.rl.device);
   for (const auto& device : o.pool_devices) require_device(device);
-}
-
-problem_set held_out(const train_rl_options& o) {
-  auto files = o.exclude;
-  if (!o.evaluate_problems.empty()) files.push_back(o.evaluate_problems);
-  return problems_of(files);
+  http_options unused;
+  if (!o.listen.empty()) read_address(o.listen, unused);
 }
 
 /// What a run learns from: problems that the model was made for.
@@ -117,18 +108,16 @@ public:
         listed_(given_problems(o)),
         chosen_(choose_model(o.model, listed_)),
         model_(load_checkpoint(chosen_.folder, dtype::float32, o.rl.device)),
-        report_(o.common) {
-    settle(options_);
-  }
+        report_(o.common) {}
 
   int run(const std::string& config) {
-    if (!options_.resume && fs::exists(options_.rl.out / "last"))
-      throw bad_usage(options_.rl.out.string(), "it holds a run already",
-                      "add --resume to go on with it, or give another --out");
+    require_new_run(options_.rl.out, options_.resume);
     std::vector<problem> given;
     if (!options_.problems.empty())
       for (const auto& p : listed_) given.push_back(p.value);
-    const rollout_problems problems(options_, std::move(given), held_out(options_));
+    const rollout_problems problems(
+        options_, std::move(given),
+        held_out_problems(options_.exclude, options_.evaluate_problems));
     fs::create_directories(options_.rl.out);
     write_file_atomically(options_.rl.out / "train.conf", config);
     auto training = make_run();
@@ -156,18 +145,8 @@ private:
   rl_hooks hooks() {
     rl_hooks h;
     h.on_progress = [this](const rl_progress& p) { report_(p); };
-    if (!options_.evaluate_problems.empty())
-      for (auto& p : read_problems(options_.evaluate_problems))
-        examined_.push_back(std::move(p.value));
-    h.evaluate = [this](const model_weights& weights) {
-      const auto stop = [] { return interrupted() != 0; };
-      const auto figures =
-          evaluate_weights(weights, model_.vocabulary, examined_, options_.rl.device, stop);
-      if (stop()) return std::string("null"); // figures of a part would mislead
-      options_.common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
-                                           + std::to_string(figures.problems()));
-      return figures.json();
-    };
+    h.evaluate = examination(options_.common, options_.evaluate_problems, model_.vocabulary,
+                             options_.rl.device);
     h.describe = [range = chosen_.range](const fs::path& folder) {
       if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
     };
@@ -244,6 +223,7 @@ private:
     auto end = ended.get_future();
     const auto first = training->published().front();
     actor_house actors(sources(first), house(first.epoch));
+    const auto outside = serve(actors); // before there is anything to be ended if it cannot
     trainer_actor_options t;
     t.run = std::move(training);
     t.rollouts = spawn_rollouts(actors.system(), actors.node(), std::move(rollouts));
@@ -257,14 +237,14 @@ private:
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));
     const auto trainer = spawn_trainer(actors.system(), std::move(t));
     actors.add(caf::actor_cast<caf::actor>(trainer));
-    const auto outside = serve(actors);
     while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
       if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     const auto [why, result] = end.get();
     if (!why.empty())
       throw bad_environment(options_.rl.out.string(), why, "the last checkpoint is whole");
-    return report(result);
+    report_.clear();
+    return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }
 
   /// The same node, pools and store for others; nothing where nobody may come.
@@ -287,34 +267,12 @@ private:
     return served;
   }
 
-  int report(const sft_result& result) {
-    report_.finish(result);
-    draw();
-    if (result.finished) return exit_done;
-    options_.common.log(level::info, "stopped at step " + std::to_string(result.step)
-                                         + "; `banyan train rl --out " + options_.rl.out.string()
-                                         + " --resume` goes on");
-    return 128 + interrupted();
-  }
-
-  /// A picture is no reason to fail a run that is done.
-  void draw() const {
-    try {
-      if (plot_rl(options_.rl.out))
-        options_.common.log(level::info,
-                            (options_.rl.out / "curve.svg").string() + " shows how it went");
-    } catch (const std::exception& e) {
-      options_.common.log(level::warning, std::string("no picture of the run: ") + e.what());
-    }
-  }
-
   train_rl_options& options_;
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;
   reporter report_;
-  std::vector<problem> examined_;
   std::vector<rollout_source> returning_;
   bool asked_to_stop_ = false;
 };
@@ -325,7 +283,9 @@ int train_rl(command_words words) {
   train_rl_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
-  return rl_command(o).run(list.config());
+  const auto config = list.config();
+  settle(o);
+  return rl_command(o).run(config);
 }
 
 } // namespace banyan

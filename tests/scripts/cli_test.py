@@ -514,16 +514,19 @@ class train_rl(folder_case):
             ([*out, "--top-k", "5"], "--top-k"),
             ([*out, "--evaluate-every", "5"], "--evaluate-every"),
             ([*out, "--children-between", "5:2"], "--children-between"),
+            ([*out, "--listen", "nonsense"], "--listen"),
             ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
             ([*out, "--problems", unsolvable], "u.jsonl"),
             ([*out, "--problems", four], "four.jsonl"),
             ([*out, "--numbers", "4"], "--numbers 4"),
         ):
             self.refused(2, *words, names=names)
-        self.assertFalse((self.folder / "x" / "last").exists())
+        self.assertFalse((self.folder / "x").exists())
 
     def test_a_bad_environment_is_told(self):
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--model", self.folder / "none", names="none")
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--device", "cuda:77", names="cuda:77")
+        self.assertFalse((self.folder / "x").exists())
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="last")
         blocked = self.write("file", "")
         self.refused(3, "train", "rl", "--out", blocked / "x", names="file")

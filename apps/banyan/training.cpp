@@ -1,0 +1,78 @@
+#include "apps/banyan/training.hpp"
+
+#include "apps/failure.hpp"
+#include "apps/interrupt.hpp"
+#include "apps/problem_file.hpp"
+#include "apps/problem_run.hpp"
+#include "apps/terminal.hpp"
+#include "model/weights.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+namespace fs = std::filesystem;
+using level = common_options::level;
+
+void require_new_run(const fs::path& out, bool resume) {
+  if (!resume && fs::exists(out / "last"))
+    throw bad_usage(out.string(), "it holds a run already",
+                    "add --resume to go on with it, or give another --out");
+}
+
+problem_set held_out_problems(std::vector<std::string> exclude,
+                              const std::string& evaluate_problems) {
+  if (!evaluate_problems.empty()) exclude.push_back(evaluate_problems);
+  return problems_of(exclude);
+}
+
+std::function<std::string(const model_weights&)>
+examination(const common_options& common, const std::string& file,
+            std::shared_ptr<const tokenizer> vocabulary, const std::string& device) {
+  if (file.empty()) return {};
+  std::vector<problem> problems;
+  for (auto& p : read_problems(file)) problems.push_back(std::move(p.value));
+  return [common, vocabulary, device, problems](const model_weights& weights) {
+    const auto stop = [] { return interrupted() != 0; };
+    const auto figures = evaluate_weights(weights, vocabulary, problems, device, stop);
+    if (stop()) return std::string("null"); // figures of a part would mislead
+    common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
+                                + std::to_string(figures.problems()));
+    return figures.json();
+  };
+}
+
+namespace {
+
+/// A picture is no reason to fail a run that is done.
+void draw_run(const common_options& common, const fs::path& out, bool (*draw)(const fs::path&),
+              const std::string& picture) {
+  try {
+    if (draw(out))
+      common.log(level::info, (out / picture).string() + " shows how it went");
+    else
+      common.log(level::debug, "no picture of the run: gnuplot is not there, or there is too "
+                               "little to draw");
+  } catch (const std::exception& e) {
+    common.log(level::warning, std::string("no picture of the run: ") + e.what());
+  }
+}
+
+} // namespace
+
+int end_of_run(const common_options& common, const fs::path& out, const std::string& command,
+               const sft_result& result, bool (*draw)(const fs::path&),
+               const std::string& picture) {
+  const nlohmann::ordered_json j{{"step", result.step},
+                                 {"finished", result.finished},
+                                 {"skipped", result.skipped},
+                                 {"checkpoint", result.last.string()}};
+  print((common.json ? j.dump() : result.last.string()) + "\n");
+  draw_run(common, out, draw, picture);
+  if (result.finished) return exit_done;
+  common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
+                              + " --out " + out.string() + " --resume` goes on");
+  return 128 + interrupted();
+}
+
+} // namespace banyan

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "apps/common_options.hpp"
+#include "solver/countdown.hpp"
+#include "trainer/sft.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace banyan {
+
+/// Throws `bad_usage` where a run's folder holds one already and nobody asked to go on with it.
+void require_new_run(const std::filesystem::path& out, bool resume);
+
+/// Problems that a run must not learn from: those of `exclude` and those it is evaluated on.
+problem_set held_out_problems(std::vector<std::string> exclude,
+                              const std::string& evaluate_problems);
+
+/// Solves the problems of a file with weights that are being trained, and returns the evaluate
+/// object as JSON; "null" where the program was asked to end meanwhile. Nothing without a file.
+std::function<std::string(const model_weights&)> examination(const common_options&,
+                                                             const std::string& file,
+                                                             std::shared_ptr<const tokenizer>,
+                                                             const std::string& device);
+
+/// Says how a run ended, draws its picture, and returns the exit code. `command`: "train sft".
+int end_of_run(const common_options&, const std::filesystem::path& out, const std::string& command,
+               const sft_result&, bool (*draw)(const std::filesystem::path&),
+               const std::string& picture);
+
+} // namespace banyan
