@@ -242,7 +242,10 @@ private:
         caf::anon_send(trainer, atom::drain_v);
     const auto [why, result] = end.get();
     if (!why.empty())
-      throw bad_environment(options_.rl.out.string(), why, "the last checkpoint is whole");
+      throw bad_environment(options_.rl.out.string(), why,
+                            fs::exists(options_.rl.out / "last")
+                                ? "mend that, and --resume goes on from the last checkpoint"
+                                : "mend that and begin again, for there was no checkpoint yet");
     report_.clear();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }

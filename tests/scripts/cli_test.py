@@ -195,6 +195,14 @@ class generate(folder_case):
         self.assertEqual(len(list(self.folder.iterdir())), 1)
 
 
+    def test_a_dash_is_standard_output(self):
+        words = ["generate", "traces", "--count", 2, "--numbers", 3]
+        dash = banyan(*words, "--out", "-", cwd=self.folder)
+        self.assertEqual((dash.returncode, dash.stdout), (0, banyan(*words).stdout))
+        self.assertEqual(len(dash.stdout.splitlines()), 2)
+        self.assertEqual(list(self.folder.iterdir()), [])
+        self.refused(2, *words, "--out", "-", "--format", "records", names="records")
+
     def test_ctrl_c_leaves_nothing(self):
         out = self.folder / "p.jsonl"
         writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "3", "--out", str(out)])
