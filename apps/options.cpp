@@ -127,8 +127,9 @@ option_list& option_list::text(const std::string& name, std::string& field,
                                const std::string& value_name, const std::string& help) {
   option o{name, value_name, help, "a text"};
   o.read = [&field](const std::string& value) { return field = value, true; };
-  o.write = [&field]() -> std::vector<std::string> {
-    if (field.empty()) return {};
+  // An empty text says something where the default is another one.
+  o.write = [&field, unset = field.empty()]() -> std::vector<std::string> {
+    if (unset && field.empty()) return {};
     return {field};
   };
   return add(std::move(o));

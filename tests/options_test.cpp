@@ -263,6 +263,21 @@ TEST_CASE("a value that a config file cannot hold is refused", "[apps]") {
   CHECK(complaint([&] { c.list.config(); }).starts_with("--name: 'runs/#1' cannot stand"));
 }
 
+TEST_CASE("a config says that a text was emptied", "[apps]") {
+  const scratch_folder folder;
+  const auto small = [](std::string& label) {
+    option_list list{"train sft", {}, {}, {}};
+    list.text("label", label, "NAME", "");
+    return list;
+  };
+  std::string first = "none", second = "none";
+  const auto list = small(first);
+  first.clear();
+  write(folder / "c.conf", list.config());
+  small(second).read_config(folder / "c.conf");
+  CHECK(second.empty());
+}
+
 TEST_CASE("the help names every option with its default", "[apps]") {
   const auto text = small_command().list.help();
   for (const auto* part : {"--steps N (=10)", "--share X (=0.5)", "--fast", "--beam LO:HI (=1:4)",
