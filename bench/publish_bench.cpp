@@ -129,14 +129,17 @@ times run(const bench_options& o, const checkpoint& model) {
   do look(before);
   while (before.steps < 20);
   times all;
+  std::shared_ptr<const transformer> older;
   for (std::uint32_t epoch = 1; epoch <= o.publishes; ++epoch) {
     auto begin = std::chrono::steady_clock::now();
     auto weights = std::make_shared<model_weights>(
         copy_weights(*model.weights, o.pool.precision, o.pool.device));
     all.copy.push_back(ms_since(begin));
     begin = std::chrono::steady_clock::now();
-    auto next = std::make_shared<transformer>(std::move(weights));
+    auto next = older ? std::make_shared<transformer>(std::move(weights), *older)
+                      : std::make_shared<transformer>(std::move(weights));
     next->prepare();
+    older = next;
     all.prepare.push_back(ms_since(begin));
     begin = std::chrono::steady_clock::now();
     self->request(pool, caf::infinite, weights_ready{epoch, std::move(next), ""})

@@ -5,6 +5,7 @@
 //   train_step_bench --model DIR --sequences FILE [--steps 10] [--rate 1e-3] [--padded]
 //   [--os-threads N]
 
+#include "apps/compute.hpp"
 #include "bench/flat_trees.hpp"
 #include "model/checkpoint.hpp"
 #include "model/transformer.hpp"
@@ -56,7 +57,8 @@ bench_options parse(int argc, char** argv) {
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, all), given);
   po::notify(given);
-  if (o.os_threads > 0) at::set_num_threads(o.os_threads);
+  use_threads(o.os_threads);
+  keep_freed_memory(); // as the training commands do
   return o;
 }
 

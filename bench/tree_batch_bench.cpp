@@ -9,6 +9,7 @@
 // shipped shape. --write DIR: the sequences go to tree.jsonl and flat.jsonl there, one a line, for
 // train_step_bench and compare_training.py.
 
+#include "apps/compute.hpp"
 #include "apps/trace_file.hpp"
 #include "apps/train_options.hpp"
 #include "bench/counting_allocator.hpp"
@@ -159,7 +160,8 @@ bench_options parse(int argc, char** argv) {
   po::variables_map given;
   po::store(po::parse_command_line(argc, argv, all), given);
   po::notify(given);
-  if (o.os_threads > 0) at::set_num_threads(o.os_threads);
+  use_threads(o.os_threads);
+  keep_freed_memory(); // as the training commands do
   return o;
 }
 

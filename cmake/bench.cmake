@@ -27,5 +27,5 @@ target_link_libraries(tree_batch_bench PRIVATE banyan_apps Boost::program_option
 
 # The other side of bench/compare_training.py.
 banyan_program(train_step_bench bench/train_step_bench.cpp)
-target_link_libraries(train_step_bench PRIVATE banyan_trainer Boost::program_options
+target_link_libraries(train_step_bench PRIVATE banyan_apps Boost::program_options
   nlohmann_json::nlohmann_json)

@@ -129,6 +129,25 @@ BANYAN_INLINE void sum_each(lanes<W>* x) {
   }
 }
 
+/// Swaps the lanes of `a` that have bit `Step` in their number with those of `b` that have not.
+template <int W, int Step, std::size_t... I>
+BANYAN_INLINE void exchange(lanes<W>& a, lanes<W>& b, std::index_sequence<I...>) {
+  const auto first = __builtin_shufflevector(a, b, (I & Step ? W + I - Step : I)...);
+  b = __builtin_shufflevector(a, b, (I & Step ? W + I : I + Step)...);
+  a = first;
+}
+
+/// Lane j of x[i] becomes lane i of x[j], for W vectors.
+template <int W, int Step = W / 2>
+BANYAN_INLINE void transpose(lanes<W>* x) {
+  if constexpr (Step > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i)
+      if (!(i & Step)) exchange<W, Step>(x[i], x[i + Step], std::make_index_sequence<W>());
+    transpose<W, Step / 2>(x);
+  }
+}
+
 /// e^x to about 1 ulp; |x| beyond 87 counts as 87, so nothing overflows and nothing is denormal.
 template <int W>
 BANYAN_INLINE lanes<W> exponential(const lanes<W>& argument) {

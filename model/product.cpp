@@ -153,15 +153,39 @@ void multiply(const at::Tensor& x, const at::Tensor& panels, at::Tensor& out, ta
       [&](std::int64_t begin, std::int64_t end) { run_widest<product_kernel>(a, begin, end); });
 }
 
+/// [columns, in] → [panels, in, panel_width]; columns that are missing are zeros.
+struct pack_kernel {
+  template <int W, class T>
+  BANYAN_INLINE static void run(const T* weight, std::int64_t columns, std::int64_t in, T* panels) {
+    for (std::int64_t c = 0; c < columns; c += panel_width, panels += in * panel_width)
+      for (std::int64_t part = 0; part < panel_width; part += W)
+        for (std::int64_t k = 0; k < in; k += W) {
+          const auto count = std::min<std::int64_t>(W, in - k);
+          lanes<W> x[W] = {};
+          for (std::int64_t i = 0; i < W && c + part + i < columns; ++i) {
+            const auto* from = weight + (c + part + i) * in + k;
+            x[i] = count == W ? load<W>(from) : load_first<W>(from, count);
+          }
+          transpose<W>(x);
+          for (std::int64_t j = 0; j < count; ++j)
+            store<W>(panels + (k + j) * panel_width + part, x[j]);
+        }
+  }
+};
+
 } // namespace
 
 product::product(const at::Tensor& weight, bool packed) : transposed_(weight.detach().t()) {
   if (!packed) return;
   const auto columns = weight.size(0), in = weight.size(1);
   const auto panels = (columns + panel_width - 1) / panel_width;
-  const auto filled = at::zeros({panels * panel_width, in}, weight.options());
-  filled.narrow(0, 0, columns).copy_(weight.detach());
-  panels_ = filled.view({panels, panel_width, in}).transpose(1, 2).contiguous();
+  panels_ = at::empty({panels, in, panel_width}, weight.options());
+  const auto fill = [&](auto type) {
+    using T = decltype(type);
+    run_widest<pack_kernel>(static_cast<const T*>(weight.const_data_ptr()), columns, in,
+                            static_cast<T*>(panels_.data_ptr()));
+  };
+  weight.scalar_type() == at::kFloat ? fill(float{}) : fill(bfloat16{});
 }
 
 void product::into(const at::Tensor& x, at::Tensor& out) const {

@@ -182,6 +182,11 @@ struct transformer::decode_state {
 transformer::transformer(std::shared_ptr<const model_weights> weights)
     : weights_(std::move(weights)), decode_(std::make_unique<decode_state>()) {}
 
+transformer::transformer(std::shared_ptr<const model_weights> weights, const transformer& older)
+    : transformer(std::move(weights)) {
+  decode_->rotary = older.decode_->rotary; // nobody writes to prepared ones: no lock
+}
+
 transformer::~transformer() = default;
 
 const model_config& transformer::config() const { return weights_->config; }

@@ -49,6 +49,9 @@ inline constexpr std::int32_t visible_always = std::numeric_limits<std::int32_t>
 class transformer {
 public:
   explicit transformer(std::shared_ptr<const model_weights>);
+  /// New weights for an older model of the same config on the same device, which has been prepared:
+  /// its tables serve both.
+  transformer(std::shared_ptr<const model_weights>, const transformer& older);
   ~transformer();
 
   const model_config& config() const;

@@ -45,7 +45,7 @@ std::vector<nlohmann::json> essence(const fs::path& out) {
   auto lines = log_of(out);
   for (auto& j : lines)
     for (const auto* name : {"elapsed_s", "tokens_per_s", "rollout_s", "wait_s", "train_s",
-                             "publish_ms", "swap_ms", "pool_idle"})
+                             "publish_ms", "publish_wait_ms", "swap_ms", "pool_idle"})
       j.erase(name);
   return lines;
 }

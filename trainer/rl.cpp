@@ -74,6 +74,7 @@ std::string to_json(const rl_progress& p) {
   j["wait_s"] = p.around.wait_s;
   j["train_s"] = p.train_s;
   j["publish_ms"] = p.around.publish_ms;
+  j["publish_wait_ms"] = p.around.publish_wait_ms;
   j["swap_ms"] = p.around.swap_ms;
   j["pool_idle"] = p.around.pool_idle;
   j["trees"] = p.trees.problems();

@@ -32,11 +32,12 @@ struct rl_options {
 
 /// What the world around a step was like; all times in its own clock.
 struct rollout_figures {
-  double rollout_s = 0;  ///< from the first tree's start to the last one's end
-  double wait_s = 0;     ///< the trainer had nothing to do
-  double publish_ms = 0; ///< from the end of the update until every pool had the weights
-  double swap_ms = 0;    ///< the longest switch on a pool's OS thread
-  double pool_idle = 0;  ///< share of the step's time in which pools did not decode
+  double rollout_s = 0;       ///< from the first tree's start to the last one's end
+  double wait_s = 0;          ///< the trainer had nothing to do
+  double publish_ms = 0;      ///< copying the weights and making them ready to decode
+  double publish_wait_ms = 0; ///< from then until every pool had them: a pool ends its step first
+  double swap_ms = 0;         ///< the longest switch on a pool's OS thread
+  double pool_idle = 0;       ///< share of the step's time in which pools did not decode
 };
 
 /// One step as it is logged.

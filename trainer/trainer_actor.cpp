@@ -33,6 +33,7 @@ double seconds_since(clock::time_point begin) {
 struct trainer_state {
   static inline const char* name = "banyan.trainer";
   using doing = trainer_status::doing;
+  using placement = std::pair<std::string, dtype>; ///< device and precision
 
   explicit trainer_state(trainer_actor::stateful_pointer<trainer_state> self) : self(self) {}
 
@@ -85,7 +86,7 @@ struct trainer_state {
   }
 
   void finish() {
-    around.publish_ms = 1000 * seconds_since(since);
+    around.publish_wait_ms = 1000 * seconds_since(since) - around.publish_ms;
     measure_idle([this] {
       run().finish(around);
       next();
@@ -118,6 +119,7 @@ struct trainer_state {
                     taken(0);
                   });
     }
+    around.publish_ms = 1000 * seconds_since(since);
   }
 
   /// The others go on; without any there is nothing to train for.
@@ -128,8 +130,8 @@ struct trainer_state {
 
   /// Per pool; one copy for each device and precision, none where it is the trainer's own.
   std::vector<std::shared_ptr<const transformer>>
-  made_ready(const std::shared_ptr<const model_weights>& weights) const {
-    std::map<std::pair<std::string, dtype>, std::shared_ptr<const transformer>> made;
+  made_ready(const std::shared_ptr<const model_weights>& weights) {
+    std::map<placement, std::shared_ptr<const transformer>> made;
     std::vector<std::shared_ptr<const transformer>> ready;
     for (const auto& to : options->pools) {
       auto& model = made[{to.device, to.precision}];
@@ -139,12 +141,15 @@ struct trainer_state {
         auto copy = same ? weights
                          : std::make_shared<const model_weights>(
                              copy_weights(*weights, to.precision, to.device));
-        auto fresh = std::make_shared<transformer>(std::move(copy));
+        const auto& older = newest[{to.device, to.precision}];
+        auto fresh = older ? std::make_shared<transformer>(std::move(copy), *older)
+                           : std::make_shared<transformer>(std::move(copy));
         fresh->prepare();
         model = std::move(fresh);
       }
       ready.push_back(model);
     }
+    newest = std::move(made);
     return ready;
   }
 
@@ -220,6 +225,7 @@ struct trainer_state {
   clock::time_point since, measured = clock::now();
   double busy_before = 0;
   rollout_figures around;
+  std::map<placement, std::shared_ptr<const transformer>> newest; ///< that pools have
 };
 
 trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_state> self,

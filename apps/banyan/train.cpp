@@ -92,6 +92,7 @@ int train_sft(command_words words) {
   if (!parse(list, o, words)) return exit_done;
   const auto config = list.config();
   use_threads(o.threads);
+  keep_freed_memory();
   require_device(o.sft.device);
   auto excluded = held_out_problems(o.exclude, o.evaluate_problems);
   auto from = start_of(o);

@@ -7,6 +7,7 @@
 #include "apps/banyand/http_server.hpp"
 #include "apps/banyand/listen_address.hpp"
 #include "apps/banyand/live_forest.hpp"
+#include "apps/compute.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/plot.hpp"
@@ -288,6 +289,7 @@ int train_rl(command_words words) {
   if (!parse(list, o, words)) return exit_done;
   const auto config = list.config();
   settle(o);
+  keep_freed_memory();
   return rl_command(o).run(config);
 }
 
