@@ -29,7 +29,8 @@ constexpr std::string_view options =
     "reward-critical reward-most reward-obey reward-threads reward-tokens rope-theta "
     "samples search seed since solved spawn-probability staleness state steps store "
     "store-megabytes sub-beam summary sync target temperature texts thread threads "
-    "tie-embeddings timeout token-budget token-file token-mean top-k top-p traces "
+    "tie-embeddings timeout token-budget token-budget-between token-file token-mean top-k top-p "
+    "traces "
     "trees until url user wait warmup workers write-timeout";
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separator) {

@@ -62,24 +62,27 @@ void declare_run(option_list& list, train_rl_options& o) {
   list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", positive);
 }
 
-void declare_children(option_list& list, train_rl_options& o) {
-  option range{"children-between", "LO:HI|none",
-               "in place of --children a number drawn for each problem",
-               "none, or two whole numbers, as in 0:10, the smaller one first"};
-  range.read = [&o](const std::string& text) {
-    if (text == "none") return o.children_between.reset(), true;
+/// A number drawn for each problem, or none.
+option drawn(const std::string& name, std::optional<std::pair<int, int>>& field, int smallest,
+             const std::string& help) {
+  const auto from = std::to_string(smallest);
+  option range{name, "LO:HI|none", help,
+               "none, or two whole numbers from " + from + ", as in " + from
+                   + ":2048, the smaller "
+                     "one first"};
+  range.read = [&field, smallest](const std::string& text) {
+    if (text == "none") return field.reset(), true;
     int low = 0, high = 0, end = 0;
     if (std::sscanf(text.c_str(), "%9d:%9d%n", &low, &high, &end) != 2) return false;
-    if (static_cast<std::size_t>(end) != text.size() || low < 0 || high < low) return false;
-    o.children_between = {low, high};
+    if (static_cast<std::size_t>(end) != text.size() || low < smallest || high < low) return false;
+    field = {low, high};
     return true;
   };
-  range.write = [&o] {
-    const auto& asked = o.children_between;
-    return std::vector{asked ? std::to_string(asked->first) + ":" + std::to_string(asked->second)
+  range.write = [&field] {
+    return std::vector{field ? std::to_string(field->first) + ":" + std::to_string(field->second)
                              : std::string("none")};
   };
-  list.add(std::move(range));
+  return range;
 }
 
 void declare_rollouts(option_list& list, train_rl_options& o) {
@@ -103,7 +106,11 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.choice("in-flight", o.policy, {{"finish", in_flight::finish}, {"go-on", in_flight::go_on}},
               "trees end with the weights they began with, or go on with new ones");
   list.number("concurrency", o.decoding.concurrency, "trees at a time", positive);
-  declare_children(list, o);
+  list.add(drawn("children-between", o.children_between, 0,
+                 "in place of --children a number drawn for each problem"));
+  list.add(drawn("token-budget-between", o.token_budget_between, 1,
+                 "in place of --token-budget a multiple of 512 drawn for each problem, as the "
+                 "demonstrations have it"));
   list.number("condition-share", o.condition_share,
               "how often the children asked for, or --token-budget, stand in front of a prompt",
               share);
@@ -120,7 +127,7 @@ void declare_learning(option_list& list, train_rl_options& o) {
   list.number("reward-threads", r.threads, "cost of a child", not_negative);
   list.number("reward-most", r.most, "all costs together at most", share);
   list.choice("reward-obey", r.obey, {{"on", true}, {"off", false}},
-              "a tree with more children than its prompt allows is worth nothing");
+              "a tree beyond the budget in its prompt is worth nothing");
   auto& l = o.rl.learner;
   list.choice("advantage", l.credit.divide_by_std, {{"standard", true}, {"centred", false}},
               "over a group: divided by the standard deviation or not");

@@ -24,9 +24,10 @@ struct train_rl_options {
   in_flight policy = in_flight::finish;
   std::vector<std::string> pool_devices; ///< empty: where training is
   dtype pool_precision = dtype::float32;
-  std::filesystem::path problems;                      ///< empty: drawn on the fly
-  int num_numbers = 3;                                 ///< of problems that are drawn
-  std::optional<std::pair<int, int>> children_between; ///< `Sub Call Budget`, drawn per problem
+  std::filesystem::path problems;                          ///< empty: drawn on the fly
+  int num_numbers = 3;                                     ///< of problems that are drawn
+  std::optional<std::pair<int, int>> children_between;     ///< `Sub Call Budget`, drawn per problem
+  std::optional<std::pair<int, int>> token_budget_between; ///< `Token Budget`, likewise
   double condition_share = 1; ///< how often a condition that was asked for is put there
   std::string evaluate_problems;
   std::vector<std::string> exclude;

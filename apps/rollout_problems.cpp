@@ -3,6 +3,7 @@
 #include "actors/config.hpp"
 #include "actors/tree_ids.hpp"
 #include "solver/chance.hpp"
+#include "solver/trace.hpp"
 
 #include <charconv>
 #include <limits>
@@ -73,6 +74,11 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
   const bool conditioned = condition.coin(options_.condition_share);
   if (const auto& asked = options_.children_between)
     decoding.children = static_cast<int>(condition.between(asked->first, asked->second));
+  if (const auto& asked = options_.token_budget_between) {
+    const auto bins = [](int tokens) { return (tokens + token_budget_bin - 1) / token_budget_bin; };
+    const auto drawn = condition.between(bins(asked->first), bins(asked->second));
+    decoding.token_budget = static_cast<int>(drawn) * token_budget_bin;
+  }
   if (!conditioned) {
     decoding.children = -1;
     decoding.token_budget = 0;

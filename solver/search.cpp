@@ -127,10 +127,10 @@ demonstration_facts draw_beams(const search_options& options, chance& random) {
   return beams;
 }
 
-/// What a text fits into, in tokens of two characters and bins of 512.
+/// What a text fits into.
 int token_budget(std::size_t bytes) {
-  constexpr std::size_t bin = 512, bytes_per_token = 2;
-  return static_cast<int>((bytes / bytes_per_token + bin - 1) / bin * bin);
+  const auto tokens = static_cast<int>(budget_tokens(bytes));
+  return (tokens + token_budget_bin - 1) / token_budget_bin * token_budget_bin;
 }
 
 /// Known only when the search is over: how many children there were, how long the text became.

@@ -13,6 +13,11 @@
 
 namespace banyan {
 
+/// `Token Budget` comes in multiples of this. Its tokens are the published vocabulary's, of about
+/// two characters each, whatever our own vocabulary makes of a text.
+inline constexpr int token_budget_bin = 512;
+constexpr std::size_t budget_tokens(std::size_t bytes) { return bytes / 2; }
+
 /// How the model's text may be conditioned; both go in front of the first prompt line.
 struct conditioning {
   std::optional<int> sub_call_budget; ///< "Sub Call Budget: N ", never passed on to children

@@ -113,3 +113,13 @@ TEST_CASE("a tree with more children than its prompt allows is worth nothing", "
   CHECK(reward_of(t, {}) == 0);
   CHECK(reward_of(t, {.obey = false}) == 1);
 }
+
+TEST_CASE("a tree with a longer text than its token budget is worth nothing", "[trainer]") {
+  auto t = family();
+  t.threads.front().segments = {{.text = std::string(1025, 'x')}};
+  t.prompt = "Token Budget: 512 Moving to Node #0\n"; // 1,025 characters are 512 tokens and a half
+  CHECK(reward_of(t, {}) == 1);
+  t.threads.front().segments.front().text += 'x';
+  CHECK(reward_of(t, {}) == 0);
+  CHECK(reward_of(t, {.obey = false}) == 1);
+}

@@ -1,5 +1,6 @@
 #include "trainer/reward.hpp"
 
+#include "solver/trace.hpp"
 #include "solver/tree.hpp"
 
 #include <algorithm>
@@ -12,14 +13,20 @@ namespace banyan {
 
 namespace {
 
-/// Children that the prompt allows; nothing where it does not say.
-std::optional<std::uint32_t> children_allowed(std::string_view prompt) {
-  constexpr std::string_view budget = "Sub Call Budget: ";
-  if (!prompt.starts_with(budget)) return {};
-  prompt.remove_prefix(budget.size());
-  std::uint32_t allowed = 0;
-  std::from_chars(prompt.data(), prompt.data() + prompt.size(), allowed);
-  return allowed;
+/// N of a prompt that begins with "<what>: N "; nothing where it does not.
+std::optional<std::uint64_t> allowed(std::string_view prompt, std::string_view what) {
+  if (!prompt.starts_with(what)) return {};
+  prompt.remove_prefix(what.size());
+  std::uint64_t number = 0;
+  std::from_chars(prompt.data(), prompt.data() + prompt.size(), number);
+  return number;
+}
+
+bool obeys(const tree& t, std::uint64_t children) {
+  if (const auto most = allowed(t.prompt, "Sub Call Budget: ")) return children <= *most;
+  if (const auto most = allowed(t.prompt, "Token Budget: "))
+    return budget_tokens(t.root().text().size()) <= *most;
+  return true;
 }
 
 } // namespace
@@ -28,7 +35,7 @@ double reward_of(const tree& t, const reward_options& o) {
   if (!t.outcome.solved) return 0;
   const auto usage = t.usage();
   const auto children = usage.threads > 0 ? usage.threads - 1 : 0;
-  if (o.obey && children > children_allowed(t.prompt).value_or(children)) return 0;
+  if (o.obey && !obeys(t, children)) return 0;
   const auto cost = o.total_tokens * double(usage.generated_tokens) / 1000
                     + o.critical_tokens * double(usage.critical_path_tokens) / 1000
                     + o.threads * double(children);

@@ -12,7 +12,9 @@ struct reward_options {
   double critical_tokens = 0; ///< cost of 1,000 generated tokens on its critical path
   double threads = 0;         ///< cost of a thread beside the root
   double most = 0.5;          ///< all costs together
-  bool obey = true; ///< a tree with more children than its `Sub Call Budget` is worth nothing
+  /// A tree with more children than its `Sub Call Budget`, or whose root has a longer text than its
+  /// `Token Budget`, is worth nothing.
+  bool obey = true;
 };
 
 /// 0 for a tree without a verified solution; else 1, less its costs. With all costs 0 it is the
