@@ -7,6 +7,7 @@
 #include "apps/banyand/http_server.hpp"
 #include "apps/banyand/listen_address.hpp"
 #include "apps/banyand/live_forest.hpp"
+#include "apps/banyand/model_facts.hpp"
 #include "apps/compute.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/model_choice.hpp"

@@ -3,9 +3,9 @@
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/banyand/completion.hpp"
+#include "apps/banyand/refusals.hpp"
 #include "apps/banyand/store_reader.hpp"
-#include "apps/model_choice.hpp"
-#include "model/checkpoint.hpp"
+#include "apps/banyand/tree_looks.hpp"
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
@@ -50,81 +50,6 @@ namespace {
 caf::behavior desk(caf::event_based_actor* self) {
   self->set_default_handler(caf::drop);
   return {[self](errand& e) { e.run(self); }};
-}
-
-refusal refused(refusal::kind why, std::string message, std::string field = {}) {
-  return {why, std::move(message), std::move(field), 1};
-}
-
-refusal no_tree(const std::string& id) {
-  return refused(refusal::kind::not_found,
-                 "id: there is no tree " + id + "; `banyan ps` lists them", "id");
-}
-
-/// The text that came with an error of ours.
-std::string told(const caf::error& why) {
-  if (why.context().match_elements<std::string>()) return why.context().get_as<std::string>(0);
-  return {};
-}
-
-/// Who asks an actor that is about to end asks in vain; by then its owner knows how it ended.
-bool just_ended(const caf::error& why) { return why == caf::sec::request_receiver_down; }
-
-refusal refusal_of(const caf::error& why) {
-  using kind = refusal::kind;
-  if (just_ended(why)) return refused(kind::unavailable, "it ended as it was asked; try again");
-  if (why == caf::sec::request_timeout)
-    return refused(kind::unavailable, "the daemon is too busy to answer; try again");
-  const auto text = told(why);
-  const auto field = text.substr(0, text.find(':'));
-  switch (errc_of(why, errc::none)) {
-  case errc::bad_request: return refused(kind::bad_request, text + "; correct it", field);
-  case errc::not_found:
-    return refused(kind::not_found, text + "; `banyan ps` lists what runs", field);
-  case errc::pool_full: return refused(kind::full, "queue: " + text + "; try again later");
-  case errc::not_stored:
-    return refused(kind::unavailable, "store: it could not be written; see the daemon's log");
-  case errc::cancelled:
-    return refused(kind::unavailable, "the daemon is about to end; try again later");
-  default: return refused(kind::internal, "an actor did not answer; see the daemon's log");
-  }
-}
-
-/// Texts are for those who ask for them.
-void drop_texts(tree& t) {
-  for (auto& thread : t.threads) {
-    thread.solution.reset();
-    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
-  }
-}
-
-using board_rows = std::vector<status_board::row>;
-
-/// What the board says of live threads; the session knows of boundaries alone.
-void add_board(tree& t, const board_rows& said) {
-  std::unordered_map<std::string_view, const status_board::row*> rows;
-  for (const auto& row : said) rows.emplace(row.thread, &row);
-  for (auto& thread : t.threads) {
-    const auto row = rows.find(thread.path);
-    if (row == rows.end() || ended(thread.phase)) continue;
-    thread.phase = row->second->phase;
-    thread.since_ms = row->second->since_ms;
-    const auto known = thread.generated_tokens();
-    if (row->second->tokens <= known) continue;
-    thread.segments.push_back({segment_kind::written, {}, {}, {}, {}}); // only its length counts
-    thread.segments.back().ids.resize(row->second->tokens - known);
-  }
-}
-
-/// These threads of the tree; none behind one that is not there.
-std::span<thread_record> range_of(tree& t, const thread_range& range) {
-  std::span<thread_record> rest(t.threads);
-  if (!range.after.empty()) {
-    const auto found = std::ranges::find(rest, range.after, &thread_record::path);
-    const auto behind = static_cast<std::size_t>(found - rest.begin()) + 1;
-    rest = rest.subspan(std::min(behind, rest.size()));
-  }
-  return rest.first(std::min(rest.size(), range.most));
 }
 
 /// A live tree while its threads are asked for their texts.
@@ -490,19 +415,5 @@ void live_forest::stop_completion(std::uint64_t handle) {
 model_facts live_forest::model() const { return impl_->options.model; }
 
 event_hub& live_forest::events() { return *impl_->options.events; }
-
-model_facts facts_of(const model_choice& chosen, const checkpoint& model) {
-  model_facts facts;
-  facts.folder = std::filesystem::absolute(chosen.folder).lexically_normal().string();
-  facts.name = std::filesystem::path(facts.folder).filename().string();
-  facts.parameters = static_cast<std::uint64_t>(num_parameters(model.config));
-  facts.context = model.config.max_positions;
-  facts.vocabulary = model.config.vocab_size;
-  std::error_code unknown;
-  const auto written = std::filesystem::last_write_time(chosen.folder / "config.json", unknown);
-  const auto since = std::chrono::file_clock::to_sys(written).time_since_epoch();
-  facts.created_s = unknown ? 0 : std::chrono::duration_cast<std::chrono::seconds>(since).count();
-  return facts;
-}
 
 } // namespace banyan

@@ -12,8 +12,6 @@
 
 namespace banyan {
 
-struct model_choice;
-
 struct forest_options {
   std::filesystem::path store;     ///< the file that the house's store writes
   std::optional<task_range> range; ///< problems that the model knows; nothing: any
@@ -22,9 +20,6 @@ struct forest_options {
   std::string version;
   std::uint64_t seed = 0; ///< of tree ids
 };
-
-/// What a model says of itself to those who ask.
-model_facts facts_of(const model_choice&, const checkpoint&);
 
 /// A daemon's trees: what lives is asked of the actors, what is over of the store's file. Must go
 /// before the house does.

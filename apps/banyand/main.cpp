@@ -4,6 +4,7 @@
 #include "apps/banyand/http_server.hpp"
 #include "apps/banyand/live_forest.hpp"
 #include "apps/banyand/log.hpp"
+#include "apps/banyand/model_facts.hpp"
 #include "apps/banyand/service.hpp"
 #include "apps/compute.hpp"
 #include "apps/failure.hpp"

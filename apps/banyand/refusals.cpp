@@ -1,0 +1,53 @@
+#include "apps/banyand/refusals.hpp"
+
+#include "actors/errors.hpp"
+
+#include <utility>
+
+#include <caf/error.hpp>
+#include <caf/sec.hpp>
+
+namespace banyan {
+
+namespace {
+
+/// The text that came with an error of ours.
+std::string told(const caf::error& why) {
+  if (why.context().match_elements<std::string>()) return why.context().get_as<std::string>(0);
+  return {};
+}
+
+} // namespace
+
+refusal refused(refusal::kind why, std::string message, std::string field) {
+  return {why, std::move(message), std::move(field), 1};
+}
+
+refusal no_tree(const std::string& id) {
+  return refused(refusal::kind::not_found,
+                 "id: there is no tree " + id + "; `banyan ps` lists them", "id");
+}
+
+bool just_ended(const caf::error& why) { return why == caf::sec::request_receiver_down; }
+
+refusal refusal_of(const caf::error& why) {
+  using kind = refusal::kind;
+  if (just_ended(why)) return refused(kind::unavailable, "it ended as it was asked; try again");
+  if (why == caf::sec::request_timeout)
+    return refused(kind::unavailable, "the daemon is too busy to answer; try again");
+  const auto text = told(why);
+  const auto field = text.substr(0, text.find(':'));
+  switch (errc_of(why, errc::none)) {
+  case errc::bad_request: return refused(kind::bad_request, text + "; correct it", field);
+  case errc::not_found:
+    return refused(kind::not_found, text + "; `banyan ps` lists what runs", field);
+  case errc::pool_full: return refused(kind::full, "queue: " + text + "; try again later");
+  case errc::not_stored:
+    return refused(kind::unavailable, "store: it could not be written; see the daemon's log");
+  case errc::cancelled:
+    return refused(kind::unavailable, "the daemon is about to end; try again later");
+  default: return refused(kind::internal, "an actor did not answer; see the daemon's log");
+  }
+}
+
+} // namespace banyan
