@@ -47,3 +47,22 @@ TEST_CASE("lane j of sum_each is the sum of vector j", "[model]") {
   sum_each<8>(x);
   for (int j = 0; j < 8; ++j) CHECK(x[0][j] == static_cast<float>(800 * j + 28));
 }
+
+template <int W>
+bool transposes() {
+  lanes<W> x[W];
+  for (int i = 0; i < W; ++i)
+    for (int j = 0; j < W; ++j) x[i][j] = static_cast<float>(100 * i + j);
+  transpose<W>(x);
+  for (int i = 0; i < W; ++i)
+    for (int j = 0; j < W; ++j)
+      if (x[i][j] != static_cast<float>(100 * j + i)) return false;
+  return true;
+}
+
+TEST_CASE("a transposition swaps lanes and vectors", "[model]") {
+  CHECK(transposes<1>());
+  CHECK(transposes<4>());
+  CHECK(transposes<8>());
+  CHECK(transposes<16>());
+}

@@ -24,50 +24,54 @@ model_config config_of(shape s) {
   return c;
 }
 
-/// A plain sequence of 3 tokens, a tree of 70 (40 trunk, 20 spawn block, 10 in its place), one
-/// of 1.
+/// A plain sequence of 3 tokens; a tree of 190 (40 trunk, 100 spawn block, 50 in its place), in
+/// which whole tiles of keys are hidden from the last queries; one token.
 sequence_batch trees() {
   sequence_batch b;
-  b.starts = {0, 3, 73, 74};
+  b.starts = {0, 3, 193, 194};
   b.positions = {0, 1, 2};
   b.visible_until.assign(3, visible_always);
-  for (int i = 0; i < 60; ++i) b.positions.push_back(i);
-  for (int i = 0; i < 10; ++i) b.positions.push_back(40 + i);
-  for (int i = 0; i < 70; ++i) b.visible_until.push_back(i >= 40 && i < 60 ? 60 : visible_always);
+  for (int i = 0; i < 140; ++i) b.positions.push_back(i);
+  for (int i = 0; i < 50; ++i) b.positions.push_back(40 + i);
+  for (int i = 0; i < 190; ++i)
+    b.visible_until.push_back(i >= 40 && i < 140 ? 140 : visible_always);
   b.positions.push_back(0);
   b.visible_until.push_back(visible_always);
   b.ids.assign(b.positions.size(), 1);
   return b;
 }
 
-/// Attention written out in double precision, one head and one query at a time.
+/// Attention written out in double precision, one head of one sequence at a time.
 at::Tensor reference(const at::Tensor& qkv, const sequence_batch& b, const model_config& c) {
-  const auto half = c.head_dim / 2;
-  auto x = qkv.to(at::kDouble).view({qkv.size(0), c.num_heads + 2 * c.num_kv_heads, c.head_dim});
-  auto turn = [&](const at::Tensor& row, std::int64_t position) {
-    auto angle =
-        double(position)
-        * at::pow(c.rope_theta, -at::arange(0, c.head_dim, 2, at::kDouble) / double(c.head_dim));
-    auto low = row.narrow(0, 0, half), high = row.narrow(0, half, half);
-    return at::cat(
-        {low * angle.cos() - high * angle.sin(), high * angle.cos() + low * angle.sin()});
+  const auto x = qkv.to(at::kDouble).view({qkv.size(0), -1, c.head_dim}).transpose(0, 1);
+  const auto steps = at::arange(0, c.head_dim, 2, at::kDouble) / double(c.head_dim);
+  const auto angle =
+      at::outer(at::tensor(b.positions).to(at::kDouble), at::pow(c.rope_theta, -steps));
+  const auto turn = [&](const at::Tensor& rows) { // [tokens, head_dim]
+    const auto halves = rows.chunk(2, 1);
+    return at::cat({halves[0] * angle.cos() - halves[1] * angle.sin(),
+                    halves[1] * angle.cos() + halves[0] * angle.sin()},
+                   1);
   };
-  std::vector<at::Tensor> rows;
-  for (std::size_t s = 0; s + 1 < b.starts.size(); ++s)
-    for (auto i = b.starts[s]; i < b.starts[s + 1]; ++i)
-      for (std::int64_t h = 0; h < c.num_heads; ++h) {
-        const auto kv = h * c.num_kv_heads / c.num_heads;
-        std::vector<at::Tensor> keys, values;
-        for (auto j = b.starts[s]; j <= i; ++j) {
-          if (b.visible_until[std::size_t(j)] <= i - b.starts[s]) continue;
-          keys.push_back(turn(x[j][c.num_heads + kv], b.positions[std::size_t(j)]));
-          values.push_back(x[j][c.num_heads + c.num_kv_heads + kv]);
-        }
-        auto scores = at::mv(at::stack(keys), turn(x[i][h], b.positions[std::size_t(i)]));
-        auto weight = at::softmax(scores / std::sqrt(double(c.head_dim)), 0);
-        rows.push_back(at::mv(at::stack(values).t(), weight));
-      }
-  return at::stack(rows).view({qkv.size(0), c.num_heads * c.head_dim});
+  std::vector<at::Tensor> heads;
+  for (std::int64_t h = 0; h < c.num_heads; ++h) {
+    const auto kv = h * c.num_kv_heads / c.num_heads;
+    const auto queries = turn(x[h]), keys = turn(x[c.num_heads + kv]);
+    const auto values = x[c.num_heads + c.num_kv_heads + kv];
+    std::vector<at::Tensor> rows;
+    for (std::size_t s = 0; s + 1 < b.starts.size(); ++s) {
+      const auto begin = b.starts[s], length = b.starts[s + 1] - begin;
+      const auto part = [&](const at::Tensor& of) { return of.narrow(0, begin, length); };
+      const auto until = part(at::tensor(b.visible_until)).to(at::kLong);
+      const auto query = at::arange(length).unsqueeze(1), key = at::arange(length).unsqueeze(0);
+      const auto seen = (key <= query) & (until.unsqueeze(0) > query);
+      const auto scores = at::mm(part(queries), part(keys).t()) / std::sqrt(double(c.head_dim));
+      const auto weights = scores.masked_fill(seen.logical_not(), -INFINITY).softmax(1);
+      rows.push_back(at::mm(weights, part(values)));
+    }
+    heads.push_back(at::cat(rows));
+  }
+  return at::stack(heads, 1).view({qkv.size(0), -1});
 }
 
 struct result {
@@ -90,8 +94,8 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
 void compare(shape s, at::ScalarType type, double tolerance) {
   const auto c = config_of(s);
   const auto b = trees();
-  auto qkv = at::sin(at::arange(74 * (s.heads + 2 * s.kv_heads) * s.head_dim, at::kFloat) * 1.7)
-                 .view({74, -1})
+  auto qkv = at::sin(at::arange(194 * (s.heads + 2 * s.kv_heads) * s.head_dim, at::kFloat) * 1.7)
+                 .view({194, -1})
                  .to(type);
   auto ours = run(qkv, training_attention(b, c, at::kCPU));
   auto theirs = run(qkv, [&](const at::Tensor& x) { return reference(x, b, c); });
