@@ -57,7 +57,10 @@ def cell(row, column):
         digits = 0
     text = f"{'+' if column == 'difference' and value > 0 else ''}{scale * value:,.{digits}f}"
     low, high = number(row.get(column + "_low")), number(row.get(column + "_high"))
-    return text if low is None or high is None else f"{text} [{scale * low:,.{digits}f}, {scale * high:,.{digits}f}]"
+    if low is None or high is None:
+        return text
+    low = round(scale * low, digits) + 0.0  # no -0.0
+    return f"{text} [{low:,.{digits}f}, {scale * high:,.{digits}f}]"
 
 
 def table(rows, columns):
