@@ -6,8 +6,8 @@ namespace banyan {
 void use_threads(int count);
 
 /// Memory that is freed stays with the process for what comes next. A step of training takes and
-/// frees the same large pieces over and over, and getting them from the kernel, zeroed, is a tenth
-/// of a small step's time. Only for programs that train: others give memory back.
+/// frees the same large pieces over and over, and getting them from the kernel, zeroed, costs time
+/// that a small step feels. Only for programs that train: others give memory back.
 void keep_freed_memory();
 
 } // namespace banyan

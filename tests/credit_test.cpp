@@ -121,5 +121,12 @@ TEST_CASE("a tree with a longer text than its token budget is worth nothing", "[
   CHECK(reward_of(t, {}) == 1);
   t.threads.front().segments.front().text += 'x';
   CHECK(reward_of(t, {}) == 0);
+  t.prompt = "Sub Call Budget: 3 Token Budget: 512 Moving to Node #0\n";
+  CHECK(reward_of(t, {}) == 0);
+  t.prompt = "Sub Call Budget: 3 Token Budget: 1024 Moving to Node #0\n";
+  CHECK(reward_of(t, {}) == 1);
+  t.prompt = "Sub Call Budget: 2 Token Budget: 1024 Moving to Node #0\n";
+  CHECK(reward_of(t, {}) == 0);
+  t.prompt = "Token Budget: 512 Moving to Node #0\n";
   CHECK(reward_of(t, {.obey = false}) == 1);
 }

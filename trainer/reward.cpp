@@ -6,27 +6,27 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <optional>
+#include <limits>
 #include <string_view>
 
 namespace banyan {
 
 namespace {
 
-/// N of a prompt that begins with "<what>: N "; nothing where it does not.
-std::optional<std::uint64_t> allowed(std::string_view prompt, std::string_view what) {
-  if (!prompt.starts_with(what)) return {};
-  prompt.remove_prefix(what.size());
-  std::uint64_t number = 0;
+/// N of "<what>: N " in front of a prompt's first line; the most there is where nothing is asked.
+std::uint64_t allowed(std::string_view prompt, std::string_view what) {
+  auto number = std::numeric_limits<std::uint64_t>::max();
+  prompt = prompt.substr(0, prompt.find('\n'));
+  const auto at = prompt.find(what);
+  if (at == prompt.npos) return number;
+  prompt.remove_prefix(at + what.size());
   std::from_chars(prompt.data(), prompt.data() + prompt.size(), number);
   return number;
 }
 
 bool obeys(const tree& t, std::uint64_t children) {
-  if (const auto most = allowed(t.prompt, "Sub Call Budget: ")) return children <= *most;
-  if (const auto most = allowed(t.prompt, "Token Budget: "))
-    return budget_tokens(t.root().text().size()) <= *most;
-  return true;
+  return children <= allowed(t.prompt, "Sub Call Budget: ")
+         && budget_tokens(t.root().text().size()) <= allowed(t.prompt, "Token Budget: ");
 }
 
 } // namespace
