@@ -64,12 +64,10 @@ void declare_run(option_list& list, train_rl_options& o) {
 
 /// A number drawn for each problem, or none.
 option drawn(const std::string& name, std::optional<std::pair<int, int>>& field, int smallest,
-             const std::string& help) {
-  const auto from = std::to_string(smallest);
+             const std::string& example, const std::string& help) {
   option range{name, "LO:HI|none", help,
-               "none, or two whole numbers from " + from + ", as in " + from
-                   + ":2048, the smaller "
-                     "one first"};
+               "none, or two whole numbers from " + std::to_string(smallest) + ", as in " + example
+                   + ", the smaller one first"};
   range.read = [&field, smallest](const std::string& text) {
     if (text == "none") return field.reset(), true;
     int low = 0, high = 0, end = 0;
@@ -106,9 +104,9 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.choice("in-flight", o.policy, {{"finish", in_flight::finish}, {"go-on", in_flight::go_on}},
               "trees end with the weights they began with, or go on with new ones");
   list.number("concurrency", o.decoding.concurrency, "trees at a time", positive);
-  list.add(drawn("children-between", o.children_between, 0,
+  list.add(drawn("children-between", o.children_between, 0, "0:10",
                  "in place of --children a number drawn for each problem"));
-  list.add(drawn("token-budget-between", o.token_budget_between, 1,
+  list.add(drawn("token-budget-between", o.token_budget_between, 1, "512:2048",
                  "in place of --token-budget a multiple of 512 drawn for each problem, as the "
                  "demonstrations have it"));
   list.number("condition-share", o.condition_share,
