@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -32,6 +34,8 @@ struct generate_options {
   fs::path out, given; ///< --out; --problems
   file_format format = file_format::jsonl;
   bool summary = false;
+  bool only_solved = false;
+  std::size_t max_thread_bytes = 0; ///< of a thread's text; 0: any
   search_options search;
 
   generate_options() {
@@ -73,37 +77,45 @@ std::vector<problem> drawn(const generate_options& o) {
   }
 }
 
+/// What is made of a problem; none where it is left out.
+template <class Item>
+using maker = std::function<std::optional<Item>(std::size_t)>;
+
 /// Makes items with several OS threads, a few hundred at a time, and takes them in their order.
-template <class Make, class Take>
-void in_order(std::size_t count, int workers, Make make, Take take) {
-  using item = decltype(make(std::size_t{}));
+template <class Item, class Take>
+void in_order(std::size_t count, int workers, const maker<Item>& make, Take take) {
   const auto stride = static_cast<std::size_t>(workers);
   const auto chunk = 256 * stride;
   for (std::size_t begin = 0; begin < count && interrupted() == 0; begin += chunk) {
-    std::vector<item> items(std::min(chunk, count - begin));
+    std::vector<std::optional<Item>> items(std::min(chunk, count - begin));
     std::vector<std::future<void>> running;
     for (std::size_t w = 0; w < std::min(stride, items.size()); ++w)
       running.push_back(std::async(std::launch::async, [&, w] {
         for (auto i = w; i < items.size(); i += stride) items[i] = make(begin + i);
       }));
     for (auto& r : running) r.get();
+    std::erase_if(items, [](const auto& item) { return !item; });
     take(items);
   }
 }
 
-int write_lines(const generate_options& o, std::size_t count,
-                const std::function<std::string(std::size_t)>& make) {
+int write_lines(const generate_options& o, std::size_t count, const maker<std::string>& make) {
   const bool array = o.format == file_format::json;
   line_sink out(o.out);
-  std::size_t written = 0;
-  if (array) out.write("[\n");
-  in_order(count, o.problems.workers, make, [&](const std::vector<std::string>& lines) {
+  std::string_view before = array ? "[\n" : "";
+  in_order(count, o.problems.workers, make, [&](const auto& lines) {
     std::string text;
-    for (const auto& line : lines) text += line + (array && ++written < count ? ",\n" : "\n");
+    for (const auto& line : lines) {
+      text.append(before) += *line;
+      if (array)
+        before = ",\n";
+      else
+        text += '\n';
+    }
     out.write(text);
   });
   if (interrupted() != 0) return 128 + interrupted();
-  if (array) out.write("]\n");
+  if (array) out.write(before == ",\n" ? "\n]\n" : "[\n]\n");
   out.commit();
   return exit_done;
 }
@@ -117,12 +129,11 @@ struct unfinished {
   }
 };
 
-int write_records(const generate_options& o, std::size_t count,
-                  const std::function<tree(std::size_t)>& make) {
+int write_records(const generate_options& o, std::size_t count, const maker<tree>& make) {
   const unfinished fresh{temporary_beside(o.out)};
   record_writer writer(fresh.path);
-  in_order(count, o.problems.workers, make, [&](const std::vector<tree>& trees) {
-    for (const auto& t : trees) writer.write(t);
+  in_order(count, o.problems.workers, make, [&](const auto& trees) {
+    for (const auto& t : trees) writer.write(*t);
   });
   if (interrupted() != 0) return 128 + interrupted();
   writer.close();
@@ -131,11 +142,10 @@ int write_records(const generate_options& o, std::size_t count,
 }
 
 /// How good the search is, without the searches.
-int print_summary(const generate_options& o, std::size_t count,
-                  const std::function<tree(std::size_t)>& make) {
+int print_summary(const generate_options& o, std::size_t count, const maker<tree>& make) {
   evaluation figures;
-  in_order(count, o.problems.workers, make, [&](const std::vector<tree>& trees) {
-    for (const auto& t : trees) figures.add(t);
+  in_order(count, o.problems.workers, make, [&](const auto& trees) {
+    for (const auto& t : trees) figures.add(*t);
   });
   if (interrupted() != 0) return 128 + interrupted();
   const auto [low, high] = figures.ci95();
@@ -167,6 +177,16 @@ void complete(search_options& search, const option_list& list) {
   if (search.kind != search_kind::sos_plus) return;
   if (!list.given("spawn-probability")) search.spawn_probability = 0.5;
   if (!list.given("beam")) search.beam_high = 5;
+}
+
+/// The search for the i-th problem, if it is one that was asked for.
+std::optional<tree> searched(const generate_options& o, const problem& p, std::size_t i) {
+  auto t = demonstrate(p, o.search, i);
+  const auto too_long = [&o](const thread_record& thread) {
+    return o.max_thread_bytes > 0 && thread.text().size() > o.max_thread_bytes;
+  };
+  if ((o.only_solved && !t.outcome.solved) || std::ranges::any_of(t.threads, too_long)) return {};
+  return t;
 }
 
 } // namespace
@@ -210,6 +230,10 @@ int generate_traces_command(command_words words) {
                {"records", file_format::records}},
               "default: as --out ends");
   list.flag("summary", o.summary, "print how many the search solves, and write no searches");
+  list.flag("only-solved", o.only_solved,
+            "leave out searches without a solution (rejection sampling)");
+  list.number("max-thread-bytes", o.max_thread_bytes,
+              "leave out searches in which a thread has a longer text; 0: none");
   declare(list, o.search);
   declare(list, o.common);
   if (!parse(list, o, words)) return exit_done;
@@ -226,11 +250,13 @@ int generate_traces_command(command_words words) {
     problems = drawn(o);
   else
     for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
-  const auto search = [&](std::size_t i) { return demonstrate(problems[i], o.search, i); };
+  const maker<tree> search = [&](std::size_t i) { return searched(o, problems[i], i); };
   if (o.summary) return print_summary(o, problems.size(), search);
   if (o.format == file_format::records) return write_records(o, problems.size(), search);
-  return write_lines(o, problems.size(),
-                     [&](std::size_t i) { return trace_json(search(i), o.search, i); });
+  return write_lines(o, problems.size(), [&](std::size_t i) {
+    const auto t = search(i);
+    return t ? std::optional(trace_json(*t, o.search, i)) : std::nullopt;
+  });
 }
 
 } // namespace banyan

@@ -389,6 +389,26 @@ class solve(folder_case):
         self.assertIn(f"solved      {narrow['solved']} of 200", summary("--search", "sos-dfs", "--beam", "1:1"))
         self.refused(2, "generate", "traces", "--count", 2, "--summary", "--out", self.folder / "t.jsonl", names="--summary")
 
+    def test_rejection_sampling_of_searches(self):
+        def traces(*words, out="t.jsonl"):
+            done = banyan("generate", "traces", "--search", "sos+", "--count", 100, "--numbers", 3, "--seed", 5, "--out",
+                          self.folder / out, *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return self.folder / out
+
+        def lines(path):
+            return [json.loads(line) for line in path.read_text().splitlines()]
+
+        every = lines(traces())
+        solved = [t for t in every if t["rating"] > 0]
+        self.assertTrue(0 < len(solved) < len(every))
+        self.assertEqual(lines(traces("--only-solved")), solved)
+        short = [t for t in solved if len(t["search_path"]) <= 800]
+        self.assertTrue(0 < len(short) < len(solved))
+        self.assertEqual(lines(traces("--only-solved", "--max-thread-bytes", 800)), short)
+        self.assertEqual(json.loads(traces("--only-solved", "--max-thread-bytes", 800, out="t.json").read_text()), short)
+        self.assertEqual(json.loads(traces("--max-thread-bytes", 1, out="none.json").read_text()), [])
+
     def test_evaluation(self):
         trees = self.folder / "trees.jsonl"
         done = banyan("evaluate", "--problems", self.demo, "--json", "--trees", trees)
