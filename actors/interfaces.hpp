@@ -227,7 +227,9 @@ using tree_store_actor = tree_keeper_actor::extend<
     // Writes what has come since the last time; the store sends it to itself.
     caf::reacts_to<atom::step>,
     // Drops finished trees that are too old or too many; the store sends it to itself.
-    caf::reacts_to<atom::tick>>;
+    caf::reacts_to<atom::tick>,
+    // Writes what came before, and ends.
+    caf::reacts_to<atom::drain>>;
 
 /// Rolls out the groups of trees that a trainer learns from.
 using rollout_actor = caf::typed_actor<

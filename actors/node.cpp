@@ -349,6 +349,7 @@ caf::result<node_status> node_state::status() {
   now.running = running.size();
   now.queued = queue.size();
   now.paused = queue.num_paused() + num_paused();
+  now.pools_alive = options.pools.size();
   for (const auto& [id, tree] : running) now.trees.push_back(id);
   if (options.pools.empty()) return now;
   auto promise = self->make_response_promise<node_status>();

@@ -42,6 +42,7 @@ struct pool_status {
 struct node_status {
   std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
   std::vector<pool_status> pools;          ///< those that answered in time
+  std::uint64_t pools_alive = 0;           ///< without them no tree gets anywhere
   std::uint64_t queued = 0;                ///< accepted, waiting for their turn
   std::uint64_t paused = 0;                ///< of the running and the queued ones
   std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <caf/actor_registry.hpp>
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
 namespace banyan {
@@ -26,6 +27,9 @@ constexpr std::size_t actor_workers = 2;
 /// What ends in order does so within milliseconds.
 constexpr auto drain_time = 2s;
 
+/// A disk may be slow.
+constexpr auto flush_time = 30s;
+
 /// As records know it: the CPU has pools 0, 1, … as often as it was asked for.
 std::string pool_name(const std::string& device, std::size_t index) {
   const auto name = parse_device(device);
@@ -36,6 +40,27 @@ std::string pool_name(const std::string& device, std::size_t index) {
 template <class Actor>
 void end(const Actor& actor) {
   if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+}
+
+/// Waits for the end of an actor; true if there is none any more.
+template <class Actor>
+bool ends_within(caf::actor_system& system, const Actor& actor, std::chrono::milliseconds time) {
+  if (!actor) return true;
+  bool gone = false;
+  caf::scoped_actor self(system);
+  self->monitor(actor);
+  self->receive([&gone](const caf::down_msg&) { gone = true; }, caf::after(time) >> [] {});
+  return gone;
+}
+
+/// Waits for the end of all actors.
+bool has_ended(caf::actor_system& system, std::chrono::milliseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (system.registry().running() > 0) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
 }
 
 } // namespace
@@ -91,37 +116,30 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
                                        : spawn_pool(*system_, settings, source.model)});
 }
 
-bool actor_house::wait_until(std::chrono::steady_clock::time_point until,
-                             std::size_t running) const {
-  while (system_->registry().running() > running) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(1ms);
-  }
-  return true;
-}
-
 bool actor_house::park(std::chrono::milliseconds patience) {
   caf::anon_send(node_, atom::park_v);
-  for (const auto& guest : guests_) end(guest);
-  guests_.clear();
-  node_ = nullptr;
-  return wait_until(std::chrono::steady_clock::now() + patience, pools_.size() + (store_ ? 1 : 0));
+  end_guests();
+  return ends_within(*system_, std::exchange(node_, nullptr), patience);
 }
 
-/// The node ends its trees while the pools still answer; then the rest goes. An actor system that
-/// does not come to an end is better left alone than waited for: its destructor would hang.
-void actor_house::leave() {
-  const auto until = std::chrono::steady_clock::now() + drain_time;
+void actor_house::end_guests() {
   for (const auto& guest : guests_) end(guest);
   guests_.clear();
-  wait_until(until, pools_.size() + (store_ ? 1 : 0));
-  end(node_);
-  for (const auto& pool : pools_) end(pool.actor);
-  end(store_);
+}
+
+/// The node ends its trees while the pools still answer; the store goes when all have told it what
+/// they had to. An actor system that does not come to an end is better left alone than waited for:
+/// its destructor would hang.
+void actor_house::leave() {
+  end_guests();
+  if (!ends_within(*system_, node_, drain_time)) end(node_);
   node_ = nullptr;
+  for (const auto& pool : pools_) end(pool.actor);
+  for (const auto& pool : std::exchange(pools_, {})) ends_within(*system_, pool.actor, drain_time);
+  if (store_) caf::anon_send(store_, atom::drain_v);
+  if (!ends_within(*system_, store_, flush_time)) end(store_);
   store_ = nullptr;
-  pools_.clear();
-  if (!wait_until(until, 0)) static_cast<void>(system_.release());
+  if (!has_ended(*system_, drain_time)) static_cast<void>(system_.release());
 }
 
 } // namespace banyan

@@ -61,7 +61,7 @@ public:
 
 private:
   void add_pool(const pool_source&, const house_options&);
-  bool wait_until(std::chrono::steady_clock::time_point, std::size_t running) const;
+  void end_guests();
   void leave();
 
   caf::actor_system_config config_;

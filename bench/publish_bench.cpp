@@ -1,5 +1,6 @@
-// What a switch of weights costs a pool that decodes: while it has a full batch, a publisher copies
-// the model's weights, makes the copy ready and sends it, again and again.
+// What a switch of weights costs a pool that decodes: while it has a full batch, a publisher does
+// as a trainer does, again and again: it hands its weights out, makes them ready, sends them, and
+// before it would learn on it moves to memory of its own.
 //
 //   publish_bench [--model DIR] [--batch 64] [--publishes 200] [--pinned 0] [--device cpu]
 //                 [--dtype float32] [--os-threads N]
@@ -9,6 +10,7 @@
 
 #include "actors/messages.hpp"
 #include "actors/system.hpp"
+#include "apps/compute.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
@@ -101,7 +103,7 @@ caf::behavior client(caf::stateful_actor<client_state>* self, pool_actor pool,
 }
 
 struct times {
-  std::vector<double> copy, prepare, swap, reply; // ms
+  std::vector<double> publish, swap, reply, leave; // ms
 };
 
 void print(const char* what, std::vector<double> values) {
@@ -129,22 +131,23 @@ times run(const bench_options& o, const checkpoint& model) {
   do look(before);
   while (before.steps < 20);
   times all;
+  auto own = copy_weights(*model.weights, o.pool.precision, o.pool.device);
   std::shared_ptr<const transformer> older;
   for (std::uint32_t epoch = 1; epoch <= o.publishes; ++epoch) {
     auto begin = std::chrono::steady_clock::now();
-    auto weights = std::make_shared<model_weights>(
-        copy_weights(*model.weights, o.pool.precision, o.pool.device));
-    all.copy.push_back(ms_since(begin));
-    begin = std::chrono::steady_clock::now();
+    auto weights = std::make_shared<model_weights>(share_weights(own));
     auto next = older ? std::make_shared<transformer>(std::move(weights), *older)
                       : std::make_shared<transformer>(std::move(weights));
     next->prepare();
     older = next;
-    all.prepare.push_back(ms_since(begin));
+    all.publish.push_back(ms_since(begin));
     begin = std::chrono::steady_clock::now();
     self->request(pool, caf::infinite, weights_ready{epoch, std::move(next), ""})
         .receive([&](const weights_taken& taken) { all.swap.push_back(taken.swap_ms); }, fail);
     all.reply.push_back(ms_since(begin));
+    begin = std::chrono::steady_clock::now();
+    leave_shared_memory(own);
+    all.leave.push_back(ms_since(begin));
     caf::anon_send(load, weights_taken{epoch, 0});
   }
   look(after);
@@ -194,10 +197,11 @@ checkpoint load(const bench_options& o) {
 int main(int argc, char** argv) try {
   const auto options = parse(argc, argv);
   at::set_num_threads(1); // of the publisher
+  keep_freed_memory();    // as the training commands do
   const auto measured = run(options, load(options));
-  print("publisher: copy_weights", measured.copy);
-  print("publisher: prepare", measured.prepare);
+  print("publisher: handing out and making ready", measured.publish);
   print("publisher: from request to reply", measured.reply);
+  print("publisher: to memory of its own, before it learns", measured.leave);
   print("pool: the switch (swap_ms)", measured.swap);
 } catch (const std::exception& why) {
   std::cerr << "publish_bench: " << why.what() << "\n";

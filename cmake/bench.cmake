@@ -15,7 +15,8 @@ banyan_program(store_bench bench/store_bench.cpp)
 target_link_libraries(store_bench PRIVATE banyan_store benchmark::benchmark)
 
 banyan_program(publish_bench bench/publish_bench.cpp)
-target_link_libraries(publish_bench PRIVATE banyan_gpu_pool Boost::program_options)
+target_link_libraries(publish_bench PRIVATE banyan_apps banyan_gpu_pool
+  Boost::program_options)
 
 banyan_program(forest_bench bench/forest_bench.cpp)
 target_link_libraries(forest_bench PRIVATE banyan_forest banyan_http banyan_store_actor

@@ -104,4 +104,17 @@ model_weights copy_weights(const model_weights& from, dtype type, const std::str
   return to;
 }
 
+model_weights share_weights(const model_weights& from) {
+  auto to = from;
+  // Each with a version of its own, so that later changes of the owner's are not taken for theirs.
+  for_each_tensor(to, [](at::Tensor& t, at::IntArrayRef) { t = t.variable_data(); });
+  tie(to);
+  return to;
+}
+
+void leave_shared_memory(model_weights& w) {
+  at::NoGradGuard no_grad;
+  for_each_tensor(w, [](at::Tensor& t, at::IntArrayRef) { t.set_data(t.variable_data().clone()); });
+}
+
 } // namespace banyan

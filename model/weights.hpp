@@ -53,4 +53,12 @@ model_weights random_weights(const model_config&, std::uint64_t seed);
 /// A copy on the device in the precision.
 model_weights copy_weights(const model_weights&, dtype, const std::string& device);
 
+/// The same values in the same memory, without autograd, for readers who keep them while their
+/// owner learns on: before it changes anything it must `leave_shared_memory`.
+model_weights share_weights(const model_weights&);
+
+/// Moves the weights to memory of their own; who shared the old keeps it as it is. Handles to the
+/// tensors (an optimiser's, autograd's) follow.
+void leave_shared_memory(model_weights&);
+
 } // namespace banyan

@@ -55,6 +55,25 @@ TEST_CASE("AdamW takes the step of its equations", "[trainer]") {
   CHECK((w.final_norm.detach() - expected).abs().max().item<double>() < 1e-6);
 }
 
+TEST_CASE("shared weights stay as they were while their owner learns on", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {.clip_norm = 0});
+  const auto kept = share_weights(w);
+  const auto before = copy_weights(w, dtype::float32, "cpu");
+  CHECK(kept.head.data_ptr() == w.embedding.data_ptr()); // no copy, and still tied
+  CHECK_FALSE(kept.embedding.requires_grad());
+  leave_shared_memory(w);
+  const auto version = kept.layers[0].qkv._version();
+  set_gradients(w, 0.1);
+  o.step(0.01);
+  CHECK(at::equal(kept.embedding, before.embedding));
+  CHECK(at::equal(kept.layers[1].down, before.layers[1].down));
+  CHECK(kept.layers[0].qkv._version() == version); // a decoder need not look at it again
+  CHECK_FALSE(at::equal(w.embedding, before.embedding));
+  CHECK_FALSE(at::equal(w.layers[1].down, before.layers[1].down));
+  CHECK(w.head.data_ptr() == w.embedding.data_ptr());
+}
+
 TEST_CASE("Muon moves a matrix along a nearly orthogonal direction of known size", "[trainer]") {
   auto w = random_weights(tiny(), 1);
   optimizer o(w, {.muon_decay = 0, .clip_norm = 0});

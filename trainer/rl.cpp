@@ -126,14 +126,14 @@ struct rl_run::impl {
         folder(options.out, options.keep),
         log(options.out / "log.jsonl") {}
 
-  std::shared_ptr<const model_weights> copy() const {
-    return std::make_shared<model_weights>(
-        copy_weights(*weights, dtype::float32, weights->embedding.device().str()));
+  /// The weights as they are now, for others to keep: the next step leaves this memory to them.
+  std::shared_ptr<const model_weights> kept() const {
+    return std::make_shared<model_weights>(share_weights(*weights));
   }
 
-  /// The weights as they are now are both the reference and epoch 0: one copy, shared.
+  /// The weights as they are now are both the reference and epoch 0, in the same memory.
   void start() {
-    reference = copy();
+    reference = kept();
     epochs.push_back({0, reference});
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
   }
@@ -156,6 +156,7 @@ struct rl_run::impl {
                                + " groups of trees could be rolled out; look for what pools and "
                                  "store said, then --resume");
     trained_since = clock::now();
+    leave_shared_memory(*weights);
     now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
@@ -182,7 +183,7 @@ struct rl_run::impl {
 
   published_weights publish() {
     ++step;
-    epochs.push_back({static_cast<std::uint32_t>(step), copy()});
+    epochs.push_back({static_cast<std::uint32_t>(step), kept()});
     return epochs.back();
   }
 
@@ -257,6 +258,7 @@ struct rl_run::impl {
 
   std::vector<rollout_source> resume() {
     const auto from = folder.last();
+    leave_shared_memory(*weights);
     load_into(*weights, from);
     const auto first = load_checkpoint(options.out / "reference", dtype::float32, options.device);
     reference = first.weights;
@@ -274,7 +276,7 @@ struct rl_run::impl {
       for (const auto& source : state.at("returning"))
         returning.push_back({source.at(0), source.at(1)});
     });
-    epochs.push_back({static_cast<std::uint32_t>(step), copy()});
+    epochs.push_back({static_cast<std::uint32_t>(step), kept()});
     saved = step;
     log.keep_until(step);
     return returning;

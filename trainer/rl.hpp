@@ -34,7 +34,7 @@ struct rl_options {
 struct rollout_figures {
   double rollout_s = 0;       ///< from the first tree's start to the last one's end
   double wait_s = 0;          ///< the trainer had nothing to do
-  double publish_ms = 0;      ///< copying the weights and making them ready to decode
+  double publish_ms = 0;      ///< handing the weights out and making them ready to decode
   double publish_wait_ms = 0; ///< from then until every pool had them: a pool ends its step first
   double swap_ms = 0;         ///< the longest switch on a pool's OS thread
   double pool_idle = 0;       ///< share of the step's time in which pools did not decode
@@ -101,7 +101,8 @@ public:
   void begin(const rollout_batch&);
   bool advance();
 
-  /// The weights after the step, a copy that stays.
+  /// The weights after the step, in memory that nobody writes to any more: no copy is made here,
+  /// for the next step begins with one.
   published_weights publish();
 
   /// Ends the step: log, evaluation, checkpoint. Throws std::runtime_error when too many steps in a

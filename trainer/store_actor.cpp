@@ -17,6 +17,7 @@ namespace banyan {
 namespace {
 
 constexpr caf::timespan sweep_interval = std::chrono::minutes(1);
+constexpr std::size_t most_dropped_at_once = 100;
 constexpr caf::timespan between_complaints = std::chrono::seconds(10);
 
 std::int64_t unix_ms_now() {
@@ -61,7 +62,7 @@ struct store_state {
       parts->store.begin();
       for (auto& e : batch) write(e);
       parts->store.commit();
-    } catch (const store_error& why) {
+    } catch (const std::exception& why) {
       parts->store.roll_back();
       complain(why);
       for (auto& e : batch) e.failure = errc::not_stored;
@@ -87,20 +88,27 @@ struct store_state {
       e.asker.deliver(caf::error{why});
   }
 
+  /// A part of what there is to drop, so that writers need not wait for the whole of it.
   void sweep() {
-    self->delayed_send(self, sweep_interval, atom::tick_v);
+    std::size_t dropped = 0;
     try {
       const auto keep = parts->options.keep();
-      if (keep.max_age_s <= 0 && keep.max_bytes == 0) return;
-      while (parts->store.sweep(keep, unix_ms_now()) > 0) {
-      }
-    } catch (const store_error& why) {
+      if (keep.max_age_s > 0 || keep.max_bytes > 0)
+        dropped = parts->store.sweep(keep, unix_ms_now(), most_dropped_at_once);
+    } catch (const std::exception& why) {
       complain(why);
     }
+    if (dropped > 0) return self->send(self, atom::tick_v);
+    self->delayed_send(self, sweep_interval, atom::tick_v);
+  }
+
+  void leave() {
+    write();
+    self->quit();
   }
 
   /// A full disk must not fill the log.
-  void complain(const store_error& why) {
+  void complain(const std::exception& why) {
     const auto now = self->clock().now();
     if (now < quiet_until) return;
     quiet_until = now + between_complaints;
@@ -138,6 +146,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
       },
       [&state](atom::step) { state.write(); },
       [&state](atom::tick) { state.sweep(); },
+      [&state](atom::drain) { state.leave(); },
   };
 }
 

@@ -26,19 +26,19 @@ struct completion_state {
   /// Throws std::invalid_argument where the prompt cannot be written in the vocabulary, or there is
   /// none.
   decode_request request() const {
-    const auto& asked = options.request;
+    const auto& wish = options.request;
     decode_request r;
     r.family = options.family;
     r.thread = "/";
     r.ids = options.codec.begin;
-    const auto prompt = options.codec.encode(asked.prompt);
+    const auto prompt = options.codec.encode(wish.prompt);
     r.ids.insert(r.ids.end(), prompt.begin(), prompt.end());
     if (r.ids.empty()) throw std::invalid_argument("it is empty");
-    r.sampling = asked.sampling;
-    r.max_tokens = asked.max_tokens;
-    r.stop = asked.stop;
+    r.sampling = wish.sampling;
+    r.max_tokens = wish.max_tokens;
+    r.stop = wish.stop;
     r.keep_lease = false;
-    r.watched = asked.stream && options.on_piece;
+    r.watched = wish.stream && options.on_piece;
     return r;
   }
 
@@ -73,6 +73,19 @@ struct completion_state {
     leave(std::move(end));
   }
 
+  void ask() {
+    self->request(options.pools[next_pool].actor, patience, asked)
+        .then([this](const decode_reply& reply) { finish(reply); },
+              [this](const caf::error& why) { recover(errc_of(why, errc::pool_lost)); });
+  }
+
+  /// The request says everything: another pool can, as long as nobody has heard of the first one's.
+  void recover(errc why) {
+    if (why != errc::pool_lost || !ids.empty() || ++next_pool == options.pools.size())
+      return fail(why);
+    ask();
+  }
+
   void fail(errc why) {
     using kind = refusal::kind;
     switch (why) {
@@ -96,6 +109,8 @@ struct completion_state {
 
   caf::stateful_actor<completion_state>* self;
   completion_options options;
+  decode_request asked;
+  std::size_t next_pool = 0;
   std::vector<std::int32_t> ids; ///< told so far
   std::size_t told = 0;          ///< bytes of their text
 };
@@ -105,9 +120,8 @@ caf::behavior completion(caf::stateful_actor<completion_state>* self, completion
   state.options = std::move(given);
   self->set_default_handler(caf::drop);
   try {
-    self->request(state.options.pool.actor, patience, state.request())
-        .then([&state](const decode_reply& reply) { state.finish(reply); },
-              [&state](const caf::error& why) { state.fail(errc_of(why, errc::pool_lost)); });
+    state.asked = state.request();
+    state.ask();
   } catch (const std::invalid_argument& why) {
     state.leave(refusal{
         refusal::kind::bad_request,

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include <caf/actor.hpp>
 #include <caf/fwd.hpp>
@@ -19,8 +20,8 @@ struct completion_options {
   completion_request request;
   banyan::codec codec;
   std::shared_ptr<const tokenizer> vocabulary; ///< for the texts of single tokens
-  named_pool pool;
-  std::uint64_t family = 0; ///< one number per completion, none that a tree has
+  std::vector<named_pool> pools; ///< to be asked in this order, the next where one is lost
+  std::uint64_t family = 0;      ///< one number per completion, none that a tree has
   std::function<void(completion_piece)> on_piece;
   answer_to<completion_end> on_end;
 };

@@ -2,7 +2,8 @@
 
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
-#include "apps/banyand/completion.hpp"
+#include "apps/banyand/completions.hpp"
+#include "apps/banyand/node_desk.hpp"
 #include "apps/banyand/refusals.hpp"
 #include "apps/banyand/store_reader.hpp"
 #include "apps/banyand/tree_looks.hpp"
@@ -11,15 +12,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <map>
 #include <mutex>
-#include <span>
 #include <unordered_map>
 #include <utility>
 
-#include <caf/actor_registry.hpp>
-#include <caf/event_based_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -28,29 +24,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What looks at actors does not wait longer for one.
-constexpr caf::timespan patience = 2s;
-
-/// Families of completions: no tree has such a number.
-constexpr std::uint64_t first_completion = std::uint64_t{1} << 62;
-
-/// Work for the desk: the actor in whose name the outside asks.
-struct errand {
-  std::function<void(caf::event_based_actor*)> run;
-};
-
-} // namespace
-} // namespace banyan
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::errand)
-
-namespace banyan {
-namespace {
-
-caf::behavior desk(caf::event_based_actor* self) {
-  self->set_default_handler(caf::drop);
-  return {[self](errand& e) { e.run(self); }};
-}
+/// What a pool gets for its first tokens, in which it also loads what it decodes with.
+constexpr caf::timespan self_check_patience = 60s;
+constexpr std::uint32_t self_check_tokens = 4;
+constexpr std::uint64_t self_check_family = (std::uint64_t{1} << 62) - 1; ///< no tree has it
 
 /// A live tree while its threads are asked for their texts.
 struct open_tree {
@@ -59,51 +36,26 @@ struct open_tree {
   bool over = false; ///< it ended meanwhile
 };
 
-/// Looks at something that may end while it is asked: a thread, and then its tree.
-template <class Answer, class Request, class Then, class Else>
-void look(caf::event_based_actor* self, const node_actor& node, const Request& request, Then then,
-          Else otherwise, int tries = 3) {
-  self->request(node, patience, request)
-      .then([=](Answer& answer) { then(answer); },
-            [=](caf::error& why) {
-              if (!just_ended(why) || tries == 1) return otherwise(why);
-              look<Answer>(self, node, request, then, otherwise, tries - 1);
-            });
-}
-
 } // namespace
 
 struct live_forest::impl {
   impl(actor_house& h, forest_options o)
-      : house(h), node(h.node()), options(std::move(o)), ids(options.seed), reader(options.store) {
-    desk_actor = house.system().spawn(desk);
-    house.add(desk_actor);
-    options.events->on_watch([node = node](const std::string& tree, bool on) {
+      : house(h),
+        options(std::move(o)),
+        ids(options.seed),
+        running_completions(house.system(), {house.pools(), house.codec(), house.vocabulary()}),
+        desk(house.system(), house.node()),
+        reader(options.store) {
+    options.events->on_watch([node = house.node()](const std::string& tree, bool on) {
       caf::anon_send(node, watch_request{tree, on});
     });
   }
 
-  ~impl() { options.events->on_watch(nullptr); }
-
-  void run(std::function<void(caf::event_based_actor*)> errand_of) {
-    caf::anon_send(desk_actor, errand{std::move(errand_of)});
-  }
-
-  /// Gives the node work, and hands on its answer or its error.
-  template <class Answer, class Request, class Then, class Else>
-  void order(Request request, Then then, Else otherwise) {
-    run([=, node = node](caf::event_based_actor* self) {
-      self->request(node, caf::infinite, request)
-          .then([=](Answer& answer) { then(answer); }, [=](caf::error& why) { otherwise(why); });
-    });
-  }
-
-  /// Asks the node about what it has.
-  template <class Answer, class Request, class Then, class Else>
-  void ask(Request request, Then then, Else otherwise) {
-    run([=, node = node](caf::event_based_actor* self) {
-      look<Answer>(self, node, request, then, otherwise);
-    });
+  /// The desk goes first: what it still answers may ask the reader. What the reader then still has
+  /// to do may ask the desk, which does nothing any more.
+  ~impl() {
+    options.events->on_watch(nullptr);
+    desk.end();
   }
 
   /// A tree that lives no more, or never did.
@@ -128,11 +80,11 @@ struct live_forest::impl {
       if (open->over) return find_stored(open->value.id, true, answer);
       answer(std::make_shared<const tree>(std::move(open->value)));
     };
-    run([open, count_down, range, node = node](caf::event_based_actor* self) {
+    desk.run([open, count_down, range, node = desk.node()](caf::event_based_actor* self) {
       for (auto& thread : range_of(open->value, range)) {
         if (ended(thread.phase)) continue;
         ++open->missing;
-        look<thread_status>(
+        node_desk::look<thread_status>(
             self, node, thread_request{open->value.id, thread.path, false},
             [&thread, count_down](thread_status& one) {
               thread.segments = std::move(one.record.segments);
@@ -161,18 +113,14 @@ struct live_forest::impl {
   }
 
   actor_house& house;
-  const node_actor node; ///< the house drops its own when it ends, while others still ask
   forest_options options;
   std::mutex ids_mutex;
   tree_ids ids;
-  store_reader reader;
-  caf::actor desk_actor;
+  completions running_completions;
+  node_desk desk;
   std::atomic<bool> closed{false};
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-
-  std::mutex completions_mutex;
-  std::map<std::uint64_t, caf::actor> completions;
-  std::uint64_t next_completion = 0;
+  store_reader reader;
 };
 
 live_forest::live_forest(actor_house& house, forest_options options)
@@ -186,21 +134,22 @@ std::size_t live_forest::take_up_unfinished() {
   const tree_store store(impl_->options.store, {.read_only = true});
   auto unfinished = store.unfinished();
   for (auto& tree : unfinished)
-    caf::anon_send(impl_->node, tree_work{std::move(tree.request), tree.created_ms, tree.paused,
-                                          std::move(tree.threads), tree.used_ms});
+    caf::anon_send(impl_->desk.node(),
+                   tree_work{std::move(tree.request), tree.created_ms, tree.paused,
+                             std::move(tree.threads), tree.used_ms});
   return unfinished.size();
 }
 
 std::string live_forest::check_pools() {
   for (const auto& pool : impl_->house.pools()) {
     decode_request probe;
-    probe.family = first_completion - 1;
+    probe.family = self_check_family;
     probe.ids = impl_->house.codec().encode("Moving to Node #0\n");
-    probe.max_tokens = 4;
+    probe.max_tokens = self_check_tokens;
     probe.keep_lease = false;
     caf::scoped_actor self(impl_->house.system());
     std::string wrong;
-    self->request(pool.actor, caf::timespan(60s), probe)
+    self->request(pool.actor, self_check_patience, probe)
         .receive([](const decode_reply&) {},
                  [&](const caf::error& why) {
                    wrong = pool.name + ": it does not decode ("
@@ -216,12 +165,14 @@ void live_forest::close() { impl_->closed = true; }
 
 std::size_t live_forest::unfinished_now() {
   caf::scoped_actor self(impl_->house.system());
-  std::size_t count = 0;
-  self->request(impl_->node, patience, atom::status_v)
-      .receive([&](const node_status& now) { count = now.running + now.queued - now.paused; },
+  std::size_t trees = 0;
+  self->request(impl_->desk.node(), node_desk::patience, atom::status_v)
+      .receive([&](const node_status& now) { trees = now.running + now.queued - now.paused; },
                [](const caf::error&) {});
-  return count;
+  return trees + impl_->running_completions.running();
 }
+
+void live_forest::break_off_completions() { impl_->running_completions.break_off(); }
 
 // ---- trees ----
 
@@ -243,17 +194,17 @@ void live_forest::submit(solve_request request, answer_to<std::string> accepted,
   }
   const auto fail = [refuse](const caf::error& why) { refuse(refusal_of(why)); };
   if (!finished)
-    return impl_->order<accepted_tree>(
+    return impl_->desk.order<accepted_tree>(
         accept_request{std::move(request)},
         [accepted](const accepted_tree& tree) { accepted(tree.id); }, fail);
   if (accepted) accepted(request.id);
-  impl_->order<finished_tree>(
+  impl_->desk.order<finished_tree>(
       std::move(request), [finished](const finished_tree& done) { finished(done.value); }, fail);
 }
 
 void live_forest::find(const std::string& id, const std::optional<thread_range>& texts,
                        answer_to<tree_ptr> answer) {
-  impl_->ask<tree_status>(
+  impl_->desk.ask<tree_status>(
       tree_request{id, texts.has_value()},
       [this, texts, answer](const tree_status& now) {
         auto seen = *now.value;
@@ -281,7 +232,7 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
       answer(thread_view{*thread, false, 0, false, 0, 0, 0});
     });
   };
-  impl_->ask<thread_status>(
+  impl_->desk.ask<thread_status>(
       thread_request{id, path},
       [answer](const thread_status& now) {
         const auto tokens = now.tokens_left == UINT32_MAX ? UINT64_MAX : now.tokens_left;
@@ -300,7 +251,7 @@ void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answ
     } catch (const std::exception& why) {
       return answer(refused(refusal::kind::internal, why.what()));
     }
-    impl_->run([this, all, answer](caf::event_based_actor* self) {
+    impl_->desk.run([this, all, answer](caf::event_based_actor* self) {
       const auto missing = std::make_shared<std::size_t>(1);
       const auto count_down = [=, this] {
         if (--*missing == 0) answer(impl_->with_board(std::move(*all)));
@@ -308,7 +259,7 @@ void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answ
       for (auto& tree : *all) {
         if (tree.finished_ms > 0) continue;
         ++*missing;
-        self->request(impl_->node, patience, tree_request{tree.id, false})
+        self->request(impl_->desk.node(), node_desk::patience, tree_request{tree.id, false})
             .then(
                 [&tree, all, count_down](const tree_status& now) {
                   tree = *now.value;
@@ -336,7 +287,7 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
                      "id: tree " + id + " has ended; there is nothing to do", "id"));
     });
   };
-  impl_->ask<tree_status>(
+  impl_->desk.ask<tree_status>(
       steer_request{action, id, path},
       [this, answer](const tree_status& now) {
         auto seen = *now.value;
@@ -368,12 +319,12 @@ void live_forest::status(answer_to<forest_status> answer) {
       const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
       now.uptime_s = up.count();
       now.version = impl_->options.version;
-      now.ready = !impl_->closed && !node.draining;
+      now.ready = !impl_->closed && !node.draining && node.pools_alive > 0;
       answer(std::move(now));
     });
   };
-  impl_->ask<node_status>(atom::status_v, complete,
-                          [answer](const caf::error& why) { answer(refusal_of(why)); });
+  impl_->desk.ask<node_status>(atom::status_v, complete,
+                               [answer](const caf::error& why) { answer(refusal_of(why)); });
 }
 
 // ---- completions ----
@@ -385,32 +336,11 @@ std::uint64_t live_forest::complete(completion_request request,
     on_end(refused(refusal::kind::unavailable, "the daemon is about to end; try again later"));
     return 0;
   }
-  const std::lock_guard lock(impl_->completions_mutex);
-  const auto handle = ++impl_->next_completion;
-  const auto& pools = impl_->house.pools();
-  completion_options options{std::move(request),
-                             impl_->house.codec(),
-                             impl_->house.vocabulary(),
-                             pools[handle % pools.size()],
-                             first_completion + handle,
-                             std::move(on_piece),
-                             [this, handle, on_end](std::variant<completion_end, refusal> end) {
-                               on_end(std::move(end));
-                               stop_completion(handle);
-                             }};
-  impl_->completions.emplace(handle, spawn_completion(impl_->house.system(), std::move(options)));
-  return handle;
+  return impl_->running_completions.start(std::move(request), std::move(on_piece),
+                                          std::move(on_end));
 }
 
-void live_forest::stop_completion(std::uint64_t handle) {
-  const std::lock_guard lock(impl_->completions_mutex);
-  const auto place = impl_->completions.find(handle);
-  if (place == impl_->completions.end()) return;
-  for (const auto& pool : impl_->house.pools())
-    caf::anon_send(pool.actor, decode_cancel{first_completion + handle, "/", false});
-  caf::anon_send_exit(place->second, caf::exit_reason::user_shutdown);
-  impl_->completions.erase(place);
-}
+void live_forest::stop_completion(std::uint64_t handle) { impl_->running_completions.stop(handle); }
 
 model_facts live_forest::model() const { return impl_->options.model; }
 

@@ -37,8 +37,11 @@ public:
   /// No more work is taken.
   void close();
 
-  /// Trees that run or wait for their turn, as far as the node answers in time.
+  /// Trees that run or wait for their turn, as far as the node answers in time, and completions.
   std::size_t unfinished_now();
+
+  /// Completions are nowhere kept: those who wait for one are told that the daemon ends.
+  void break_off_completions();
 
   void submit(solve_request, answer_to<std::string> accepted,
               answer_to<tree_ptr> finished) override;

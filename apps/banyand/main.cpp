@@ -37,6 +37,9 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using level = common_options::level;
 
+/// A thread that is told to park does so after the pool's next step.
+constexpr auto park_time = 5s;
+
 /// A daemon's folder, and that no other daemon uses it.
 class data_folder {
 public:
@@ -179,7 +182,8 @@ private:
     auto left = forest_->unfinished_now();
     while (left > 0 && std::chrono::steady_clock::now() < until && next_signal(20ms) == 0)
       left = forest_->unfinished_now();
-    house_->park(5s);
+    forest_->break_off_completions();
+    if (!house_->park(park_time)) say(level::warning, "some trees could not be parked in time");
     if (left > 0)
       say(level::info, std::to_string(left) + " unfinished trees are kept for the next start");
     server_->stop();

@@ -110,14 +110,14 @@ def temperature(lab):
     for role in lab.roles("temperature", *APR):
         for t in TEMPERATURES:
             yield lab.evaluate(role, temperature=t, children=ENFORCED).row(f"{TITLES[role]}, children enforced", t)
-    for role in lab.roles("temperature", "sosplus-beam15", "sosplus-rejection"):
+    for role in lab.roles("temperature", "sosplus-beam5", "sosplus-rejection"):
         for t in (0.0, 1.0):
             yield lab.evaluate(role, temperature=t).row(TITLES[role], t)
 
 
 def symbolic(lab):
     """What the symbolic searches solve that demonstrations are made with (beside table 1)."""
-    searches = [("SoS, breadth first", "sos-bfs", ()), ("SoS, depth first", "sos-dfs", ()), ("SoS+", "sos+", ()),
+    searches = [("SoS, breadth first", "sos-bfs", ()), ("SoS, depth first", "sos-dfs", ()), ("SoS+ (beam size = 5)", "sos+", ("--beam", "1:5")),
                 ("SoS+ (beam size = 15)", "sos+", ("--beam", "1:15")), ("APR", "apr", ()),
                 ("APR, all children", "apr", ("--beam", "15:15", "--sub-beam", "15:15", "--spawn-probability", 1))]
     for series, kind, options in searches:

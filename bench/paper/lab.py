@@ -11,7 +11,7 @@ from statistics95 import mean, mean_interval, share_interval
 
 # What a role is called in figures and tables.
 TITLES = {"apr": "APR", "apr-rl": "APR + RL", "sosplus": "SoS+", "sosplus-rl": "SoS+ + RL", "sos": "SoS",
-          "sosplus-beam15": "SoS+ (beam size = 15)", "sosplus-rejection": "SoS+ (rejection sampling)"}
+          "sosplus-beam5": "SoS+ (beam size = 5)", "sosplus-rejection": "SoS+ (rejection sampling)"}
 
 
 def digest(path):
