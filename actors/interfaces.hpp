@@ -146,6 +146,8 @@ using thread_actor = caf::typed_actor<
     caf::reacts_to<decode_progress>,
     // Asks its pool again after the pool was full; the thread sends it to itself.
     caf::reacts_to<atom::step>,
+    // Looks whether the time of a join is over; the thread sends it to itself.
+    caf::reacts_to<atom::tick>,
     // Shows the thread with its text; its pool is asked too, where that is wished.
     caf::replies_to<thread_request>::with<thread_status>,
     // Shows the thread with its text.
@@ -169,7 +171,8 @@ using session_actor = caf::typed_actor<
     // Ends a thread and all below it; "/" is the whole tree. From its parent it means: not awaited
     // any more.
     caf::reacts_to<cancel_request>,
-    // Cancels, pauses or resumes a thread and all below it; answers with the tree as it is then.
+    // Cancels, pauses or resumes a thread and all below it; answers with the tree when that has
+    // come about and the store knows, or after a second.
     caf::replies_to<steer_request>::with<tree_status>,
     // Records where every thread is and leaves without an answer: the tree goes on another time.
     caf::reacts_to<atom::park>,
@@ -191,16 +194,16 @@ using node_actor = caf::typed_actor<
     // Goes on with a tree that the store had when the process began.
     caf::reacts_to<tree_work>,
     // A session's tree reached a boundary or a state, which goes on to the store.
-    caf::reacts_to<tree_boundary>, caf::reacts_to<tree_state>,
-    // Cancels, pauses or resumes a tree or a part of it; answers with the tree as it is then.
+    caf::reacts_to<tree_boundary>, caf::replies_to<tree_state>::with<stored>,
+    // Cancels, pauses or resumes a tree or a part of it; answers as the session does.
     caf::replies_to<steer_request>::with<tree_status>,
     // Somebody watches a tree, or nobody any more.
     caf::reacts_to<watch_request>,
     // Ends a tree or a part of it.
     caf::reacts_to<cancel_request>,
-    // Shows a tree that runs or waits for its turn; `bad_request` if there is none with that id.
+    // Shows a tree that runs or waits for its turn; `not_found` if there is none with that id.
     caf::replies_to<tree_request>::with<tree_status>,
-    // Shows a thread of a running tree with its text; `bad_request` if there is none.
+    // Shows a thread of a running tree with its text; `not_found` if there is none.
     caf::replies_to<thread_request>::with<thread_status>,
     // A session's tree is done: counted, and passed on to the store, which answers.
     caf::replies_to<finished_tree>::with<stored>,
@@ -216,7 +219,7 @@ using tree_keeper_actor = caf::typed_actor<
     // An unfinished tree's thread is at a boundary; replaces what was known of the thread.
     caf::reacts_to<tree_boundary>,
     // An unfinished tree entered a state.
-    caf::reacts_to<tree_state>,
+    caf::replies_to<tree_state>::with<stored>,
     // A tree is done.
     caf::replies_to<finished_tree>::with<stored>>;
 

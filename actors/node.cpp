@@ -2,12 +2,14 @@
 
 #include "actors/event_hub.hpp"
 #include "actors/guarded_promise.hpp"
+#include "actors/planting.hpp"
 #include "actors/session.hpp"
 #include "actors/tree_ids.hpp"
 #include "actors/tree_queue.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,9 +61,11 @@ struct node_state {
   caf::result<accepted_tree> accept(accept_request&);
   void enqueue(tree_work, std::optional<guarded_promise<finished_tree>> asker);
   void take_up(tree_work&);
+  void watch(const watch_request&) const;
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
   caf::result<tree_status> steer_waiting(const queued_tree&, const steer_request&);
+  void set_paused(const queued_tree&, bool, const std::shared_ptr<guarded_promise<tree_status>>&);
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
   caf::result<stored> keep(const finished_tree&);
@@ -73,23 +77,35 @@ struct node_state {
 
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
-  void refuse(const std::string& id);
-  finished_tree give_up(queued_tree);
+  void refuse(const std::string& id, errc);
+  using on_end = std::function<void(const caf::expected<finished_tree>&)>;
+  void give_up(queued_tree, on_end = {});
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
   void leave_if_done();
   std::size_t num_paused() const; // of those that run
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
-  template <class Message>
-  void pass_on(Message& message) const {
-    if (options.store) self->send(options.store, std::move(message));
+  void pass_on(tree_boundary& boundary) const {
+    if (options.store) self->send(options.store, std::move(boundary));
   }
-  /// Nobody waits for its answer.
   template <class Message>
-  void tell_store(Message message) {
-    if (!options.store) return;
+  caf::result<stored> keep_in_store(const Message& message) const {
+    if (!options.store) return stored{};
+    return self->delegate(options.store, message);
+  }
+  /// Calls `then` when the store has written it, with none or the error; at once without a store.
+  template <class Message, class Then>
+  void write(Message message, Then then) {
+    if (!options.store) return then(errc::none);
+    ++writing;
+    const auto count_down = [this, then](errc why) {
+      --writing;
+      then(why);
+      leave_if_done();
+    };
     self->request(options.store, store_patience, std::move(message))
-        .then([](const stored&) {}, [](caf::error&) {});
+        .then([count_down](const stored&) { count_down(errc::none); },
+              [count_down](caf::error& why) { count_down(errc_of(why, errc::not_stored)); });
   }
 
   node_actor::stateful_pointer<node_state> self;
@@ -97,6 +113,7 @@ struct node_state {
   tree_ids ids;
   tree_queue queue;
   std::size_t accepting = 0;                   // requests that the store does not have yet
+  std::size_t writing = 0;                     // what the store was given and has not answered for
   std::map<std::string, running_tree> running; // by id
   node_status counted; // what only grows; the rest is filled in when asked for
 };
@@ -126,10 +143,10 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
 caf::result<finished_tree> node_state::solve(solve_request& request) {
   const auto now = admit(request);
   if (!now) return now.error();
-  if (options.store)
-    self->request(options.store, store_patience,
-                  tree_accepted{std::make_shared<const solve_request>(request), *now})
-        .then([](const stored&) {}, [this, id = request.id](caf::error&) { refuse(id); });
+  write(tree_accepted{std::make_shared<const solve_request>(request), *now},
+        [this, id = request.id](errc why) {
+          if (why != errc::none) refuse(id, why);
+        });
   auto promise = self->make_response_promise<finished_tree>();
   guarded_promise<finished_tree> asker(promise);
   enqueue({std::move(request), *now, false, {}}, std::move(asker));
@@ -141,26 +158,16 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
   const auto now = admit(request);
   if (!now) return now.error();
   const auto kept = std::make_shared<const solve_request>(std::move(request));
-  const auto begin = [this, kept, now] { enqueue({*kept, *now, false, {}}, {}); };
-  if (!options.store) {
-    begin();
-    return accepted_tree{kept->id};
-  }
   auto promise = self->make_response_promise<accepted_tree>();
   const auto asker = std::make_shared<guarded_promise<accepted_tree>>(promise);
   ++accepting;
-  const auto answer = [this, asker](auto said) {
+  write(tree_accepted{kept, *now}, [this, kept, now, asker](errc why) {
     --accepting;
-    asker->deliver(std::move(said));
-    leave_if_done();
-  };
-  self->request(options.store, store_patience, tree_accepted{kept, *now})
-      .then(
-          [this, kept, begin, answer](const stored&) {
-            if (!counted.draining) begin(); // else it begins after the next start
-            answer(accepted_tree{kept->id});
-          },
-          [answer](caf::error&) { answer(caf::make_error(errc::not_stored)); });
+    if (why != errc::none) return asker->deliver(caf::make_error(why));
+    // One that drains begins it after the next start.
+    if (!counted.draining) enqueue({*kept, *now, false, {}}, {});
+    asker->deliver(accepted_tree{kept->id});
+  });
   return promise;
 }
 
@@ -173,6 +180,7 @@ void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_
 void node_state::take_up(tree_work& work) {
   const auto& id = work.request.id;
   if (counted.draining || find_running(id) || queue.find(id)) return;
+  if (!plant(work.request, work.created_ms)) return; // what another version took; it stays stored
   queue.push_back({std::move(work), ++counted.accepted, {}});
   start_next();
 }
@@ -195,6 +203,10 @@ void node_state::start_next() {
   }
 }
 
+void node_state::watch(const watch_request& wish) const {
+  if (const auto* tree = find_running(wish.id)) self->send(tree->session, wish);
+}
+
 void node_state::cancel(const cancel_request& request) {
   if (const auto* tree = find_running(request.id)) return self->send(tree->session, request);
   if (request.thread != "/") return;
@@ -202,16 +214,15 @@ void node_state::cancel(const cancel_request& request) {
 }
 
 /// A tree that is not stored should not wait for its turn. If it runs, its end may be stored.
-void node_state::refuse(const std::string& id) {
+void node_state::refuse(const std::string& id, errc why) {
   auto waiting = queue.take(id);
-  if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(errc::not_stored));
+  if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(why));
 }
 
-/// Ends a tree before its turn came; what it did before a restart is in it.
-finished_tree node_state::give_up(queued_tree unwanted) {
-  const auto now = options.reasoning.unix_ms();
+/// How a tree ends whose turn never came; what it did before a restart is in it.
+tree cancelled(queued_tree& unwanted, std::int64_t now) {
   auto tree = std::move(*plant(unwanted.work.request, unwanted.work.created_ms));
-  if (!unwanted.work.past.empty()) tree.threads = std::move(unwanted.work.past);
+  if (!unwanted.work.past.empty()) tree.threads = unwanted.work.past;
   for (auto& thread : tree.threads) {
     if (ended(thread.phase)) continue;
     thread.phase = thread_phase::cancelled;
@@ -221,12 +232,28 @@ finished_tree node_state::give_up(queued_tree unwanted) {
     thread.history.push_back({thread.phase, now});
   }
   conclude(tree, now);
-  const finished_tree done{std::make_shared<const banyan::tree>(std::move(tree))};
-  count(*done.value);
-  tell_store(done);
-  tell(tree_event::kind::done, done.value->id, done.value->phase, now);
-  if (unwanted.asker) unwanted.asker->deliver(done);
-  return done;
+  return tree;
+}
+
+/// Ends a tree before its turn came. It has ended when the store knows; where it cannot, the tree
+/// waits on.
+void node_state::give_up(queued_tree waiting, on_end then) {
+  const auto now = options.reasoning.unix_ms();
+  const auto unwanted = std::make_shared<queued_tree>(std::move(waiting));
+  const finished_tree done{std::make_shared<const tree>(cancelled(*unwanted, now))};
+  write(done, [this, unwanted, done, now, then](errc why) {
+    const auto end = why == errc::none ? caf::expected<finished_tree>(done)
+                                       : caf::expected<finished_tree>(caf::make_error(why));
+    if (auto& asker = unwanted->asker) end ? asker->deliver(*end) : asker->deliver(end.error());
+    if (then) then(end);
+    if (end) {
+      count(*done.value);
+      tell(tree_event::kind::done, done.value->id, done.value->phase, now);
+    } else if (!counted.draining) {
+      unwanted->asker.reset();
+      queue.push_back(std::move(*unwanted));
+    }
+  });
 }
 
 void node_state::count(const tree& tree) {
@@ -239,14 +266,13 @@ void node_state::count(const tree& tree) {
     if (thread.failure != errc::none) ++counted.thread_failures[thread.failure];
     counted.generated_tokens += thread.generated_tokens();
   }
-  counted.threads += tree.threads.size();
+  counted.threads += tree.usage().threads;
 }
 
 caf::result<stored> node_state::keep(const finished_tree& done) {
   auto* known = find_running(done.value->id);
   if (!known || !std::exchange(known->counted, true)) count(*done.value);
-  if (!options.store) return stored{};
-  return self->delegate(options.store, done);
+  return keep_in_store(done);
 }
 
 void node_state::lose(const caf::down_msg& down) {
@@ -292,19 +318,32 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
 
 caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
                                                    const steer_request& request) {
-  if (request.action == tree_action::cancel) {
-    const auto done = give_up(std::move(*queue.take(request.id)));
-    return tree_status{std::make_shared<const tree>(outline(*done.value))};
-  }
+  auto promise = self->make_response_promise<tree_status>();
+  const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
+  if (request.action == tree_action::cancel)
+    give_up(std::move(*queue.take(request.id)), [asker](const caf::expected<finished_tree>& end) {
+      if (!end) return asker->deliver(end.error());
+      asker->deliver(tree_status{std::make_shared<const tree>(outline(*end->value))});
+    });
+  else
+    set_paused(waiting, request.action == tree_action::pause, asker);
+  return promise;
+}
+
+/// A tree that waits for its turn is passed over, or not any more.
+void node_state::set_paused(const queued_tree& waiting, bool paused,
+                            const std::shared_ptr<guarded_promise<tree_status>>& asker) {
+  const auto& id = waiting.work.request.id;
   auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
-  const bool paused = request.action == tree_action::pause;
-  queue.set_paused(request.id, paused);
   seen.phase = paused ? tree_phase::paused : tree_phase::queued;
-  tree_state news{request.id, seen.phase};
+  const tree_state news{id, seen.phase};
+  queue.set_paused(id, paused);
   tell(tree_event::kind::tree, news.id, news.phase, options.reasoning.unix_ms());
-  pass_on(news);
+  write(news, [asker, seen = std::make_shared<const tree>(std::move(seen))](errc why) {
+    if (why != errc::none) return asker->deliver(caf::make_error(why));
+    asker->deliver(tree_status{seen});
+  });
   start_next();
-  return tree_status{std::make_shared<const tree>(std::move(seen))};
 }
 
 // ---- the end ----
@@ -324,7 +363,7 @@ void node_state::park() {
 }
 
 void node_state::leave_if_done() {
-  if (counted.draining && running.empty() && accepting == 0) self->quit();
+  if (counted.draining && running.empty() && writing == 0) self->quit();
 }
 
 // ---- status ----
@@ -392,11 +431,9 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
       [&state](accept_request& request) { return state.accept(request); },
       [&state](tree_work& work) { state.take_up(work); },
       [&state](tree_boundary& boundary) { state.pass_on(boundary); },
-      [&state](tree_state& news) { state.pass_on(news); },
+      [&state](const tree_state& news) { return state.keep_in_store(news); },
       [&state](const steer_request& request) { return state.steer(request); },
-      [self, &state](const watch_request& wish) {
-        if (const auto* tree = state.find_running(wish.id)) self->send(tree->session, wish);
-      },
+      [&state](const watch_request& wish) { state.watch(wish); },
       [&state](const cancel_request& request) { state.cancel(request); },
       [&state](const tree_request& request) { return state.show(request); },
       [&state](const thread_request& request) { return state.show(request); },

@@ -1,6 +1,6 @@
 #include "actors/session.hpp"
 
-#include "solver/trace.hpp"
+#include "actors/planting.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -21,6 +21,9 @@ constexpr nanoseconds longest_tick = 1s;
 /// A store that says nothing for so long has not stored.
 constexpr nanoseconds store_patience = 60s;
 
+/// What steers a tree hears of it by then, however long a pool's step is.
+constexpr nanoseconds settle_patience = 1s;
+
 bool at_or_below(std::string_view path, std::string_view ancestor) {
   if (ancestor == "/" || path == ancestor) return true;
   return path.starts_with(ancestor) && path[ancestor.size()] == '/';
@@ -30,58 +33,7 @@ segment prompt_segment(std::string text) {
   return {segment_kind::prompt, std::move(text), {}, {}, {}};
 }
 
-std::uint32_t first_epoch(const thread_record& thread) {
-  for (const auto& s : thread.segments)
-    if (!s.epochs.empty()) return s.epochs.front();
-  return 0;
-}
-
 } // namespace
-
-// ---- trees ----
-
-caf::expected<tree> plant(const solve_request& request, std::int64_t created_ms) {
-  const auto refused = [](std::string why) {
-    return caf::make_error(errc::bad_request, std::move(why));
-  };
-  tree t;
-  t.problem = request.problem;
-  t.prompt = request.prompt;
-  if (t.problem.numbers.empty()) {
-    auto read = parse_root_prompt(t.prompt);
-    if (!read) return refused("neither a problem nor a prompt that tells one");
-    t.problem = std::move(*read);
-  }
-  if (auto why = malformed(t.problem)) return refused(std::move(*why));
-  if (t.prompt.empty()) t.prompt = root_prompt(t.problem);
-  t.id = request.id;
-  t.task = request.task;
-  t.labels = request.labels;
-  t.seed = request.sampling.seed;
-  t.created_ms = created_ms;
-  auto& root = t.add("/");
-  root.since_ms = created_ms;
-  root.segments.push_back(prompt_segment(t.prompt));
-  return t;
-}
-
-void conclude(tree& t, std::int64_t finished_ms) {
-  const auto& root = t.root();
-  t.failure = root.failure;
-  t.phase = root.failure == errc::none        ? tree_phase::done
-            : root.failure == errc::cancelled ? tree_phase::cancelled
-                                              : tree_phase::failed;
-  t.outcome = judge(t.problem, root.solution.value_or(""));
-  t.weights_epoch = first_epoch(root);
-  t.finished_ms = finished_ms;
-}
-
-tree outline(const tree& whole) {
-  auto t = whole;
-  for (auto& thread : t.threads)
-    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
-  return t;
-}
 
 // ---- begin ----
 
@@ -96,16 +48,18 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
     return std::move(planted.error());
   }
   tree = std::move(*planted);
-  begin = paused_since = self->clock().now();
-  time_since = begin - std::chrono::milliseconds(work.used_ms);
+  clock.begin(self->clock().now(), std::chrono::milliseconds(work.used_ms));
   ledger.emplace(work.request.budget);
   context = std::make_shared<tree_context>(tree_context{
       options.reasoning, tree.id, options.family, work.request.sampling, work.request.weights_epoch,
-      work.request.join, work.request.budget, deadline_of(work.request.budget, time_since),
+      work.request.join, work.request.budget, deadline_of(work.request.budget, clock.since()),
       banned_ids(options.reasoning.codec), options.recorded});
   auto promise = self->make_response_promise<finished_tree>();
   asker.emplace(promise);
-  if (work.paused) halted.insert("/");
+  if (work.paused) {
+    halted.insert("/");
+    clock.pause(self->clock().now());
+  }
   plant_past(work.past);
   enter(work.paused ? tree_phase::paused : tree_phase::running);
   start(tree.threads.front(), {});
@@ -147,6 +101,7 @@ session_state::member& session_state::start(thread_record& record,
   auto actor = self->spawn<caf::monitored>(
       reasoning_thread, thread_options{context, session_actor{self}, std::move(parent)});
   self->send(actor, std::move(request));
+  if (parking) self->send(actor, atom::park_v);
   const auto id = actor->id();
   return members.emplace(id, member{record.path, std::move(actor)}).first->second;
 }
@@ -193,13 +148,8 @@ caf::result<token_grant> session_state::grant(const token_request& request) {
 
 void session_state::record(const thread_record& thread) const {
   if (!options.recorded || !options.store) return;
-  self->send(options.store,
-             tree_boundary{tree.id, std::make_shared<const thread_record>(thread), used_ms()});
-}
-
-std::int64_t session_state::used_ms() const {
-  const auto now = tree.phase == tree_phase::paused ? paused_since : self->clock().now();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now - time_since).count();
+  self->send(options.store, tree_boundary{tree.id, std::make_shared<const thread_record>(thread),
+                                          clock.used_ms(self->clock().now())});
 }
 
 void session_state::keep(thread_boundary& boundary) {
@@ -219,7 +169,9 @@ void session_state::keep(thread_boundary& boundary) {
   known.prompt_tokens = now.prompt_tokens;
   known.cached_tokens = now.cached_tokens;
   thread->parked = parking;
+  thread->paused = now.phase == thread_phase::paused;
   record(now);
+  answer_steered();
   leave_if_parked();
 }
 
@@ -265,6 +217,7 @@ void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
   if (gone.asker) gone.asker->deliver(caf::make_error(record.failure));
   end_below(gone.path, errc::cancelled);
   if (members.empty()) return finish();
+  answer_steered();
   leave_if_parked();
 }
 
@@ -289,6 +242,8 @@ void session_state::end_below(const std::string& path, errc why) {
 void session_state::tick() {
   ticking = false;
   if (unstored) return store(finished_tree(*unstored));
+  answer_steered();
+  if (!steered.empty()) tick_in(settle_patience);
   if (!context || members.empty()) return;
   if (tree.phase == tree_phase::paused) return; // the time stands still
   const auto left = context->deadline - self->clock().now();
@@ -301,8 +256,7 @@ void session_state::tick_in(nanoseconds time) {
 }
 
 void session_state::finish() {
-  const std::chrono::duration<double, std::milli> wall = self->clock().now() - begin;
-  tree.wall_ms = wall.count();
+  tree.wall_ms = clock.wall_ms(self->clock().now());
   for (auto& thread : tree.threads)
     if (!ended(thread.phase)) { // its parent went on without it, before a restart
       thread.phase = thread_phase::cancelled;
@@ -323,6 +277,8 @@ void session_state::store(const finished_tree& done) {
             [this, done](caf::error& why) {
               if (asker) asker->deliver(caf::make_error(errc::not_stored));
               asker.reset();
+              for (auto& s : std::exchange(steered, {}))
+                s.asker.deliver(caf::make_error(errc::not_stored));
               if (parking || why == caf::sec::request_receiver_down) return self->quit();
               unstored = done;
               tick_in(longest_tick);
@@ -331,6 +287,8 @@ void session_state::store(const finished_tree& done) {
 
 void session_state::leave(const finished_tree& done) {
   if (asker) asker->deliver(done);
+  for (auto& s : steered)
+    s.asker.deliver(tree_status{std::make_shared<const banyan::tree>(outline(*done.value))});
   tell(tree_event::kind::done);
   self->quit();
 }
@@ -353,7 +311,30 @@ caf::result<tree_status> session_state::steer(const steer_request& request) {
     resume_below(request.thread);
     break;
   }
-  return status();
+  if (has_come_about(request)) return status();
+  auto promise = self->make_response_promise<tree_status>();
+  steered.push_back({request, guarded_promise(promise), self->clock().now() + settle_patience});
+  tick_in(settle_patience);
+  return promise;
+}
+
+/// A cancelled tree is answered for by its end.
+bool session_state::has_come_about(const steer_request& wish) const {
+  if (wish.thread == "/" && (unkept > 0 || wish.action == tree_action::cancel)) return false;
+  const auto is_as_wished = [&wish](const auto& m) {
+    if (!at_or_below(m.second.path, wish.thread)) return true;
+    return wish.action == tree_action::pause ? m.second.paused : wish.action == tree_action::resume;
+  };
+  return std::ranges::all_of(members, is_as_wished);
+}
+
+void session_state::answer_steered() {
+  const auto now = self->clock().now();
+  std::erase_if(steered, [&](auto& s) {
+    const bool over = has_come_about(s.wish) || now >= s.until;
+    if (over) s.asker.deliver(status());
+    return over;
+  });
 }
 
 bool session_state::is_halted(std::string_view path) const {
@@ -363,7 +344,7 @@ bool session_state::is_halted(std::string_view path) const {
 void session_state::pause_below(const std::string& path) {
   if (!halted.insert(path).second) return;
   if (path == "/") {
-    paused_since = self->clock().now();
+    clock.pause(self->clock().now());
     enter(tree_phase::paused);
   }
   for (auto& [id, member] : members)
@@ -374,21 +355,34 @@ void session_state::resume_below(const std::string& path) {
   std::erase_if(halted, [&](const auto& at) { return at_or_below(at, path); });
   if (path == "/") {
     auto longer = *context;
-    const auto pause = self->clock().now() - paused_since;
-    longer.deadline += pause;
-    time_since += pause;
+    longer.deadline += clock.go_on(self->clock().now());
     context = std::make_shared<tree_context>(std::move(longer));
     enter(tree_phase::running);
     tick_in(longest_tick);
   }
   for (auto& [id, member] : members)
-    if (at_or_below(member.path, path)) self->send(member.actor, resume_thread{context->deadline});
+    if (at_or_below(member.path, path)) {
+      member.paused = false;
+      self->send(member.actor, resume_thread{context->deadline});
+    }
 }
 
 void session_state::enter(tree_phase phase) {
   tree.phase = phase;
   tell(tree_event::kind::tree);
-  if (options.recorded && options.store) self->send(options.store, tree_state{tree.id, phase});
+  if (!options.recorded || !options.store) return;
+  ++unkept;
+  self->request(options.store, caf::timespan(store_patience), tree_state{tree.id, phase})
+      .then(
+          [this](const stored&) {
+            --unkept;
+            answer_steered();
+          },
+          [this](const caf::error&) {
+            --unkept;
+            for (auto& s : std::exchange(steered, {}))
+              s.asker.deliver(caf::make_error(errc::not_stored));
+          });
 }
 
 void session_state::park() {

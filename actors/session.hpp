@@ -6,6 +6,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/messages.hpp"
 #include "actors/thread.hpp"
+#include "actors/tree_clock.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -28,16 +29,6 @@ struct session_options {
   bool recorded = false;    ///< the store gets every boundary too
 };
 
-/// The tree of a request before anything happened: its root waits. `error` says why a request
-/// cannot be solved: a malformed problem, or a prompt that is none.
-caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
-
-/// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
-void conclude(tree&, std::int64_t finished_ms);
-
-/// The tree without texts, logprobs and epochs: small enough to be shown often.
-tree outline(const tree&);
-
 struct session_state {
   static inline const char* name = "banyan.session";
 
@@ -48,6 +39,14 @@ struct session_state {
     std::optional<guarded_promise<solution>> asker; ///< the parent's request; nothing for the root
     errc ending = errc::none;                       ///< why it was told to end
     bool parked = false;                            ///< its last boundary is where it is
+    bool paused = false;                            ///< it stays where it is
+  };
+
+  /// Who steered, and waits until that has come about.
+  struct steering {
+    steer_request wish;
+    guarded_promise<tree_status> asker;
+    time_point until; ///< then it hears how the tree is, whatever has come about
   };
 
   session_state(session_actor::stateful_pointer<session_state>);
@@ -73,9 +72,10 @@ struct session_state {
   bool is_halted(std::string_view path) const;
   void pause_below(const std::string& path);
   void resume_below(const std::string& path);
+  bool has_come_about(const steer_request&) const;
+  void answer_steered();
   void enter(tree_phase);
   void record(const thread_record&) const;
-  std::int64_t used_ms() const;
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);
   void leave_if_parked();
@@ -96,9 +96,9 @@ struct session_state {
   std::set<std::string, std::less<>> halted; ///< paused threads; all below them are too
   bool parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
-  time_point begin, paused_since;        ///< of the tree; of the whole tree's pause
-  time_point time_since; ///< the tree's time runs since then: pauses are left out, and what was
-                         ///< used before a restart is in it
+  tree_clock clock;
+  std::vector<steering> steered;
+  std::size_t unkept = 0; ///< states of the tree that the store does not have yet
 };
 
 /// Owns one tree. It ends by itself after the tree's end, and not before it was asked to solve.

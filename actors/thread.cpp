@@ -15,7 +15,11 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view join_tag = "<Sub Searches>";
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
+constexpr caf::timespan cache_patience = 200ms; ///< of those who look at a thread
 constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
+
+/// Longer than any tree lives.
+constexpr auto longest_join = std::chrono::hours(24 * 365);
 
 /// A session answers by the deadline; this much later nobody waits for it any more.
 constexpr nanoseconds grace = 1s;
@@ -109,6 +113,7 @@ void thread_state::take_seat() {
 
 /// Asks for tokens of the tree's budget first, where there is one.
 void thread_state::decode() {
+  if (asking) return; // what is granted is decoded
   if (!seat) return fail(errc::pool_lost);
   if (halted) return stay();
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
@@ -117,10 +122,15 @@ void thread_state::decode() {
   const auto want = std::min(allowance->tokens_left(), room);
   if (want == 0) return fail(errc::budget_spent);
   if (options.tree->budget.max_tree_tokens == 0) return decode(want);
+  asking = true;
   self->request(options.session, timeout(time_left() + grace),
                 token_request{allowance->spent(), want})
-      .then([this](token_grant grant) { decode(grant.tokens); },
-            [this](caf::error& why) { fail(errc_of(why, errc::cancelled)); });
+      .then(
+          [this](token_grant grant) {
+            asking = false;
+            decode(grant.tokens);
+          },
+          [this](caf::error& why) { fail(errc_of(why, errc::cancelled)); });
 }
 
 void thread_state::decode(std::uint32_t max_tokens) {
@@ -199,8 +209,10 @@ void thread_state::read(const decode_reply& reply) {
   seat->end_work();
   back_off = nanoseconds::zero();
   heard.clear();
-  record.prompt_tokens += reply.prompt_tokens;
-  record.cached_tokens += reply.cached_tokens;
+  if (text->at_stretch_begin()) { // else the request went on with what was counted before
+    record.prompt_tokens += reply.prompt_tokens;
+    record.cached_tokens += reply.cached_tokens;
+  }
   allowance->spend(reply.ids.size());
   cell.set_tokens(allowance->spent());
   const auto begin = text->text_size();
@@ -248,7 +260,14 @@ void thread_state::spawn(std::vector<std::string> prompts) {
 
 void thread_state::await_children(std::vector<std::string> prompts) {
   record.waiting_for.clear();
-  children.emplace(options.tree->join, prompts.size());
+  const auto& policy = options.tree->join;
+  children.emplace(policy, prompts.size());
+  if (policy.when == join_policy::kind::deadline) {
+    join_by = self->clock().now()
+              + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(
+                  std::min(policy.seconds, std::chrono::duration<double>(longest_join).count())));
+    look_at_join();
+  }
   for (std::uint32_t i = 0; i < prompts.size(); ++i) ask_for_child(i, std::move(prompts[i]));
   cell.set_waiting(static_cast<std::uint32_t>(prompts.size()));
   const auto at = grammar->spawn_offset();
@@ -260,14 +279,14 @@ void thread_state::ask_for_child(std::uint32_t i, std::string prompt) {
   const auto round = record.rounds;
   const auto index = first_child + i;
   record.waiting_for.push_back(child_path(record.path, index));
-  self->request(options.session, patience(),
+  // The session watches the tree's deadline, which a pause moves, and leaves no request open.
+  self->request(options.session, caf::infinite,
                 spawn_request{record.path, round - 1, index, std::move(prompt), seat->pool()})
       .then(
           [=, this](solution& s) {
             arrive(round, i, {std::move(s.text), errc::none});
           },
           [=, this](caf::error& why) {
-            if (why == caf::sec::request_timeout) return expire(round);
             arrive(round, i, {{}, errc_of(why, errc::child_lost)});
           });
 }
@@ -280,10 +299,15 @@ void thread_state::arrive(std::uint32_t round, std::uint32_t i, child_result res
   if (children->met() && !halted) resume();
 }
 
-void thread_state::expire(std::uint32_t round) {
-  if (!children || round != record.rounds) return;
+/// Goes on without those that are late, or looks again when the time is over.
+void thread_state::look_at_join() {
+  if (!children || !join_by || halted) return;
+  if (const auto left = *join_by - self->clock().now(); left > 0s) {
+    self->delayed_send(self, timeout(left), atom::tick_v);
+    return;
+  }
   children->expire();
-  if (!halted) resume();
+  resume();
 }
 
 void thread_state::resume() {
@@ -299,20 +323,11 @@ void thread_state::resume() {
   tell(tree_event::kind::join, at, block);
   told = text->text_size();
   children.reset();
+  join_by.reset();
   record.waiting_for.clear();
   cell.set_waiting(0);
   mark_boundary();
   decode();
-}
-
-/// How long a parent waits for a child: as long as its policy says, else until the session answers,
-/// which watches the tree's deadline and never leaves a request open.
-caf::duration thread_state::patience() const {
-  const auto& policy = options.tree->join;
-  if (policy.when != join_policy::kind::deadline) return caf::infinite;
-  const std::chrono::duration<double> own(policy.seconds);
-  const auto most = time_left() + grace;
-  return caf::duration(timeout(own < most ? std::chrono::duration_cast<nanoseconds>(own) : most));
 }
 
 // ---- pause ----
@@ -321,25 +336,29 @@ caf::duration thread_state::patience() const {
 void thread_state::halt(thread_phase as) {
   if (ended(record.phase) || ending != errc::none) return;
   const bool was_halted = halted.has_value();
+  if (!was_halted) halted_since = self->clock().now();
   halted = as;
   if (in_flight) return was_halted ? void() : break_off(true);
-  if (was_halted) return mark_boundary();
+  if (was_halted) return tell_boundary();
   stay();
 }
 
 /// Nothing is on its way: this is where the thread goes on after the pause.
 void thread_state::stay() {
   enter(*halted);
-  mark_boundary();
+  tell_boundary();
 }
 
 void thread_state::go_on_after_pause(const resume_thread& message) {
   allowance->set_deadline(message.deadline);
   if (!halted) return;
   halted.reset();
+  if (join_by) *join_by += self->clock().now() - halted_since;
   if (in_flight) return; // what was broken off comes back and is gone on from
   if (!children) return decode();
-  children->met() ? resume() : enter(thread_phase::waiting);
+  if (children->met()) return resume();
+  enter(thread_phase::waiting);
+  look_at_join();
 }
 
 // ---- end ----
@@ -376,7 +395,10 @@ void thread_state::enter(thread_phase phase) {
 }
 
 void thread_state::mark_boundary() {
-  if (!options.tree->recorded) return;
+  if (options.tree->recorded) tell_boundary();
+}
+
+void thread_state::tell_boundary() {
   auto copy = record;
   copy.segments = text->segments();
   self->send(options.session, thread_boundary{std::move(copy)});
@@ -465,7 +487,7 @@ caf::result<thread_status> thread_state::show(const thread_request& request) {
   if (!seat || !request.cache) return status();
   auto promise = self->make_response_promise<thread_status>();
   auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
-  self->request(seat->pool().actor, caf::timespan(200ms),
+  self->request(seat->pool().actor, cache_patience,
                 cache_request{options.tree->family, record.path})
       .then(
           [this, asker](const cache_status& held) {
@@ -494,6 +516,7 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
       [&state](const watch_request& wish) { state.watch(wish); },
       [&state](const decode_progress& progress) { state.hear(progress); },
       [&state](atom::step) { state.retry(); },
+      [&state](atom::tick) { state.look_at_join(); },
       [&state](const thread_request& request) { return state.show(request); },
       [&state](atom::status) { return state.status(); },
   };

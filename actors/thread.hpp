@@ -74,13 +74,14 @@ struct thread_state {
   void await_children(std::vector<std::string> prompts);
   void ask_for_child(std::uint32_t index, std::string prompt);
   void arrive(std::uint32_t round, std::uint32_t index, child_result);
-  void expire(std::uint32_t round);
+  void look_at_join();
   void resume();
   void stay();
   void finish(std::string solution);
   void fail(errc);
   void enter(thread_phase);
   void mark_boundary();
+  void tell_boundary();
   void report();
   void tell(tree_event::kind, std::size_t position, std::string text,
             std::vector<std::string> children = {}) const;
@@ -88,7 +89,6 @@ struct thread_state {
   void tell_text(std::size_t begin, std::string_view text);
   thread_status status() const;
   nanoseconds time_left() const;
-  caf::duration patience() const;
 
   thread_actor::stateful_pointer<thread_state> self;
   thread_options options;
@@ -97,6 +97,7 @@ struct thread_state {
   std::optional<trace> grammar;
   std::optional<thread_allowance> allowance;
   std::optional<banyan::join> children; ///< while waiting
+  std::optional<time_point> join_by;    ///< of a join that waits only so long; pauses move it
   std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
   std::optional<banyan::seat> seat;
   std::vector<pool_actor> lost_pools;
@@ -104,10 +105,12 @@ struct thread_state {
   nanoseconds back_off{};          ///< non-zero while a full pool is asked again
   std::vector<std::int32_t> heard; ///< sampled by the request on its way, as far as the pool told
   bool in_flight = false;          ///< a request is on its way
+  bool asking = false;             ///< the session is asked for tokens
   errc ending = errc::none;        ///< ends with this as soon as no request is on its way
   std::optional<thread_phase> halted; ///< the phase to stay in: paused, or queued for a parked one
-  bool watched = false;               ///< somebody watches the tree
-  std::size_t told = 0;               ///< bytes of the text that watchers know
+  time_point halted_since;
+  bool watched = false; ///< somebody watches the tree
+  std::size_t told = 0; ///< bytes of the text that watchers know
   status_board::loan cell;
 };
 

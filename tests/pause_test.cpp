@@ -156,7 +156,10 @@ TEST_CASE_METHOD(pausing_session, "what was sampled before a cancel is in the tr
   script->silent = {"/"};
   script->sampled_when_cancelled = 20;
   auto reply = solve();
-  steer(tree_action::cancel);
+  const auto seen = steer(tree_action::cancel); // who cancels sees how the tree ended
+  CHECK(seen.phase == tree_phase::cancelled);
+  CHECK(seen.failure == errc::cancelled);
+  CHECK(seen.root().generated_tokens() == 20);
   const auto t = finished(take<finished_tree>(reply));
   CHECK(t.phase == tree_phase::cancelled);
   CHECK(t.usage().generated_tokens == 20);
@@ -190,6 +193,68 @@ TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up 
   CHECK(finished(take<finished_tree>(reply)).failure == errc::cancelled);
   pools.clear();
   end(mute);
+}
+
+TEST_CASE_METHOD(pausing_session, "who cancels a child hears when all below it has ended",
+                 "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  const auto seen = steer(tree_action::cancel, "/1");
+  CHECK(seen.phase == tree_phase::running);
+  CHECK(seen.find("/1")->phase == thread_phase::cancelled);
+  CHECK(seen.find("/0")->phase == thread_phase::decoding);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "who pauses a tree whose pool is slow hears after a second",
+                 "[actors]") {
+  script->silent = {"/"};
+  script->slow_to_cancel = true;
+  auto reply = solve();
+  auto steered = self->request(aut, caf::infinite, steer_request{tree_action::pause, "t", "/"});
+  run();
+  advance(900ms);
+  CHECK(board->snapshot_of("t").front().phase == thread_phase::decoding);
+  advance(200ms);
+  CHECK(take<tree_status>(steered)->value->phase == tree_phase::paused);
+  script->slow_to_cancel = false;
+  steer(tree_action::resume);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "a join's time stands still while its tree is paused",
+                 "[actors]") {
+  request.join = {join_policy::kind::deadline, 1, 5.0};
+  script->silent = {"/1"};
+  auto reply = solve();
+  advance(3s);
+  steer(tree_action::pause);
+  for (int i = 0; i < 20; ++i) advance(1s);
+  steer(tree_action::resume);
+  advance(1900ms);
+  CHECK(phase_of("/") == thread_phase::waiting);
+  advance(200ms); // 5.1 of 5 seconds
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK_FALSE(t.find("/1")->awaited);
+}
+
+TEST_CASE_METHOD(pausing_session, "a pause while tokens are asked for leaves one request",
+                 "[actors]") {
+  request.budget.max_tree_tokens = 100000;
+  script->silent = {"/"};
+  auto reply = self->request(aut, caf::infinite, work());
+  // Both are with the session before the thread asks it.
+  auto pause = self->request(aut, caf::infinite, steer_request{tree_action::pause, "t", "/"});
+  auto resume = self->request(aut, caf::infinite, steer_request{tree_action::resume, "t", "/"});
+  run();
+  CHECK(take<tree_status>(pause));
+  CHECK(take<tree_status>(resume));
+  CHECK(script->requests.size() == 1);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
 }
 
 // ---- watching

@@ -258,6 +258,74 @@ TEST_CASE_METHOD(recovering_node, "a paused tree is paused after a restart", "[a
   CHECK(kept->finished.size() == 1);
 }
 
+TEST_CASE_METHOD(recovering_node, "nobody is told of a pause that is not stored", "[actors]") {
+  script->silent = {"/"};
+  submit();
+  kept->fails = true;
+  const auto pause = ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"});
+  CHECK(errc_of(pause.error(), errc::none) == errc::not_stored);
+  kept->fails = false;
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/"}));
+  break_silence();
+  CHECK(kept->finished.size() == 1);
+}
+
+TEST_CASE_METHOD(recovering_node, "a waiting tree is cancelled when the store knows", "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  auto first = submit();
+  request.id = "u";
+  REQUIRE(ask<accepted_tree>(aut, accept_request{request}));
+  kept->fails = true;
+  const auto in_vain = ask<tree_status>(aut, steer_request{tree_action::cancel, "u", "/"});
+  CHECK(errc_of(in_vain.error(), errc::none) == errc::not_stored);
+  CHECK(ask<node_status>(aut, atom::status_v)->queued == 1); // it waits on
+  const auto pause = ask<tree_status>(aut, steer_request{tree_action::pause, "u", "/"});
+  CHECK(errc_of(pause.error(), errc::none) == errc::not_stored);
+  kept->fails = false;
+  CHECK(ask<tree_status>(aut, steer_request{tree_action::cancel, "u", "/"})->value->phase
+        == tree_phase::cancelled);
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value->id == "u");
+  break_silence();
+  CHECK(take<finished_tree>(first)->value->outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "what another version took and nobody can begin is left alone",
+                 "[actors]") {
+  request.problem = {{1, 2}, -1};
+  self->send(aut, work());
+  run();
+  CHECK(ask<node_status>(aut, atom::status_v)->queued == 0);
+  CHECK(errc_of(ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/"}).error(),
+                errc::none)
+        == errc::not_found);
+}
+
+TEST_CASE_METHOD(recovering_node, "a child that is born while its tree parks is parked too",
+                 "[actors]") {
+  script->lines["/0"] = {texts::nested_spawn, texts::nested_solution};
+  script->lines["/0/0"] = {texts::nested_child};
+  script->silent = {"/0", "/1", "/0/0"};
+  script->slow_to_cancel = true;
+  submit();
+  // The good child's pool answers, and before it reads that its tree is told to park.
+  script->silent = {"/1", "/0/0"};
+  self->send(pool, atom::step_v);
+  self->send(aut, atom::park_v);
+  run();
+  script->slow_to_cancel = false;
+  script->silent.clear();
+  self->send(pool, atom::step_v);
+  run();
+  aut = nullptr;
+  CHECK(running() == 2); // pool and store: nobody went on to the end
+  CHECK(kept->finished.empty());
+  script->requests.clear();
+  CHECK(continue_tree().outcome.solved);
+}
+
 TEST_CASE_METHOD(recovering_node, "a tree has after a restart only the time that was left",
                  "[actors]") {
   const bool in_time = GENERATE(true, false);

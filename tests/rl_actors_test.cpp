@@ -183,7 +183,7 @@ node_actor fake_node(caf::actor_system& sys, std::function<tree(const solve_requ
             [](const accept_request&) -> caf::result<accepted_tree> { return errc::bad_request; },
             [](const tree_work&) {},
             [](const tree_boundary&) {},
-            [](const tree_state&) {},
+            [](const tree_state&) { return stored{}; },
             [](const steer_request&) -> caf::result<tree_status> { return errc::not_found; },
             [](const watch_request&) {},
             [](const cancel_request&) {},

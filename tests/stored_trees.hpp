@@ -53,7 +53,10 @@ inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer,
   };
   return {
       [kept](const tree_boundary& boundary) { kept->record(boundary); },
-      [kept](const tree_state& news) { kept->states.emplace_back(news.id, news.phase); },
+      [kept, answer](const tree_state& news) {
+        if (!kept->fails) kept->states.emplace_back(news.id, news.phase);
+        return answer();
+      },
       [kept, answer](const finished_tree& done) {
         if (!kept->fails) kept->finished.push_back(done);
         return answer();

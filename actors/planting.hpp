@@ -1,0 +1,21 @@
+#pragma once
+
+#include "actors/messages.hpp"
+
+#include <cstdint>
+
+#include <caf/expected.hpp>
+
+namespace banyan {
+
+/// The tree of a request before anything happened: its root waits. `error` says why a request
+/// cannot be solved: a malformed problem, or a prompt that is none.
+caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
+
+/// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
+void conclude(tree&, std::int64_t finished_ms);
+
+/// The tree without texts, logprobs and epochs: small enough to be shown often.
+tree outline(const tree&);
+
+} // namespace banyan

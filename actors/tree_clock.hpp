@@ -1,0 +1,49 @@
+#pragma once
+
+#include "actors/budget.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace banyan {
+
+/// A tree's own time: it stands still while the whole tree is paused, and what was used before a
+/// restart is in it.
+class tree_clock {
+public:
+  void begin(time_point now, std::chrono::milliseconds used_before) {
+    began_ = now;
+    since_ = now - used_before;
+  }
+
+  void pause(time_point now) { paused_ = now; }
+
+  /// Returns how long it stood still.
+  nanoseconds go_on(time_point now) {
+    const auto pause = now - paused_.value_or(now);
+    paused_.reset();
+    since_ += pause;
+    return pause;
+  }
+
+  /// The beginning on a clock that was never stopped: deadlines count from there.
+  time_point since() const { return since_; }
+
+  /// Of the tree's time.
+  std::int64_t used_ms(time_point now) const {
+    const auto used = paused_.value_or(now) - since_;
+    return std::chrono::duration_cast<std::chrono::milliseconds>(used).count();
+  }
+
+  /// Since the tree began in this process, pauses included.
+  double wall_ms(time_point now) const {
+    return std::chrono::duration<double, std::milli>(now - began_).count();
+  }
+
+private:
+  time_point began_, since_;
+  std::optional<time_point> paused_;
+};
+
+} // namespace banyan
