@@ -16,7 +16,8 @@ by SGLang; ours has **{numbers} numbers** and a model of {weights} weights, on {
 our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed phrases as single tokens); what can be
 compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
 {timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
-McNemar's exact p, for one comparison at a time; ratios of costs: the geometric mean of the ratios on each problem, by Student's t on their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
+McNemar's exact p, not corrected for the number of comparisons; ratios of costs: the geometric mean of the ratios problem by problem, Student's t on
+their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
 """
 
 # (title, columns, what the paper says)
@@ -121,6 +122,8 @@ def beside(title, theirs, rows, temperatures=published.TEMPERATURES):
 def tables(rows):
     yield "## Tables 1 to 3"
     yield ""
+    yield "Ours are rows of the table above."
+    yield ""
     yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows)
     yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, (0.0, 1.0))
     yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows)
@@ -147,7 +150,7 @@ def write(folder, target):
         if shown != folder:
             shutil.copy(file, shown / file.name)
         where = file.name if shown == folder else f"{shown.name}/{file.name}"
-        return f"[{title or where}]({where})"
+        return f"[{title or file.name}]({where})"
 
     lines = [INTRODUCTION.format(**facts), "| model | weights | folder |", "|---|---|---|",
              *(f"| {m['title']} | {m['parameters']:,} | `{m['folder']}` |" for m in facts["models"]), ""]
@@ -167,7 +170,7 @@ def write(folder, target):
             picture = folder / f"{one.name}.svg"
             if one.table == name and picture.exists():
                 lines += [f"!{beside_page(picture, one.title)}", ""]
-        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"Table: {beside_page(folder / f'{name}.csv')}.", ""]
+        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"As a table for programs: {beside_page(folder / f'{name}.csv')}.", ""]
         if name == "temperature":
             lines += tables(rows)
     lines += ["## Again", "", "```sh", *facts["commands"], "bench/paper/run report --to docs/experiments.md", "```"]
