@@ -71,6 +71,8 @@ def cell(row, column):
     value = number(row.get(column))
     if value is None:
         return "–"
+    if column == "p" and value < 0.0005:
+        return "< 0.001"
     scale = 100 if column.endswith("accuracy") else 1
     digits = DIGITS.get(column, 2 if column.endswith("_ratio") else 1)
     if abs(value * scale) >= 1000:
@@ -170,7 +172,7 @@ def write(folder, target):
             picture = folder / f"{one.name}.svg"
             if one.table == name and picture.exists():
                 lines += [f"!{beside_page(picture, one.title)}", ""]
-        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"As a table for programs: {beside_page(folder / f'{name}.csv')}.", ""]
+        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"Data: {beside_page(folder / f'{name}.csv')}.", ""]
         if name == "temperature":
             lines += tables(rows)
     lines += ["## Again", "", "```sh", *facts["commands"], "bench/paper/run report --to docs/experiments.md", "```"]

@@ -114,6 +114,9 @@ class results_made_by_hand(unittest.TestCase):
         for name, wanted in (("difference", 0.2), ("low", -0.18696), ("high", 0.52109), ("p", 0.625)):
             self.assertAlmostEqual(pair[name], wanted, 4, name)
 
+    def test_a_small_p_is_not_written_as_none(self):
+        self.assertEqual([report.cell({"p": p}, "p") for p in (1e-9, 0.0006, 0.625, "")], ["< 0.001", "0.001", "0.625", "–"])
+
     def test_a_ratio_has_the_interval_computed_by_hand(self):
         # Logarithms -ln 2, 0, ln 2: mean 0, deviation ln 2; t for two degrees of freedom is 4.3027.
         half = math.exp(4.30265 * math.log(2) / math.sqrt(3))
