@@ -55,10 +55,11 @@ def panel(series, first):
     for i, (name, points) in enumerate(series.items()):
         block = f"$s{first + i}"
         blocks += [f"{block} << END", *(f"{x} {y} {low} {high} {setting or '-'}" for x, y, low, high, setting in points), "END"]
+        shape = POINTS[(i + i // len(COLOURS)) % len(POINTS)]  # the ninth curve has the first colour, but not the first shape
         style = "yerrorlines" if len(points) > 1 else "yerrorbars"
         colour = f"lc rgb '{COLOURS[i % len(COLOURS)]}'"
         dashes = "dt 3" if "pass@k" in name or "--context" in name else "dt 1"
-        plots.append(f"{block} using 1:2:3:4 with {style} lw 1.5 ps 0.9 pt {POINTS[i % len(POINTS)]} {colour} {dashes} title \"{name}\"")
+        plots.append(f"{block} using 1:2:3:4 with {style} lw 1.5 ps 0.9 pt {shape} {colour} {dashes} title \"{name}\"")
         if name.endswith("children asked"):
             plots.append(f"{block} using 1:2:5 with labels offset 1.2,-0.6 tc{colour.removeprefix('lc')} notitle")
     return blocks, "plot " + ", \\\n  ".join(plots)

@@ -157,6 +157,11 @@ class results_made_by_hand(unittest.TestCase):
         self.assertEqual(["wall_ms_ratio" in row for row in joined], [False, True] * 2)
         self.assert_is(joined[1], wall_ms_ratio=1, wall_ms_ratio_low=0.1787)
 
+    def test_curves_do_not_look_alike(self):
+        many = {f"curve {i}": [(0, 1, 0, 2, "")] for i in range(20)}
+        looks = [plot.split(" pt ")[1].split(" title ")[0] for plot in figures.panel(many, 0)[1].split("\n")]
+        self.assertEqual(len(set(looks)), 20)
+
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
     def test_figure_8_has_a_panel_for_each_temperature_with_every_curve(self):
         rows = self.written(paper.scaling)
@@ -175,6 +180,9 @@ class results_made_by_hand(unittest.TestCase):
         # All panels have the same axes.
         for curve in (4, 7):
             self.assertEqual([y for _, y in seen.curves[curve]], [y for _, y in seen.curves[1]])
+            steps = [round(x - before, 1) for (x, _), (before, _) in zip(seen.curves[curve], seen.curves[1])]
+            self.assertGreater(min(steps), 100)  # beside each other
+            self.assertLess(max(steps) - min(steps), 0.3)
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
     def test_figures_have_the_points_of_their_tables(self):
