@@ -96,9 +96,9 @@ class results_made_by_hand(unittest.TestCase):
             return [[sample(solved, tokens, tokens // 2, children=3)] for solved in self.APR_SOLVES]
         return [[sample(solved, 400)] * options.get("samples", 1) for solved in self.SOSPLUS_SOLVES]
 
-    def written(self, experiment, roles=("apr", "sosplus")):
+    def written(self, experiment, roles=("apr", "sosplus"), findings=None):
         """The rows of an experiment as they are in its CSV."""
-        program().write_table(self.out / f"{experiment.__name__}.csv", list(experiment(told(self.findings, roles))))
+        program().write_table(self.out / f"{experiment.__name__}.csv", list(experiment(told(findings or self.findings, roles))))
         return report.read(self.out)[experiment.__name__]
 
     def assert_is(self, row, **wanted):
@@ -144,6 +144,13 @@ class results_made_by_hand(unittest.TestCase):
         self.assertEqual([i for i, row in enumerate(rows) if "difference" not in row], [0, 4])
         for i in (1, 2, 3, 5):
             self.assert_is(rows[i], **self.PAIRED)
+
+    def test_table_2_has_our_demonstrations_where_they_belong(self):
+        solves = {"sosplus": 9, "sosplus-beam5": 5, "sosplus-rejection": 7}
+        rows = self.written(paper.temperature, tuple(solves), lambda role, options: [[sample(i < solves[role], 100)] for i in range(10)])
+        page = "\n".join(report.tables(rows))
+        for line in ("| SoS+ (baseline) | 57.3 / 50.0 [", "| SoS+ (beam size = 15) | 50.9 / 90.0 [", "| SoS+ (rejection sampling) | 56.5 / 70.0 ["):
+            self.assertIn(line, page)
 
     def test_wall_times_are_compared_problem_by_problem(self):
         def timed(role, options):
