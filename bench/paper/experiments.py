@@ -1,20 +1,23 @@
-"""The experiments: each asks the lab for runs and gives the rows of its table. All runs are over the same problems."""
+"""The experiments: each asks the lab for runs and gives the rows of its table. All runs are over the same problems, and what
+two experiments have in common is run once."""
 
 import sys
 
 from lab import TITLES
 from published import TEMPERATURES
-from statistics95 import mean, paired, share_interval
+from statistics95 import mean, paired, ratio_interval, share_interval
 
 CHILDREN = (0, 2, 4, 6, 8, 10)
 ENFORCED = 10  # as many children as the paper enforces
 SAMPLES = 8
+SCALED = (0.1, 0.5, 1.0)  # not 0: greedy samples are all the same
 APR, SOSPLUS = ("apr", "apr-rl"), ("sosplus", "sosplus-rl")
+DEMONSTRATIONS = ("sosplus-beam5", "sosplus-rejection")  # other demonstrations for SoS+ (table 2)
 
 
-def conditioned(lab, role, temperature):
+def conditioned(lab, role, temperature, children=CHILDREN):
     """A model that is told how many children it may have; without any its root searches itself, which is no part of the curve."""
-    for n in CHILDREN:
+    for n in children:
         series = f"{TITLES[role]}, children asked" if n else f"{TITLES[role]}, no children"
         yield lab.evaluate(role, children=n, temperature=temperature).row(series, n)
 
@@ -27,6 +30,22 @@ def compute(lab):
         samples = lab.evaluate(role, samples=SAMPLES, temperature=1)
         yield from samples.rows_at_k(TITLES[role], "cons")
         yield from samples.rows_at_k(TITLES[role], "pass")
+
+
+def scaling(lab):
+    """Accuracy against tokens in total at several temperatures (figure 8): the curves of figure 4a for each."""
+
+    def curves(t):
+        for role in lab.roles("scaling", "apr"):
+            yield from conditioned(lab, role, t, CHILDREN[1:])
+        for role in lab.roles("scaling", "sosplus"):
+            samples = lab.evaluate(role, samples=SAMPLES, temperature=t)
+            yield from samples.rows_at_k(TITLES[role], "cons")
+            yield from samples.rows_at_k(TITLES[role], "pass")
+
+    for t in SCALED:
+        for row in curves(t):
+            yield {**row, "temperature": t}
 
 
 def sequential(lab):
@@ -66,15 +85,28 @@ def context(lab):
 
 def latency(lab):
     """Accuracy against wall time (figure 6, right): one problem at a time, under a given number of devices, each with
-    an OS thread of its own; greedy."""
+    an OS thread of its own; greedy. APR also by its wall time a problem over that of SoS+ on the same one."""
+    there = lab.roles("latency", *APR, *SOSPLUS)
     for devices in lab.device_sets:
         where = f"{len(devices)} device" + ("s" if len(devices) > 1 else "")
-        for role in lab.roles("latency", *APR, *SOSPLUS):
-            settings = ("", *CHILDREN[1:]) if role == "apr" else ("",)
-            for n in settings:
-                asked = {"children": n} if n else {}
-                outcome = lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
-                yield outcome.row(f"{TITLES[role]}, {where}" + (", children asked" if n else ""), n)
+
+        def timed(role, n=""):
+            asked = {"children": n} if n else {}
+            return lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
+
+        for role in there:
+            serial = dict(zip(APR, SOSPLUS)).get(role)
+            for n in ("", *CHILDREN[1:]) if role == "apr" else ("",):
+                outcome = timed(role, n)
+                row = outcome.row(f"{TITLES[role]}, {where}" + (", children asked" if n else ""), n)
+                if serial in there:
+                    over(row, "wall_ms", outcome, timed(serial))
+                yield row
+
+
+def over(row, field, ours, theirs):
+    """Into the row of `ours`: its cost over that of another run over the same problems."""
+    row[field + "_ratio"], row[field + "_ratio_low"], row[field + "_ratio_high"] = ratio_interval(ours.usage(field), theirs.usage(field))
 
 
 def compared(row, ours, theirs):
@@ -83,6 +115,17 @@ def compared(row, ours, theirs):
     row.update(better=pair["wins"], worse=pair["losses"], p=pair["p"], difference=100 * pair["difference"],
                difference_low=100 * pair["low"], difference_high=100 * pair["high"])
     return row
+
+
+def versus(series, setting, ours, theirs):
+    """A row of two runs: both accuracies, their difference, and ours over theirs in tokens."""
+    row = ours.row(series, setting)
+    other = theirs.row(series, setting)
+    for name in ("accuracy", "accuracy_low", "accuracy_high"):
+        row["their_" + name] = other[name]
+    for field in ("generated_tokens", "critical_path_tokens"):
+        over(row, field, ours, theirs)
+    return compared(row, ours, theirs)
 
 
 def rl(lab):
@@ -103,16 +146,45 @@ def rl(lab):
 
 
 def temperature(lab):
-    """Accuracy at several sampling temperatures (tables 1 to 3, figure 8)."""
+    """Accuracy at several sampling temperatures (tables 1 to 3), against the first of them."""
+
+    def at(temperatures, role, series, **asked):
+        greedy = lab.evaluate(role, temperature=temperatures[0], **asked)
+        yield greedy.row(series, temperatures[0])
+        for t in temperatures[1:]:
+            outcome = lab.evaluate(role, temperature=t, **asked)
+            yield compared(outcome.row(series, t), outcome, greedy)
+
     for role in lab.roles("temperature", *APR, *SOSPLUS, "sos"):
-        for t in TEMPERATURES:
-            yield lab.evaluate(role, temperature=t).row(TITLES[role], t)
+        yield from at(TEMPERATURES, role, TITLES[role])
     for role in lab.roles("temperature", *APR):
-        for t in TEMPERATURES:
-            yield lab.evaluate(role, temperature=t, children=ENFORCED).row(f"{TITLES[role]}, children enforced", t)
-    for role in lab.roles("temperature", "sosplus-beam5", "sosplus-rejection"):
-        for t in (0.0, 1.0):
-            yield lab.evaluate(role, temperature=t).row(TITLES[role], t)
+        yield from at(TEMPERATURES, role, f"{TITLES[role]}, children enforced", children=ENFORCED)
+    for role in lab.roles("temperature", *DEMONSTRATIONS):
+        yield from at((0.0, 1.0), role, TITLES[role])
+
+
+def against(lab):
+    """APR against SoS+, paired on the same problems: at each temperature, before and after RL, and with the number of
+    children given; against SoS+ from other demonstrations; and against the best of its samples."""
+
+    def rows(role, other, temperatures, **asked):
+        with_children = f", {asked['children']} children" if asked else ""
+        for t in temperatures:
+            ours, theirs = lab.evaluate(role, temperature=t, **asked), lab.evaluate(other, temperature=t)
+            yield versus(f"{TITLES[role]}{with_children} against {TITLES[other]}", t, ours, theirs)
+
+    there = lab.roles("against", *APR, *SOSPLUS, *DEMONSTRATIONS)
+    for role, other in zip(APR, SOSPLUS):
+        if role in there and other in there:
+            yield from rows(role, other, TEMPERATURES)
+            yield from rows(role, other, TEMPERATURES, children=ENFORCED)
+    for other in DEMONSTRATIONS:
+        if "apr" in there and other in there:
+            yield from rows("apr", other, (0.0, 1.0))
+    if "apr" in there and "sosplus" in there:
+        for t in SCALED:
+            ours, theirs = lab.evaluate("apr", temperature=t, children=ENFORCED), lab.evaluate("sosplus", samples=SAMPLES, temperature=t)
+            yield versus(f"{TITLES['apr']}, {ENFORCED} children against {TITLES['sosplus']} pass@{SAMPLES}", t, ours, theirs.best())
 
 
 def symbolic(lab):
@@ -142,10 +214,14 @@ def join(lab):
                 for field in ("wall_ms", "wall_ms_low", "wall_ms_high"):
                     row[field] = timed[policy].row("", "")[field]
                 row["timed_problems"] = len(timed[policy].problems)
-                yield row if policy == "all" else compared(row, runs[policy], runs["all"])
+                if policy != "all":
+                    compared(row, runs[policy], runs["all"])
+                    over(row, "wall_ms", timed[policy], timed["all"])
+                yield row
 
 
-ALL = [compute, sequential, context, latency, rl, temperature, symbolic, join]
+ALL = [compute, scaling, sequential, context, latency, rl, temperature, against, symbolic, join]
+TIMED = (latency, join)
 
 
 def named(names):

@@ -5,9 +5,12 @@ import subprocess
 from collections import namedtuple
 
 # Which column is the x axis of which table, and which series belong into it. Points of a series are joined.
-figure = namedtuple("figure", "table name x title label log", defaults=(False,))
+# With `panels`, a column, each of its values has a panel of its own, all with the same axes.
+figure = namedtuple("figure", "table name x title label log panels", defaults=(False, None))
 FIGURES = [
     figure("compute", "compute", "tokens", "Accuracy against compute", "tokens generated in total, mean a problem", True),
+    figure("scaling", "scaling", "tokens", "Accuracy against compute at several temperatures", "tokens generated in total, mean a problem", True,
+           "temperature"),
     figure("sequential", "sequential", "critical", "Accuracy against sequential tokens", "tokens on the critical path, mean a problem"),
     figure("context", "context", "context", "Accuracy against the context limit", "tokens of the longest thread, at most"),
     figure("latency", "latency", "wall_ms", "Accuracy against wall time", "milliseconds a problem, one problem at a time"),
@@ -46,32 +49,52 @@ def beside_each_other(series):
             for i, (name, points) in enumerate(series.items())}
 
 
-def script(one, rows, kind, target):
-    series = series_of(rows, one.x)
-    if not series:
-        return ""
-    if one.x in ("setting", "context"):
-        series = beside_each_other(series)
-    size, letters = ("960,540", 12) if kind == "svg" else ("1440,810", 15)
-    lowest = min(low for points in series.values() for _, _, low, _, _ in points)
-    lines = [f"set terminal {kind} noenhanced size {size} font 'DejaVu Sans,{letters}' background '#ffffff'",
-             f"set output '{target}'", f"set title \"{one.title} ({rows[0]['problems']} problems)\"", f"set xlabel '{one.label}'",
-             "set ylabel 'solved, % (95 % interval)'", f"set yrange [{max(0, 10 * int((lowest - 3) / 10))}:100.5]",
-             "set grid xtics ytics lt 1 lw 0.5 lc rgb '#cccccc'", "set border 3", "set tics nomirror",
-             "set key outside right Left reverse samplen 2", "set offsets graph 0.04, graph 0.04, 0, 0"]
-    if one.log:
-        lines.append("set logscale x 2")
-    for i, points in enumerate(series.values()):
-        lines += [f"$s{i} << END", *(f"{x} {y} {low} {high} {setting or '-'}" for x, y, low, high, setting in points), "END"]
-    plots = []
+def panel(series, first):
+    """The curves of one panel: their points as gnuplot's data blocks, from number `first` on, and the plot of them."""
+    blocks, plots = [], []
     for i, (name, points) in enumerate(series.items()):
+        block = f"$s{first + i}"
+        blocks += [f"{block} << END", *(f"{x} {y} {low} {high} {setting or '-'}" for x, y, low, high, setting in points), "END"]
+        shape = POINTS[(i + i // len(COLOURS)) % len(POINTS)]  # the ninth curve has the first colour, but not the first shape
         style = "yerrorlines" if len(points) > 1 else "yerrorbars"
         colour = f"lc rgb '{COLOURS[i % len(COLOURS)]}'"
         dashes = "dt 3" if "pass@k" in name or "--context" in name else "dt 1"
-        plots.append(f"$s{i} using 1:2:3:4 with {style} lw 1.5 ps 0.9 pt {POINTS[i % len(POINTS)]} {colour} {dashes} title \"{name}\"")
+        plots.append(f"{block} using 1:2:3:4 with {style} lw 1.5 ps 0.9 pt {shape} {colour} {dashes} title \"{name}\"")
         if name.endswith("children asked"):
-            plots.append(f"$s{i} using 1:2:5 with labels offset 1.2,-0.6 font ',{letters - 2}' tc{colour.removeprefix('lc')} notitle")
-    return "\n".join([*lines, "plot " + ", \\\n  ".join(plots)]) + "\n"
+            plots.append(f"{block} using 1:2:5 with labels offset 1.2,-0.6 tc{colour.removeprefix('lc')} notitle")
+    return blocks, "plot " + ", \\\n  ".join(plots)
+
+
+def script(one, rows, kind, target):
+    wanted = list(dict.fromkeys(row[one.panels] for row in rows)) if one.panels else [None]
+    panels = {value: series_of([row for row in rows if value is None or row[one.panels] == value], one.x) for value in wanted}
+    panels = {value: series for value, series in panels.items() if series}
+    if not panels:
+        return ""
+    if one.x in ("setting", "context"):
+        panels = {value: beside_each_other(series) for value, series in panels.items()}
+    points = [point for series in panels.values() for curve in series.values() for point in curve]
+    lowest = min(low for _, _, low, _, _ in points)
+    width, height, letters = (1.5 if one.panels else 1, 1, 12) if kind == "svg" else (2.25 if one.panels else 1.5, 1.5, 15)
+    title = f"{one.title} ({rows[0]['problems']} problems)"
+    lines = [f"set terminal {kind} noenhanced size {960 * width:.0f},{540 * height:.0f} font 'DejaVu Sans,{letters}' background '#ffffff'",
+             f"set output '{target}'", f"set xlabel '{one.label}'", "set ylabel 'solved, % (95 % interval)'",
+             f"set yrange [{max(0, 10 * int((lowest - 3) / 10))}:100.5]", "set grid xtics ytics lt 1 lw 0.5 lc rgb '#cccccc'", "set border 3",
+             "set tics nomirror"]
+    if one.log:
+        lines.append("set logscale x 2")
+    if one.panels:
+        least, most = min(x for x, *_ in points), max(x for x, *_ in points)
+        lines += [f"set xrange [{least / 1.2}:{most * 1.2}]", "set key bottom right Left reverse samplen 2",
+                  f"set multiplot layout 1,{len(panels)} title \"{title}\""]
+    else:
+        lines += [f"set title \"{title}\"", "set key outside right Left reverse samplen 2", "set offsets graph 0.04, graph 0.04, 0, 0"]
+    drawn = 0
+    for value, series in panels.items():
+        blocks, plot = panel(series, drawn)
+        drawn += len(series)
+        lines += [*blocks, *([f"set title '{one.panels} {value}'"] if one.panels else []), plot]
+    return "\n".join(lines) + "\n"
 
 
 def draw(tables, folder, say):

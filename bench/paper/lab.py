@@ -50,6 +50,16 @@ class run:
     def children(self):
         return [threads - 1 for threads in self.usage("threads")]
 
+    def best(self):
+        """All samples of a problem as one, which is right if one of them is (pass@k). They run side by side."""
+        def together(samples):
+            usages = [s["usage"] for s in samples]
+            longest = ("critical_path_tokens", "longest_context", "depth", "rounds", "wall_ms")
+            usage = {field: (max if field in longest else sum)(u[field] for u in usages) for field in usages[0]}
+            return {"solved": any(s["solved"] for s in samples), "usage": usage}
+
+        return run(self.role, {"samples": 1}, [together(samples) for samples in self.problems])
+
     def row(self, series, setting):
         """A row of the tables that all experiments write: accuracy and costs with their intervals."""
         row = {"series": series, "setting": setting, "problems": len(self.problems), "samples": self.samples}

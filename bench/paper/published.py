@@ -17,6 +17,10 @@ TABLE_3 = {"SoS+": (57.3, 57.1, 52.0, 48.1),
 COMPUTE = ["APR 80.1 % at 20 k tokens against 66.6 % for SoS+ cons@7 (+13.5 points)",
            "APR 80.1 % against 68.4 % for SoS+ pass@8 at 24 k tokens (+11.7 points)",
            "APR reaches SoS+ pass@8 with 57.4 % less compute, and is behind below 4 k tokens"]
+SCALING = ["APR is above SoS+ at every temperature, and scales more reliably and efficiently"]
+AGAINST = ["75.5 against 57.3 % greedy (+18.2 points), 67.8 against 48.1 % at temperature 1 (+19.7)",
+           "with RL 83.4 against 60.0 % (+23.4), 76.4 against 58.1 % (+18.3)",
+           "with 10 children enforced 83.2 against 57.3 % (+25.9), 80.1 against 48.1 % (+32.0)"]
 CONTEXT = ["with RL, 83.4 % (APR) against 60.0 % (SoS+) at 4,096 tokens of context",
            "3 children are above SoS+ at every window; 6 and 10 are about 10 and 20 points above it at 4 k"]
 SEQUENTIAL = ["APR rarely exceeds 2,500 sequential tokens; SoS+ gains little on its way to 3,000"]

@@ -9,14 +9,15 @@ from figures import FIGURES, number
 
 INTRODUCTION = """# The paper's experiments, in small
 
-Written by `bench/paper/run report` from the tables beside the figures; `bench/paper/run all` measures them.
+Written by `bench/paper/run report` from the tables beside the figures (CSV, linked under each); `bench/paper/run all` measures them.
 
 **These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
 by SGLang; ours has **{numbers} numbers** and a model of {weights} weights, on {device}. Our accuracies are therefore higher and
 our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed phrases as single tokens); what can be
 compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
 {timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
-McNemar's exact p). Where all curves have their points at the same settings, they are drawn a little beside each other.
+McNemar's exact p, not corrected for the number of comparisons; ratios of costs: the geometric mean of the ratios problem by problem, Student's t on
+their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
 """
 
 # (title, columns, what the paper says)
@@ -24,38 +25,56 @@ SECTIONS = {
     "compute": ("Accuracy against compute (figure 4a)", ("accuracy", "tokens", "critical", "children"), published.COMPUTE,
                 "Temperature 1. APR is told how many children it may have; samples of one problem are combined by majority (cons@k) or by "
                 "whether one is right (pass@k)."),
+    "scaling": ("Accuracy against compute at several temperatures (figure 8)", ("temperature", "accuracy", "tokens", "critical", "children"),
+                published.SCALING,
+                "APR by the children asked for, SoS+ by samples, as above. Not at temperature 0, where all samples are the same."),
     "sequential": ("Accuracy against sequential tokens (figure 6, left)", ("accuracy", "critical", "tokens", "children"), published.SEQUENTIAL,
                    "Greedy. Sequential tokens are the longest chain that had to be generated one after the other."),
     "context": ("Accuracy against the context limit (figure 4b)", ("accuracy",), published.CONTEXT,
                 "Greedy. As in the paper, one run each, in which a tree counts as wrong where its longest thread is longer than the limit. "
                 "`--context`: the limit is in force instead, so a child that outgrows it reads as *no solution* and its parent goes on."),
-    "latency": ("Accuracy against wall time (figure 6, right)", ("accuracy", "wall_ms", "critical", "children"), published.LATENCY,
-                "Greedy, one problem at a time; a device is a pool of its own with one OS thread. Wall times want a machine that does nothing else."),
+    "latency": ("Accuracy against wall time (figure 6, right)", ("accuracy", "wall_ms", "wall_ms_ratio", "critical", "children"), published.LATENCY,
+                "Greedy, one problem at a time; a device is a pool of its own with one OS thread. Wall times want a machine that does nothing else. "
+                "The ratio is that of APR to SoS+ (of APR + RL to SoS+ + RL) on the same devices and problems: below 1, APR is quicker."),
     "rl": ("Before and after reinforcement learning (figures 5 and 7)",
            ("accuracy", "children", "tokens", "tokens_a_thread", "difference", "p"), published.RL,
            "Greedy. The difference is RL minus supervised on the same problems, in points."),
-    "temperature": ("Accuracy against temperature (figure 8)", ("accuracy", "tokens", "children"), published.TEMPERATURE,
+    "temperature": ("Accuracy against temperature (tables 1 to 3)", ("accuracy", "tokens", "children", "difference", "p"), published.TEMPERATURE,
+                    "The difference is to temperature 0 of the same model on the same problems, in points. "
                     "Our SoS+ learnt from beams of up to 15, as APR did; the paper's baseline has 5, and is a row of its own here."),
+    "against": ("APR against SoS+, paired",
+                ("accuracy", "their_accuracy", "difference", "better", "worse", "p", "generated_tokens_ratio", "critical_path_tokens_ratio"),
+                published.AGAINST,
+                "At the temperature beside it. The difference is APR minus SoS+ on the same problems, in points; better and worse are the problems "
+                "that only one of the two solves; the ratios are of APR's tokens to those of SoS+. pass@8 is right where one of eight samples is, "
+                "which is more than cons@8 can be."),
     "symbolic": ("Symbolic searches", ("accuracy", "children"),
                  ["has no such figures; on four numbers the searches of its reference implementation solve "
                   + ", ".join(f"{share} % ({name})" for name, share in published.SYMBOLIC.items())],
                  "What the searches themselves solve that demonstrations are made with: `banyan generate traces --summary`."),
-    "join": ("What going on at the first success saves", ("accuracy", "tokens", "critical", "wasted", "wall_ms", "difference", "p"),
+    "join": ("What going on at the first success saves", ("accuracy", "tokens", "critical", "wasted", "wall_ms", "wall_ms_ratio", "difference", "p"),
              ["the paper joins all children always"],
              "Greedy. `first_success` cancels the other children when one has the answer; wasted tokens are those of children that nobody "
-             "waited for. Wall time is of one problem at a time, on {timed} problems. The difference is to `all`, in points."),
+             "waited for. Wall time is of one problem at a time, on {timed} problems. The difference and the ratio are to `all`."),
 }
 # What the paper calls our series: its SoS+ has a beam of 5, ours the 15 of APR.
 OURS = {"SoS+ (baseline)": "SoS+ (beam size = 5)", "SoS+ (beam size = 15)": "SoS+"}
 HEADINGS = {"accuracy": "solved, %", "tokens": "tokens", "critical": "sequential tokens", "children": "children", "wall_ms": "wall time, ms",
-            "tokens_a_thread": "tokens a thread", "wasted": "wasted tokens", "difference": "difference", "p": "p"}
+            "tokens_a_thread": "tokens a thread", "wasted": "wasted tokens", "difference": "difference", "p": "p",
+            "temperature": "temperature", "their_accuracy": "SoS+ solved, %", "better": "better", "worse": "worse",
+            "wall_ms_ratio": "wall time, ratio", "generated_tokens_ratio": "tokens, ratio",
+            "critical_path_tokens_ratio": "sequential tokens, ratio"}
+DIGITS = {"p": 3, "better": 0, "worse": 0}
 
 
 def cell(row, column):
     value = number(row.get(column))
     if value is None:
         return "–"
-    scale, digits = (100, 1) if column == "accuracy" else (1, 3 if column == "p" else 1)
+    if column == "p" and value < 0.0005:
+        return "< 0.001"
+    scale = 100 if column.endswith("accuracy") else 1
+    digits = DIGITS.get(column, 2 if column.endswith("_ratio") else 1)
     if abs(value * scale) >= 1000:
         digits = 0
     text = f"{'+' if column == 'difference' and value > 0 else ''}{scale * value:,.{digits}f}"
@@ -105,6 +124,8 @@ def beside(title, theirs, rows, temperatures=published.TEMPERATURES):
 def tables(rows):
     yield "## Tables 1 to 3"
     yield ""
+    yield "Ours are rows of the table above."
+    yield ""
     yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows)
     yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, (0.0, 1.0))
     yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows)
@@ -121,10 +142,18 @@ def read(folder):
 
 
 def write(folder, target):
-    """The page goes to `target`, the figures it shows into a folder of its name beside it."""
+    """The page goes to `target`, the figures it shows and the tables it links into a folder of its name beside it."""
     known, facts = read(folder), json.loads((folder / "about.json").read_text())
-    pictures = target.parent / target.stem if target.parent != folder else folder
-    pictures.mkdir(parents=True, exist_ok=True)
+    shown = target.parent / target.stem if target.parent != folder else folder
+    shown.mkdir(parents=True, exist_ok=True)
+
+    def beside_page(file, title=None):
+        """A link to a file that goes with the page."""
+        if shown != folder:
+            shutil.copy(file, shown / file.name)
+        where = file.name if shown == folder else f"{shown.name}/{file.name}"
+        return f"[{title or file.name}]({where})"
+
     lines = [INTRODUCTION.format(**facts), "| model | weights | folder |", "|---|---|---|",
              *(f"| {m['title']} | {m['parameters']:,} | `{m['folder']}` |" for m in facts["models"]), ""]
     for name, (title, columns, theirs, about) in SECTIONS.items():
@@ -142,12 +171,9 @@ def write(folder, target):
         for one in FIGURES:
             picture = folder / f"{one.name}.svg"
             if one.table == name and picture.exists():
-                if pictures != folder:
-                    shutil.copy(picture, pictures / picture.name)
-                where = picture.name if pictures == folder else f"{pictures.name}/{picture.name}"
-                lines += [f"![{one.title}]({where})", ""]
-        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), ""]
+                lines += [f"!{beside_page(picture, one.title)}", ""]
+        lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"Data: {beside_page(folder / f'{name}.csv')}.", ""]
         if name == "temperature":
             lines += tables(rows)
-    lines += ["## Again", "", "```sh", facts["command"], "bench/paper/run report --to docs/experiments.md", "```"]
+    lines += ["## Again", "", "```sh", *facts["commands"], "bench/paper/run report --to docs/experiments.md", "```"]
     target.write_text("\n".join(lines) + "\n")

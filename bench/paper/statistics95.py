@@ -38,6 +38,35 @@ def share_interval(shares, trials=None):
     return share, *wilson(share, min(max(independent, n), most))
 
 
+def student(freedom):
+    """The 97.5 % quantile of Student's t, by its closed form for whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 4)."""
+
+    def within(t):
+        angle = math.atan(t / math.sqrt(freedom))
+        odd = freedom % 2
+        term = math.cos(angle) if odd else 1.0
+        total = term if freedom > 1 else 0.0
+        for i in range(3 if odd else 2, freedom - 1, 2):
+            term *= (i - 1) / i * math.cos(angle) ** 2
+            total += term
+        total *= math.sin(angle)
+        return 2 / math.pi * (angle + total) if odd else total
+
+    low, high = 0.0, 16.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < 0.95 else (low, middle)
+    return low
+
+
+def ratio_interval(ours, theirs):
+    """Of costs of two runs over the same problems: the geometric mean of ours / theirs, with t on its logarithms. (ratio, low, high)"""
+    logs = [math.log(a / b) for a, b in zip(ours, theirs)]
+    middle, freedom = mean(logs), len(logs) - 1
+    half = student(freedom) * math.sqrt(covariance(logs, logs) / freedom)
+    return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
 def paired(ours, theirs):
     """Difference of two runs over the same problems, by Newcombe's method 10, and McNemar's exact p."""
     wins = sum(a > b for a, b in zip(ours, theirs))
