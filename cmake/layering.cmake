@@ -37,6 +37,8 @@ function(banyan_forbid library regex)
 endfunction()
 
 banyan_forbid(CAF "<caf/" solver/* model/* gpu_pool/* EXCEPT "^gpu_pool/pool\\.")
+banyan_forbid(CAF "<caf/" trainer/* EXCEPT "^trainer/[a-z_]+_actor\\.")
+banyan_forbid(SQLite "<sqlite3" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^trainer/database\\.")
 banyan_forbid(LibTorch "<(torch|ATen|c10)/" solver/* actors/*)
 banyan_forbid(Protobuf "(<google/protobuf/|\".*\\.pb\\.h\")" solver/* model/* actors/* gpu_pool/* trainer/* apps/*
   EXCEPT "^solver/records\\.")

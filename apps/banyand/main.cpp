@@ -45,30 +45,49 @@ class data_folder {
 public:
   data_folder(const fs::path& folder, const std::string& owner) {
     std::error_code wrong;
-    fs::create_directories(folder, wrong);
+    const bool fresh = fs::create_directories(folder, wrong);
     if (wrong) throw bad_environment(folder.string(), wrong.message(), "name another --data-dir");
-    fs::permissions(folder, fs::perms::owner_all, wrong);
-    if (!owner.empty()) give_to(folder, owner);
-    const auto file = folder / "lock";
-    descriptor_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (descriptor_ < 0)
-      throw bad_environment(file.string(), "it cannot be written", "name another --data-dir");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0)
+    if (fresh || is_to_be_had(folder)) make_private(folder, owner);
+    lock_.file = (folder / "lock").string();
+    lock_.descriptor = ::open(lock_.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock_.descriptor < 0)
+      throw bad_environment(lock_.file, "it cannot be written", "name another --data-dir");
+    if (!owner.empty()) give_to(lock_.file, owner);
+    if (::flock(lock_.descriptor, LOCK_EX | LOCK_NB) != 0)
       throw bad_environment(folder.string(), "another banyand uses it",
                             "end that one, or name another --data-dir");
   }
-  ~data_folder() { ::close(descriptor_); }
-  data_folder(const data_folder&) = delete;
-  data_folder& operator=(const data_folder&) = delete;
 
 private:
+  /// Nothing is in it, and it is no place like /tmp that others write to.
+  static bool is_to_be_had(const fs::path& folder) {
+    std::error_code unknown;
+    const auto rights = fs::status(folder, unknown).permissions();
+    return (rights & fs::perms::others_write) == fs::perms::none && fs::is_empty(folder, unknown);
+  }
+
+  static void make_private(const fs::path& folder, const std::string& owner) {
+    std::error_code refused;
+    fs::permissions(folder, fs::perms::owner_all, refused);
+    if (!owner.empty()) give_to(folder, owner);
+  }
+
   static void give_to(const fs::path& folder, const std::string& owner) {
     const auto* user = ::getpwnam(owner.c_str());
     if (!user || ::geteuid() != 0) return; // `become` says what is wrong
     static_cast<void>(::chown(folder.c_str(), user->pw_uid, user->pw_gid));
   }
 
-  int descriptor_ = -1;
+  struct open_file {
+    std::string file;
+    int descriptor = -1;
+    open_file() = default;
+    open_file(const open_file&) = delete;
+    open_file& operator=(const open_file&) = delete;
+    ~open_file() {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+  } lock_;
 };
 
 std::uint64_t some_seed(std::uint64_t asked) {
