@@ -158,6 +158,15 @@ class beginning(daemon_case):
         one = self.start()
         self.assertEqual(one.data.stat().st_mode & 0o777, 0o700)
 
+    def test_a_folder_that_others_use_stays_theirs(self):
+        shared = self.folder / "data"
+        shared.mkdir()
+        shared.chmod(0o755)
+        (shared / "of others").touch()
+        one = self.start()
+        self.assertEqual(one.data, shared)
+        self.assertEqual(shared.stat().st_mode & 0o777, 0o755)
+
 
 # ---- what is told to operators
 
@@ -364,6 +373,18 @@ class ending(daemon_case):
             if g.status == 503:
                 self.refused(g, 503, "unavailable")
                 self.assertRegex(g.headers["Retry-After"], r"^\d+$")
+
+    def test_completions_do_not_hold_it_up_and_are_told(self):
+        one = self.start("--drain", 0)
+        wish = {"prompt": "Moving to Node #0\n", "max_tokens": 2000, "temperature": 2, "stream": True, "n": 8}
+        streams = [one.stream("/v1/completions", {**wish, "seed": i}) for i in range(8)]
+        next(iter(streams[0]))  # they are decoded
+        began = time.monotonic()
+        self.assertEqual(one.stop(), 0)
+        self.assertLess(time.monotonic() - began, 30)
+        for watched in streams:
+            list(watched)  # each has an end
+        self.assertNotIn("in time", one.log())
 
     def test_a_paused_tree_does_not_hold_it_up_and_is_paused_after_a_restart(self):
         one = self.start("--drain", 60)
