@@ -1,6 +1,7 @@
 #include "actors/thread.hpp"
 
 #include "actors/guarded_promise.hpp"
+#include "actors/thread_past.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -13,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view join_tag = "<Sub Searches>";
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
 constexpr caf::timespan cache_patience = 200ms; ///< of those who look at a thread
 constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
@@ -33,17 +33,6 @@ caf::timespan timeout(nanoseconds time) { return std::max<nanoseconds>(time, 1ms
 
 } // namespace
 
-std::vector<std::int32_t> banned_ids(const codec& codec) {
-  try {
-    const auto ids = codec.encode(join_tag);
-    // Only a token that stands for the whole tag may go: parts of it occur elsewhere.
-    const bool whole = !ids.empty() && codec.decode({ids.data(), 1}).starts_with(join_tag);
-    return whole ? std::vector{ids.front()} : std::vector<std::int32_t>{};
-  } catch (const std::invalid_argument&) {
-    return {}; // cannot be written in this vocabulary at all
-  }
-}
-
 thread_state::thread_state(thread_actor::stateful_pointer<thread_state> self) : self(self) {}
 
 // ---- begin ----
@@ -56,12 +45,12 @@ void thread_state::start(start_request& request) {
   record.node = tree.reasoning.node;
   if (tree.reasoning.board) cell = tree.reasoning.board->add(tree.id, record.path);
   allowance.emplace(tree.budget, tree.deadline);
-  watched = request.watched;
+  news.open({tree.reasoning.events, tree.id, tree.reasoning.unix_ms}, request.watched);
   if (request.paused) halted = thread_phase::paused;
   if (!request.past.segments.empty()) return restore(request);
   text.emplace(tree.reasoning.codec, request.prompt);
   grammar.emplace(request.prompt, trace::options{.level = record.depth + 1});
-  begin_telling();
+  tell_text(0, grammar->text());
   take_seat();
   decode();
 }
@@ -74,31 +63,16 @@ void thread_state::restore(const start_request& request) {
   record.cached_tokens = past.cached_tokens;
   record.history = past.history;
   allowance->spend(past.generated_tokens());
-  grammar.emplace(past.segments.front().text, trace::options{.level = record.depth + 1});
-  std::vector<std::string> open;
-  std::size_t offset = 0, block = 0; // of the text; where the last spawn block begins in it
-  for (const auto& part : past.segments) {
-    first_child += static_cast<std::uint32_t>(open.size());
-    open.clear();
-    if (part.kind == segment_kind::joined) grammar->rejoin(part.text.substr(block - offset));
-    if (part.sampled()) {
-      auto said = grammar->feed(part.text, false);
-      if (auto* spawned = std::get_if<verdict::spawn>(&said)) {
-        allowance->open_round();
-        open = std::move(spawned->prompts);
-        block = grammar->spawn_offset();
-      } else if (part.kind == segment_kind::spawn) {
-        throw std::runtime_error("a record whose spawn block spawns nothing");
-      }
-    }
-    if (part.kind != segment_kind::spawn) offset += part.text.size();
-  }
-  text.emplace(options.tree->reasoning.codec, past.segments, block);
-  begin_telling();
+  auto known = read_again(past.segments, {.level = record.depth + 1});
+  for (std::uint32_t i = 0; i < known.rounds; ++i) allowance->open_round();
+  grammar.emplace(std::move(known.grammar));
+  first_child = known.first_child;
+  text.emplace(options.tree->reasoning.codec, past.segments, known.spawn_offset);
+  tell_text(0, grammar->text());
   cell.set_tokens(allowance->spent());
   take_seat();
   if (!seat) return fail(errc::pool_lost);
-  open.empty() ? decode() : await_children(std::move(open));
+  known.open.empty() ? decode() : await_children(std::move(known.open));
 }
 
 void thread_state::take_seat() {
@@ -157,7 +131,7 @@ decode_request thread_state::request(std::uint32_t max_tokens) const {
   r.stop = {end_of_spawn};
   r.ban = tree.ban;
   r.resumes_join = record.rounds > 0 && text->at_stretch_begin();
-  r.watched = watched || tree.reasoning.watched;
+  r.watched = news.watched() || tree.reasoning.watched;
   r.weights_epoch = tree.weights_epoch;
   return r;
 }
@@ -199,7 +173,7 @@ void thread_state::hear(const decode_progress& progress) {
   if (!in_flight) return;
   heard.insert(heard.end(), progress.ids.begin(), progress.ids.end());
   cell.set_tokens(allowance->spent() + heard.size());
-  if (watched) tell_text(text->text_size(), options.tree->reasoning.codec.decode(heard));
+  if (news.watched()) tell_text(text->text_size(), options.tree->reasoning.codec.decode(heard));
 }
 
 // ---- read ----
@@ -217,7 +191,7 @@ void thread_state::read(const decode_reply& reply) {
   cell.set_tokens(allowance->spent());
   const auto begin = text->text_size();
   const auto fresh = text->append(reply);
-  if (watched) tell_text(begin, fresh);
+  tell_text(begin, fresh);
   if (ending != errc::none) return fail(ending);
   const bool at_end = reply.finish == finish_reason::eos;
   // An empty reply that asks for another request would be asked again for ever.
@@ -321,7 +295,7 @@ void thread_state::resume() {
   const auto block = grammar->join(children->results());
   text->join(block);
   tell(tree_event::kind::join, at, block);
-  told = text->text_size();
+  news.skip_to(text->text_size());
   children.reset();
   join_by.reset();
   record.waiting_for.clear();
@@ -427,43 +401,20 @@ nanoseconds thread_state::time_left() const { return allowance->time_left(self->
 // ---- looking inside ----
 
 void thread_state::watch(const watch_request& wish) {
-  if (std::exchange(watched, wish.on) == wish.on || !text) return;
-  told = text->text_size();
+  if (!news.watch(wish.on, text ? text->text_size() : 0) || !text) return;
   if (in_flight)
     self->send(seat->pool().actor, decode_watch{options.tree->family, record.path, wish.on});
 }
 
-void thread_state::tell(tree_event::kind what, std::size_t position, std::string said,
-                        std::vector<std::string> children_of) const {
-  const auto& events = options.tree->reasoning.events;
-  if (!events) return;
-  tree_event e;
-  e.what = what;
-  e.tree = options.tree->id;
-  e.thread = record.path;
-  e.parent = record.parent();
-  e.position = position;
-  e.at_ms = what == tree_event::kind::thread ? record.since_ms : options.tree->reasoning.unix_ms();
-  e.state = to_string(record.phase);
-  e.text = std::move(said);
-  e.children = std::move(children_of);
-  e.failure = record.failure;
-  e.tokens = allowance ? allowance->spent() + heard.size() : 0;
-  events->publish(std::move(e));
-}
-
-/// Nobody has told watchers yet what the thread begins with.
-void thread_state::begin_telling() {
-  told = text->text_size();
-  if (watched) tell(tree_event::kind::text, 0, grammar->text());
-}
-
-/// `fresh` stands in the text from byte `begin` on; watchers know it up to `told`.
+/// `fresh` stands in the text from byte `begin` on.
 void thread_state::tell_text(std::size_t begin, std::string_view fresh) {
-  const auto known = std::max(told, begin) - begin;
-  if (known >= fresh.size()) return;
-  tell(tree_event::kind::text, begin + known, std::string(fresh.substr(known)));
-  told = begin + fresh.size();
+  news.tell_text(record, allowance->spent() + heard.size(), begin, fresh);
+}
+
+void thread_state::tell(tree_event::kind what, std::size_t position, std::string said,
+                        std::vector<std::string> children_of) {
+  news.tell(what, record, allowance ? allowance->spent() + heard.size() : 0,
+            {position, std::move(said), std::move(children_of)});
 }
 
 thread_status thread_state::status() const {

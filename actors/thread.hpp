@@ -2,10 +2,10 @@
 
 #include "actors/budget.hpp"
 #include "actors/config.hpp"
-#include "actors/event_hub.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/join.hpp"
 #include "actors/messages.hpp"
+#include "actors/narration.hpp"
 #include "actors/status_board.hpp"
 #include "actors/transcript.hpp"
 #include "solver/trace.hpp"
@@ -33,10 +33,6 @@ struct tree_context {
   std::vector<std::int32_t> ban; ///< see `banned_ids`
   bool recorded = false;         ///< threads tell their session where they could go on from
 };
-
-/// Ids that no thread may sample: the tag that begins a join, where the vocabulary has it as a
-/// token. Only joins write it; a model that does imagines its children's results.
-std::vector<std::int32_t> banned_ids(const codec&);
 
 struct thread_options {
   std::shared_ptr<const tree_context> tree;
@@ -84,8 +80,7 @@ struct thread_state {
   void tell_boundary();
   void report();
   void tell(tree_event::kind, std::size_t position, std::string text,
-            std::vector<std::string> children = {}) const;
-  void begin_telling();
+            std::vector<std::string> children = {});
   void tell_text(std::size_t begin, std::string_view text);
   thread_status status() const;
   nanoseconds time_left() const;
@@ -109,8 +104,7 @@ struct thread_state {
   errc ending = errc::none;        ///< ends with this as soon as no request is on its way
   std::optional<thread_phase> halted; ///< the phase to stay in: paused, or queued for a parked one
   time_point halted_since;
-  bool watched = false; ///< somebody watches the tree
-  std::size_t told = 0; ///< bytes of the text that watchers know
+  narration news;
   status_board::loan cell;
 };
 

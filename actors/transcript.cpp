@@ -11,6 +11,8 @@
 namespace banyan {
 namespace {
 
+constexpr std::string_view join_tag = "<Sub Searches>";
+
 /// The first `n` of a sampled segment's tokens leave it and are returned; texts are the caller's.
 segment split_front(segment& from, std::size_t n) {
   const auto take = [n](auto& values) {
@@ -112,6 +114,17 @@ std::vector<segment> transcript::segments() const {
   auto all = closed_;
   if (!stretch_.ids.empty()) all.push_back(stretch_);
   return all;
+}
+
+std::vector<std::int32_t> banned_ids(const codec& codec) {
+  try {
+    const auto ids = codec.encode(join_tag);
+    // Only a token that stands for the whole tag may go: parts of it occur elsewhere.
+    const bool whole = !ids.empty() && codec.decode({ids.data(), 1}).starts_with(join_tag);
+    return whole ? std::vector{ids.front()} : std::vector<std::int32_t>{};
+  } catch (const std::invalid_argument&) {
+    return {}; // cannot be written in this vocabulary at all
+  }
 }
 
 } // namespace banyan

@@ -65,4 +65,8 @@ private:
   std::string remainder_; ///< text of an open spawn's first token from before the block
 };
 
+/// Ids that no thread may sample: the tag that begins a join, where the vocabulary has it as a
+/// token. Only joins write it; a model that does imagines its children's results.
+std::vector<std::int32_t> banned_ids(const codec&);
+
 } // namespace banyan

@@ -58,6 +58,7 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/recovery_test.cpp
   tests/session_test.cpp
   tests/status_board_test.cpp
+  tests/thread_past_test.cpp
   tests/thread_test.cpp
   tests/transcript_test.cpp
   tests/tree_ids_test.cpp
