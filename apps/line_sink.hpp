@@ -8,8 +8,9 @@
 
 namespace banyan {
 
-/// Where a command's lines go: standard output, or a file that appears whole or not at all.
-/// Something that is there and is no ordinary file (a pipe, /dev/null) is written as it comes.
+/// Where a command's results go: standard output, or a file that appears whole or not at all.
+/// Behind a symbolic link the file is replaced, not the link. Something that is there and is no
+/// ordinary file (a pipe, /dev/null) is written as it comes.
 class line_sink {
 public:
   /// Empty: standard output.

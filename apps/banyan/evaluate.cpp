@@ -3,6 +3,7 @@
 #include "apps/decoding_options.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
+#include "apps/line_sink.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/results_file.hpp"
@@ -15,11 +16,8 @@
 #include "trainer/logprob_gap.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <optional>
-#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -70,34 +68,6 @@ option_list declare(evaluate_options& o) {
   declare(list, o.common);
   return list;
 }
-
-/// What is said of every tree as it ends, one per line; nothing without a file.
-class line_file {
-public:
-  explicit line_file(const std::filesystem::path& path) : path_(path) {
-    if (path.empty()) return;
-    out_.open(path);
-    check();
-  }
-  template <class Line>
-  void write(Line line) {
-    if (path_.empty()) return;
-    out_ << line() << '\n';
-    check();
-  }
-  void close() {
-    if (path_.empty()) return;
-    out_.close();
-    check();
-  }
-
-private:
-  void check() const {
-    if (!out_) throw std::system_error(errno, std::generic_category(), path_.string());
-  }
-  std::filesystem::path path_;
-  std::ofstream out_;
-};
 
 /// Sample `k` of a problem samples its tokens under this seed, whatever else is evaluated with it.
 std::uint64_t sample_seed(std::uint64_t seed, std::size_t problem, std::size_t k) {
@@ -210,7 +180,9 @@ int evaluate(command_words words) {
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
   const auto other = read_other(o.against, problems);
-  line_file trees(o.trees), results(o.results);
+  std::optional<line_sink> trees, results;
+  if (!o.trees.empty()) trees.emplace(o.trees);
+  if (!o.results.empty()) results.emplace(o.results);
 
   evaluation figures(o.samples);
   solved_shares shares;
@@ -223,8 +195,8 @@ int evaluate(command_words words) {
     const auto number = index / o.samples, sample = index % o.samples;
     figures.add(t);
     shares.add(problems[number], t.outcome.solved);
-    trees.write([&] { return tree_json(t); });
-    results.write([&] { return result_json(t, sample); });
+    if (trees) trees->write(tree_json(t) + "\n");
+    if (results) results->write(result_json(t, sample) + "\n");
     if (sample == 0 && is_rescored(number, problems.size())) rescored.push_back(t);
     progress.show(bar(double(figures.problems()) / double(problems.size()), 20) + " "
                   + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
@@ -239,9 +211,9 @@ int evaluate(command_words words) {
   const auto result =
       run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
   progress.clear();
-  trees.close();
-  results.close();
   if (result.stopped) return 128 + interrupted();
+  if (trees) trees->commit();
+  if (results) results->commit();
   figures.took(result.wall_s);
   figures.found_gap(largest_gap(rescored, chosen.folder, o.decoding));
   std::optional<paired_comparison> compared;

@@ -120,24 +120,13 @@ int write_lines(const generate_options& o, std::size_t count, const maker<std::s
   return exit_done;
 }
 
-/// A file that is only there until it is whole and has its own name.
-struct unfinished {
-  fs::path path;
-  ~unfinished() {
-    std::error_code gone;
-    fs::remove(path, gone);
-  }
-};
-
-int write_records(const generate_options& o, std::size_t count, const maker<tree>& make) {
-  const unfinished fresh{temporary_beside(o.out)};
-  record_writer writer(fresh.path);
-  in_order(count, o.problems.workers, make, [&](const auto& trees) {
-    for (const auto& t : trees) writer.write(*t);
+int write_records(const generate_options& o, std::size_t count, const maker<std::string>& make) {
+  line_sink out(o.out);
+  in_order(count, o.problems.workers, make, [&](const auto& records) {
+    for (const auto& record : records) out.write(*record);
   });
   if (interrupted() != 0) return 128 + interrupted();
-  writer.close();
-  fs::rename(fresh.path, o.out);
+  out.commit();
   return exit_done;
 }
 
@@ -252,11 +241,18 @@ int generate_traces_command(command_words words) {
     for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
   const maker<tree> search = [&](std::size_t i) { return searched(o, problems[i], i); };
   if (o.summary) return print_summary(o, problems.size(), search);
-  if (o.format == file_format::records) return write_records(o, problems.size(), search);
-  return write_lines(o, problems.size(), [&](std::size_t i) {
-    const auto t = search(i);
-    return t ? std::optional(trace_json(*t, o.search, i)) : std::nullopt;
-  });
+  const auto written = [&o, &search](const auto& as_text) -> maker<std::string> {
+    return [&search, as_text](std::size_t i) {
+      const auto t = search(i);
+      return t ? std::optional(as_text(*t, i)) : std::nullopt;
+    };
+  };
+  if (o.format == file_format::records)
+    return write_records(o, problems.size(),
+                         written([](const tree& t, std::size_t) { return encode_record(t); }));
+  return write_lines(o, problems.size(), written([&o](const tree& t, std::size_t i) {
+                       return trace_json(t, o.search, i);
+                     }));
 }
 
 } // namespace banyan

@@ -6,9 +6,11 @@ import os
 import pathlib
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -45,6 +47,15 @@ class folder_case(unittest.TestCase):
     def write(self, name, text):
         (self.folder / name).write_text(text)
         return self.folder / name
+
+    def full_device(self):
+        """A device without room, of the test's own: a program at fault could replace /dev/full."""
+        try:
+            os.mknod(self.folder / "full", stat.S_IFCHR | 0o666, os.makedev(1, 7))
+            open(self.folder / "full", "w").close()
+        except PermissionError:
+            self.skipTest("making a device takes root")
+        return self.folder / "full"
 
     def refused(self, code, *words, names, **more):
         """The program ends with `code`, says nothing but one line, and that names the input."""
@@ -133,7 +144,7 @@ class usage(folder_case):
         self.refused(3, "solve", "--target", 54, 25, 7, 3, "--device", "cuda:77", names="cuda:77")
 
     def test_standard_output_without_room(self):
-        with open("/dev/full", "w") as full:
+        with open(self.full_device(), "w") as full:
             done = subprocess.run([BANYAN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 3)
         self.assertIn("No space left", done.stderr)
@@ -194,6 +205,32 @@ class generate(folder_case):
         self.assertEqual(out.read_text(), "earlier\n")
         self.assertEqual(len(list(self.folder.iterdir())), 1)
 
+
+    def test_what_is_no_file_is_written_through(self):
+        words = ["generate", "traces", "--count", 40, "--numbers", 3, "--out"]
+        for form in ("records", "jsonl"):
+            with self.subTest(form):
+                whole, link, fifo = (self.folder / f"{form}-{name}" for name in ("whole", "link", "fifo"))
+                self.assertEqual(banyan(*words, whole, "--format", form).returncode, 0)
+                link.symlink_to(f"{form}-target")
+                self.assertEqual(banyan(*words, link, "--format", form).returncode, 0)
+                self.assertTrue(link.is_symlink())
+                self.assertEqual((self.folder / f"{form}-target").read_bytes(), whole.read_bytes())
+                os.mkfifo(fifo)
+                read = []
+                reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+                reader.start()
+                self.assertEqual(banyan(*words, fifo, "--format", form).returncode, 0)
+                self.assertTrue(fifo.is_fifo())
+                reader.join(60)
+                self.assertEqual(read, [whole.read_bytes()])
+
+    def test_a_full_device_is_told(self):
+        for form in ("records", "jsonl"):
+            full = self.full_device()
+            self.refused(3, "generate", "traces", "--count", 40, "--numbers", 3, "--out", full, "--format", form, names="full")
+            self.assertTrue(full.is_char_device())
+            full.unlink()
 
     def test_a_dash_is_standard_output(self):
         words = ["generate", "traces", "--count", 2, "--numbers", 3]
@@ -464,6 +501,15 @@ class solve(folder_case):
         other = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
         self.refused(2, "evaluate", "--problems", other, "--against", first, names=str(first))
         self.refused(2, "evaluate", "--problems", self.demo, "--against", self.write("x.jsonl", "{}\n"), names="x.jsonl: line 1")
+
+    def test_an_evaluation_that_fails_leaves_earlier_files(self):
+        trees, results = self.write("trees.jsonl", "earlier\n"), self.write("results.jsonl", "earlier\n")
+        self.refused(3, "evaluate", "--problems", self.demo, "--device", "cuda:77", "--trees", trees, "--results", results,
+                     names="cuda:77")
+        self.assertEqual((trees.read_text(), results.read_text()), ("earlier\n", "earlier\n"))
+        full = self.full_device()
+        self.refused(3, "evaluate", "--problems", self.demo, "--quiet", "--trees", full, names="full")
+        self.assertTrue(full.is_char_device())
 
     def test_a_context_limit_is_a_failure_of_its_own(self):
         done = banyan("evaluate", "--problems", self.demo, "--context", 60, "--json")
