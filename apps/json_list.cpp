@@ -15,9 +15,17 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+/// What we read is nested far less, whatever else stands beside it; copies of a value recurse.
+constexpr int deepest = 100;
+
 json parsed(std::string_view text, const std::string& where, const std::string& remedy) {
+  const auto bounded = [&](int depth, json::parse_event_t, json&) {
+    if (depth > deepest)
+      throw bad_usage(where, "it is nested more than " + std::to_string(deepest) + " deep", remedy);
+    return true;
+  };
   try {
-    return json::parse(text);
+    return json::parse(text, bounded);
   } catch (const json::parse_error& e) {
     throw bad_usage(where, "not JSON: " + reason(e), remedy);
   }

@@ -24,6 +24,9 @@ TINY = ["--hidden", "16", "--layers", "1", "--heads", "1", "--kv-heads", "1", "-
         "--intermediate", "16", "--trees", "1:1", "--drill-steps", "1", "--drill-rows", "2",
         "--log-every", "1", "--threads", "1"]
 
+# More brackets than a recursion survives, with something behind them.
+DEEP = '{"numbers": ' + "[" * 100_000 + "]" * 100_000 + ', "target": 54}'
+
 
 def banyan(*words, **more):
     return subprocess.run([BANYAN, *map(str, words)], capture_output=True, text=True, timeout=300,
@@ -116,9 +119,18 @@ class usage(folder_case):
             ('{"nums": [1, 2, 3], "target": 6}\nnonsense\n', "p.jsonl: line 2"),
             ('[{"nums": [1, 2, 3], "target": 6}, {"nums": [1]}]', "p.jsonl: element 2"),
             ("", "p.jsonl"),
+            (DEEP, "p.jsonl: line 1"),
+            (f"[{DEEP}]", "p.jsonl"),
         ]:
-            with self.subTest(text=text):
-                self.refused(2, "solve", "--problems", self.write("p.jsonl", text), names=names)
+            with self.subTest(text=text[:60]):
+                problems = self.write("p.jsonl", text)
+                self.refused(2, "solve", "--problems", problems, names=names)
+                if text:
+                    self.refused(2, "generate", "problems", "--count", 1, "--exclude", problems, names=names)
+
+    def test_traces_that_are_nested_without_end(self):
+        self.refused(2, "train", "sft", "--out", self.folder / "run", *TINY, "--traces", self.write("t.jsonl", DEEP),
+                     names="t.jsonl: line 1")
 
     def test_what_is_not_there(self):
         problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
