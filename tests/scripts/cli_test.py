@@ -390,11 +390,19 @@ class solve(folder_case):
             return line
         self.assertEqual(sampled(7), sampled(7))
 
-    def test_unsolvable_and_unknown_problems(self):
-        self.refused(2, "solve", "--target", 97, 1, 1, 1, names="1, 1, 1 -> 97")
+    def test_what_has_no_solution_stays_unsolved(self):
+        problems = self.write("p.jsonl", '{"nums": [1, 1, 1], "target": 97}\n{"nums": [25, 7, 3], "target": 54}\n')
+        done = banyan("solve", "--problems", problems, "--json")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["problem"]["target"] for line in lines], [97, 54])
+        self.assertIs(lines[0]["solved"], False)
+        self.assertGreater(lines[0]["usage"]["generated_tokens"], 0)
+
+    def test_problems_that_the_model_does_not_know(self):
         self.refused(2, "solve", "--target", 10, 1, 2, 3, 4, 5, names="5")
         self.refused(2, "solve", "--target", 7, 1, 2, 4, names="7")
-        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 1, 1], "target": 97}\n')
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 100, 1], "target": 97}\n')
         self.refused(2, "solve", "--problems", problems, names="p.jsonl: line 2")
 
     def test_a_budget_that_is_too_small(self):
