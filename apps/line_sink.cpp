@@ -1,5 +1,6 @@
 #include "apps/line_sink.hpp"
 
+#include "apps/failure.hpp"
 #include "apps/terminal.hpp"
 
 #include <cerrno>
@@ -55,6 +56,7 @@ void line_sink::write(std::string_view text) {
   while (!text.empty()) {
     const auto n = ::write(descriptor_, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EPIPE) throw reader_left();
     if (n < 0) fail(errno, path_);
     text.remove_prefix(static_cast<std::size_t>(n));
   }

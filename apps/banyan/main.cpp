@@ -49,7 +49,8 @@ constexpr auto help =
     "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
     "stayed\n"
     "unsolved or a threshold was missed, 2 wrong usage, 3 the environment is at fault, 130 "
-    "Ctrl-C.\n"
+    "Ctrl-C,\n"
+    "141 who read standard output left before its end.\n"
     "\n"
     "Options may also stand in ~/.config/banyan/banyan.conf, as lines `name = value`: first those "
     "of "
@@ -136,7 +137,7 @@ int run(const std::vector<std::string>& words) {
   try {
     return dispatch(words);
   } catch (const reader_left&) {
-    return exit_done;
+    return exit_cut_off;
   } catch (const was_interrupted&) {
     return 128 + interrupted();
   } catch (const bad_usage& e) {

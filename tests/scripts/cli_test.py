@@ -162,13 +162,24 @@ class usage(folder_case):
         self.assertIn("No space left", done.stderr)
 
     def test_a_reader_that_leaves(self):
-        writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "20000", "--numbers", "3"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        writer.stdout.readline()
+        problems = self.folder / "p.jsonl"
+        banyan("generate", "problems", "--count", 2000, "--numbers", 3, "--out", problems)
+        for words in (["generate", "problems", "--count", 20000, "--numbers", 3],
+                      ["generate", "problems", "--count", 20000, "--numbers", 3, "--out", "/dev/stdout"],
+                      ["solve", "--problems", problems, "--json", "--quiet", "--max-tokens", 5]):
+            with self.subTest(words=words):
+                writer = subprocess.Popen([BANYAN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                writer.stdout.readline()
+                writer.stdout.close()
+                self.assertEqual(writer.wait(60), 141)
+                self.assertEqual(writer.stderr.read(), b"")
+                writer.stderr.close()
+
+    def test_a_reader_that_leaves_at_the_end_has_everything(self):
+        writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "2", "--numbers", "3"], stdout=subprocess.PIPE)
+        writer.wait(60)
         writer.stdout.close()
-        self.assertEqual(writer.wait(60), 0)
-        self.assertEqual(writer.stderr.read(), b"")
-        writer.stderr.close()
+        self.assertEqual(writer.returncode, 0)
 
 
 class generate(folder_case):
