@@ -20,7 +20,11 @@ listed_problem problem_on_the_line(const asked_problems& o) {
     p.numbers.push_back(whole_number(o.target[i], "number"));
   for (const auto& n : o.numbers) p.numbers.push_back(whole_number(n, "number"));
   const auto text = to_string(p);
-  if (const auto why = malformed(p)) throw bad_usage(text, *why, "give two to six numbers");
+  if (const auto why = malformed(p))
+    throw bad_usage(p.numbers.empty() ? "--target " + o.target[0] : text, *why,
+                    p.numbers.size() < 2 || p.numbers.size() > 6
+                        ? "give two to six numbers behind the target"
+                        : "give another one");
   return {p, text};
 }
 

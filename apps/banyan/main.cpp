@@ -3,8 +3,7 @@
 #include "apps/failure.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/terminal.hpp"
-#include "model/config.hpp"
-#include "model/device.hpp"
+#include "model/atomic_file.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -143,8 +142,8 @@ int run(const std::vector<std::string>& words) {
   } catch (const bad_usage& e) {
     return fail(exit_usage, e.what());
   } catch (const std::filesystem::filesystem_error& e) {
-    return fail(exit_environment,
-                e.path1().string() + ": " + e.code().message() + "; " + remedy(e.code()));
+    return fail(exit_environment, lasting_name(e.path1()).string() + ": " + e.code().message()
+                                      + "; " + remedy(e.code()));
   } catch (const std::system_error& e) {
     return fail(exit_environment, std::string(e.what()) + "; " + remedy(e.code()));
   } catch (const std::bad_alloc&) {

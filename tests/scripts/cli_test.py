@@ -96,7 +96,10 @@ class usage(folder_case):
             (["solve", "--targte", 5], "did you mean --target?"),
             (["solve", "--target"], "--target"),
             (["solve", "--target", "x", 1, 2], "x"),
-            (["solve", "--target", 24, 1], "1 -> 24"),
+            (["solve", "--target", 24, 1], "1 -> 24: a problem has 2 to 6 numbers, this one has 1; give two to six"),
+            (["solve", "--target", 24], "--target 24: a problem has 2 to 6 numbers, this one has 0; give two to six"),
+            (["solve", "--target", -24, 1, 2, 3], "1, 2, 3 -> -24: targets go from 0 to 9999, -24 does not; give another one"),
+            (["solve", "--target", 24, 1, 2, -3], "1, 2, -3 -> 24: numbers go from 0 to 9999, -3 does not; give another one"),
             (["solve", "--target", 24, 1, 2, 3, "--target", 3, 1, 2], "--target"),
             (["solve", "--target", 24, 1, 2, 3, "--device", "tpu"], "tpu"),
             (["solve", "--target", 24, 1, 2, 3, "--temperature", "hot"], "hot"),
@@ -149,6 +152,20 @@ class usage(folder_case):
                 self.refused(3, *words, names="nowhere")
         self.refused(3, "solve", "--target", 54, 25, 7, 3, names="BANYAN_MODELS",
                      env={**os.environ, "BANYAN_MODELS": str(nowhere)})
+
+    def test_a_place_that_cannot_be_written_is_told_by_its_own_name(self):
+        place, problems = self.folder / "nowhere" / "x", self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        for words in (["generate", "problems", "--count", 1, "--numbers", 3, "--out"],
+                      ["generate", "traces", "--count", 1, "--numbers", 3, "--format", "records", "--out"],
+                      ["evaluate", "--problems", problems, "--results"]):
+            with self.subTest(words=words):
+                done = self.refused(3, *words, place, names="No such file or directory; check the name")
+                self.assertTrue(done.stderr.startswith(f"banyan: {place}: "), done.stderr)
+                self.assertNotIn(".tmp-", done.stderr)
+        below_a_file = problems / "model"
+        done = self.refused(3, "train", "sft", "--out", below_a_file, *TINY, "--steps", 1, names="Not a directory")
+        self.assertTrue(done.stderr.startswith(f"banyan: {problems}"), done.stderr)
+        self.assertNotIn(".tmp-", done.stderr)
 
     def test_a_device_that_is_not_there(self):
         if not MODEL.exists():
@@ -227,7 +244,10 @@ class generate(folder_case):
                      names="p.jsonl", preexec_fn=no_room)
         self.assertEqual(out.read_text(), "earlier\n")
         self.assertEqual(len(list(self.folder.iterdir())), 1)
-
+        if MODEL.exists():
+            done = self.refused(3, "model", "export", MODEL, "--out", self.folder / "m", names="File too large", preexec_fn=no_room)
+            self.assertRegex(done.stderr, f"^banyan: {self.folder}/m/[a-z._]+: cannot write: ")
+            self.assertEqual(len(list(self.folder.iterdir())), 1)
 
     def test_what_is_no_file_is_written_through(self):
         words = ["generate", "traces", "--count", 40, "--numbers", 3, "--out"]
