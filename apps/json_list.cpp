@@ -70,7 +70,10 @@ std::string read_text(const std::filesystem::path& file) {
   if (!in.is_open() || in.bad() || !text)
     throw bad_environment(file.string(), errno != 0 ? std::strerror(errno) : "it cannot be read",
                           "give a file that can be read");
-  return std::move(text).str();
+  auto whole = std::move(text).str();
+  // Some editors put a byte order mark in front of UTF-8.
+  if (whole.starts_with("\xef\xbb\xbf")) whole.erase(0, 3);
+  return whole;
 }
 
 } // namespace banyan

@@ -20,7 +20,7 @@ void for_each_json(
 /// What a JSON library's exception says, without its own prefix.
 std::string reason(const std::exception&);
 
-/// A whole file. Throws `bad_environment`.
+/// A whole text file, without a byte order mark. Throws `bad_environment`.
 std::string read_text(const std::filesystem::path&);
 
 } // namespace banyan

@@ -83,6 +83,18 @@ class usage(folder_case):
             self.assertIn("Examples:", told.stdout)
             self.assertTrue(told.stdout.startswith("Usage: banyan " + command))
 
+    def test_help_of_a_group_lists_its_commands(self):
+        for group, commands in (("generate", ["problems", "traces"]), ("train", ["sft", "rl"]), ("model", ["info", "import", "export"])):
+            for words in ([group, "--help"], [group, "-h"], ["help", group]):
+                done = banyan(*words)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                for command in commands:
+                    self.assertRegex(done.stdout, f"(?m)^  {group} {command} +[a-z]")
+        self.assertEqual(banyan("help", "train", "sft").stdout, banyan("train", "sft", "--help").stdout)
+        self.assertEqual(banyan("help").stdout, banyan("--help").stdout)
+        self.refused(2, "help", "slove", names="slove")
+        self.refused(2, "slove", "--help", names="slove")
+
     def test_version(self):
         self.assertRegex(banyan("--version").stdout, r"^banyan \d+\.\d+\.\d+\n$")
 
@@ -130,6 +142,13 @@ class usage(folder_case):
                 self.refused(2, "solve", "--problems", problems, names=names)
                 if text:
                     self.refused(2, "generate", "problems", "--count", 1, "--exclude", problems, names=names)
+
+    def test_a_byte_order_mark_is_no_fault(self):
+        for text in ('[{"nums": [3, 5], "target": 15}]', '{"nums": [3, 5], "target": 15}\n'):
+            done = banyan("generate", "traces", "--problems", self.write("p.jsonl", "\ufeff" + text))
+            self.assertEqual((done.returncode, done.stderr, len(done.stdout.splitlines())), (0, "", 1))
+        done = banyan("generate", "problems", "--config", self.write("b.conf", "\ufeffcount = 3\nnumbers = 2\n"))
+        self.assertEqual((done.returncode, done.stderr, len(done.stdout.splitlines())), (0, "", 3))
 
     def test_traces_that_are_nested_without_end(self):
         self.refused(2, "train", "sft", "--out", self.folder / "run", *TINY, "--traces", self.write("t.jsonl", DEEP),
