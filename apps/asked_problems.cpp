@@ -34,7 +34,8 @@ void declare(option_list& list, asked_problems& o) {
   list.group("What to solve");
   list.texts("target", o.target, "T", "the number to reach with the numbers that follow").single();
   list.path("problems", o.file, "FILE",
-            "JSON array or JSON lines of objects with numbers (or nums) and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target; `-`: standard "
+            "input");
   list.positional(o.numbers, "N");
 }
 

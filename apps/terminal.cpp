@@ -124,9 +124,14 @@ progress_line::~progress_line() { clear(); }
 void progress_line::show(const std::string& text) {
   if (quiet_ || clock::now() < next_) return;
   next_ = clock::now() + every_;
-  if (!terminal_) return note(text);
+  if (!terminal_) return note(noted_ = text);
   print_error("\r" + fit(text, size_of_terminal(STDERR_FILENO).columns - 1) + "\x1b[K");
   line_stands = shown_ = true;
+}
+
+void progress_line::finish(const std::string& text) {
+  clear();
+  if (!quiet_ && !terminal_ && text != noted_) note(noted_ = text);
 }
 
 void progress_line::clear() {

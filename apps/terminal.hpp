@@ -61,6 +61,8 @@ public:
   explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10));
   ~progress_line();
   void show(const std::string& text);
+  /// How far it came in the end; on a terminal the line goes.
+  void finish(const std::string& text);
   void clear();
 
 private:
@@ -68,6 +70,7 @@ private:
   bool quiet_, terminal_, shown_ = false;
   clock::duration every_;
   clock::time_point next_{};
+  std::string noted_;
 };
 
 /// "[#####.....]" of so many columns.

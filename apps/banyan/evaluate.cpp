@@ -55,7 +55,8 @@ option_list declare(evaluate_options& o) {
   option_list list("evaluate", "--problems FILE [options]", about, examples);
   list.group("What to evaluate");
   list.path("problems", o.problems, "FILE",
-            "JSON array or JSON lines of objects with numbers (or nums) and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target; `-`: standard "
+            "input");
   list.number("samples", o.samples, "trees a problem, each with a seed of its own",
               limits{1, 1000});
   list.path("results", o.results, "FILE",
@@ -189,6 +190,11 @@ int evaluate(command_words words) {
   std::vector<tree> rescored;
   progress_line progress(o.common.quiet);
   const auto work = start_runtime(chosen, o.decoding, o.common, false);
+  const auto so_far = [&] {
+    return bar(double(figures.problems()) / double(problems.size()), 20) + " "
+           + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
+           + ", solved " + percent(figures.accuracy());
+  };
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t index, const tree& t) {
@@ -198,9 +204,7 @@ int evaluate(command_words words) {
     if (trees) trees->write(tree_json(t) + "\n");
     if (results) results->write(result_json(t, sample) + "\n");
     if (sample == 0 && is_rescored(number, problems.size())) rescored.push_back(t);
-    progress.show(bar(double(figures.problems()) / double(problems.size()), 20) + " "
-                  + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
-                  + ", solved " + percent(figures.accuracy()));
+    progress.show(so_far());
   };
   const auto request = [&](std::size_t index) {
     const auto number = index / o.samples, sample = index % o.samples;
@@ -210,8 +214,8 @@ int evaluate(command_words words) {
   };
   const auto result =
       run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
-  progress.clear();
   if (result.stopped) return 128 + interrupted();
+  progress.finish(so_far());
   if (trees) trees->commit();
   if (results) results->commit();
   figures.took(result.wall_s);

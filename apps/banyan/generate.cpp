@@ -77,6 +77,15 @@ std::vector<problem> drawn(const generate_options& o) {
   }
 }
 
+/// Those of --problems that are not excluded.
+std::vector<problem> given(const generate_options& o) {
+  const auto excluded = problems_of(o.exclude);
+  std::vector<problem> problems;
+  for (auto& p : read_problems(o.given))
+    if (!excluded.contains(canonical(p.value))) problems.push_back(std::move(p.value));
+  return problems;
+}
+
 /// What is made of a problem; none where it is left out.
 template <class Item>
 using maker = std::function<std::optional<Item>(std::size_t)>;
@@ -212,7 +221,8 @@ int generate_traces_command(command_words words) {
       "  banyan generate traces --count 1 --numbers 3 --beam 15:15 --order generation | head\n"
       "  banyan generate traces --search sos-dfs --problems p.jsonl --summary --json\n");
   declare_problems(list, o);
-  list.path("problems", o.given, "FILE", "search for these instead of drawing some");
+  list.path("problems", o.given, "FILE",
+            "search for these instead of drawing some; `-`: standard input");
   list.choice("format", o.format,
               {{"jsonl", file_format::jsonl},
                {"json", file_format::json},
@@ -234,11 +244,7 @@ int generate_traces_command(command_words words) {
     throw bad_usage("--summary", "it writes no searches to --out", "give one of the two");
   o.search.seed = o.problems.seed;
   complete(o.search, list);
-  std::vector<problem> problems;
-  if (o.given.empty())
-    problems = drawn(o);
-  else
-    for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
+  const auto problems = o.given.empty() ? drawn(o) : given(o);
   const maker<tree> search = [&](std::size_t i) { return searched(o, problems[i], i); };
   if (o.summary) return print_summary(o, problems.size(), search);
   const auto written = [&o, &search](const auto& as_text) -> maker<std::string> {

@@ -239,6 +239,22 @@ class generate(folder_case):
             return {(*sorted(p["nums"]), p["target"]) for p in map(json.loads, text.splitlines())}
         self.assertFalse(keys(first.read_text()) & keys(second.stdout))
 
+    def test_excluded_problems_are_left_out_of_given_ones(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [2, 4], "target": 8}\n')
+        excluded = self.write("x.jsonl", '{"nums": [7, 25, 3], "target": 54}\n')
+        done = banyan("generate", "traces", "--problems", problems, "--exclude", excluded)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([json.loads(line)["nums"] for line in done.stdout.splitlines()], [[2, 4]])
+
+    def test_problems_of_standard_input(self):
+        def traces(text):
+            return subprocess.run([BANYAN, "generate", "traces", "--problems", "-"], input=text, capture_output=True,
+                                  text=True, timeout=300)
+        done = traces('{"nums": [2, 4], "target": 8}\n')
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout)["nums"], [2, 4])
+        self.assertRegex(traces("nonsense").stderr, "^banyan: standard input: line 1: not JSON: ")
+
     def test_traces_in_every_format_hold_the_same(self):
         words = ["generate", "traces", "--count", 40, "--numbers", 3, "--search", "apr"]
         lines = banyan(*words, "--workers", 2)
@@ -382,6 +398,8 @@ class model(folder_case):
         self.assertEqual((self.folder / "a" / "model.safetensors").read_bytes(),
                          (self.folder / "b" / "model.safetensors").read_bytes())
         self.refused(2, "model", "export", MODEL, "--out", self.folder / "a", names="a")
+        self.refused(3, "model", "export", MODEL, "--out", self.folder / "nowhere" / "a/", names="nowhere")
+        self.assertFalse((self.folder / "nowhere").exists())
         half = banyan("model", "export", MODEL, "--out", self.folder / "half", "--dtype", "bfloat16", "--json")
         self.assertEqual(json.loads(half.stdout)["dtype"], "bfloat16")
 
@@ -521,6 +539,8 @@ class solve(folder_case):
         done = banyan("evaluate", "--problems", self.demo, "--json", "--trees", trees)
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = json.loads(done.stdout)
+        number = figures["problems"]
+        self.assertIn(f" {number} of {number}, solved ", done.stderr.splitlines()[-1])
         self.assertEqual(list(figures), ["problems", "samples", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
                                          "critical_path_tokens_mean", "wasted_tokens_mean", "children_mean", "threads_max", "failures",
                                          "problems_per_s", "tokens_per_s", "wall_s", "logprob_gap_max"])
