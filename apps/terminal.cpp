@@ -114,9 +114,10 @@ void live_lines::erase() {
 
 // ---- progress
 
-progress_line::progress_line(bool quiet, std::chrono::seconds every)
+progress_line::progress_line(bool quiet, std::chrono::seconds every, bool at_once)
     : quiet_(quiet), terminal_(stderr_is_terminal()), every_(every) {
   if (terminal_) every_ = std::chrono::milliseconds(100);
+  if (!at_once) next_ = clock::now() + every_;
 }
 
 progress_line::~progress_line() { clear(); }

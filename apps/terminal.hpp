@@ -58,7 +58,9 @@ private:
 /// now and then elsewhere, nothing when quiet.
 class progress_line {
 public:
-  explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10));
+  /// `at_once`: false says nothing of what takes a moment.
+  explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10),
+                         bool at_once = true);
   ~progress_line();
   void show(const std::string& text);
   /// How far it came in the end; on a terminal the line goes.

@@ -10,6 +10,7 @@
 #include "trainer/evaluation.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <future>
@@ -64,13 +65,29 @@ bool parse(option_list& list, generate_options& o, command_words words) {
   return true;
 }
 
+/// What a long run says of itself.
+class counter {
+public:
+  counter(const generate_options& o, const char* does, std::size_t count)
+      : line_(o.common.quiet, std::chrono::seconds(10), false),
+        does_(does),
+        of_(" of " + std::to_string(count)) {}
+  void show(std::size_t done) { line_.show(does_ + (" " + std::to_string(done)) + of_); }
+
+private:
+  progress_line line_;
+  std::string does_, of_;
+};
+
 std::vector<problem> drawn(const generate_options& o) {
   if (o.count == 0) throw bad_usage("--count", "it is missing", "say how many problems");
   const ends_at_once nothing_written;
   const auto excluded = problems_of(o.exclude);
+  counter progress(o, "drew", o.count);
   try {
     return generate_problems(o.problems, o.count,
-                             std::vector<problem>(excluded.begin(), excluded.end()));
+                             std::vector<problem>(excluded.begin(), excluded.end()),
+                             [&progress](std::size_t found) { progress.show(found); });
   } catch (const std::invalid_argument& e) {
     throw bad_usage("--count " + std::to_string(o.count), e.what(),
                     "ask for fewer or exclude less");
@@ -92,8 +109,9 @@ using maker = std::function<std::optional<Item>(std::size_t)>;
 
 /// Makes items with several OS threads, a few hundred at a time, and takes them in their order.
 template <class Item, class Take>
-void in_order(std::size_t count, int workers, const maker<Item>& make, Take take) {
-  const auto stride = static_cast<std::size_t>(workers);
+void in_order(const generate_options& o, std::size_t count, const maker<Item>& make, Take take) {
+  const auto stride = static_cast<std::size_t>(o.problems.workers);
+  counter progress(o, "made", count);
   const auto chunk = 256 * stride;
   for (std::size_t begin = 0; begin < count && interrupted() == 0; begin += chunk) {
     std::vector<std::optional<Item>> items(std::min(chunk, count - begin));
@@ -105,6 +123,7 @@ void in_order(std::size_t count, int workers, const maker<Item>& make, Take take
     for (auto& r : running) r.get();
     std::erase_if(items, [](const auto& item) { return !item; });
     take(items);
+    progress.show(std::min(begin + chunk, count));
   }
 }
 
@@ -112,7 +131,7 @@ int write_lines(const generate_options& o, std::size_t count, const maker<std::s
   const bool array = o.format == file_format::json;
   line_sink out(o.out);
   std::string_view before = array ? "[\n" : "";
-  in_order(count, o.problems.workers, make, [&](const auto& lines) {
+  in_order(o, count, make, [&](const auto& lines) {
     std::string text;
     for (const auto& line : lines) {
       text.append(before) += *line;
@@ -131,7 +150,7 @@ int write_lines(const generate_options& o, std::size_t count, const maker<std::s
 
 int write_records(const generate_options& o, std::size_t count, const maker<std::string>& make) {
   line_sink out(o.out);
-  in_order(count, o.problems.workers, make, [&](const auto& records) {
+  in_order(o, count, make, [&](const auto& records) {
     for (const auto& record : records) out.write(*record);
   });
   if (interrupted() != 0) return 128 + interrupted();
@@ -142,7 +161,7 @@ int write_records(const generate_options& o, std::size_t count, const maker<std:
 /// How good the search is, without the searches.
 int print_summary(const generate_options& o, std::size_t count, const maker<tree>& make) {
   evaluation figures;
-  in_order(count, o.problems.workers, make, [&](const auto& trees) {
+  in_order(o, count, make, [&](const auto& trees) {
     for (const auto& t : trees) figures.add(*t);
   });
   if (interrupted() != 0) return 128 + interrupted();

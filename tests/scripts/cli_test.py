@@ -229,6 +229,10 @@ class generate(folder_case):
         other = banyan("generate", "problems", "--count", 300, "--numbers", 3, "--seed", 5)
         self.assertNotEqual(one.stdout, other.stdout)
 
+    def test_more_problems_than_there_are(self):
+        self.refused(2, "generate", "problems", "--count", 99999999999999, "--numbers", 5, names="--count 99999999999999")
+        self.refused(2, "generate", "problems", "--count", 600000, "--numbers", 3, names="only 558101")
+
     def test_excluded_problems_do_not_occur(self):
         first = self.folder / "first.jsonl"
         banyan("generate", "problems", "--count", 200, "--numbers", 2, "--out", first)
@@ -320,7 +324,7 @@ class generate(folder_case):
 
     def test_ctrl_c_leaves_nothing(self):
         out = self.folder / "p.jsonl"
-        writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "3", "--out", str(out)])
+        writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "5", "--out", str(out)])
         while not catches(writer.pid, signal.SIGINT):
             time.sleep(0.01)
         writer.send_signal(signal.SIGINT)
