@@ -20,7 +20,11 @@ listed_problem problem_on_the_line(const asked_problems& o) {
     p.numbers.push_back(whole_number(o.target[i], "number"));
   for (const auto& n : o.numbers) p.numbers.push_back(whole_number(n, "number"));
   const auto text = to_string(p);
-  if (const auto why = malformed(p)) throw bad_usage(text, *why, "give two to six numbers");
+  if (const auto why = malformed(p))
+    throw bad_usage(p.numbers.empty() ? "--target " + o.target[0] : text, *why,
+                    p.numbers.size() < 2 || p.numbers.size() > 6
+                        ? "give two to six numbers behind the target"
+                        : "give another one");
   return {p, text};
 }
 
@@ -30,7 +34,8 @@ void declare(option_list& list, asked_problems& o) {
   list.group("What to solve");
   list.texts("target", o.target, "T", "the number to reach with the numbers that follow").single();
   list.path("problems", o.file, "FILE",
-            "JSON array or JSON lines of objects with numbers (or nums) and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target; `-`: standard "
+            "input");
   list.positional(o.numbers, "N");
 }
 

@@ -61,7 +61,7 @@ void declare_decoding(option_list& list, decoding_options& o) {
   list.number("max-tree-tokens", b.max_tree_tokens, "of all threads; 0: any");
   list.number("max-threads", b.max_threads, "the root included", positive);
   list.number("max-depth", b.max_depth, "children of the root are at depth 1; 0: nobody spawns");
-  list.number("max-rounds", b.max_rounds, "spawn rounds per thread");
+  list.number("max-rounds", b.max_rounds, "spawn rounds per thread; 0: no limit");
   list.number("deadline", b.deadline_s, "seconds; 0: none", limits{0, 1e9});
 }
 

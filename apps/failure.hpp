@@ -11,6 +11,7 @@ enum exit_code : int {
   exit_unsolved = 1,    ///< ran, but a problem stayed unsolved or a stated threshold was missed
   exit_usage = 2,       ///< wrong usage or bad input
   exit_environment = 3, ///< missing or damaged file, no such device, no space
+  exit_cut_off = 141,   ///< who read standard output left before the end; 128 + SIGPIPE
 };
 
 /// Wrong usage or bad input. `what()` reads "<input>: <what is wrong>; <what to do>".

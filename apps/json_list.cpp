@@ -15,9 +15,17 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+/// What we read is nested far less, whatever else stands beside it; copies of a value recurse.
+constexpr int deepest = 100;
+
 json parsed(std::string_view text, const std::string& where, const std::string& remedy) {
+  const auto bounded = [&](int depth, json::parse_event_t, json&) {
+    if (depth > deepest)
+      throw bad_usage(where, "it is nested more than " + std::to_string(deepest) + " deep", remedy);
+    return true;
+  };
   try {
-    return json::parse(text);
+    return json::parse(text, bounded);
   } catch (const json::parse_error& e) {
     throw bad_usage(where, "not JSON: " + reason(e), remedy);
   }
@@ -62,7 +70,10 @@ std::string read_text(const std::filesystem::path& file) {
   if (!in.is_open() || in.bad() || !text)
     throw bad_environment(file.string(), errno != 0 ? std::strerror(errno) : "it cannot be read",
                           "give a file that can be read");
-  return std::move(text).str();
+  auto whole = std::move(text).str();
+  // Some editors put a byte order mark in front of UTF-8.
+  if (whole.starts_with("\xef\xbb\xbf")) whole.erase(0, 3);
+  return whole;
 }
 
 } // namespace banyan

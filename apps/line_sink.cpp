@@ -1,5 +1,6 @@
 #include "apps/line_sink.hpp"
 
+#include "apps/failure.hpp"
 #include "apps/terminal.hpp"
 
 #include <cerrno>
@@ -12,19 +13,37 @@ namespace banyan {
 
 namespace fs = std::filesystem;
 
-line_sink::line_sink(const fs::path& out) : path_(out) {
+namespace {
+
+[[noreturn]] void fail(int error, const fs::path& path) {
+  throw std::system_error(error, std::generic_category(), path.string());
+}
+
+/// What symbolic links lead to, whether it is there or not.
+fs::path behind_links(const fs::path& out) {
+  constexpr int most_links = 40; // as Linux has it
   std::error_code missing;
+  auto path = out;
+  for (int i = 0; fs::is_symlink(path, missing); ++i) {
+    if (i == most_links) fail(ELOOP, out);
+    path = path.parent_path() / fs::read_symlink(path);
+  }
+  return path;
+}
+
+} // namespace
+
+line_sink::line_sink(const fs::path& out) : path_(out) {
   if (out.empty()) return;
-  // Behind a symbolic link the file is replaced, not the link.
-  if (fs::exists(out, missing)) path_ = fs::canonical(out);
-  if (fs::is_directory(path_, missing))
-    throw std::system_error(EISDIR, std::generic_category(), out.string());
-  if (!fs::exists(path_, missing) || fs::is_regular_file(path_, missing)) {
-    file_.emplace(path_);
+  std::error_code missing;
+  const auto there = fs::status(out, missing);
+  if (fs::is_directory(there)) fail(EISDIR, out);
+  if (!fs::exists(there) || fs::is_regular_file(there)) {
+    file_.emplace(behind_links(out));
     return;
   }
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-  if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), path_.string());
+  descriptor_ = ::open(out.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail(errno, out);
 }
 
 line_sink::~line_sink() {
@@ -37,7 +56,8 @@ void line_sink::write(std::string_view text) {
   while (!text.empty()) {
     const auto n = ::write(descriptor_, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw std::system_error(errno, std::generic_category(), path_.string());
+    if (n < 0 && errno == EPIPE) throw reader_left();
+    if (n < 0) fail(errno, path_);
     text.remove_prefix(static_cast<std::size_t>(n));
   }
 }

@@ -8,8 +8,10 @@
 
 namespace banyan {
 
-/// Where a command's lines go: standard output, or a file that appears whole or not at all.
-/// Something that is there and is no ordinary file (a pipe, /dev/null) is written as it comes.
+/// Where a command's results go: standard output, or a file that appears whole or not at all.
+/// Behind a symbolic link the file is replaced, not the link. Something that is there and is no
+/// ordinary file (a pipe, /dev/null) is written as it comes. Writing throws std::system_error, or
+/// `reader_left`.
 class line_sink {
 public:
   /// Empty: standard output.

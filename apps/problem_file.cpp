@@ -47,6 +47,7 @@ std::vector<listed_problem> parse_problems(std::string_view text, const std::str
 }
 
 std::vector<listed_problem> read_problems(const std::filesystem::path& file) {
+  if (file == "-") return parse_problems(read_text("/dev/stdin"), "standard input");
   return parse_problems(read_text(file), file.string());
 }
 

@@ -20,9 +20,10 @@ struct listed_problem {
 /// The problem in an object with `nums` (or `numbers`) and `target`; throws as `read_problems`.
 problem problem_from(const nlohmann::ordered_json&, const std::string& where);
 
-/// Reads a JSON array or JSON lines of objects with `nums` (or `numbers`) and `target`; other
-/// fields are ignored. Throws `bad_usage` naming file and line or element for what is not a
-/// well-formed problem or where there is none, `bad_environment` for a file that cannot be read.
+/// Reads a JSON array or JSON lines, of standard input where the file is "-", of objects with
+/// `nums` (or `numbers`) and `target`; other fields are ignored. Throws `bad_usage` naming file and
+/// line or element for what is not a well-formed problem or where there is none, `bad_environment`
+/// for a file that cannot be read.
 std::vector<listed_problem> read_problems(const std::filesystem::path&);
 
 /// The same, of a text; `name` stands for the file in messages.

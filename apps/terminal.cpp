@@ -114,9 +114,10 @@ void live_lines::erase() {
 
 // ---- progress
 
-progress_line::progress_line(bool quiet, std::chrono::seconds every)
+progress_line::progress_line(bool quiet, std::chrono::seconds every, bool at_once)
     : quiet_(quiet), terminal_(stderr_is_terminal()), every_(every) {
   if (terminal_) every_ = std::chrono::milliseconds(100);
+  if (!at_once) next_ = clock::now() + every_;
 }
 
 progress_line::~progress_line() { clear(); }
@@ -124,9 +125,14 @@ progress_line::~progress_line() { clear(); }
 void progress_line::show(const std::string& text) {
   if (quiet_ || clock::now() < next_) return;
   next_ = clock::now() + every_;
-  if (!terminal_) return note(text);
+  if (!terminal_) return note(noted_ = text);
   print_error("\r" + fit(text, size_of_terminal(STDERR_FILENO).columns - 1) + "\x1b[K");
   line_stands = shown_ = true;
+}
+
+void progress_line::finish(const std::string& text) {
+  clear();
+  if (!quiet_ && !terminal_ && text != noted_) note(noted_ = text);
 }
 
 void progress_line::clear() {

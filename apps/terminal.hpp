@@ -58,9 +58,13 @@ private:
 /// now and then elsewhere, nothing when quiet.
 class progress_line {
 public:
-  explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10));
+  /// `at_once`: false says nothing of what takes a moment.
+  explicit progress_line(bool quiet, std::chrono::seconds every = std::chrono::seconds(10),
+                         bool at_once = true);
   ~progress_line();
   void show(const std::string& text);
+  /// How far it came in the end; on a terminal the line goes.
+  void finish(const std::string& text);
   void clear();
 
 private:
@@ -68,6 +72,7 @@ private:
   bool quiet_, terminal_, shown_ = false;
   clock::duration every_;
   clock::time_point next_{};
+  std::string noted_;
 };
 
 /// "[#####.....]" of so many columns.

@@ -14,8 +14,12 @@ namespace banyan {
 namespace {
 
 [[noreturn]] void fail(const char* what, const std::filesystem::path& path) {
-  throw std::system_error(errno, std::generic_category(), std::string(what) + " " + path.string());
+  const int why = errno;
+  throw std::system_error(why, std::generic_category(), lasting_name(path).string() + ": " + what);
 }
+
+/// What this process puts behind a name, and a number.
+std::string mark() { return ".tmp-" + std::to_string(::getpid()) + "-"; }
 
 void sync(int descriptor, const std::filesystem::path& path) {
   while (::fsync(descriptor) != 0)
@@ -31,7 +35,16 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   static std::atomic<unsigned> count{0};
-  return path.string() + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  return path.string() + mark() + std::to_string(count++);
+}
+
+std::filesystem::path lasting_name(const std::filesystem::path& path) {
+  auto name = path.string();
+  for (auto begin = name.find(mark()); begin != name.npos; begin = name.find(mark(), begin)) {
+    const auto end = name.find_first_not_of("0123456789", begin + mark().size());
+    name.erase(begin, end == name.npos ? end : end - begin);
+  }
+  return name;
 }
 
 void sync_folder(const std::filesystem::path& folder) {

@@ -15,7 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(int error, const char* what, const fs::path& path) {
-  throw std::system_error(error, std::generic_category(), std::string(what) + " " + path.string());
+  throw std::system_error(error, std::generic_category(),
+                          lasting_name(path).string() + ": " + what);
 }
 
 void sync_entry(const fs::path& path) {
@@ -34,7 +35,7 @@ void exchange_in_steps(const fs::path& fresh, const fs::path& target) {
   std::error_code error;
   fs::rename(fresh, target, error);
   fs::rename(earlier, error ? target : fresh);
-  if (error) throw std::system_error(error, "cannot replace " + target.string());
+  if (error) throw std::system_error(error, target.string() + ": cannot replace");
 }
 
 void exchange(const fs::path& fresh, const fs::path& target) {

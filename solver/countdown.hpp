@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -83,9 +84,12 @@ struct problem_options {
 /// Draws distinct solvable problems uniformly (numbers and target uniform, kept if solvable).
 /// A problem whose (sorted numbers, target) occurs in `exclude` or was drawn before is skipped.
 /// The result depends on the options, `count` and `exclude` alone, never on `workers`.
-/// Throws std::invalid_argument if so many distinct problems cannot be found.
+/// Throws std::invalid_argument if so many distinct problems cannot be found: at once where there
+/// are fewer, which is known exactly for two and three numbers. `told` hears now and then how many
+/// there are so far.
 std::vector<problem> generate_problems(const problem_options&, std::size_t count,
-                                       std::span<const problem> exclude = {});
+                                       std::span<const problem> exclude = {},
+                                       const std::function<void(std::size_t)>& told = {});
 
 /// Problem `index` of an endless stream: uniform over solvable draws, a pure function of
 /// (options.seed, index), independent of every other index. A canonical problem in `exclude` is

@@ -5,10 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
-#include <fcntl.h>
 #include <system_error>
-#include <unistd.h>
-#include <utility>
 
 namespace banyan {
 
@@ -29,52 +26,9 @@ std::string varint(std::size_t value) {
 
 // ---- writing
 
-struct record_writer::impl {
-  std::filesystem::path path;
-  int file;
-  ::off_t end = 0; ///< of the last whole record
-
-  explicit impl(const std::filesystem::path& p)
-      : path(p), file(::open(p.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
-    if (file < 0) throw_errno(path, "create");
-  }
-  impl(const impl&) = delete;
-  ~impl() {
-    if (file >= 0) ::close(file);
-  }
-
-  /// What was begun and cannot be finished is taken back, so that the file stays readable.
-  void fail() {
-    const int why = errno;
-    [[maybe_unused]] const int taken_back = ::ftruncate(file, end);
-    ::lseek(file, end, SEEK_SET);
-    errno = why;
-    throw_errno(path, "write");
-  }
-
-  void write(std::string_view bytes) {
-    const auto size = static_cast<::off_t>(bytes.size());
-    while (!bytes.empty()) {
-      const auto written = ::write(file, bytes.data(), bytes.size());
-      if (written < 0 && errno != EINTR) fail();
-      if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
-    end += size;
-  }
-};
-
-record_writer::record_writer(const std::filesystem::path& p) : impl_(std::make_unique<impl>(p)) {}
-record_writer::~record_writer() = default;
-record_writer::record_writer(record_writer&&) noexcept = default;
-
-void record_writer::write(const tree& t) {
+std::string encode_record(const tree& t) {
   const auto message = encode_tree(t);
-  impl_->write(varint(message.size()) + message);
-}
-
-void record_writer::close() {
-  const int file = std::exchange(impl_->file, -1);
-  if (file >= 0 && ::close(file) != 0) throw_errno(impl_->path, "close");
+  return varint(message.size()) + message;
 }
 
 // ---- reading

@@ -39,23 +39,10 @@ solve_request decode_solve_request(std::string_view bytes);
 std::string encode_thread(const thread_record&);
 thread_record decode_thread(std::string_view bytes);
 
-/// Appends trees to a file. Each is handed to the operating system as a whole before `write`
-/// returns, so that a killed writer leaves whole records; one that could not be written is taken
-/// back.
-class record_writer {
-public:
-  explicit record_writer(const std::filesystem::path&); ///< truncates; throws std::system_error
-  ~record_writer();
-  record_writer(record_writer&&) noexcept;
-  void write(const tree&); ///< throws std::system_error (no space, …); not after `close`
-  void close();            ///< throws std::system_error; the destructor closes without a word
+/// A tree as it stands in a file: its length, then `encode_tree`. A file is a row of these.
+std::string encode_record(const tree&);
 
-private:
-  struct impl;
-  std::unique_ptr<impl> impl_;
-};
-
-/// Reads them back one by one.
+/// Reads a file of them one by one.
 class record_reader {
 public:
   explicit record_reader(const std::filesystem::path&); ///< throws std::system_error

@@ -267,10 +267,8 @@ TEST_CASE("what is no demonstration is told with its place", "[apps]") {
 TEST_CASE("held out problems are left out of demonstrations from files", "[apps]") {
   const scratch_folder folder;
   const problem kept{{42, 61, 66}, 47}, hidden{{25, 7, 3}, 54};
-  record_writer writer(folder / "a.trees");
-  writer.write(spawning_demonstration(hidden));
-  writer.write(spawning_demonstration(kept));
-  writer.close();
+  folder.write("a.trees", encode_record(spawning_demonstration(hidden))
+                              + encode_record(spawning_demonstration(kept)));
   const problem_set held_out{canonical({{3, 25, 7}, 54})};
   const auto trees = read_traces({(folder / "a.trees").string()}, held_out);
   REQUIRE(trees.size() == 1);
@@ -293,6 +291,25 @@ TEST_CASE("a file that is not committed leaves the earlier one", "[apps]") {
   out.write("new");
   out.commit();
   CHECK(folder.read("a") == "new");
+}
+
+TEST_CASE("a symbolic link stays and what it leads to is replaced", "[apps]") {
+  const scratch_folder folder;
+  std::filesystem::create_symlink("b", folder / "a");
+  for (const auto* text : {"new", "newer"}) { // at first there is nothing behind it
+    line_sink out(folder / "a");
+    out.write(text);
+    out.commit();
+    CHECK(std::filesystem::is_symlink(folder / "a"));
+    CHECK(folder.read("b") == text);
+  }
+}
+
+TEST_CASE("a link that leads to itself is refused", "[apps]") {
+  const scratch_folder folder;
+  std::filesystem::create_symlink("a", folder / "a");
+  CHECK_THROWS_AS(line_sink(folder / "a"), std::system_error);
+  CHECK(std::filesystem::is_symlink(folder / "a"));
 }
 
 TEST_CASE("a device file is written to and not replaced", "[apps]") {

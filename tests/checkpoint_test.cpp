@@ -289,6 +289,13 @@ TEST_CASE("missing folders above a checkpoint are made", "[model]") {
   CHECK(load_checkpoint(folder / "a/b/c", dtype::float32).config == tiny_config());
 }
 
+TEST_CASE("a name lasts without the marks of temporaries in it", "[model]") {
+  const auto folder = temporary_beside("/a/run");
+  CHECK(lasting_name(temporary_beside(folder / "x.json")) == "/a/run/x.json");
+  CHECK(lasting_name(folder) == "/a/run");
+  CHECK(lasting_name("/a/run.tmp-1-2x") == "/a/run.tmp-1-2x");
+}
+
 TEST_CASE("what a killed process left under a temporary name is stepped over", "[model]") {
   const scratch_folder folder;
   // Names are numbered: this is the one that the next folder, or file, would take.

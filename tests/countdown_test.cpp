@@ -284,6 +284,37 @@ TEST_CASE("all problems of a small space are found and one more is refused", "[s
   CHECK_THROWS_AS(draw_problem(options, 0, {}), std::invalid_argument);
 }
 
+TEST_CASE("the problems that are left of a space with rare ones are all found", "[solver]") {
+  problem_options options;
+  options.num_numbers = 3;
+  options.max_number = 30;
+  options.min_target = options.max_target = 100;
+  problem_set solvable;
+  for (std::int64_t a = 1; a <= 30; ++a)
+    for (std::int64_t b = a; b <= 30; ++b)
+      for (std::int64_t c = b; c <= 30; ++c)
+        if (solve_exhaustively({{a, b, c}, 100})) solvable.insert({{a, b, c}, 100});
+  const auto first = generate_problems(options, 100);
+  const auto rest = generate_problems(options, solvable.size() - 100, first);
+  problem_set found;
+  for (auto& p : first) found.insert(canonical(p));
+  for (auto& p : rest) found.insert(canonical(p));
+  CHECK(found == solvable);
+  CHECK_THROWS_WITH(generate_problems(options, solvable.size() - 99, first),
+                    Catch::Contains("only " + std::to_string(rest.size())
+                                    + " problems can be solved and are left"));
+}
+
+TEST_CASE("more problems than there are with three numbers are refused at once", "[solver]") {
+  int told = 0;
+  const auto count_calls = [&told](std::size_t) { ++told; };
+  CHECK_THROWS_WITH(generate_problems(small_options(3), 558'102, {}, count_calls),
+                    "only 558101 problems can be solved, not 558102");
+  CHECK_THROWS_WITH(generate_problems(small_options(6), 999'999'999'999, {}, count_calls),
+                    Catch::Contains("problems are there"));
+  CHECK(told == 0);
+}
+
 TEST_CASE("options that make no sense are refused", "[solver]") {
   CHECK_THROWS_AS(generate_problems(small_options(1), 1), std::invalid_argument);
   CHECK_THROWS_AS(generate_problems(small_options(7), 1), std::invalid_argument);

@@ -6,11 +6,9 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <sys/resource.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -191,11 +189,9 @@ tree tree_named(std::string id) {
 }
 
 std::string file_of(const std::vector<tree>& trees) {
-  temporary_file file;
-  record_writer writer(file.path);
-  for (const auto& t : trees) writer.write(t);
-  writer.close();
-  return file.bytes();
+  std::string bytes;
+  for (const auto& t : trees) bytes += encode_record(t);
+  return bytes;
 }
 
 /// Reads to the end or to the first fault; returns the ids, and the fault after a '!'.
@@ -275,15 +271,6 @@ TEST_CASE("trees come out of a file in the order in which they went in", "[solve
   CHECK_FALSE(reader.next());
   CHECK_FALSE(reader.next());
   CHECK(ids_in("") == "");
-}
-
-TEST_CASE("a tree is in the file before write returns", "[solver]") {
-  temporary_file file;
-  record_writer writer(file.path);
-  for (const auto* id : {"a", "b", "c"}) {
-    writer.write(tree_named(id));
-    CHECK(ids_in(file.bytes()).ends_with(id));
-  }
 }
 
 TEST_CASE("a file that is cut off anywhere yields its whole records and then says where",
@@ -375,39 +362,6 @@ TEST_CASE("an outline has all figures of its tree and none of its texts", "[solv
   check_same(outline, t);
 }
 
-/// Lets no file of this process grow beyond so many bytes: a full disk that needs no disk.
-class file_size_limit {
-public:
-  explicit file_size_limit(::rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
-    const ::rlimit limit{bytes, before_.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  ~file_size_limit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
-private:
-  void (*handler_)(int);
-  ::rlimit before_{};
-};
-
-TEST_CASE("a record that finds no space is taken back and later ones follow", "[solver]") {
-  temporary_file file;
-  record_writer writer(file.path);
-  writer.write(tree_named("a"));
-  writer.write(tree_named("b"));
-  const auto size = file.bytes().size();
-  {
-    const file_size_limit limit(size + 100);
-    CHECK_THROWS_AS(writer.write(tree_named(std::string(1000, 'x'))), std::system_error);
-  }
-  CHECK(file.bytes().size() == size);
-  writer.write(tree_named("c"));
-  CHECK(ids_in(file.bytes()) == "abc");
-}
-
 TEST_CASE("trouble with a file carries the error number of the system", "[solver]") {
   const auto code_of = [](auto&& action) {
     try {
@@ -418,13 +372,7 @@ TEST_CASE("trouble with a file carries the error number of the system", "[solver
     return 0;
   };
   CHECK(code_of([] { record_reader("/nonexistent/a.trees"); }) == ENOENT);
-  CHECK(code_of([] { record_writer("/nonexistent/a.trees"); }) == ENOENT);
   CHECK(code_of([] { record_reader("/").next(); }) == EISDIR);
-  CHECK(code_of([] { record_writer("/dev/full").write(tree_named("a")); }) == ENOSPC);
-  temporary_file file;
-  record_writer writer(file.path);
-  writer.close();
-  CHECK(code_of([&] { writer.write(tree_named("a")); }) == EBADF);
 }
 
 } // namespace

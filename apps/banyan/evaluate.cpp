@@ -3,6 +3,7 @@
 #include "apps/decoding_options.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
+#include "apps/line_sink.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/results_file.hpp"
@@ -15,11 +16,8 @@
 #include "trainer/logprob_gap.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <optional>
-#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -57,7 +55,8 @@ option_list declare(evaluate_options& o) {
   option_list list("evaluate", "--problems FILE [options]", about, examples);
   list.group("What to evaluate");
   list.path("problems", o.problems, "FILE",
-            "JSON array or JSON lines of objects with numbers (or nums) and target");
+            "JSON array or JSON lines of objects with numbers (or nums) and target; `-`: standard "
+            "input");
   list.number("samples", o.samples, "trees a problem, each with a seed of its own",
               limits{1, 1000});
   list.path("results", o.results, "FILE",
@@ -70,34 +69,6 @@ option_list declare(evaluate_options& o) {
   declare(list, o.common);
   return list;
 }
-
-/// What is said of every tree as it ends, one per line; nothing without a file.
-class line_file {
-public:
-  explicit line_file(const std::filesystem::path& path) : path_(path) {
-    if (path.empty()) return;
-    out_.open(path);
-    check();
-  }
-  template <class Line>
-  void write(Line line) {
-    if (path_.empty()) return;
-    out_ << line() << '\n';
-    check();
-  }
-  void close() {
-    if (path_.empty()) return;
-    out_.close();
-    check();
-  }
-
-private:
-  void check() const {
-    if (!out_) throw std::system_error(errno, std::generic_category(), path_.string());
-  }
-  std::filesystem::path path_;
-  std::ofstream out_;
-};
 
 /// Sample `k` of a problem samples its tokens under this seed, whatever else is evaluated with it.
 std::uint64_t sample_seed(std::uint64_t seed, std::size_t problem, std::size_t k) {
@@ -210,25 +181,30 @@ int evaluate(command_words words) {
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
   const auto other = read_other(o.against, problems);
-  line_file trees(o.trees), results(o.results);
+  std::optional<line_sink> trees, results;
+  if (!o.trees.empty()) trees.emplace(o.trees);
+  if (!o.results.empty()) results.emplace(o.results);
 
   evaluation figures(o.samples);
   solved_shares shares;
   std::vector<tree> rescored;
   progress_line progress(o.common.quiet);
   const auto work = start_runtime(chosen, o.decoding, o.common, false);
+  const auto so_far = [&] {
+    return bar(double(figures.problems()) / double(problems.size()), 20) + " "
+           + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
+           + ", solved " + percent(figures.accuracy());
+  };
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
   hooks.on_tree = [&](std::size_t index, const tree& t) {
     const auto number = index / o.samples, sample = index % o.samples;
     figures.add(t);
     shares.add(problems[number], t.outcome.solved);
-    trees.write([&] { return tree_json(t); });
-    results.write([&] { return result_json(t, sample); });
+    if (trees) trees->write(tree_json(t) + "\n");
+    if (results) results->write(result_json(t, sample) + "\n");
     if (sample == 0 && is_rescored(number, problems.size())) rescored.push_back(t);
-    progress.show(bar(double(figures.problems()) / double(problems.size()), 20) + " "
-                  + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
-                  + ", solved " + percent(figures.accuracy()));
+    progress.show(so_far());
   };
   const auto request = [&](std::size_t index) {
     const auto number = index / o.samples, sample = index % o.samples;
@@ -238,10 +214,10 @@ int evaluate(command_words words) {
   };
   const auto result =
       run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
-  progress.clear();
-  trees.close();
-  results.close();
   if (result.stopped) return 128 + interrupted();
+  progress.finish(so_far());
+  if (trees) trees->commit();
+  if (results) results->commit();
   figures.took(result.wall_s);
   figures.found_gap(largest_gap(rescored, chosen.folder, o.decoding));
   std::optional<paired_comparison> compared;

@@ -116,24 +116,14 @@ private:
   std::size_t written_ = 0;
 };
 
-/// The file has its name once it is whole.
 class record_sink : public tree_sink {
 public:
-  explicit record_sink(fs::path out)
-      : out_(std::move(out)), fresh_(temporary_beside(out_)), writer_(fresh_) {}
-  ~record_sink() override {
-    std::error_code gone;
-    fs::remove(fresh_, gone);
-  }
-  void write(const tree& t) override { writer_.write(t); }
-  void commit() override {
-    writer_.close();
-    fs::rename(fresh_, out_);
-  }
+  explicit record_sink(const fs::path& out) : out_(out) {}
+  void write(const tree& t) override { out_.write(encode_record(t)); }
+  void commit() override { out_.commit(); }
 
 private:
-  fs::path out_, fresh_;
-  record_writer writer_;
+  line_sink out_;
 };
 
 std::unique_ptr<tree_sink> open_sink(const export_options& o) {

@@ -10,6 +10,7 @@
 #include "trainer/evaluation.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <future>
@@ -64,17 +65,42 @@ bool parse(option_list& list, generate_options& o, command_words words) {
   return true;
 }
 
+/// What a long run says of itself.
+class counter {
+public:
+  counter(const generate_options& o, const char* does, std::size_t count)
+      : line_(o.common.quiet, std::chrono::seconds(10), false),
+        does_(does),
+        of_(" of " + std::to_string(count)) {}
+  void show(std::size_t done) { line_.show(does_ + (" " + std::to_string(done)) + of_); }
+
+private:
+  progress_line line_;
+  std::string does_, of_;
+};
+
 std::vector<problem> drawn(const generate_options& o) {
   if (o.count == 0) throw bad_usage("--count", "it is missing", "say how many problems");
   const ends_at_once nothing_written;
   const auto excluded = problems_of(o.exclude);
+  counter progress(o, "drew", o.count);
   try {
     return generate_problems(o.problems, o.count,
-                             std::vector<problem>(excluded.begin(), excluded.end()));
+                             std::vector<problem>(excluded.begin(), excluded.end()),
+                             [&progress](std::size_t found) { progress.show(found); });
   } catch (const std::invalid_argument& e) {
     throw bad_usage("--count " + std::to_string(o.count), e.what(),
                     "ask for fewer or exclude less");
   }
+}
+
+/// Those of --problems that are not excluded.
+std::vector<problem> given(const generate_options& o) {
+  const auto excluded = problems_of(o.exclude);
+  std::vector<problem> problems;
+  for (auto& p : read_problems(o.given))
+    if (!excluded.contains(canonical(p.value))) problems.push_back(std::move(p.value));
+  return problems;
 }
 
 /// What is made of a problem; none where it is left out.
@@ -83,8 +109,9 @@ using maker = std::function<std::optional<Item>(std::size_t)>;
 
 /// Makes items with several OS threads, a few hundred at a time, and takes them in their order.
 template <class Item, class Take>
-void in_order(std::size_t count, int workers, const maker<Item>& make, Take take) {
-  const auto stride = static_cast<std::size_t>(workers);
+void in_order(const generate_options& o, std::size_t count, const maker<Item>& make, Take take) {
+  const auto stride = static_cast<std::size_t>(o.problems.workers);
+  counter progress(o, "made", count);
   const auto chunk = 256 * stride;
   for (std::size_t begin = 0; begin < count && interrupted() == 0; begin += chunk) {
     std::vector<std::optional<Item>> items(std::min(chunk, count - begin));
@@ -96,6 +123,7 @@ void in_order(std::size_t count, int workers, const maker<Item>& make, Take take
     for (auto& r : running) r.get();
     std::erase_if(items, [](const auto& item) { return !item; });
     take(items);
+    progress.show(std::min(begin + chunk, count));
   }
 }
 
@@ -103,7 +131,7 @@ int write_lines(const generate_options& o, std::size_t count, const maker<std::s
   const bool array = o.format == file_format::json;
   line_sink out(o.out);
   std::string_view before = array ? "[\n" : "";
-  in_order(count, o.problems.workers, make, [&](const auto& lines) {
+  in_order(o, count, make, [&](const auto& lines) {
     std::string text;
     for (const auto& line : lines) {
       text.append(before) += *line;
@@ -120,31 +148,20 @@ int write_lines(const generate_options& o, std::size_t count, const maker<std::s
   return exit_done;
 }
 
-/// A file that is only there until it is whole and has its own name.
-struct unfinished {
-  fs::path path;
-  ~unfinished() {
-    std::error_code gone;
-    fs::remove(path, gone);
-  }
-};
-
-int write_records(const generate_options& o, std::size_t count, const maker<tree>& make) {
-  const unfinished fresh{temporary_beside(o.out)};
-  record_writer writer(fresh.path);
-  in_order(count, o.problems.workers, make, [&](const auto& trees) {
-    for (const auto& t : trees) writer.write(*t);
+int write_records(const generate_options& o, std::size_t count, const maker<std::string>& make) {
+  line_sink out(o.out);
+  in_order(o, count, make, [&](const auto& records) {
+    for (const auto& record : records) out.write(*record);
   });
   if (interrupted() != 0) return 128 + interrupted();
-  writer.close();
-  fs::rename(fresh.path, o.out);
+  out.commit();
   return exit_done;
 }
 
 /// How good the search is, without the searches.
 int print_summary(const generate_options& o, std::size_t count, const maker<tree>& make) {
   evaluation figures;
-  in_order(count, o.problems.workers, make, [&](const auto& trees) {
+  in_order(o, count, make, [&](const auto& trees) {
     for (const auto& t : trees) figures.add(*t);
   });
   if (interrupted() != 0) return 128 + interrupted();
@@ -223,7 +240,8 @@ int generate_traces_command(command_words words) {
       "  banyan generate traces --count 1 --numbers 3 --beam 15:15 --order generation | head\n"
       "  banyan generate traces --search sos-dfs --problems p.jsonl --summary --json\n");
   declare_problems(list, o);
-  list.path("problems", o.given, "FILE", "search for these instead of drawing some");
+  list.path("problems", o.given, "FILE",
+            "search for these instead of drawing some; `-`: standard input");
   list.choice("format", o.format,
               {{"jsonl", file_format::jsonl},
                {"json", file_format::json},
@@ -245,18 +263,21 @@ int generate_traces_command(command_words words) {
     throw bad_usage("--summary", "it writes no searches to --out", "give one of the two");
   o.search.seed = o.problems.seed;
   complete(o.search, list);
-  std::vector<problem> problems;
-  if (o.given.empty())
-    problems = drawn(o);
-  else
-    for (auto& p : read_problems(o.given)) problems.push_back(std::move(p.value));
+  const auto problems = o.given.empty() ? drawn(o) : given(o);
   const maker<tree> search = [&](std::size_t i) { return searched(o, problems[i], i); };
   if (o.summary) return print_summary(o, problems.size(), search);
-  if (o.format == file_format::records) return write_records(o, problems.size(), search);
-  return write_lines(o, problems.size(), [&](std::size_t i) {
-    const auto t = search(i);
-    return t ? std::optional(trace_json(*t, o.search, i)) : std::nullopt;
-  });
+  const auto written = [&o, &search](const auto& as_text) -> maker<std::string> {
+    return [&search, as_text](std::size_t i) {
+      const auto t = search(i);
+      return t ? std::optional(as_text(*t, i)) : std::nullopt;
+    };
+  };
+  if (o.format == file_format::records)
+    return write_records(o, problems.size(),
+                         written([](const tree& t, std::size_t) { return encode_record(t); }));
+  return write_lines(o, problems.size(), written([&o](const tree& t, std::size_t i) {
+                       return trace_json(t, o.search, i);
+                     }));
 }
 
 } // namespace banyan

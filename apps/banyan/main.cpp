@@ -3,8 +3,7 @@
 #include "apps/failure.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/terminal.hpp"
-#include "model/config.hpp"
-#include "model/device.hpp"
+#include "model/atomic_file.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,66 +18,57 @@ namespace banyan {
 
 namespace {
 
-constexpr auto help =
-    "Banyan runs and trains language models that reason in trees of threads.\n"
-    "\n"
-    "Usage: banyan COMMAND [options]\n"
-    "\n"
-    "Commands:\n"
-    "  solve                solve problems with a tree of reasoning threads\n"
-    "  evaluate             accuracy, tokens and failures over a problem set\n"
-    "  generate problems    draw a problem set\n"
-    "  generate traces      write down symbolic searches as demonstrations\n"
-    "  train sft            learn from demonstrations\n"
-    "  train rl             learn from finished trees\n"
-    "  model info           look at a checkpoint\n"
-    "  model import         bring in a Llama checkpoint of Hugging Face's layout\n"
-    "  model export         write a checkpoint for others, in another precision if need be\n"
-    "\n"
-    "Commands for a running daemon (`banyand`):\n"
-    "  submit               send problems to it\n"
-    "  ps                   list its trees\n"
-    "  top                  its pools and trees, live\n"
-    "  tree                 one tree, or one thread of it; --follow: as it grows\n"
-    "  cancel               end a tree, or a thread and all below it\n"
-    "  pause                stop one for a while\n"
-    "  resume               let it go on\n"
-    "  export               trees as JSON lines, records, or a trace for Perfetto\n"
-    "\n"
+constexpr auto about = "Banyan runs and trains language models that reason in trees of threads.\n"
+                       "\n"
+                       "Usage: banyan COMMAND [options]\n";
+
+constexpr auto notes =
     "`banyan COMMAND --help` explains a command, `banyan --version` tells the version.\n"
     "Results go to standard output, progress to standard error. Exit codes: 0 done, 1 a problem "
     "stayed\n"
     "unsolved or a threshold was missed, 2 wrong usage, 3 the environment is at fault, 130 "
-    "Ctrl-C.\n"
+    "Ctrl-C,\n"
+    "141 who read standard output left before its end.\n"
     "\n"
     "Options may also stand in ~/.config/banyan/banyan.conf, as lines `name = value`: first those "
-    "of "
-    "all\n"
+    "of all\n"
     "commands, behind `[solve]` or `[train sft]` those of one. The command line counts more.\n";
 
 struct command {
   std::vector<std::string> name;
   int (*run)(command_words);
+  const char* does;
 };
 
-const std::vector<command>& commands() {
-  static const std::vector<command> all{{{"solve"}, solve},
-                                        {{"evaluate"}, evaluate},
-                                        {{"generate", "problems"}, generate_problems_command},
-                                        {{"generate", "traces"}, generate_traces_command},
-                                        {{"train", "sft"}, train_sft},
-                                        {{"train", "rl"}, train_rl},
-                                        {{"model", "info"}, model_info},
-                                        {{"model", "import"}, model_import},
-                                        {{"model", "export"}, model_export},
-                                        {{"submit"}, submit},
-                                        {{"ps"}, ps},
-                                        {{"top"}, top},
-                                        {{"tree"}, tree_command},
-                                        {{"cancel"}, cancel_command},
-                                        {{"pause"}, pause_command},
-                                        {{"resume"}, resume_command},
-                                        {{"export"}, export_command}};
+/// Those that work alone, then those for a daemon.
+const std::vector<command>& local_commands() {
+  static const std::vector<command> all{
+      {{"solve"}, solve, "solve problems with a tree of reasoning threads"},
+      {{"evaluate"}, evaluate, "accuracy, tokens and failures over a problem set"},
+      {{"generate", "problems"}, generate_problems_command, "draw a problem set"},
+      {{"generate", "traces"},
+       generate_traces_command,
+       "write down symbolic searches as demonstrations"},
+      {{"train", "sft"}, train_sft, "learn from demonstrations"},
+      {{"train", "rl"}, train_rl, "learn from finished trees"},
+      {{"model", "info"}, model_info, "look at a checkpoint"},
+      {{"model", "import"}, model_import, "bring in a Llama checkpoint of Hugging Face's layout"},
+      {{"model", "export"},
+       model_export,
+       "write a checkpoint for others, in another precision if need be"}};
+  return all;
+}
+
+const std::vector<command>& daemon_commands() {
+  static const std::vector<command> all{
+      {{"submit"}, submit, "send problems to it"},
+      {{"ps"}, ps, "list its trees"},
+      {{"top"}, top, "its pools and trees, live"},
+      {{"tree"}, tree_command, "one tree, or one thread of it; --follow: as it grows"},
+      {{"cancel"}, cancel_command, "end a tree, or a thread and all below it"},
+      {{"pause"}, pause_command, "stop one for a while"},
+      {{"resume"}, resume_command, "let it go on"},
+      {{"export"}, export_command, "trees as JSON lines, records, or a trace for Perfetto"}};
   return all;
 }
 
@@ -88,9 +78,38 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-[[noreturn]] void refuse(const std::vector<std::string>& words) {
+bool begins_with(const command_words& words, const std::vector<std::string>& name) {
+  return words.size() >= name.size() && std::equal(name.begin(), name.end(), words.begin());
+}
+
+/// What begins with these words does, a line each.
+std::string listed(const std::vector<command>& commands, const std::vector<std::string>& group) {
+  std::string lines;
+  for (const auto& c : commands) {
+    if (!begins_with(c.name, group)) continue;
+    auto name = joined(c.name);
+    name.resize(std::max<std::size_t>(name.size(), 20), ' ');
+    lines += "  " + name + " " + c.does + "\n";
+  }
+  return lines;
+}
+
+std::string help() {
+  return std::string(about) + "\nCommands:\n" + listed(local_commands(), {})
+         + "\nCommands for a running daemon (`banyand`):\n" + listed(daemon_commands(), {}) + "\n"
+         + notes;
+}
+
+const command* find_command(command_words words) {
+  for (const auto* all : {&local_commands(), &daemon_commands()})
+    for (const auto& c : *all)
+      if (begins_with(words, c.name)) return &c;
+  return nullptr;
+}
+
+[[noreturn]] void refuse(command_words words) {
   std::string second;
-  for (const auto& c : commands())
+  for (const auto& c : local_commands())
     if (c.name.size() > 1 && c.name[0] == words[0])
       second += (second.empty() ? "`banyan " : ", `banyan ") + joined(c.name) + "`";
   if (second.empty())
@@ -101,20 +120,29 @@ std::string joined(const std::vector<std::string>& words) {
                   "try " + second);
 }
 
-int dispatch(const std::vector<std::string>& words) {
+bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h"; }
+
+/// Of everything, of a group of commands, or of one command.
+int print_help(command_words words) {
+  if (words.empty()) return print(help()), exit_done;
+  const std::vector<std::string> name(words.begin(), words.end());
+  if (const auto* c = find_command(words); c && c->name.size() == words.size())
+    return c->run(std::vector<std::string>{"--help"});
+  const auto lines = listed(local_commands(), name);
+  if (lines.empty()) refuse(words);
+  print("Usage: banyan " + joined(name) + " COMMAND [options]\n\nCommands:\n" + lines + "\n`banyan "
+        + joined(name) + " COMMAND --help` explains one.\n");
+  return exit_done;
+}
+
+int dispatch(command_words words) {
   if (words.empty())
     throw bad_usage("command line", "the command is missing", "`banyan --help` lists them");
-  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
-    print(help);
-    return exit_done;
-  }
-  if (words[0] == "--version") {
-    print("banyan " BANYAN_VERSION "\n");
-    return exit_done;
-  }
-  for (const auto& c : commands())
-    if (words.size() >= c.name.size() && std::equal(c.name.begin(), c.name.end(), words.begin()))
-      return c.run(command_words(words).subspan(c.name.size()));
+  if (words[0] == "help") return print_help(words.subspan(1));
+  if (words[0] == "--version") return print("banyan " BANYAN_VERSION "\n"), exit_done;
+  if (const auto* c = find_command(words)) return c->run(words.subspan(c->name.size()));
+  if (asks_for_help(words[0])) return print_help({});
+  if (words.size() > 1 && asks_for_help(words[1])) return print_help(words.first(1));
   refuse(words);
 }
 
@@ -136,14 +164,14 @@ int run(const std::vector<std::string>& words) {
   try {
     return dispatch(words);
   } catch (const reader_left&) {
-    return exit_done;
+    return exit_cut_off;
   } catch (const was_interrupted&) {
     return 128 + interrupted();
   } catch (const bad_usage& e) {
     return fail(exit_usage, e.what());
   } catch (const std::filesystem::filesystem_error& e) {
-    return fail(exit_environment,
-                e.path1().string() + ": " + e.code().message() + "; " + remedy(e.code()));
+    return fail(exit_environment, lasting_name(e.path1()).string() + ": " + e.code().message()
+                                      + "; " + remedy(e.code()));
   } catch (const std::system_error& e) {
     return fail(exit_environment, std::string(e.what()) + "; " + remedy(e.code()));
   } catch (const std::bad_alloc&) {

@@ -4,6 +4,7 @@
 #include "apps/json_list.hpp"
 #include "apps/task_range.hpp"
 #include "apps/terminal.hpp"
+#include "model/atomic_file.hpp"
 #include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
 
@@ -79,6 +80,10 @@ int copy_checkpoint(const option_list& list, copy_options& o) {
   if (o.out.empty()) throw bad_usage("--out", "it is missing", "name the folder to write");
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw bad_usage(o.out.string(), "there is something already", "give a new folder");
+  const auto above = folder_of(o.out.has_filename() ? o.out : o.out.parent_path());
+  if (!fs::exists(above))
+    throw bad_environment(o.out.string(), "there is no folder " + above.string(),
+                          "make it, or check the name");
   if (!list.given("dtype")) o.precision = read_config(o.from / "config.json").stored;
   const auto model = load_checkpoint(o.from, o.precision);
   const auto range = read_task_range(o.from);

@@ -24,7 +24,8 @@ constexpr auto about =
     "that\n"
     "decode in parallel, and joins what they found. Every answer is verified: exit code 0 means "
     "that\n"
-    "each problem has a correct solution. On a terminal the tree is drawn while it grows.";
+    "each problem has a correct solution, 1 that one has none. On a terminal the tree is drawn "
+    "while it grows.";
 
 constexpr auto examples =
     "  banyan solve --target 54 25 7 3                  combine 25, 7 and 3 to make 54\n"
@@ -38,19 +39,6 @@ option_list declare(solve_options& o) {
   declare(list, o.decoding);
   declare(list, o.common);
   return list;
-}
-
-/// A model cannot find what is not there: that is the input's fault, and said before anything
-/// starts.
-void require_solvable(const std::vector<listed_problem>& problems) {
-  const ends_at_once nothing_begun;
-  for (const auto& p : problems) {
-    if (solve_exhaustively(p.value)) continue;
-    const auto text = to_string(p.value);
-    throw bad_usage(p.where == text ? text : p.where + ": " + text,
-                    "no combination of the numbers reaches the target",
-                    "change a number or the target");
-  }
 }
 
 void print_result(const tree& t) {
@@ -108,7 +96,6 @@ int solve(command_words words) {
   read_config(list, o.common);
   const auto listed = o.problems.read("solve");
   const auto chosen = choose_model(o.decoding.model, listed);
-  require_solvable(listed);
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
 

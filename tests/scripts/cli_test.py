@@ -6,9 +6,11 @@ import os
 import pathlib
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -21,6 +23,9 @@ os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # a user's own options are not w
 TINY = ["--hidden", "16", "--layers", "1", "--heads", "1", "--kv-heads", "1", "--head-dim", "16",
         "--intermediate", "16", "--trees", "1:1", "--drill-steps", "1", "--drill-rows", "2",
         "--log-every", "1", "--threads", "1"]
+
+# More brackets than a recursion survives, with something behind them.
+DEEP = '{"numbers": ' + "[" * 100_000 + "]" * 100_000 + ', "target": 54}'
 
 
 def banyan(*words, **more):
@@ -46,6 +51,15 @@ class folder_case(unittest.TestCase):
         (self.folder / name).write_text(text)
         return self.folder / name
 
+    def full_device(self):
+        """A device without room, of the test's own: a program at fault could replace /dev/full."""
+        try:
+            os.mknod(self.folder / "full", stat.S_IFCHR | 0o666, os.makedev(1, 7))
+            open(self.folder / "full", "w").close()
+        except PermissionError:
+            self.skipTest("making a device takes root")
+        return self.folder / "full"
+
     def refused(self, code, *words, names, **more):
         """The program ends with `code`, says nothing but one line, and that names the input."""
         done = banyan(*words, **more)
@@ -69,6 +83,18 @@ class usage(folder_case):
             self.assertIn("Examples:", told.stdout)
             self.assertTrue(told.stdout.startswith("Usage: banyan " + command))
 
+    def test_help_of_a_group_lists_its_commands(self):
+        for group, commands in (("generate", ["problems", "traces"]), ("train", ["sft", "rl"]), ("model", ["info", "import", "export"])):
+            for words in ([group, "--help"], [group, "-h"], ["help", group]):
+                done = banyan(*words)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                for command in commands:
+                    self.assertRegex(done.stdout, f"(?m)^  {group} {command} +[a-z]")
+        self.assertEqual(banyan("help", "train", "sft").stdout, banyan("train", "sft", "--help").stdout)
+        self.assertEqual(banyan("help").stdout, banyan("--help").stdout)
+        self.refused(2, "help", "slove", names="slove")
+        self.refused(2, "slove", "--help", names="slove")
+
     def test_version(self):
         self.assertRegex(banyan("--version").stdout, r"^banyan \d+\.\d+\.\d+\n$")
 
@@ -82,7 +108,10 @@ class usage(folder_case):
             (["solve", "--targte", 5], "did you mean --target?"),
             (["solve", "--target"], "--target"),
             (["solve", "--target", "x", 1, 2], "x"),
-            (["solve", "--target", 24, 1], "1 -> 24"),
+            (["solve", "--target", 24, 1], "1 -> 24: a problem has 2 to 6 numbers, this one has 1; give two to six"),
+            (["solve", "--target", 24], "--target 24: a problem has 2 to 6 numbers, this one has 0; give two to six"),
+            (["solve", "--target", -24, 1, 2, 3], "1, 2, 3 -> -24: targets go from 0 to 9999, -24 does not; give another one"),
+            (["solve", "--target", 24, 1, 2, -3], "1, 2, -3 -> 24: numbers go from 0 to 9999, -3 does not; give another one"),
             (["solve", "--target", 24, 1, 2, 3, "--target", 3, 1, 2], "--target"),
             (["solve", "--target", 24, 1, 2, 3, "--device", "tpu"], "tpu"),
             (["solve", "--target", 24, 1, 2, 3, "--temperature", "hot"], "hot"),
@@ -105,9 +134,25 @@ class usage(folder_case):
             ('{"nums": [1, 2, 3], "target": 6}\nnonsense\n', "p.jsonl: line 2"),
             ('[{"nums": [1, 2, 3], "target": 6}, {"nums": [1]}]', "p.jsonl: element 2"),
             ("", "p.jsonl"),
+            (DEEP, "p.jsonl: line 1"),
+            (f"[{DEEP}]", "p.jsonl"),
         ]:
-            with self.subTest(text=text):
-                self.refused(2, "solve", "--problems", self.write("p.jsonl", text), names=names)
+            with self.subTest(text=text[:60]):
+                problems = self.write("p.jsonl", text)
+                self.refused(2, "solve", "--problems", problems, names=names)
+                if text:
+                    self.refused(2, "generate", "problems", "--count", 1, "--exclude", problems, names=names)
+
+    def test_a_byte_order_mark_is_no_fault(self):
+        for text in ('[{"nums": [3, 5], "target": 15}]', '{"nums": [3, 5], "target": 15}\n'):
+            done = banyan("generate", "traces", "--problems", self.write("p.jsonl", "\ufeff" + text))
+            self.assertEqual((done.returncode, done.stderr, len(done.stdout.splitlines())), (0, "", 1))
+        done = banyan("generate", "problems", "--config", self.write("b.conf", "\ufeffcount = 3\nnumbers = 2\n"))
+        self.assertEqual((done.returncode, done.stderr, len(done.stdout.splitlines())), (0, "", 3))
+
+    def test_traces_that_are_nested_without_end(self):
+        self.refused(2, "train", "sft", "--out", self.folder / "run", *TINY, "--traces", self.write("t.jsonl", DEEP),
+                     names="t.jsonl: line 1")
 
     def test_what_is_not_there(self):
         problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
@@ -127,25 +172,50 @@ class usage(folder_case):
         self.refused(3, "solve", "--target", 54, 25, 7, 3, names="BANYAN_MODELS",
                      env={**os.environ, "BANYAN_MODELS": str(nowhere)})
 
+    def test_a_place_that_cannot_be_written_is_told_by_its_own_name(self):
+        place, problems = self.folder / "nowhere" / "x", self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        for words in (["generate", "problems", "--count", 1, "--numbers", 3, "--out"],
+                      ["generate", "traces", "--count", 1, "--numbers", 3, "--format", "records", "--out"],
+                      ["evaluate", "--problems", problems, "--results"]):
+            with self.subTest(words=words):
+                done = self.refused(3, *words, place, names="No such file or directory; check the name")
+                self.assertTrue(done.stderr.startswith(f"banyan: {place}: "), done.stderr)
+                self.assertNotIn(".tmp-", done.stderr)
+        below_a_file = problems / "model"
+        done = self.refused(3, "train", "sft", "--out", below_a_file, *TINY, "--steps", 1, names="Not a directory")
+        self.assertTrue(done.stderr.startswith(f"banyan: {problems}"), done.stderr)
+        self.assertNotIn(".tmp-", done.stderr)
+
     def test_a_device_that_is_not_there(self):
         if not MODEL.exists():
             self.skipTest("no model")
         self.refused(3, "solve", "--target", 54, 25, 7, 3, "--device", "cuda:77", names="cuda:77")
 
     def test_standard_output_without_room(self):
-        with open("/dev/full", "w") as full:
+        with open(self.full_device(), "w") as full:
             done = subprocess.run([BANYAN, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 3)
         self.assertIn("No space left", done.stderr)
 
     def test_a_reader_that_leaves(self):
-        writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "20000", "--numbers", "3"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        writer.stdout.readline()
+        problems = self.folder / "p.jsonl"
+        banyan("generate", "problems", "--count", 2000, "--numbers", 3, "--out", problems)
+        for words in (["generate", "problems", "--count", 20000, "--numbers", 3],
+                      ["generate", "problems", "--count", 20000, "--numbers", 3, "--out", "/dev/stdout"],
+                      ["solve", "--problems", problems, "--json", "--quiet", "--max-tokens", 5]):
+            with self.subTest(words=words):
+                writer = subprocess.Popen([BANYAN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                writer.stdout.readline()
+                writer.stdout.close()
+                self.assertEqual(writer.wait(60), 141)
+                self.assertEqual(writer.stderr.read(), b"")
+                writer.stderr.close()
+
+    def test_a_reader_that_leaves_at_the_end_has_everything(self):
+        writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "2", "--numbers", "3"], stdout=subprocess.PIPE)
+        writer.wait(60)
         writer.stdout.close()
-        self.assertEqual(writer.wait(60), 0)
-        self.assertEqual(writer.stderr.read(), b"")
-        writer.stderr.close()
+        self.assertEqual(writer.returncode, 0)
 
 
 class generate(folder_case):
@@ -159,6 +229,10 @@ class generate(folder_case):
         other = banyan("generate", "problems", "--count", 300, "--numbers", 3, "--seed", 5)
         self.assertNotEqual(one.stdout, other.stdout)
 
+    def test_more_problems_than_there_are(self):
+        self.refused(2, "generate", "problems", "--count", 99999999999999, "--numbers", 5, names="--count 99999999999999")
+        self.refused(2, "generate", "problems", "--count", 600000, "--numbers", 3, names="only 558101")
+
     def test_excluded_problems_do_not_occur(self):
         first = self.folder / "first.jsonl"
         banyan("generate", "problems", "--count", 200, "--numbers", 2, "--out", first)
@@ -168,6 +242,22 @@ class generate(folder_case):
         def keys(text):
             return {(*sorted(p["nums"]), p["target"]) for p in map(json.loads, text.splitlines())}
         self.assertFalse(keys(first.read_text()) & keys(second.stdout))
+
+    def test_excluded_problems_are_left_out_of_given_ones(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [2, 4], "target": 8}\n')
+        excluded = self.write("x.jsonl", '{"nums": [7, 25, 3], "target": 54}\n')
+        done = banyan("generate", "traces", "--problems", problems, "--exclude", excluded)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([json.loads(line)["nums"] for line in done.stdout.splitlines()], [[2, 4]])
+
+    def test_problems_of_standard_input(self):
+        def traces(text):
+            return subprocess.run([BANYAN, "generate", "traces", "--problems", "-"], input=text, capture_output=True,
+                                  text=True, timeout=300)
+        done = traces('{"nums": [2, 4], "target": 8}\n')
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout)["nums"], [2, 4])
+        self.assertRegex(traces("nonsense").stderr, "^banyan: standard input: line 1: not JSON: ")
 
     def test_traces_in_every_format_hold_the_same(self):
         words = ["generate", "traces", "--count", 40, "--numbers", 3, "--search", "apr"]
@@ -193,7 +283,36 @@ class generate(folder_case):
                      names="p.jsonl", preexec_fn=no_room)
         self.assertEqual(out.read_text(), "earlier\n")
         self.assertEqual(len(list(self.folder.iterdir())), 1)
+        if MODEL.exists():
+            done = self.refused(3, "model", "export", MODEL, "--out", self.folder / "m", names="File too large", preexec_fn=no_room)
+            self.assertRegex(done.stderr, f"^banyan: {self.folder}/m/[a-z._]+: cannot write: ")
+            self.assertEqual(len(list(self.folder.iterdir())), 1)
 
+    def test_what_is_no_file_is_written_through(self):
+        words = ["generate", "traces", "--count", 40, "--numbers", 3, "--out"]
+        for form in ("records", "jsonl"):
+            with self.subTest(form):
+                whole, link, fifo = (self.folder / f"{form}-{name}" for name in ("whole", "link", "fifo"))
+                self.assertEqual(banyan(*words, whole, "--format", form).returncode, 0)
+                link.symlink_to(f"{form}-target")
+                self.assertEqual(banyan(*words, link, "--format", form).returncode, 0)
+                self.assertTrue(link.is_symlink())
+                self.assertEqual((self.folder / f"{form}-target").read_bytes(), whole.read_bytes())
+                os.mkfifo(fifo)
+                read = []
+                reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+                reader.start()
+                self.assertEqual(banyan(*words, fifo, "--format", form).returncode, 0)
+                self.assertTrue(fifo.is_fifo())
+                reader.join(60)
+                self.assertEqual(read, [whole.read_bytes()])
+
+    def test_a_full_device_is_told(self):
+        for form in ("records", "jsonl"):
+            full = self.full_device()
+            self.refused(3, "generate", "traces", "--count", 40, "--numbers", 3, "--out", full, "--format", form, names="full")
+            self.assertTrue(full.is_char_device())
+            full.unlink()
 
     def test_a_dash_is_standard_output(self):
         words = ["generate", "traces", "--count", 2, "--numbers", 3]
@@ -205,7 +324,7 @@ class generate(folder_case):
 
     def test_ctrl_c_leaves_nothing(self):
         out = self.folder / "p.jsonl"
-        writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "3", "--out", str(out)])
+        writer = subprocess.Popen([BANYAN, "generate", "traces", "--count", "9000000", "--numbers", "5", "--out", str(out)])
         while not catches(writer.pid, signal.SIGINT):
             time.sleep(0.01)
         writer.send_signal(signal.SIGINT)
@@ -283,6 +402,8 @@ class model(folder_case):
         self.assertEqual((self.folder / "a" / "model.safetensors").read_bytes(),
                          (self.folder / "b" / "model.safetensors").read_bytes())
         self.refused(2, "model", "export", MODEL, "--out", self.folder / "a", names="a")
+        self.refused(3, "model", "export", MODEL, "--out", self.folder / "nowhere" / "a/", names="nowhere")
+        self.assertFalse((self.folder / "nowhere").exists())
         half = banyan("model", "export", MODEL, "--out", self.folder / "half", "--dtype", "bfloat16", "--json")
         self.assertEqual(json.loads(half.stdout)["dtype"], "bfloat16")
 
@@ -341,11 +462,19 @@ class solve(folder_case):
             return line
         self.assertEqual(sampled(7), sampled(7))
 
-    def test_unsolvable_and_unknown_problems(self):
-        self.refused(2, "solve", "--target", 97, 1, 1, 1, names="1, 1, 1 -> 97")
+    def test_what_has_no_solution_stays_unsolved(self):
+        problems = self.write("p.jsonl", '{"nums": [1, 1, 1], "target": 97}\n{"nums": [25, 7, 3], "target": 54}\n')
+        done = banyan("solve", "--problems", problems, "--json")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["problem"]["target"] for line in lines], [97, 54])
+        self.assertIs(lines[0]["solved"], False)
+        self.assertGreater(lines[0]["usage"]["generated_tokens"], 0)
+
+    def test_problems_that_the_model_does_not_know(self):
         self.refused(2, "solve", "--target", 10, 1, 2, 3, 4, 5, names="5")
         self.refused(2, "solve", "--target", 7, 1, 2, 4, names="7")
-        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 1, 1], "target": 97}\n')
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 100, 1], "target": 97}\n')
         self.refused(2, "solve", "--problems", problems, names="p.jsonl: line 2")
 
     def test_a_budget_that_is_too_small(self):
@@ -414,6 +543,8 @@ class solve(folder_case):
         done = banyan("evaluate", "--problems", self.demo, "--json", "--trees", trees)
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = json.loads(done.stdout)
+        number = figures["problems"]
+        self.assertIn(f" {number} of {number}, solved ", done.stderr.splitlines()[-1])
         self.assertEqual(list(figures), ["problems", "samples", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
                                          "critical_path_tokens_mean", "wasted_tokens_mean", "children_mean", "threads_max", "failures",
                                          "problems_per_s", "tokens_per_s", "wall_s", "logprob_gap_max"])
@@ -464,6 +595,15 @@ class solve(folder_case):
         other = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
         self.refused(2, "evaluate", "--problems", other, "--against", first, names=str(first))
         self.refused(2, "evaluate", "--problems", self.demo, "--against", self.write("x.jsonl", "{}\n"), names="x.jsonl: line 1")
+
+    def test_an_evaluation_that_fails_leaves_earlier_files(self):
+        trees, results = self.write("trees.jsonl", "earlier\n"), self.write("results.jsonl", "earlier\n")
+        self.refused(3, "evaluate", "--problems", self.demo, "--device", "cuda:77", "--trees", trees, "--results", results,
+                     names="cuda:77")
+        self.assertEqual((trees.read_text(), results.read_text()), ("earlier\n", "earlier\n"))
+        full = self.full_device()
+        self.refused(3, "evaluate", "--problems", self.demo, "--quiet", "--trees", full, names="full")
+        self.assertTrue(full.is_char_device())
 
     def test_a_context_limit_is_a_failure_of_its_own(self):
         done = banyan("evaluate", "--problems", self.demo, "--context", 60, "--json")

@@ -312,7 +312,7 @@ class connection(client_case):
             run = self.start(*words)
             run.stdout.readline()
             run.stdout.close()
-            self.assertEqual(run.wait(PATIENCE), 0)
+            self.assertEqual(run.wait(PATIENCE), 141)
             self.assertEqual(run.stderr.read(), "")
 
 
