@@ -123,8 +123,8 @@ void prepare(fake_forest& trees, const std::string& status) {
   pool.name = "cpu:0";
   trees.now.node.pools = {pool};
   trees.rows = {{"A", "/", thread_phase::decoding, 1, 0, 1000}};
-  trees.put(status == "409" ? finished(fake_forest::running_tree("A"))
-                            : fake_forest::running_tree("A"));
+  trees.put(status == "409" || status == "204" ? finished(fake_forest::running_tree("A"))
+                                               : fake_forest::running_tree("A"));
   trees.decode = [](std::uint64_t, const auto&, const auto&, const answer_to<completion_end>& end) {
     end(completion_end{{"a", {"a"}, {-1}}, "length", {}, 1, 1, 0});
   };
@@ -142,6 +142,7 @@ std::string bytes_for(const std::string& status, const std::string& method,
   if (status == "413") return request_text(method, target, {}, "Content-Length: 9999999\r\n");
   std::string headers;
   if (status == "304") headers = "If-None-Match: *\r\n";
+  if (status == "204") headers = "Last-Event-ID: A-4\r\n"; // its last one
   auto body = body_for(path);
   if (status == "202") body.insert(1, R"("wait": false, )");
   return request_text(method, target, method == "POST" ? body : "", headers);

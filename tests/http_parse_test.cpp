@@ -498,7 +498,6 @@ TEST_CASE("an event is sent as one line of data", "[http]") {
   json data;
   data["text"] = "a\nb";
   CHECK(event_text("text", "s-3", data) == "event: text\nid: s-3\ndata: {\"text\":\"a\\nb\"}\n\n");
-  CHECK(event_text("text", "", data) == "event: text\ndata: {\"text\":\"a\\nb\"}\n\n");
 }
 
 TEST_CASE("an event's number counts only in its own stream", "[http]") {

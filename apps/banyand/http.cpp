@@ -45,6 +45,7 @@ std::string_view reason_phrase(int status) {
   switch (status) {
   case 200: return "OK";
   case 202: return "Accepted";
+  case 204: return "No Content";
   case 303: return "See Other";
   case 304: return "Not Modified";
   case 400: return "Bad Request";

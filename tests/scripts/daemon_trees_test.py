@@ -302,14 +302,40 @@ class events(shared_case):
                 watched.close()
             self.assertEqual(seen.texts, self.texts_of(name))
 
-    def test_ids_rise(self):
-        name = self.daemon.submit(body(0))
-        first = self.daemon.stream(f"/v1/trees/{name}/events")
-        ids = [e.id for e in at_first(first, "spawn") if e.id]
-        first.close()
-        ids += [e.id for e in self.daemon.stream(f"/v1/trees/{name}/events", last=first.last) if e.id]
-        numbers = [int(i.rsplit("-", 1)[1]) for i in ids]
-        self.assertEqual(numbers, sorted(numbers))
+    def test_a_finished_tree_is_told_with_all_kinds_of_events(self):
+        tree = self.daemon.solve(body(0))
+        told_here = list(self.daemon.stream(f"/v1/trees/{tree['id']}/events"))
+        self.assertEqual({e.name for e in told_here}, {"tree", "thread", "spawn", "text", "join", "done"})
+        self.assertEqual(tree_texts().read(told_here).texts, self.texts_of(tree["id"]))
+        known = set()
+        for e in told_here[1:-1]:
+            self.assertTrue(e.data["parent"] is None or e.data["parent"] in known, e)
+            known.add(e.data["thread"])
+        self.assertEqual(known, {t["path"] for t in tree["threads"]})
+        self.assertEqual(len({e.id for e in told_here}), len(told_here))
+        for seen in (0, 1, len(told_here) // 2, len(told_here) - 1):
+            rest = self.daemon.stream(f"/v1/trees/{tree['id']}/events", last=told_here[seen].id)
+            self.assertEqual([(e.name, e.id, e.data) for e in rest], [(e.name, e.id, e.data) for e in told_here[seen + 1:]])
+
+    def test_who_comes_back_hears_the_same_events_and_none_twice(self):
+        for number in range(3):
+            name = self.daemon.submit(body(number))
+            whole = self.daemon.stream(f"/v1/trees/{name}/events")
+            parts, last, over = [], None, False
+            while not over:
+                part = self.daemon.stream(f"/v1/trees/{name}/events", last=last)
+                for e in at_first(part, "text", 7):
+                    parts.append(e)
+                    over = e.name == "done"
+                last = part.last
+                part.close()
+            self.assertNotIn(None, [e.id for e in parts])
+            numbers = [int(e.id.rsplit("-", 1)[1]) for e in parts]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            live = {n: (e.name, e.data) for n, e in zip(numbers, parts) if n % 1000000 == 0}
+            heard = {int(e.id.rsplit("-", 1)[1]): (e.name, e.data) for e in whole}
+            self.assertEqual(live, {n: heard[n] for n in live})
+            self.assertEqual(tree_texts().read(parts).texts, self.texts_of(name))
 
     def test_all_trees_are_told_of_without_texts(self):
         watched = self.daemon.stream("/v1/events")
