@@ -94,6 +94,8 @@ std::string misfit(const json& document, const json& unresolved, const json& val
 
 std::string concrete(std::string path, const std::string& id) {
   if (const auto at = path.find("{id}"); at != path.npos) path.replace(at, 4, id);
+  if (const auto at = path.find("{model}"); at != path.npos)
+    path.replace(at, 7, id == "A" ? "countdown-3" : id);
   if (const auto at = path.find("{file}"); at != path.npos) path.replace(at, 6, "page.css");
   return path;
 }
@@ -145,6 +147,7 @@ std::string bytes_for(const std::string& status, const std::string& method,
   if (status == "204") headers = "Last-Event-ID: A-4\r\n"; // its last one
   auto body = body_for(path);
   if (status == "202") body.insert(1, R"("wait": false, )");
+  if (status == "404" && !body.empty()) body.insert(1, R"("model": "none", )");
   return request_text(method, target, method == "POST" ? body : "", headers);
 }
 

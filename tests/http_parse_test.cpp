@@ -240,9 +240,20 @@ TEST_CASE("a join policy is what it was written as", "[http]") {
 
 // ---- completions
 
+std::vector<std::string> texts_of(const completion_body& body) {
+  std::vector<std::string> texts;
+  for (const auto& prompt : body.prompts) {
+    CHECK_FALSE(prompt.ids);
+    texts.push_back(prompt.text);
+  }
+  return texts;
+}
+
 TEST_CASE("a completion request has OpenAI's defaults", "[http]") {
   const auto body = parse_completion_body(R"({"prompt": "Hello"})");
-  CHECK(body.prompts == std::vector<std::string>{"Hello"});
+  CHECK(texts_of(body) == std::vector<std::string>{"Hello"});
+  CHECK(body.model.empty());
+  CHECK_FALSE(body.echo);
   CHECK(body.max_tokens == 16);
   CHECK(body.n == 1);
   CHECK(body.sampling.temperature == 1);
@@ -256,10 +267,12 @@ TEST_CASE("every field of a completion request arrives", "[http]") {
   const auto body = parse_completion_body(R"({
     "model": "any", "prompt": ["a", "b"], "max_tokens": 7, "temperature": 0, "top_p": 0.5,
     "top_k": 3, "min_p": 0.1, "n": 2, "seed": 9, "stop": ["x", "y"], "stream": true,
-    "stream_options": {"include_usage": true}, "logprobs": 1, "echo": false, "user": "me",
+    "stream_options": {"include_usage": true}, "logprobs": 5, "echo": true, "user": "me",
     "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": null,
-    "best_of": 2, "something_new": [1]})");
-  CHECK(body.prompts == std::vector<std::string>{"a", "b"});
+    "repetition_penalty": 1.0, "min_tokens": 0, "ignore_eos": false, "best_of": 2,
+    "something_new": [1]})");
+  CHECK(texts_of(body) == std::vector<std::string>{"a", "b"});
+  CHECK(body.model == "any");
   CHECK(body.max_tokens == 7);
   CHECK(body.n == 2);
   CHECK(body.sampling.temperature == 0);
@@ -271,22 +284,46 @@ TEST_CASE("every field of a completion request arrives", "[http]") {
   CHECK(body.stop == std::vector<std::string>{"x", "y"});
   CHECK(body.stream);
   CHECK(body.include_usage);
-  CHECK(body.logprobs == 1);
+  CHECK(body.logprobs == 5);
+  CHECK(body.echo);
+}
+
+TEST_CASE("a prompt may be tokens", "[http]") {
+  using ids = std::vector<std::int32_t>;
+  const auto one = parse_completion_body(R"({"prompt": [1, 2, 3]})").prompts;
+  REQUIRE(one.size() == 1);
+  CHECK(one[0].ids == ids{1, 2, 3});
+  const auto two = parse_completion_body(R"({"prompt": [[1, 2], [3]]})").prompts;
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].ids == ids{1, 2});
+  CHECK(two[1].ids == ids{3});
+}
+
+TEST_CASE("what other servers take for nothing is nothing", "[http]") {
+  const auto body = parse_completion_body(
+      R"({"prompt": "a", "top_k": -1, "seed": -1, "max_tokens": 1099511627776})");
+  CHECK(body.sampling.top_k == 0);
+  CHECK_FALSE(body.seeded);
+  CHECK(body.max_tokens == UINT32_MAX);
+  CHECK(parse_completion_body(R"({"prompt": "a", "max_tokens": 0})").max_tokens == 0);
 }
 
 TEST_CASE("a wrong completion request names the field at fault", "[http]") {
   CHECK(wrong_completion("{}") == "prompt");
   CHECK(wrong_completion(R"({"prompt": []})") == "prompt");
   CHECK(wrong_completion(R"({"prompt": 1})") == "prompt");
-  CHECK(wrong_completion(R"({"prompt": [1, 2]})") == "prompt");
+  for (const auto* prompt : {"[1, \"a\"]", "[\"a\", 1]", "[[1], 2]", "[1, [2]]", "[1.5]", "[-1]",
+                             "[2147483648]", "[[1], \"a\"]", "[true]", "{}"})
+    CHECK(wrong_completion(std::string(R"({"prompt": )") + prompt + "}") == "prompt");
   for (const auto& [more, field] : std::vector<std::pair<std::string, std::string>>{
-           {R"("max_tokens": 0)", "max_tokens"},
+           {R"("max_tokens": -1)", "max_tokens"},
            {R"("max_tokens": "16")", "max_tokens"},
            {R"("temperature": -1)", "temperature"},
            {R"("top_p": 0)", "top_p"},
            {R"("n": 0)", "n"},
            {R"("n": 129)", "n"},
-           {R"("seed": -1)", "seed"},
+           {R"("seed": -2)", "seed"},
+           {R"("top_k": -2)", "top_k"},
            {R"("stop": "")", "stop"},
            {R"("stop": ["a", ""])", "stop"},
            {R"("stop": [1])", "stop"},
@@ -294,13 +331,16 @@ TEST_CASE("a wrong completion request names the field at fault", "[http]") {
            {R"("stream": "yes")", "stream"},
            {R"("stream_options": {"include_usage": true})", "stream_options"},
            {R"("stream": true, "stream_options": 1)", "stream_options"},
-           {R"("logprobs": 2)", "logprobs"},
+           {R"("logprobs": 6)", "logprobs"},
            {R"("logprobs": true)", "logprobs"},
-           {R"("echo": true)", "echo"},
+           {R"("echo": 1)", "echo"},
            {R"("suffix": "end")", "suffix"},
            {R"("best_of": 3)", "best_of"},
            {R"("presence_penalty": 0.1)", "presence_penalty"},
            {R"("frequency_penalty": -1)", "frequency_penalty"},
+           {R"("repetition_penalty": 1.1)", "repetition_penalty"},
+           {R"("min_tokens": 5)", "min_tokens"},
+           {R"("ignore_eos": true)", "ignore_eos"},
            {R"("logit_bias": {"50256": -100})", "logit_bias"},
            {R"("model": 3)", "model"},
        }) {

@@ -76,6 +76,12 @@ http_response error_response(int status, std::string code, std::string message, 
   return response;
 }
 
+http_response no_such_model(const std::string& name, const std::string& served) {
+  return error_response(404, "model_not_found",
+                        "model: there is no " + name + "; give " + served + " or leave it out",
+                        "model");
+}
+
 std::string openai_error_body(const http_response& response) {
   auto parts = parts_of(*response.error);
   parts["type"] = response.status < 500 ? "invalid_request_error" : "server_error";

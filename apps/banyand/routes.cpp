@@ -32,6 +32,7 @@ constexpr http_route table[] = {
     {"POST", "/v1/trees/{id}/pause", pause_tree},
     {"POST", "/v1/trees/{id}/resume", resume_tree},
     {"GET", "/v1/models", list_models},
+    {"GET", "/v1/models/{model}", show_model},
     {"POST", "/v1/completions", complete},
 };
 

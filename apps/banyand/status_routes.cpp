@@ -81,4 +81,11 @@ void list_models(http_context& c, const reply_ptr& reply) {
   reply->send(j);
 }
 
+void show_model(http_context& c, const reply_ptr& reply) {
+  url_query(reply->request().query).end();
+  const auto model = c.trees.model();
+  if (reply->param(0) != model.name) return reply->send(no_such_model(reply->param(0), model.name));
+  reply->send(model_view(model));
+}
+
 } // namespace banyan

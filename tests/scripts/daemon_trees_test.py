@@ -405,6 +405,35 @@ class completions(shared_case):
         self.assertEqual(len(told_at_once["tokens"]), whole["usage"]["completion_tokens"])
         self.assertEqual(chunks[-1]["usage"]["completion_tokens"], whole["usage"]["completion_tokens"])
 
+    def test_tokens_are_as_good_as_their_text(self):
+        text = self.whole(max_tokens=20, temperature=0, echo=True, logprobs=1)["choices"][0]
+        self.assertTrue(text["text"].startswith(self.prompt))
+        logprobs = text["logprobs"]["token_logprobs"]
+        given = logprobs.count(None)
+        self.assertGreater(given, 0)
+        self.assertEqual(logprobs[:given], [None] * given)
+        self.assertEqual("".join(text["logprobs"]["tokens"]), text["text"])
+        vocabulary = json.loads((MODEL / "tokenizer.json").read_text())["model"]["vocab"]
+        ids = [vocabulary[token] for token in text["logprobs"]["tokens"][:given]]
+        again = self.whole(prompt=ids, max_tokens=20, temperature=0, echo=True, logprobs=1)["choices"][0]
+        self.assertEqual(again, text)
+        chunks = self.streamed(prompt=[ids], max_tokens=20, temperature=0, echo=True)
+        self.assertEqual("".join(c["text"] for chunk in chunks for c in chunk["choices"]), text["text"])
+        for wrong in ([len(vocabulary)], [[0], [1, 99999]]):
+            given = self.daemon.post("/v1/completions", {"prompt": wrong})
+            self.assertEqual((given.status, given.error["field"]), (400, "prompt"), given)
+
+    def test_nothing_is_decoded_where_nothing_is_wanted(self):
+        before = self.daemon.status()["pools"][0]["generated_tokens"]
+        for echo in (False, True):
+            whole = self.whole(max_tokens=0, echo=echo)
+            choice = whole["choices"][0]
+            self.assertEqual((choice["text"], choice["finish_reason"]), (self.prompt if echo else "", "length"))
+            self.assertEqual(whole["usage"]["completion_tokens"], 0)
+            self.assertGreater(whole["usage"]["prompt_tokens"], 0)
+        self.assertEqual(self.daemon.status()["pools"][0]["generated_tokens"], before)
+        self.assertEqual(self.whole(max_tokens=2**40, temperature=0)["choices"][0]["finish_reason"], "stop")
+
     def test_a_stop_ends_it_and_is_named(self):
         choice = self.whole(max_tokens=300, temperature=0, stop=["Resulting"])["choices"][0]
         self.assertEqual((choice["finish_reason"], choice["matched_stop"]), ("stop", "Resulting"))
