@@ -197,6 +197,11 @@ void session_state::record(const thread_record& thread) const {
              tree_boundary{tree.id, std::make_shared<const thread_record>(thread), used_ms()});
 }
 
+double session_state::wall_ms() const {
+  const std::chrono::duration<double, std::milli> wall = self->clock().now() - begin;
+  return wall.count();
+}
+
 std::int64_t session_state::used_ms() const {
   const auto now = tree.phase == tree_phase::paused ? paused_since : self->clock().now();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now - time_since).count();
@@ -301,8 +306,7 @@ void session_state::tick_in(nanoseconds time) {
 }
 
 void session_state::finish() {
-  const std::chrono::duration<double, std::milli> wall = self->clock().now() - begin;
-  tree.wall_ms = wall.count();
+  tree.wall_ms = wall_ms();
   for (auto& thread : tree.threads)
     if (!ended(thread.phase)) { // its parent went on without it, before a restart
       thread.phase = thread_phase::cancelled;
@@ -440,6 +444,7 @@ caf::result<thread_status> session_state::show(const thread_request& request) co
 
 tree_status session_state::status(bool texts) const {
   auto now = texts ? tree : outline(tree);
+  if (now.finished_ms == 0) now.wall_ms = wall_ms();
   std::unordered_map<std::string_view, thread_record*> by_path;
   for (auto& thread : now.threads) by_path.emplace(thread.path, &thread);
   for (const auto& [id, member] : members) {

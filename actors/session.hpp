@@ -75,6 +75,7 @@ struct session_state {
   void resume_below(const std::string& path);
   void enter(tree_phase);
   void record(const thread_record&) const;
+  double wall_ms() const;
   std::int64_t used_ms() const;
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);

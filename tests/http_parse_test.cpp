@@ -181,12 +181,33 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
   }
 }
 
-TEST_CASE("a prompt cannot be conditioned from outside", "[http]") {
-  const auto prompt = nlohmann::json(root_prompt({{3, 5}, 15})).dump();
-  CHECK(wrong_tree("{\"prompt\": " + prompt + ", \"children\": 2}") == "children");
-  CHECK(wrong_tree("{\"prompt\": " + prompt + ", \"token_budget\": 2}") == "token_budget");
-  CHECK(wrong_tree("{\"prompt\": \"Once upon a time\"}") == "prompt");
+TEST_CASE("a prompt is known by its words and not by its spaces", "[http]") {
+  const auto strict = root_prompt({{25, 7, 36}, 54});
+  for (const auto* loose :
+       {"Moving to Node #0\nCurrent State: 54:[25, 7, 36], Operations: []",
+        "Moving to Node #0\nCurrent State: 54:[25,7,36], Operations: []\n",
+        " \n Moving to Node #0\nCurrent State: 54:[ 25 ,7,  36 ], Operations: []\n\n ",
+        "Moving to Node #0\r\nCurrent State: 54:[25, 7, 36], Operations: []\r\n"}) {
+    INFO(loose);
+    CHECK(parse_tree_body(nlohmann::json{{"prompt", loose}}.dump()).request.prompt == strict);
+  }
+  for (const auto& wrong : {strict + "and so on", std::string("Once upon a time"), std::string(),
+                            std::string("["), strict + strict, "Go. " + strict})
+    CHECK(wrong_tree(nlohmann::json{{"prompt", wrong}}.dump()) == "prompt");
   CHECK(wrong_tree("{\"prompt\": 5}") == "prompt");
+}
+
+TEST_CASE("a prompt is conditioned once", "[http]") {
+  const problem p{{3, 5}, 15};
+  conditioning said;
+  said.sub_call_budget = 2;
+  const auto with_prompt = [](const std::string& prompt, const char* more) {
+    return "{\"prompt\": " + nlohmann::json(prompt).dump() + ", " + more + "}";
+  };
+  CHECK(parse_tree_body(with_prompt(root_prompt(p), "\"children\": 2")).request.prompt
+        == root_prompt(p, said));
+  CHECK(wrong_tree(with_prompt(root_prompt(p, said), "\"children\": 2")) == "children");
+  CHECK(wrong_tree(with_prompt(root_prompt(p, said), "\"token_budget\": 512")) == "token_budget");
 }
 
 TEST_CASE("too many and too long labels are refused", "[http]") {

@@ -1,5 +1,6 @@
 #include "apps/banyand/completion_body.hpp"
 #include "apps/banyand/completion_text.hpp"
+#include "apps/banyand/fields.hpp"
 #include "apps/banyand/handlers.hpp"
 #include "apps/banyand/urls.hpp"
 #include "apps/json_parts.hpp"
@@ -52,7 +53,7 @@ class completion_run : public std::enable_shared_from_this<completion_run> {
 public:
   completion_run(http_context& c, reply_ptr reply, completion_body body)
       : c_(c), reply_(std::move(reply)), body_(std::move(body)), model_(c.trees.model().name) {
-    if (!body_.seeded) body_.sampling.seed = random_number();
+    if (!body_.seeded) body_.sampling.seed = drawn_seed();
   }
 
   void start();

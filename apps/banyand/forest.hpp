@@ -65,7 +65,14 @@ struct forest_status {
   store_counts store;
   double uptime_s = 0;
   std::string version;
-  bool ready = false; ///< takes work
+  bool ready = false;   ///< takes work
+  bool closing = false; ///< takes no more, for it is about to end
+
+  bool ending() const { return closing || node.draining; }
+
+  // Unfinished trees by state.
+  std::uint64_t queued() const { return node.queued - node.queued_paused; }
+  std::uint64_t running() const { return node.running - (node.paused - node.queued_paused); }
 };
 
 struct model_facts {

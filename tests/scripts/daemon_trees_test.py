@@ -253,6 +253,8 @@ class waiting_line(shared_case):
         self.assertEqual(self.daemon.finished(cancelled)["state"], "cancelled")
         wait_for(lambda: self.daemon.status()["trees"]["running"] == 0, "a paused tree runs")
         self.assertEqual(self.daemon.tree(paused)["state"], "paused")
+        now = self.daemon.status()["trees"]
+        self.assertEqual((now["queued"], now["running"], now["paused"]), (0, 0, 1))
         self.daemon.post(f"/v1/trees/{paused}/resume")
         self.same_texts(self.daemon.finished(paused), undisturbed(2))
 
