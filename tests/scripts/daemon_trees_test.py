@@ -138,6 +138,7 @@ class steering(shared_case):
                 self.assertEqual(self.at_rest(), tokens)
                 paused = self.daemon.tree(name)
                 self.assertEqual(paused["state"], "paused")
+                self.assertGreater(paused["usage"]["wall_ms"], 0)
                 self.assertEqual({t["state"] for t in paused["threads"]} - {*ENDED}, {"paused"})
                 self.assertEqual([t["id"] for t in self.daemon.all_trees("&state=paused")], [name])
                 self.assertEqual(self.daemon.post(f"/v1/trees/{name}/resume").json["state"], "running")
