@@ -434,6 +434,7 @@ caf::result<thread_status> session_state::show(const thread_request& request) co
 
 tree_status session_state::status(bool texts) const {
   auto now = texts ? tree : outline(tree);
+  if (now.finished_ms == 0) now.wall_ms = clock.wall_ms(self->clock().now());
   std::unordered_map<std::string_view, thread_record*> by_path;
   for (auto& thread : now.threads) by_path.emplace(thread.path, &thread);
   for (const auto& [id, member] : members) {

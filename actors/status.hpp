@@ -45,6 +45,7 @@ struct node_status {
   std::uint64_t pools_alive = 0;           ///< without them no tree gets anywhere
   std::uint64_t queued = 0;                ///< accepted, waiting for their turn
   std::uint64_t paused = 0;                ///< of the running and the queued ones
+  std::uint64_t queued_paused = 0;         ///< of the queued ones alone
   std::uint64_t failed = 0, cancelled = 0; ///< of the finished ones
   std::vector<std::string> trees;          ///< ids of the running ones, oldest first
   bool draining = false;

@@ -54,7 +54,7 @@ TEST_CASE("a completion is answered as OpenAI does", "[http]") {
   s.trees.decode = echoing("stop", "END");
   const auto answer = s.post(
       "/v1/completions",
-      R"({"model": "m", "prompt": "one two END", "max_tokens": 3, "stop": "END", "temperature": 0})");
+      R"({"model": "countdown-3", "prompt": "one two END", "max_tokens": 3, "stop": "END", "temperature": 0})");
   CHECK(answer.status == 200);
   auto j = json::parse(answer.body);
   CHECK(j.at("id").get<std::string>().starts_with("cmpl-"));
@@ -105,6 +105,64 @@ TEST_CASE("logprobs come with their tokens and places", "[http]") {
              "text_offset": [0, 3], "top_logprobs": [{"one": -0.25}, {" two": -0.25}]})"));
   j = s.post_json("/v1/completions", {{"prompt", "one"}, {"logprobs", 0}});
   CHECK(j.at("choices")[0].at("logprobs").at("top_logprobs") == nullptr);
+}
+
+/// Tells the prompt where it is asked to, and then "more".
+void telling_the_prompt(std::uint64_t, const completion_request& request,
+                        const std::function<void(completion_piece)>& tell,
+                        const answer_to<completion_end>& end) {
+  if (request.echo) tell({"one END", {"one", " END"}, {}, true});
+  completion_end last;
+  last.finish = "stop";
+  last.matched_stop = "END";
+  last.rest = {" more END", {" more", " END"}, {-0.5F, -0.5F}};
+  end(last);
+}
+
+TEST_CASE("an echoed prompt stands in front and its tokens have no logprobs", "[http]") {
+  served s;
+  s.trees.decode = telling_the_prompt;
+  const auto expected = json::parse(R"({"tokens": ["one", " END", " more", " "],
+      "token_logprobs": [null, null, -0.5], "text_offset": [0, 3, 7, 12],
+      "top_logprobs": [null, null, {" more": -0.5}]})");
+  json request{{"prompt", "one END"}, {"echo", true}, {"logprobs", 5}, {"stop", "END"}};
+  const auto choice = s.post_json("/v1/completions", request).at("choices")[0];
+  CHECK(choice.at("text") == "one END more ");
+  CHECK(choice.at("logprobs").at("tokens")[1] == " END"); // no stop string: it is the prompt's
+  for (int i = 0; i < 3; ++i)
+    for (const auto* list : {"token_logprobs", "text_offset", "top_logprobs"})
+      CHECK(choice.at("logprobs").at(list)[i] == expected.at(list)[i]);
+  request["stream"] = true;
+  const auto chunks = chunks_of(s.post("/v1/completions", request.dump()).body);
+  const auto first = json::parse(chunks[0]).at("choices")[0];
+  CHECK(first.at("text") == "one END");
+  CHECK(first.at("logprobs").at("token_logprobs") == json::parse("[null, null]"));
+  CHECK(json::parse(chunks[1]).at("choices")[0].at("logprobs").at("text_offset")[0] == 7);
+}
+
+TEST_CASE("tokens of a prompt reach the forest as they are", "[http]") {
+  served s;
+  s.trees.decode = echoing("length");
+  s.post("/v1/completions", R"({"prompt": [[7, 1], [2]], "max_tokens": 0})");
+  CHECK(s.trees.completions.at(0).ids == std::vector<std::int32_t>{7, 1});
+  CHECK(s.trees.completions.at(1).ids == std::vector<std::int32_t>{2});
+  CHECK(s.trees.completions.at(1).max_tokens == 0);
+}
+
+TEST_CASE("only the model that is served is", "[http]") {
+  served s;
+  s.trees.decode = echoing("stop");
+  CHECK(s.post("/v1/completions", R"({"prompt": "a", "model": "countdown-3"})").status == 200);
+  for (const auto& answer : {s.post("/v1/completions", R"({"prompt": "a", "model": "gpt-4"})"),
+                             s.get("/v1/models/gpt-4")}) {
+    CHECK(told_error(answer) == "404 model_not_found model");
+    const auto error = json::parse(answer.body).at("error");
+    CHECK(error.at("message").get<std::string>().find("countdown-3") != std::string::npos);
+    CHECK(error.at("type") == "invalid_request_error");
+  }
+  const auto model = s.get("/v1/models/countdown-3");
+  CHECK(model.status == 200);
+  CHECK(json::parse(model.body) == s.get_json("/v1/models").at("data")[0]);
 }
 
 TEST_CASE("a streamed completion comes piece by piece", "[http]") {

@@ -94,6 +94,8 @@ std::string misfit(const json& document, const json& unresolved, const json& val
 
 std::string concrete(std::string path, const std::string& id) {
   if (const auto at = path.find("{id}"); at != path.npos) path.replace(at, 4, id);
+  if (const auto at = path.find("{model}"); at != path.npos)
+    path.replace(at, 7, id == "A" ? "countdown-3" : id);
   if (const auto at = path.find("{file}"); at != path.npos) path.replace(at, 6, "page.css");
   return path;
 }
@@ -123,8 +125,8 @@ void prepare(fake_forest& trees, const std::string& status) {
   pool.name = "cpu:0";
   trees.now.node.pools = {pool};
   trees.rows = {{"A", "/", thread_phase::decoding, 1, 0, 1000}};
-  trees.put(status == "409" ? finished(fake_forest::running_tree("A"))
-                            : fake_forest::running_tree("A"));
+  trees.put(status == "409" || status == "204" ? finished(fake_forest::running_tree("A"))
+                                               : fake_forest::running_tree("A"));
   trees.decode = [](std::uint64_t, const auto&, const auto&, const answer_to<completion_end>& end) {
     end(completion_end{{"a", {"a"}, {-1}}, "length", {}, 1, 1, 0});
   };
@@ -142,8 +144,10 @@ std::string bytes_for(const std::string& status, const std::string& method,
   if (status == "413") return request_text(method, target, {}, "Content-Length: 9999999\r\n");
   std::string headers;
   if (status == "304") headers = "If-None-Match: *\r\n";
+  if (status == "204") headers = "Last-Event-ID: A-4\r\n"; // its last one
   auto body = body_for(path);
   if (status == "202") body.insert(1, R"("wait": false, )");
+  if (status == "404" && !body.empty()) body.insert(1, R"("model": "none", )");
   return request_text(method, target, method == "POST" ? body : "", headers);
 }
 

@@ -25,8 +25,12 @@ TEST_CASE("what is no HTTP is told so and the server goes on", "[http]") {
   served s;
   for (const std::string& bytes :
        {std::string("rubbish\r\n\r\n"), std::string("GET\r\n\r\n"),
-        std::string("BREW / HTTP/1.1\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
-        std::string("GET / HTTP/1.1\r\nHost localhost\r\n\r\n"),
+        std::string("BREW / HTTP/1.1\r\n\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00", 7)}) {
+    INFO(bytes);
+    CHECK(told_error(last_answer(s, bytes)) == "501 not_implemented");
+  }
+  for (const std::string& bytes :
+       {std::string("GET / HTTP/1.1\r\nHost localhost\r\n\r\n"),
         std::string("GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"),
         std::string("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
         std::string("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),

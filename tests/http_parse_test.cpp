@@ -181,12 +181,33 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
   }
 }
 
-TEST_CASE("a prompt cannot be conditioned from outside", "[http]") {
-  const auto prompt = nlohmann::json(root_prompt({{3, 5}, 15})).dump();
-  CHECK(wrong_tree("{\"prompt\": " + prompt + ", \"children\": 2}") == "children");
-  CHECK(wrong_tree("{\"prompt\": " + prompt + ", \"token_budget\": 2}") == "token_budget");
-  CHECK(wrong_tree("{\"prompt\": \"Once upon a time\"}") == "prompt");
+TEST_CASE("a prompt is known by its words and not by its spaces", "[http]") {
+  const auto strict = root_prompt({{25, 7, 36}, 54});
+  for (const auto* loose :
+       {"Moving to Node #0\nCurrent State: 54:[25, 7, 36], Operations: []",
+        "Moving to Node #0\nCurrent State: 54:[25,7,36], Operations: []\n",
+        " \n Moving to Node #0\nCurrent State: 54:[ 25 ,7,  36 ], Operations: []\n\n ",
+        "Moving to Node #0\r\nCurrent State: 54:[25, 7, 36], Operations: []\r\n"}) {
+    INFO(loose);
+    CHECK(parse_tree_body(nlohmann::json{{"prompt", loose}}.dump()).request.prompt == strict);
+  }
+  for (const auto& wrong : {strict + "and so on", std::string("Once upon a time"), std::string(),
+                            std::string("["), strict + strict, "Go. " + strict})
+    CHECK(wrong_tree(nlohmann::json{{"prompt", wrong}}.dump()) == "prompt");
   CHECK(wrong_tree("{\"prompt\": 5}") == "prompt");
+}
+
+TEST_CASE("a prompt is conditioned once", "[http]") {
+  const problem p{{3, 5}, 15};
+  conditioning said;
+  said.sub_call_budget = 2;
+  const auto with_prompt = [](const std::string& prompt, const char* more) {
+    return "{\"prompt\": " + nlohmann::json(prompt).dump() + ", " + more + "}";
+  };
+  CHECK(parse_tree_body(with_prompt(root_prompt(p), "\"children\": 2")).request.prompt
+        == root_prompt(p, said));
+  CHECK(wrong_tree(with_prompt(root_prompt(p, said), "\"children\": 2")) == "children");
+  CHECK(wrong_tree(with_prompt(root_prompt(p, said), "\"token_budget\": 512")) == "token_budget");
 }
 
 TEST_CASE("too many and too long labels are refused", "[http]") {
@@ -240,9 +261,20 @@ TEST_CASE("a join policy is what it was written as", "[http]") {
 
 // ---- completions
 
+std::vector<std::string> texts_of(const completion_body& body) {
+  std::vector<std::string> texts;
+  for (const auto& prompt : body.prompts) {
+    CHECK_FALSE(prompt.ids);
+    texts.push_back(prompt.text);
+  }
+  return texts;
+}
+
 TEST_CASE("a completion request has OpenAI's defaults", "[http]") {
   const auto body = parse_completion_body(R"({"prompt": "Hello"})");
-  CHECK(body.prompts == std::vector<std::string>{"Hello"});
+  CHECK(texts_of(body) == std::vector<std::string>{"Hello"});
+  CHECK(body.model.empty());
+  CHECK_FALSE(body.echo);
   CHECK(body.max_tokens == 16);
   CHECK(body.n == 1);
   CHECK(body.sampling.temperature == 1);
@@ -256,10 +288,12 @@ TEST_CASE("every field of a completion request arrives", "[http]") {
   const auto body = parse_completion_body(R"({
     "model": "any", "prompt": ["a", "b"], "max_tokens": 7, "temperature": 0, "top_p": 0.5,
     "top_k": 3, "min_p": 0.1, "n": 2, "seed": 9, "stop": ["x", "y"], "stream": true,
-    "stream_options": {"include_usage": true}, "logprobs": 1, "echo": false, "user": "me",
+    "stream_options": {"include_usage": true}, "logprobs": 5, "echo": true, "user": "me",
     "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": null,
-    "best_of": 2, "something_new": [1]})");
-  CHECK(body.prompts == std::vector<std::string>{"a", "b"});
+    "repetition_penalty": 1.0, "min_tokens": 0, "ignore_eos": false, "best_of": 2,
+    "something_new": [1]})");
+  CHECK(texts_of(body) == std::vector<std::string>{"a", "b"});
+  CHECK(body.model == "any");
   CHECK(body.max_tokens == 7);
   CHECK(body.n == 2);
   CHECK(body.sampling.temperature == 0);
@@ -271,22 +305,46 @@ TEST_CASE("every field of a completion request arrives", "[http]") {
   CHECK(body.stop == std::vector<std::string>{"x", "y"});
   CHECK(body.stream);
   CHECK(body.include_usage);
-  CHECK(body.logprobs == 1);
+  CHECK(body.logprobs == 5);
+  CHECK(body.echo);
+}
+
+TEST_CASE("a prompt may be tokens", "[http]") {
+  using ids = std::vector<std::int32_t>;
+  const auto one = parse_completion_body(R"({"prompt": [1, 2, 3]})").prompts;
+  REQUIRE(one.size() == 1);
+  CHECK(one[0].ids == ids{1, 2, 3});
+  const auto two = parse_completion_body(R"({"prompt": [[1, 2], [3]]})").prompts;
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].ids == ids{1, 2});
+  CHECK(two[1].ids == ids{3});
+}
+
+TEST_CASE("what other servers take for nothing is nothing", "[http]") {
+  const auto body = parse_completion_body(
+      R"({"prompt": "a", "top_k": -1, "seed": -1, "max_tokens": 1099511627776})");
+  CHECK(body.sampling.top_k == 0);
+  CHECK_FALSE(body.seeded);
+  CHECK(body.max_tokens == UINT32_MAX);
+  CHECK(parse_completion_body(R"({"prompt": "a", "max_tokens": 0})").max_tokens == 0);
 }
 
 TEST_CASE("a wrong completion request names the field at fault", "[http]") {
   CHECK(wrong_completion("{}") == "prompt");
   CHECK(wrong_completion(R"({"prompt": []})") == "prompt");
   CHECK(wrong_completion(R"({"prompt": 1})") == "prompt");
-  CHECK(wrong_completion(R"({"prompt": [1, 2]})") == "prompt");
+  for (const auto* prompt : {"[1, \"a\"]", "[\"a\", 1]", "[[1], 2]", "[1, [2]]", "[1.5]", "[-1]",
+                             "[2147483648]", "[[1], \"a\"]", "[true]", "{}"})
+    CHECK(wrong_completion(std::string(R"({"prompt": )") + prompt + "}") == "prompt");
   for (const auto& [more, field] : std::vector<std::pair<std::string, std::string>>{
-           {R"("max_tokens": 0)", "max_tokens"},
+           {R"("max_tokens": -1)", "max_tokens"},
            {R"("max_tokens": "16")", "max_tokens"},
            {R"("temperature": -1)", "temperature"},
            {R"("top_p": 0)", "top_p"},
            {R"("n": 0)", "n"},
            {R"("n": 129)", "n"},
-           {R"("seed": -1)", "seed"},
+           {R"("seed": -2)", "seed"},
+           {R"("top_k": -2)", "top_k"},
            {R"("stop": "")", "stop"},
            {R"("stop": ["a", ""])", "stop"},
            {R"("stop": [1])", "stop"},
@@ -294,13 +352,16 @@ TEST_CASE("a wrong completion request names the field at fault", "[http]") {
            {R"("stream": "yes")", "stream"},
            {R"("stream_options": {"include_usage": true})", "stream_options"},
            {R"("stream": true, "stream_options": 1)", "stream_options"},
-           {R"("logprobs": 2)", "logprobs"},
+           {R"("logprobs": 6)", "logprobs"},
            {R"("logprobs": true)", "logprobs"},
-           {R"("echo": true)", "echo"},
+           {R"("echo": 1)", "echo"},
            {R"("suffix": "end")", "suffix"},
            {R"("best_of": 3)", "best_of"},
            {R"("presence_penalty": 0.1)", "presence_penalty"},
            {R"("frequency_penalty": -1)", "frequency_penalty"},
+           {R"("repetition_penalty": 1.1)", "repetition_penalty"},
+           {R"("min_tokens": 5)", "min_tokens"},
+           {R"("ignore_eos": true)", "ignore_eos"},
            {R"("logit_bias": {"50256": -100})", "logit_bias"},
            {R"("model": 3)", "model"},
        }) {
@@ -498,7 +559,6 @@ TEST_CASE("an event is sent as one line of data", "[http]") {
   json data;
   data["text"] = "a\nb";
   CHECK(event_text("text", "s-3", data) == "event: text\nid: s-3\ndata: {\"text\":\"a\\nb\"}\n\n");
-  CHECK(event_text("text", "", data) == "event: text\ndata: {\"text\":\"a\\nb\"}\n\n");
 }
 
 TEST_CASE("an event's number counts only in its own stream", "[http]") {

@@ -46,6 +46,55 @@ void wait_for(Condition holds) {
   throw std::runtime_error("what the test waits for did not happen");
 }
 
+std::uint64_t number_of(const sent_event& e) {
+  return std::stoull(e.id.substr(e.id.rfind('-') + 1));
+}
+
+std::string last_event(const std::string& id) { return "Last-Event-ID: " + id + "\r\n"; }
+
+http_options watching_on(double seconds) {
+  auto options = on_any_port();
+  options.watch_on_s = seconds;
+  return options;
+}
+
+/// A root that asked two children, of which the second one was asked in turn; all but the root's
+/// end.
+tree grown_tree(const std::string& id) {
+  auto t = fake_forest::running_tree(id);
+  auto& root = t.threads[0];
+  root.segments.push_back(
+      {segment_kind::spawn, "x<Calling Sub Searches>\n", {6, 7}, {-1, -1}, {0, 0}});
+  root.segments.push_back({segment_kind::joined, "x<Sub Searches>\n", {8}, {}, {}});
+  root.segments.push_back({segment_kind::written, "end\n", {9}, {-1}, {0}});
+  root.rounds = 1;
+  root.history.push_back({thread_phase::waiting, 1795339800250});
+  root.history.push_back({thread_phase::decoding, 1795339800300});
+  for (const auto* path : {"/0", "/1", "/1/0"}) {
+    auto& child = t.add(path);
+    child.segments = {{segment_kind::prompt, std::string("at ") + path + "\n", {1}, {}, {}}};
+  }
+  auto& middle = *t.find("/1");
+  middle.segments.push_back({segment_kind::written, "", {}, {}, {}});
+  middle.segments.push_back({segment_kind::spawn, "<Calling Sub Searches>\n", {2}, {-1}, {0}});
+  middle.rounds = 1;
+  return t;
+}
+
+/// "text / 0 Moving…" of each event.
+std::vector<std::string> outline_of(const std::vector<sent_event>& events) {
+  std::vector<std::string> lines;
+  for (const auto& e : events) {
+    auto line = e.name;
+    if (e.name != "tree" && e.name != "done") line += ' ' + e.data.at("thread").get<std::string>();
+    if (e.data.contains("text"))
+      line += ' ' + std::to_string(e.data.at("position").get<int>()) + ' '
+              + e.data.at("text").get<std::string>();
+    lines.push_back(line);
+  }
+  return lines;
+}
+
 void read_snapshot(event_reader& stream) {
   for (const auto* name : {"tree", "thread", "text"}) CHECK(stream.event().name == name);
 }
@@ -73,16 +122,17 @@ TEST_CASE("a stream begins with the tree as it is", "[http]") {
   CHECK(stream.event().data
         == json::parse(R"({"tree": "A", "thread": "/", "parent": null, "position": 0,
              "at": "2026-11-22T09:30:00.200Z", "state": "decoding", "tokens": 3, "failure": null, "depth": 0, "pool": "cpu:0"})"));
-  const auto child = stream.event();
-  CHECK(child.name == "thread");
-  CHECK(child.data.at("thread") == "/0");
-  CHECK(child.data.at("parent") == "/");
   const auto text = stream.event();
   CHECK(text.name == "text");
   CHECK(text.data.at("text") == "Moving to Node #0\nso far\n");
   CHECK(text.data.at("at") == looked);
-  CHECK(text.id.empty()); // nobody must go on from the midst of a snapshot
-  CHECK(stream.event().id.ends_with("-0"));
+  CHECK(number_of(tree) == 1);
+  CHECK(number_of(text) == 3);
+  const auto child = stream.event();
+  CHECK(child.name == "thread");
+  CHECK(child.data.at("thread") == "/0");
+  CHECK(child.data.at("parent") == "/");
+  CHECK(number_of(stream.event()) == 999'999); // the last part of all
 }
 
 TEST_CASE("live events follow with all that they carry", "[http]") {
@@ -110,7 +160,7 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
 
   auto e = stream.event();
   CHECK(e.name == "thread");
-  CHECK(e.id.ends_with("-1"));
+  CHECK(number_of(e) == 1'000'000);
   CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/0", "parent": "/", "position": 0,
              "at": "2026-11-22T09:30:01.001Z", "state": "failed", "failure": "context_full", "tokens": 9})"));
   e = stream.event();
@@ -119,7 +169,7 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
              "at": "2026-11-22T09:30:01.002Z", "children": ["/0", "/1"], "text": "<Calling Sub Searches>\n", "tokens": 0})"));
   e = stream.event();
   CHECK(e.name == "text");
-  CHECK(e.id.ends_with("-4"));
+  CHECK(number_of(e) == 4'000'000);
   CHECK(e.data.at("position") == 18);
   CHECK(e.data.at("text") == "more\n");
   e = stream.event();
@@ -180,37 +230,100 @@ TEST_CASE("what a snapshot has already is not told again and what follows is", "
   CHECK(stream.event().data.at("text") == "new");
 }
 
-TEST_CASE("who comes back gets what was missed and the texts that live", "[http]") {
+TEST_CASE("a finished tree is told in the order in which it grew", "[http]") {
   served s;
-  auto t = fake_forest::running_tree("A");
-  t.add("/0").phase = thread_phase::done;
-  t.add("/1").phase = thread_phase::done;
+  auto t = grown_tree("A");
+  fake_forest::finish(t);
   s.trees.put(t);
-  std::string seen;
+  event_reader stream(s, "/v1/trees/A/events");
+  const auto all = rest_of(stream);
+  CHECK(outline_of(all)
+        == strings{"tree", "thread /", "text / 0 Moving to Node #0\nso far\nx",
+                   "spawn / 26 <Calling Sub Searches>\n", "thread /0", "text /0 0 at /0\n",
+                   "thread /1", "text /1 0 at /1\n", "spawn /1 6 <Calling Sub Searches>\n",
+                   "thread /1/0", "text /1/0 0 at /1/0\n", "join / 26 <Sub Searches>\n",
+                   "text / 41 end\n", "done"});
+  CHECK(all[3].data.at("children") == json{"/0", "/1"});
+  CHECK(all[3].data.at("tokens") == 5);
+  CHECK(all[3].data.at("at") == "2026-11-22T09:30:00.250Z");
+  CHECK(all[11].data.at("at") == "2026-11-22T09:30:00.300Z");
+  for (std::size_t i = 0; i < all.size(); ++i) CHECK(all[i].id == "A-" + std::to_string(i + 1));
+}
+
+TEST_CASE("a finished tree goes on behind any of its events", "[http]") {
+  served s;
+  auto t = grown_tree("A");
+  fake_forest::finish(t);
+  s.trees.put(t);
+  const auto from = [&](const std::string& id) {
+    event_reader stream(s, "/v1/trees/A/events", last_event(id));
+    CHECK(stream.head.status == 200);
+    return outline_of(rest_of(stream));
+  };
+  const auto whole = from("0");
+  CHECK(whole.size() == 14);
+  for (const auto* id : {"B-3", "A", "A-x", "rubbish-1"}) CHECK(from(id) == whole);
+  for (const int seen : {1, 6, 13})
+    CHECK(from("A-" + std::to_string(seen)) == strings(whole.begin() + seen, whole.end()));
+  for (const auto* id : {"A-14", "A-99"})
+    CHECK(s.get("/v1/trees/A/events", last_event(id)).status == 204);
+}
+
+TEST_CASE("who comes back gets exactly what was missed", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  std::string begun, seen;
   {
     event_reader stream(s, "/v1/trees/A/events");
-    for (int i = 0; i < 7; ++i) stream.event();
+    for (int i = 0; i < 3; ++i) begun = stream.event().id;
     s.trees.hub.publish(event_of(kind::join, "A"));
     seen = stream.event().id;
   }
   s.trees.hub.publish(event_of(kind::spawn, "A"));
-  s.trees.hub.publish(event_of(kind::thread, "A", "/1"));
   s.trees.hub.publish(event_of(kind::spawn, "B"));
-  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
-  CHECK(again.event().name == "spawn");
-  const auto missed = again.event();
-  CHECK(missed.name == "thread");
-  CHECK(missed.data.at("thread") == "/1");
-  CHECK(missed.id.empty()); // its text is still missing
-  const auto root = again.event();
-  CHECK(root.name == "text");
-  CHECK(root.data.at("thread") == "/");
-  CHECK(root.id.empty());
-  const auto changed = again.event(); // it ended meanwhile; "/0" did before
-  CHECK(changed.data.at("thread") == "/1");
-  CHECK(changed.id.ends_with("-4"));
+  s.trees.hub.publish(text_of("A", "more"));
+  event_reader again(s, "/v1/trees/A/events", last_event(seen));
+  const auto spawn = again.event(), text = again.event();
+  CHECK(spawn.name == "spawn");
+  CHECK(number_of(spawn) == 2'000'000);
+  CHECK(text.data.at("text") == "more");
+  CHECK(number_of(text) == 4'000'000);
   s.trees.hub.publish(event_of(kind::join, "A"));
-  CHECK(again.event().name == "join");
+  CHECK(number_of(again.event()) == 5'000'000);
+}
+
+TEST_CASE("who has seen a whole beginning goes on behind it", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  s.trees.hub.publish(event_of(kind::tree, "A"));
+  strings ids;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    for (int i = 0; i < 3; ++i) ids.push_back(stream.event().id);
+  }
+  s.trees.hub.publish(event_of(kind::spawn, "A"));
+  const auto first_of = [&](const std::string& id) {
+    event_reader again(s, "/v1/trees/A/events", last_event(id));
+    return again.event().name;
+  };
+  CHECK(first_of(ids[2]) == "spawn");
+  CHECK(first_of(ids[1]) == "tree"); // a part of it is missing
+  CHECK(first_of(ids[0]) == "tree");
+}
+
+TEST_CASE("who comes back when nobody listened any more begins anew", "[http]") {
+  served s(watching_on(0.02));
+  s.trees.put(fake_forest::running_tree("A"));
+  std::string seen;
+  {
+    event_reader stream(s, "/v1/trees/A/events");
+    read_snapshot(stream);
+    s.trees.hub.publish(event_of(kind::join, "A"));
+    seen = stream.event().id;
+  }
+  wait_for([&] { return !s.trees.hub.watched("A"); }); // nobody tells what is written
+  event_reader again(s, "/v1/trees/A/events", last_event(seen));
+  CHECK(again.event().name == "tree");
 }
 
 TEST_CASE("who comes back after the end gets the rest and the end", "[http]") {
@@ -224,33 +337,13 @@ TEST_CASE("who comes back after the end gets the rest and the end", "[http]") {
     seen = stream.event().id;
   }
   s.trees.hub.publish(event_of(kind::thread, "A"));
+  s.trees.hub.publish(text_of("A", "more"));
   s.trees.end("A");
-  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
-  CHECK(names_of(rest_of(again)) == strings{"thread", "text", "done"});
-}
-
-TEST_CASE("who comes back as the tree ends gets the texts that were missed", "[http]") {
-  served s;
-  auto t = fake_forest::running_tree("A");
-  t.add("/0").phase = thread_phase::done;
-  s.trees.put(t);
-  std::string seen;
-  {
-    event_reader stream(s, "/v1/trees/A/events");
-    for (int i = 0; i < 5; ++i) stream.event();
-    s.trees.hub.publish(event_of(kind::join, "A"));
-    seen = stream.event().id;
-  }
-  s.trees.before_find = [&] {
-    s.trees.before_find = nullptr;
-    s.trees.hub.publish(event_of(kind::thread, "A", "/0"));
-    s.trees.change("A", [](tree& now) { fake_forest::finish(now); });
-  };
-  event_reader again(s, "/v1/trees/A/events", "Last-Event-ID: " + seen + "\r\n");
-  std::set<std::string> told;
-  for (const auto& e : rest_of(again))
-    if (e.name == "text") told.insert(e.data.at("thread"));
-  CHECK(told.contains("/0"));
+  event_reader again(s, "/v1/trees/A/events", last_event(seen));
+  const auto rest = rest_of(again);
+  CHECK(names_of(rest) == strings{"thread", "text", "done"});
+  CHECK(rest[2].data.at("outcome").at("solved") == true);
+  CHECK(s.get("/v1/trees/A/events", last_event(rest[2].id)).status == 204);
 }
 
 TEST_CASE("who comes back too late or from elsewhere begins anew", "[http]") {
@@ -276,8 +369,8 @@ TEST_CASE("who comes back too late or from elsewhere begins anew", "[http]") {
   CHECK(first_of(seen) == "tree");
 }
 
-TEST_CASE("a tree is watched as long as somebody streams it", "[http]") {
-  served s;
+TEST_CASE("a tree is watched as long as somebody streams it and a moment longer", "[http]") {
+  served s(watching_on(0.02));
   s.trees.put(fake_forest::running_tree("A"));
   {
     event_reader stream(s, "/v1/trees/A/events");
@@ -338,6 +431,7 @@ TEST_CASE("a quiet stream is kept open by comments", "[http]") {
 TEST_CASE("a reader that takes nothing is dropped", "[http]") {
   auto options = on_any_port();
   options.write_timeout_s = 0.2;
+  options.watch_on_s = 0.02;
   served s(event_hub::limits{16, 64}, options);
   s.trees.put(fake_forest::running_tree("A"));
   event_reader stuck(s, "/v1/trees/A/events", {}, 4096);
@@ -385,7 +479,7 @@ TEST_CASE("a thousand streams are open at once", "[http]") {
   ::setrlimit(RLIMIT_NOFILE, &more);
   REQUIRE(more.rlim_cur >= 2500);
   {
-    served s;
+    served s(watching_on(0.02));
     s.trees.put(fake_forest::running_tree("A"));
     std::vector<event_reader> streams;
     for (int i = 0; i < 1000; ++i)

@@ -1,3 +1,4 @@
+#include "apps/banyand/views.hpp"
 #include "apps/failure.hpp"
 #include "apps/json.hpp"
 #include "tests/http_fixture.hpp"
@@ -31,20 +32,23 @@ tree finished_tree(const std::string& id, std::int64_t created_ms) {
   return t;
 }
 
+/// As long as a tree's id is.
+std::string long_id(char c) { return std::string(26, c); }
+
 /// Three trees, the newest last.
 void put_three(fake_forest& trees) {
-  auto first = finished_tree("A", 1000);
+  auto first = finished_tree(long_id('A'), 1000);
   first.labels = {{"run", "a"}, {"who", "me"}};
   trees.put(first);
-  auto second = fake_forest::running_tree("B", 2000);
+  auto second = fake_forest::running_tree(long_id('B'), 2000);
   second.labels = {{"run", "a"}};
   trees.put(second);
-  trees.put(fake_forest::running_tree("C", 3000));
+  trees.put(fake_forest::running_tree(long_id('C'), 3000));
 }
 
 std::vector<std::string> ids_of(const json& list) {
   std::vector<std::string> ids;
-  for (const auto& t : list.at("trees")) ids.push_back(t.at("id"));
+  for (const auto& t : list.at("trees")) ids.push_back(t.at("id").get<std::string>().substr(0, 1));
   return ids;
 }
 
@@ -65,6 +69,22 @@ TEST_CASE("who waits gets the finished tree", "[http]") {
   CHECK(t.at("threads")[0].at("text") == "Moving to Node #0\nso far\n");
   CHECK(t.at("threads")[0].at("solution") == "path\n");
   CHECK(s.trees.submitted.at(0).problem == problem{{5, 50, 79, 27}, 62});
+}
+
+TEST_CASE("a tree that samples without a seed is another one every time", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  const auto seed_of = [&](const json& sampling) {
+    s.post("/v1/trees", with(solvable, "sampling", sampling).dump());
+    return s.trees.submitted.back().sampling.seed;
+  };
+  const auto first = seed_of({{"temperature", 1}});
+  CHECK(first != seed_of({{"temperature", 1}}));
+  CHECK(first < std::uint64_t{1} << 53);
+  CHECK(seed_of({{"temperature", 1}, {"seed", 0}}) == 0);
+  CHECK(seed_of({{"temperature", 1}, {"seed", 7}}) == 7);
+  CHECK(seed_of({{"temperature", 0}}) == 0);
+  CHECK(seed_of({}) == 0);
 }
 
 TEST_CASE("a tree is answered when it ends and not before", "[http]") {
@@ -167,8 +187,8 @@ TEST_CASE("trees are listed newest first and page by page", "[http]") {
   CHECK(all.at("next") == nullptr);
   const auto page = s.get_json("/v1/trees?limit=2");
   CHECK(ids_of(page) == strings{"C", "B"});
-  CHECK(page.at("next") == "B");
-  const auto rest = s.get_json("/v1/trees?limit=2&after=B");
+  CHECK(page.at("next") == long_id('B'));
+  const auto rest = s.get_json("/v1/trees?limit=2&after=" + long_id('B'));
   CHECK(ids_of(rest) == strings{"A"});
   CHECK(rest.at("next") == nullptr);
   CHECK_FALSE(all.at("trees")[0].at("threads")[0].contains("text"));
@@ -198,7 +218,8 @@ TEST_CASE("a list's parameters are held to their forms", "[http]") {
   served s;
   for (const auto* parameter :
        {"state=over", "state=", "label=run", "label==a", "solved=1", "created_after=today",
-        "limit=0", "limit=1001", "limit=x", "page=2"}) {
+        "after=zzz", "after=01m84cskda0vypfz62rvzem7rt", "limit=0", "limit=1001", "limit=x",
+        "page=2"}) {
     INFO(parameter);
     const std::string name(parameter, std::string_view(parameter).find('='));
     CHECK(told_error(s.get(std::string("/v1/trees?") + parameter)) == "400 bad_request " + name);
@@ -283,6 +304,8 @@ TEST_CASE("one thread is shown with its text and cache and budget", "[http]") {
   CHECK(thread.at("live") == true);
   CHECK(thread.at("cache") == json{{"blocks", 3}, {"leased", true}});
   CHECK(thread.at("budget_left") == json{{"tokens", nullptr}, {"rounds", 15}, {"seconds", 12.5}});
+  CHECK(thread_detail({{}, true, 0, false, 0, 0, 0}).at("budget_left").is_null()); // not begun
+  CHECK(thread_detail({{}, false, 0, false, 0, 0, 0}).at("budget_left").is_null());
   CHECK(told_error(s.get("/v1/trees/A/threads?path=/7")) == "404 not_found");
   CHECK(told_error(s.get("/v1/trees/A/threads?path=0")) == "400 bad_request path");
 }
@@ -319,6 +342,10 @@ forest_status busy_status() {
   s.uptime_s = 12.5;
   s.node.accepted = 9;
   s.node.running = 2;
+  s.node.queued = 5;
+  s.node.paused = 4; // three that wait and one that ran
+  s.node.queued_paused = 3;
+  s.node.pools_alive = 1;
   s.node.generated_tokens = 777;
   s.node.failures[errc::no_solution] = 3;
   s.threads = {{thread_phase::decoding, 5}, {thread_phase::waiting, 2}};
@@ -339,6 +366,9 @@ TEST_CASE("status and pools and nodes show what the forest says", "[http]") {
         == strings{"version", "ready", "draining", "uptime_s", "trees", "threads", "failures",
                    "store", "pools", "tokens"});
   CHECK(status.at("trees").at("accepted") == 9);
+  CHECK(status.at("trees").at("queued") == 2);
+  CHECK(status.at("trees").at("running") == 1);
+  CHECK(status.at("trees").at("paused") == 4);
   CHECK(status.at("threads").at("decoding") == 5);
   CHECK(status.at("threads").at("paused") == 0);
   CHECK(status.at("failures").at("no_solution") == 3);
@@ -382,11 +412,24 @@ TEST_CASE("the process is well as long as it answers", "[http]") {
 
 TEST_CASE("the daemon is ready when it takes work", "[http]") {
   served s;
-  CHECK(told_error(s.get("/readyz")) == "503 unavailable");
-  s.trees.now.ready = true;
+  const auto refused_for = [&](const char* why) {
+    const auto answer = s.get("/readyz");
+    INFO(answer.body);
+    CHECK(told_error(answer) == "503 unavailable");
+    CHECK(answer.body.find(why) != answer.body.npos);
+  };
+  s.trees.now.node.pools_alive = 1;
+  refused_for("has just begun");
+  s.trees.now.node.pools_alive = 0;
+  refused_for("no device is left");
+  s.trees.now = busy_status();
   CHECK(s.get("/readyz").status == 200);
+  s.trees.now.ready = false;
+  s.trees.now.closing = true;
+  refused_for("about to end");
+  s.trees.now = busy_status();
   s.trees.now.node.draining = true;
-  CHECK(told_error(s.get("/readyz")) == "503 unavailable");
+  refused_for("about to end");
 }
 
 TEST_CASE("metrics count requests by the path's template", "[http]") {
@@ -405,6 +448,9 @@ TEST_CASE("metrics count requests by the path's template", "[http]") {
   has("banyan_http_requests_total{method=\"GET\",path=\"other\",status=\"404\"} 1\n");
   has("banyan_http_request_seconds_count{path=\"/v1/trees/{id}\"} 2\n");
   has("banyan_threads{state=\"decoding\"} 5\n");
+  has("banyan_trees{state=\"queued\"} 2\n");
+  has("banyan_trees{state=\"running\"} 1\n");
+  has("banyan_trees{state=\"paused\"} 4\n");
   has("banyan_pool_batch_size_count{pool=\"cpu:0\"} 0\n");
   has("banyan_event_streams 0\n");
 }
@@ -444,6 +490,22 @@ TEST_CASE("a path that is none and a method that is none are told apart", "[http
   CHECK(answer.header("allow") == "GET, HEAD, POST");
   CHECK(s.get("/v1/completions").header("allow") == "POST");
   CHECK(s.post("/healthz").header("allow") == "GET, HEAD");
+}
+
+TEST_CASE("a body that is compressed is refused and its type does not matter", "[http]") {
+  served s;
+  s.trees.at_once = true;
+  CHECK(told_error(s.post("/v1/trees", solvable.dump(), "Content-Encoding: gzip\r\n"))
+        == "415 unsupported_encoding Content-Encoding");
+  CHECK(s.post("/v1/trees", solvable.dump(), "Content-Encoding: identity\r\n").status == 200);
+  CHECK(s.post("/v1/trees", solvable.dump(), "Content-Type: application/x-www-form-urlencoded\r\n")
+            .status
+        == 200);
+}
+
+TEST_CASE("a method that HTTP does not have is not implemented", "[http]") {
+  const served s;
+  CHECK(told_error(ask(s.server.port(), "FOO", "/v1/trees")) == "501 not_implemented");
 }
 
 TEST_CASE("an exception is one 500 and one line in the log", "[http]") {

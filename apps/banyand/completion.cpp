@@ -25,14 +25,24 @@ struct completion_state {
 
   /// Throws std::invalid_argument where the prompt cannot be written in the vocabulary, or there is
   /// none.
-  decode_request request() const {
+  std::vector<std::int32_t> prompt() const {
+    const auto& given = options.request.ids;
+    if (!given) return options.codec.encode(options.request.prompt);
+    const auto size = options.vocabulary->vocab_size();
+    for (const auto id : *given)
+      if (id < 0 || id >= size)
+        throw std::invalid_argument("there is no token " + std::to_string(id) + " among the "
+                                    + std::to_string(size));
+    return *given;
+  }
+
+  decode_request request(const std::vector<std::int32_t>& of_prompt) const {
     const auto& wish = options.request;
     decode_request r;
     r.family = options.family;
     r.thread = "/";
-    r.ids = options.codec.begin;
-    const auto prompt = options.codec.encode(wish.prompt);
-    r.ids.insert(r.ids.end(), prompt.begin(), prompt.end());
+    if (!wish.ids) r.ids = options.codec.begin;
+    r.ids.insert(r.ids.end(), of_prompt.begin(), of_prompt.end());
     if (r.ids.empty()) throw std::invalid_argument("it is empty");
     r.sampling = wish.sampling;
     r.max_tokens = wish.max_tokens;
@@ -40,6 +50,25 @@ struct completion_state {
     r.keep_lease = false;
     r.watched = wish.stream && options.on_piece;
     return r;
+  }
+
+  void start() {
+    const auto of_prompt = prompt();
+    asked = request(of_prompt);
+    if (options.request.echo && options.on_piece) echo(of_prompt);
+    if (options.request.max_tokens > 0) return ask();
+    completion_end end;
+    end.finish = "length";
+    end.prompt_tokens = static_cast<std::uint32_t>(asked.ids.size());
+    leave(std::move(end));
+  }
+
+  void echo(std::span<const std::int32_t> of_prompt) const {
+    completion_piece piece;
+    piece.of_prompt = true;
+    piece.text = options.request.ids ? options.codec.decode(of_prompt) : options.request.prompt;
+    for (const auto id : of_prompt) piece.tokens.push_back(options.vocabulary->piece(id));
+    options.on_piece(std::move(piece));
   }
 
   /// The text of these tokens behind those that were told before.
@@ -120,8 +149,7 @@ caf::behavior completion(caf::stateful_actor<completion_state>* self, completion
   state.options = std::move(given);
   self->set_default_handler(caf::drop);
   try {
-    state.asked = state.request();
-    state.ask();
+    state.start();
   } catch (const std::invalid_argument& why) {
     state.leave(refusal{
         refusal::kind::bad_request,

@@ -3,6 +3,9 @@
 #include "apps/banyand/fields.hpp"
 #include "apps/banyand/http.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace banyan {
 
 using nlohmann::json;
@@ -25,6 +28,37 @@ std::vector<std::string> read_texts(const json& j, const char* name) {
   return texts;
 }
 
+std::vector<std::int32_t> read_ids(const json& j) {
+  std::vector<std::int32_t> ids;
+  for (const auto& id : j) {
+    if (!id.is_number_integer())
+      refuse_field("prompt", "it has texts or lists among its tokens", "give whole numbers");
+    const bool known = id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX;
+    if (!known)
+      refuse_field("prompt", "there is no token " + id.dump(), "give ids from the vocabulary");
+    ids.push_back(id.get<std::int32_t>());
+  }
+  return ids;
+}
+
+/// A string, a list of strings, a list of tokens, or a list of such lists.
+std::vector<completion_prompt> read_prompts(const json& j) {
+  std::vector<completion_prompt> prompts;
+  const bool some = j.is_array() && !j.empty();
+  if (some && j.front().is_number()) {
+    prompts.push_back({{}, read_ids(j)});
+  } else if (some && j.front().is_array()) {
+    for (const auto& tokens : j) {
+      if (!tokens.is_array())
+        refuse_field("prompt", "it has lists and others", "give lists of tokens alone");
+      prompts.push_back({{}, read_ids(tokens)});
+    }
+  } else {
+    for (auto& text : read_texts(j, "prompt")) prompts.push_back({std::move(text), {}});
+  }
+  return prompts;
+}
+
 std::vector<std::string> read_stops(const json& j) {
   if (j.is_array() && j.empty()) return {};
   auto stops = read_texts(j, "stop");
@@ -34,20 +68,21 @@ std::vector<std::string> read_stops(const json& j) {
   return stops;
 }
 
-void refuse_penalties(fields& given) {
-  for (const auto* name : {"presence_penalty", "frequency_penalty"}) {
-    double penalty = 0;
-    given.real(name, penalty, -2, 2);
-    if (penalty != 0) refuse_field(name, "there are no penalties here", "leave it out");
-  }
-}
-
-/// What would change the text, and cannot be had.
+/// What would change the text, and cannot be had, unless it says nothing.
 void refuse_unknown_arts(fields& given, std::uint32_t n) {
-  refuse_penalties(given);
-  bool echo = false;
-  given.flag("echo", echo);
-  if (echo) refuse_field("echo", "the prompt cannot be echoed", "leave it out");
+  constexpr std::pair<const char*, double> neutral[] = {
+      {"presence_penalty", 0}, {"frequency_penalty", 0}, {"repetition_penalty", 1},
+      {"length_penalty", 1},   {"typical_p", 1},         {"min_tokens", 0}};
+  for (const auto& [name, nothing] : neutral) {
+    double value = nothing;
+    given.real(name, value, -1e9, 1e9);
+    if (value != nothing) refuse_field(name, "there is no such thing here", "leave it out");
+  }
+  for (const auto* name : {"ignore_eos", "use_beam_search"}) {
+    bool wanted = false;
+    given.flag(name, wanted);
+    if (wanted) refuse_field(name, "there is no such thing here", "leave it out");
+  }
   std::string suffix;
   given.text("suffix", suffix);
   if (!suffix.empty()) refuse_field("suffix", "text cannot be inserted", "leave it out");
@@ -56,6 +91,19 @@ void refuse_unknown_arts(fields& given, std::uint32_t n) {
   if (best_of != n) refuse_field("best_of", "all choices are returned", "give it the value of n");
   const auto* bias = given.find("logit_bias");
   if (bias && !bias->empty()) refuse_field("logit_bias", "there is no such bias", "leave it out");
+}
+
+/// Any number is enough for what is clamped to the context anyway.
+void read_max_tokens(fields& given, std::uint32_t& most) {
+  std::uint64_t wanted = most;
+  given.whole("max_tokens", wanted);
+  most = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, UINT32_MAX));
+}
+
+/// Some write -1 where they mean none.
+void drop_minus_one(json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found != object.end() && *found == -1) object.erase(found);
 }
 
 void read_stream(fields& given, completion_body& body) {
@@ -71,13 +119,16 @@ void read_stream(fields& given, completion_body& body) {
 } // namespace
 
 completion_body parse_completion_body(std::string_view text) {
-  const auto object = parse_body(text);
+  auto object = parse_body(text);
+  drop_minus_one(object, "top_k");
+  drop_minus_one(object, "seed");
   fields given(object);
   completion_body body;
+  given.text("model", body.model);
   const auto* prompt = given.find("prompt");
   if (!prompt) refuse_field("prompt", "it is missing", "give a string or a list of them");
-  body.prompts = read_texts(*prompt, "prompt");
-  given.whole("max_tokens", body.max_tokens, 1);
+  body.prompts = read_prompts(*prompt);
+  read_max_tokens(given, body.max_tokens);
   given.whole("n", body.n, 1, most_choices);
   if (body.n * body.prompts.size() > most_choices)
     refuse_field("n", "these are too many choices", "ask for at most 128, of all prompts together");
@@ -86,9 +137,8 @@ completion_body parse_completion_body(std::string_view text) {
   body.seeded = given.has("seed");
   if (const auto* stop = given.find("stop")) body.stop = read_stops(*stop);
   read_stream(given, body);
-  if (given.has("logprobs")) given.whole("logprobs", body.logprobs.emplace(), 0, 1);
-  std::string ignored;
-  given.text("model", ignored);
+  if (given.has("logprobs")) given.whole("logprobs", body.logprobs.emplace(), 0, 5);
+  given.flag("echo", body.echo);
   refuse_unknown_arts(given, body.n);
   return body;
 }

@@ -1,5 +1,6 @@
 #include "apps/banyand/completion_body.hpp"
 #include "apps/banyand/completion_text.hpp"
+#include "apps/banyand/fields.hpp"
 #include "apps/banyand/handlers.hpp"
 #include "apps/banyand/urls.hpp"
 #include "apps/json_parts.hpp"
@@ -52,7 +53,7 @@ class completion_run : public std::enable_shared_from_this<completion_run> {
 public:
   completion_run(http_context& c, reply_ptr reply, completion_body body)
       : c_(c), reply_(std::move(reply)), body_(std::move(body)), model_(c.trees.model().name) {
-    if (!body_.seeded) body_.sampling.seed = random_number();
+    if (!body_.seeded) body_.sampling.seed = drawn_seed();
   }
 
   void start();
@@ -93,8 +94,9 @@ void completion_run::start() {
 }
 
 void completion_run::start_choice(std::size_t index) {
-  completion_request request{body_.prompts[index / body_.n], body_.sampling, body_.max_tokens,
-                             body_.stop, body_.stream};
+  const auto& prompt = body_.prompts[index / body_.n];
+  completion_request request{prompt.text,  body_.sampling, body_.max_tokens, body_.stop,
+                             body_.stream, body_.echo,     prompt.ids};
   request.sampling.seed += index % body_.n;
   const auto self = shared_from_this();
   auto ended = [self, index, loop = c_.loop](std::variant<completion_end, refusal> answer) {
@@ -106,7 +108,7 @@ void completion_run::start_choice(std::size_t index) {
     });
   };
   std::function<void(completion_piece)> came;
-  if (body_.stream)
+  if (body_.stream || body_.echo)
     came = [self, index, loop = c_.loop](completion_piece piece) {
       loop->post([self, index, piece = std::move(piece)] {
         self->reply_->guarded([&] { self->read(index, piece); });
@@ -117,7 +119,9 @@ void completion_run::start_choice(std::size_t index) {
 
 void completion_run::read(std::size_t index, const completion_piece& piece) {
   if (over_) return;
-  const auto certain = choices_[index].text.take(piece);
+  auto& c = choices_[index];
+  const auto certain = piece.of_prompt ? c.text.echo(piece) : c.text.take(piece);
+  if (!body_.stream) return c.whole.append(certain);
   if (certain.text.empty() && certain.tokens.empty()) return;
   if (!open_stream()) return;
   auto list = json::array();
@@ -132,7 +136,7 @@ void completion_run::finish(std::size_t index, completion_end end) {
   auto rest = c.text.finish(end.rest, end.matched_stop);
   c.end = std::move(end);
   if (!body_.stream) {
-    c.whole = std::move(rest);
+    c.whole.append(rest);
   } else if (open_stream()) {
     auto list = json::array();
     list.push_back(choice_json(index, rest, true));
@@ -213,13 +217,16 @@ json completion_run::choice_json(std::size_t index, const told_text& piece, bool
 json completion_run::logprobs_json(const told_text& piece) const {
   if (!body_.logprobs) return {};
   auto tops = json::array();
+  auto logprobs = json::array();
+  const auto of_prompt = piece.tokens.size() - piece.logprobs.size();
   for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
-    auto top = json::object();
-    top[piece.tokens[i]] = piece.logprobs[i];
+    json top, logprob; // null
+    if (i >= of_prompt) top[piece.tokens[i]] = logprob = piece.logprobs[i - of_prompt];
     tops.push_back(std::move(top));
+    logprobs.push_back(std::move(logprob));
   }
   return {{"tokens", piece.tokens},
-          {"token_logprobs", piece.logprobs},
+          {"token_logprobs", std::move(logprobs)},
           {"text_offset", piece.offsets},
           {"top_logprobs", *body_.logprobs == 0 ? json() : std::move(tops)}};
 }
@@ -244,6 +251,8 @@ json completion_run::usage() const {
 void complete(http_context& c, const reply_ptr& reply) {
   auto body = parse_completion_body(reply->request().body);
   url_query(reply->request().query).end();
+  if (const auto served = c.trees.model().name; !body.model.empty() && body.model != served)
+    return reply->send(no_such_model(body.model, served));
   std::make_shared<completion_run>(c, reply, std::move(body))->start();
 }
 

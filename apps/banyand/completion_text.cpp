@@ -27,6 +27,13 @@ std::size_t half_character(std::string_view text) {
 
 } // namespace
 
+void told_text::append(const told_text& more) {
+  text += more.text;
+  tokens.insert(tokens.end(), more.tokens.begin(), more.tokens.end());
+  logprobs.insert(logprobs.end(), more.logprobs.begin(), more.logprobs.end());
+  offsets.insert(offsets.end(), more.offsets.begin(), more.offsets.end());
+}
+
 void completion_text::hold(const completion_piece& piece) {
   held_ += piece.text;
   for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
@@ -53,6 +60,18 @@ told_text completion_text::release(std::size_t bytes, bool all_tokens) {
     out.offsets.push_back(tokens_.front().begin);
     tokens_.pop_front();
   }
+  return out;
+}
+
+told_text completion_text::echo(const completion_piece& prompt) {
+  told_text out;
+  out.text = prompt.text;
+  out.tokens = prompt.tokens;
+  for (std::size_t at = 0; const auto& token : prompt.tokens) {
+    out.offsets.push_back(at);
+    at += token.size();
+  }
+  told_ = next_token_ = out.text.size();
   return out;
 }
 

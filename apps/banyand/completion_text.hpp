@@ -14,8 +14,10 @@ namespace banyan {
 struct told_text {
   std::string text;
   std::vector<std::string> tokens;
-  std::vector<float> logprobs;
+  std::vector<float> logprobs;      ///< fewer than tokens: there are none of the first ones
   std::vector<std::size_t> offsets; ///< of the tokens, in the completion's text
+
+  void append(const told_text&);
 };
 
 /// The text of one completion while its pieces come. What may turn out to be a stop string, which
@@ -23,6 +25,9 @@ struct told_text {
 class completion_text {
 public:
   explicit completion_text(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+
+  /// Takes the prompt, where it is to stand in front; before all pieces.
+  told_text echo(const completion_piece&);
 
   /// Takes a piece and returns what is certain by now.
   told_text take(const completion_piece&);

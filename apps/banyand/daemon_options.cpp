@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
+#include <utility>
 
 namespace banyan {
 
@@ -127,9 +128,35 @@ std::filesystem::path default_data_dir() {
 void complete(daemon_options& o) {
   read_address(o.listen, o.http);
   if (o.data_dir.empty()) o.data_dir = default_data_dir();
-  if (!o.token_file.empty()) o.http.token = read_token(o.token_file);
+  if (!o.token_file.empty() && !o.print_config) o.http.token = read_token(o.token_file);
   o.keep.max_age_s = o.keep_days * 24 * 3600;
   o.keep.max_bytes = o.keep_megabytes * 1000 * 1000;
+}
+
+/// Names of the options that differ and that a running daemon cannot take over.
+std::vector<std::string> only_at_start(const daemon_options& a, const daemon_options& b) {
+  const std::pair<const char*, bool> differ[] = {
+      {"listen", a.listen != b.listen},
+      {"data-dir", a.data_dir != b.data_dir},
+      {"user", a.user != b.user},
+      {"seed", a.seed != b.seed},
+      {"model", a.model != b.model},
+      {"device", a.devices != b.devices},
+      {"dtype", a.precision != b.precision},
+      {"threads", a.threads != b.threads},
+      {"concurrency", a.concurrency != b.concurrency},
+      {"max-queue", a.max_queued != b.max_queued},
+      {"sync", a.sync != b.sync},
+      {"max-connections", a.http.max_connections != b.http.max_connections},
+      {"max-body-bytes", a.http.max_body_bytes != b.http.max_body_bytes},
+      {"max-header-bytes", a.http.max_header_bytes != b.http.max_header_bytes},
+      {"read-timeout", a.http.read_timeout_s != b.http.read_timeout_s},
+      {"write-timeout", a.http.write_timeout_s != b.http.write_timeout_s},
+      {"log-format", a.log_format != b.log_format}};
+  std::vector<std::string> names;
+  for (const auto& [name, is] : differ)
+    if (is) names.emplace_back(name);
+  return names;
 }
 
 } // namespace
@@ -148,19 +175,27 @@ bool parse(daemon_options& o, std::span<const std::string> words) {
   return true;
 }
 
-void reload(daemon_options& o, std::span<const std::string> words) {
+std::vector<std::string> reload(daemon_options& o, std::span<const std::string> words) {
   daemon_options fresh;
   parse(fresh, words);
+  auto left = only_at_start(o, fresh);
   o.log_level = fresh.log_level;
   o.keep = fresh.keep;
   o.drain_s = fresh.drain_s;
   o.http.token = fresh.http.token;
   o.http.requests_per_s = fresh.http.requests_per_s;
+  return left;
 }
 
 std::string config_of(const daemon_options& o) {
   auto copy = o;
-  return declare(copy).config();
+  auto lines = declare(copy).config();
+  std::string unset;
+  if (o.token_file.empty()) unset += "# token-file =          (no token)\n";
+  if (o.user.empty()) unset += "# user =                (whoever starts it)\n";
+  if (o.model.empty()) unset += "# model =               (the best shipped one)\n";
+  if (o.devices.empty()) unset += "# device = cpu\n";
+  return unset.empty() ? lines : lines + "\n# Not set\n" + unset;
 }
 
 } // namespace banyan

@@ -42,14 +42,16 @@ struct daemon_options {
 };
 
 /// Reads command line and config file. False: `--help` or `--version` was asked for and printed.
-/// Throws `bad_usage`, and `bad_environment` for a token file that cannot be read.
+/// Throws `bad_usage`, and `bad_environment` for a token file that cannot be read; who only prints
+/// the options needs none.
 bool parse(daemon_options&, std::span<const std::string> words);
 
-/// Reads the config file once more; what cannot change while the daemon runs is left as it is.
-/// Throws as above and changes nothing then.
-void reload(daemon_options&, std::span<const std::string> words);
+/// Reads the config file once more. What cannot change while the daemon runs is left as it is; the
+/// names of such options that are now given otherwise come back. Throws as above and changes
+/// nothing then.
+std::vector<std::string> reload(daemon_options&, std::span<const std::string> words);
 
-/// The resolved options in the syntax of a config file.
+/// The resolved options in the syntax of a config file; those that are not set as comments.
 std::string config_of(const daemon_options&);
 
 } // namespace banyan

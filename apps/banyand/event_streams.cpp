@@ -3,9 +3,11 @@
 #include "actors/config.hpp"
 #include "apps/banyand/event_text.hpp"
 #include "apps/banyand/handlers.hpp"
+#include "apps/banyand/tree_story.hpp"
 #include "apps/banyand/urls.hpp"
 #include "apps/json_parts.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <utility>
@@ -17,6 +19,11 @@ namespace banyan {
 namespace {
 
 constexpr std::size_t most_unsent = 1 << 20, taken_at_once = 256;
+
+// Ids rise, and from each a client can go on. Event n of the hub is n * id_step. A story of a tree
+// that lives has the numbers between event n, the newest one in it, and the next; its last part the
+// last of them. One of a finished tree is always the same: it counts its parts, in the tree's name.
+constexpr std::uint64_t id_step = 1'000'000, last_part = id_step - 1;
 
 // A tree's end is told a moment before its record is everywhere.
 constexpr int most_tries = 40;
@@ -37,31 +44,41 @@ public:
   }
 
 private:
+  bool may_go_on(std::uint64_t number) const;
   void look(std::function<void(const tree&)> then);
   bool begin();
-  void show(const tree&, bool resumed);
-  void replay(const tree&);
+  void go_on(const tree&);
+  void show(const tree&);
+  void show_finished(const tree&);
+  void tell_nothing_left();
+  void enter(std::uint64_t since);
   void pump();
   void tell(const tree_event&);
   void end_tree(tree_event);
   void close();
-  std::string id(std::uint64_t n) const { return c_.streams.name() + '-' + std::to_string(n); }
+  std::string id(std::uint64_t n, std::uint64_t part = 0) const {
+    return event_id(c_.streams.name(), n * id_step + part);
+  }
 
   http_context& c_;
   reply_ptr reply_;
   std::string tree_;
   std::unique_ptr<event_hub::subscription> source_;
   std::deque<tree_event> queue_;
-  std::uint64_t mark_ = 0; ///< events up to here are in the snapshot
-  bool live_ = false;      ///< the snapshot is told, and no outcome is waited for
+  std::uint64_t mark_ = 0;  ///< events up to here are in what was told
+  std::uint64_t since_ = 0; ///< the events told everything already, when it began
+  bool live_ = false;       ///< the beginning is told, and no outcome is waited for
+  bool entered_ = false;    ///< among the streams of a tree that lives
+  bool over_ = false;       ///< the tree is: nothing comes behind what is there
 };
 
 // ---- beginning
 
 void event_stream::open() {
   auto& hub = c_.trees.events();
-  auto after = event_number(reply_->request().header("last-event-id"), c_.streams.name());
-  if (after > hub.newest() || !hub.keeps(after)) after = 0;
+  const auto known = event_number(reply_->request().header("last-event-id"), c_.streams.name());
+  const auto after = may_go_on(known) ? known / id_step : 0;
+  since_ = c_.streams.told_since(tree_);
   const auto weak = weak_from_this();
   source_ = hub.subscribe(tree_, after, [loop = c_.loop, weak] {
     loop->post([weak] {
@@ -75,11 +92,21 @@ void event_stream::open() {
     live_ = begin();
     return pump();
   }
-  look([self = shared_from_this(), resumed = after > 0](const tree& t) {
-    if (t.finished_ms != 0) return self->show(t, resumed);
+  look([self = shared_from_this(), after](const tree& t) {
+    if (after > 0) return self->go_on(t);
+    if (t.finished_ms != 0) return self->show_finished(t);
     // Now every thread knows that it is watched: from here on, its events tell all of its text.
-    self->look([self, resumed](const tree& now) { self->show(now, resumed); });
+    self->look([self](const tree& now) { self->show(now); });
   });
+}
+
+/// All events behind this one are there, and they tell everything.
+bool event_stream::may_go_on(std::uint64_t number) const {
+  const auto n = number / id_step, part = number % id_step;
+  const auto& hub = c_.trees.events();
+  const bool whole = part == 0 || part == last_part; // else the client has not seen all of a story
+  return n > 0 && whole && n <= hub.newest() && hub.keeps(n)
+         && (tree_.empty() || c_.streams.told_since(tree_) <= n);
 }
 
 /// The tree as it is now, and everything up to the mark in it.
@@ -101,36 +128,53 @@ bool event_stream::begin() {
   return true;
 }
 
-void event_stream::show(const tree& t, bool resumed) {
+/// Exactly what was missed, from where the client left.
+void event_stream::go_on(const tree& t) {
+  if (!reply_->open()) return;
+  mark_ = 0;
+  over_ = t.finished_ms != 0;
+  for (auto& e : source_->take()) queue_.push_back(std::move(e));
+  if (over_ && queue_.empty()) return tell_nothing_left();
   if (!begin()) return;
-  if (resumed)
-    replay(t);
-  else
-    reply_->write(snapshot_text(t, id(mark_), unix_ms_now()));
-  if (t.finished_ms != 0) {
-    const auto data =
-        done_data(t.finished_ms, t.id, to_string(t.phase), t.failure, outcome_parts(t.outcome));
-    reply_->write(event_text("done", id(mark_), data));
-    return close();
-  }
+  enter(since_);
   live_ = true;
   pump();
 }
 
-/// What was missed, and the texts that were written meanwhile: nobody told them. Until the last of
-/// these nobody can go on from here.
-void event_stream::replay(const tree& t) {
-  std::set<std::string> threads;
-  for (const auto& thread : t.threads)
-    if (!ended(thread.phase)) threads.insert(thread.path);
-  for (auto& e : source_->take()) {
-    if (t.find(e.thread)) threads.insert(e.thread);
-    if (e.id > mark_)
-      queue_.push_back(std::move(e));
-    else if (e.what != tree_event::kind::done)
-      reply_->write(event_text(to_string(e.what), {}, event_data(e)));
+void event_stream::show(const tree& t) {
+  if (t.finished_ms != 0) return show_finished(t);
+  if (!begin()) return;
+  const auto story = story_of(t, unix_ms_now());
+  for (std::size_t i = 0; i < story.size(); ++i) {
+    const auto part =
+        i + 1 == story.size() ? last_part : std::min<std::uint64_t>(i + 1, last_part - 1);
+    reply_->write(event_text(story[i].name, id(mark_, part), story[i].data));
   }
-  reply_->write(texts_text(t, threads, id(mark_), unix_ms_now()));
+  enter(mark_);
+  live_ = true;
+  pump();
+}
+
+/// What the client has not seen of it.
+void event_stream::show_finished(const tree& t) {
+  const auto story = story_of(t, unix_ms_now());
+  const auto seen = event_number(reply_->request().header("last-event-id"), t.id);
+  if (seen >= story.size()) return tell_nothing_left();
+  if (!begin()) return;
+  for (auto i = seen; i < story.size(); ++i)
+    reply_->write(event_text(story[i].name, event_id(t.id, i + 1), story[i].data));
+  close();
+}
+
+/// The status that ends a browser's coming back.
+void event_stream::tell_nothing_left() {
+  reply_->send(http_response{204, "text/event-stream; charset=utf-8", {}, {}, {}});
+  close();
+}
+
+void event_stream::enter(std::uint64_t since) {
+  entered_ = true;
+  c_.streams.enter(tree_, since);
 }
 
 // ---- live
@@ -146,7 +190,7 @@ void event_stream::pump() {
     if (e.what == tree_event::kind::done) return end_tree(std::move(e));
     tell(e);
   }
-  if (live_ && queue_.empty() && source_->lost()) close();
+  if (live_ && queue_.empty() && (over_ || source_->lost())) close();
 }
 
 void event_stream::tell(const tree_event& e) {
@@ -159,7 +203,8 @@ void event_stream::end_tree(tree_event e) {
     const auto outcome = known ? outcome_parts(*known) : nlohmann::ordered_json();
     self->reply_->write(event_text("done", self->id(e.id),
                                    done_data(e.at_ms, e.tree, e.state, e.failure, outcome)));
-    if (!self->tree_.empty()) return self->close();
+    self->over_ = !self->tree_.empty();
+    if (self->over_) return self->close();
     self->live_ = self->reply_->open();
     self->pump();
   });
@@ -168,6 +213,10 @@ void event_stream::end_tree(tree_event e) {
 void event_stream::close() {
   const auto self = shared_from_this(); // the list may hold the last other one
   live_ = false;
+  if (std::exchange(entered_, false)) {
+    if (over_) source_.reset();
+    c_.streams.leave(c_, tree_, std::move(source_));
+  }
   source_.reset();
   reply_->end();
   c_.streams.remove(c_, self);
@@ -182,6 +231,7 @@ void event_streams::open(http_context& c, const reply_ptr& reply, const std::str
 void event_streams::clear() {
   streams_.clear();
   asked_.clear();
+  watches_.clear();
 }
 
 void event_streams::add(http_context& c, const std::shared_ptr<event_stream>& stream) {
@@ -194,6 +244,31 @@ void event_streams::add(http_context& c, const std::shared_ptr<event_stream>& st
 void event_streams::remove(http_context& c, const std::shared_ptr<event_stream>& stream) {
   streams_.erase(stream);
   c.counters.event_streams = streams_.size();
+}
+
+void event_streams::enter(const std::string& tree, std::uint64_t since) {
+  auto& w = watches_[tree];
+  ++w.streams;
+  w.since = std::min(w.since, since);
+  w.source.reset(); // the stream has its own
+}
+
+void event_streams::leave(http_context& c, const std::string& tree,
+                          std::unique_ptr<event_hub::subscription> source) {
+  auto& w = watches_.at(tree);
+  if (--w.streams > 0) return;
+  w.source = std::move(source);
+  w.left = ++departures_;
+  c.loop->after(c.options.watch_on_s, [this, tree, left = w.left] {
+    const auto found = watches_.find(tree);
+    if (found != watches_.end() && found->second.streams == 0 && found->second.left == left)
+      watches_.erase(found);
+  });
+}
+
+std::uint64_t event_streams::told_since(const std::string& tree) const {
+  const auto found = watches_.find(tree);
+  return found == watches_.end() ? UINT64_MAX : found->second.since;
 }
 
 void event_streams::keep_alive(http_context& c) {

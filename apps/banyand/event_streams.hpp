@@ -1,5 +1,6 @@
 #pragma once
 
+#include "actors/event_hub.hpp"
 #include "apps/banyand/reply.hpp"
 
 #include <cstdint>
@@ -22,8 +23,8 @@ public:
   explicit event_streams(std::string name) : name_(std::move(name)) {}
 
   /// Answers with the events of a tree, of all trees where `tree` is empty: those that the client
-  /// has missed since its `Last-Event-ID`, else a snapshot of the tree, then live ones. A reader
-  /// that does not keep up finds the stream ended, and may come back.
+  /// has missed since its `Last-Event-ID` where all of them are still there, else the tree's story,
+  /// then live ones. A reader that does not keep up finds the stream ended, and may come back.
   void open(http_context&, const reply_ptr&, const std::string& tree);
 
   /// Leaves the hub; nothing is told to the clients.
@@ -33,12 +34,27 @@ public:
   void add(http_context&, const std::shared_ptr<event_stream>&);
   void remove(http_context&, const std::shared_ptr<event_stream>&);
 
+  /// A stream of a tree that lives: all that is written after event `since` is told in events. When
+  /// the last one leaves, the tree is watched on for a moment, by its `source`.
+  void enter(const std::string& tree, std::uint64_t since);
+  void leave(http_context&, const std::string& tree,
+             std::unique_ptr<event_hub::subscription> source);
+
+  /// From this event on the events tell all that the tree's threads write; UINT64_MAX: they do not.
+  std::uint64_t told_since(const std::string& tree) const;
+
   /// What became of a tree that has just ended; nothing where nobody knows. Many streams that ask
   /// at a time are one question.
   using told_outcome = std::function<void(const std::optional<outcome>&)>;
   void outcome_of(http_context&, const std::string& tree, told_outcome);
 
 private:
+  struct watch {
+    std::size_t streams = 0;
+    std::uint64_t since = UINT64_MAX;
+    std::uint64_t left = 0; ///< the departure after which nobody was there; rises over all trees
+    std::unique_ptr<event_hub::subscription> source;
+  };
   void ask(http_context&, const std::string& tree, int tries);
   void answer(http_context&, const std::string& tree, const tree_ptr&, int tries);
   void keep_alive(http_context&);
@@ -46,6 +62,8 @@ private:
   std::string name_;
   std::set<std::shared_ptr<event_stream>> streams_;
   std::map<std::string, std::vector<told_outcome>> asked_;
+  std::map<std::string, watch> watches_;
+  std::uint64_t departures_ = 0;
   bool ticking_ = false;
 };
 

@@ -11,10 +11,8 @@ namespace banyan {
 
 using json = nlohmann::ordered_json;
 
-namespace {
-
-json place(std::int64_t at_ms, const std::string& tree, const std::string& thread,
-           const std::string& parent, std::uint64_t position = 0) {
+json event_place(std::int64_t at_ms, const std::string& tree, const std::string& thread,
+                 const std::string& parent, std::uint64_t position) {
   return {{"tree", tree},
           {"thread", thread},
           {"parent", text_or_null(parent)},
@@ -22,49 +20,19 @@ json place(std::int64_t at_ms, const std::string& tree, const std::string& threa
           {"at", time_text(at_ms)}};
 }
 
-/// Up to when the tree's state is known.
-std::int64_t seen_ms(const tree& t, std::int64_t now_ms) {
-  return t.finished_ms != 0 ? t.finished_ms : now_ms;
-}
-
-json tree_data(const tree& t, std::int64_t now_ms) {
-  auto j = place(seen_ms(t, now_ms), t.id, "/", {});
-  j["state"] = to_string(t.phase);
-  j["prompt"] = t.prompt;
-  j["problem"] = problem_parts(t.problem);
-  return j;
-}
-
-json thread_data(const tree& t, const thread_record& thread) {
-  auto j = place(thread.since_ms, t.id, thread.path, thread.parent());
-  j["state"] = to_string(thread.phase);
-  j["tokens"] = thread.generated_tokens();
-  j["failure"] = name_or_null(thread.failure);
-  j["depth"] = thread.depth;
-  j["pool"] = thread.pool;
-  return j;
-}
-
-json text_data(const tree& t, const thread_record& thread, std::int64_t now_ms) {
-  const auto at_ms = ended(thread.phase) ? thread.since_ms : seen_ms(t, now_ms);
-  auto j = place(at_ms, t.id, thread.path, thread.parent());
-  j["text"] = thread.text();
-  j["tokens"] = thread.generated_tokens();
-  return j;
-}
-
-} // namespace
-
 std::string event_text(std::string_view name, const std::string& id, const json& data) {
   std::string text = "event: ";
   text += name;
-  if (!id.empty()) text += "\nid: " + id;
-  return text + "\ndata: " + json_line(data) + "\n\n";
+  return text + "\nid: " + id + "\ndata: " + json_line(data) + "\n\n";
+}
+
+std::string event_id(std::string_view stream, std::uint64_t n) {
+  return std::string(stream) + '-' + std::to_string(n);
 }
 
 json event_data(const tree_event& e) {
   using kind = tree_event::kind;
-  auto j = place(e.at_ms, e.tree, e.thread, e.parent, e.position);
+  auto j = event_place(e.at_ms, e.tree, e.thread, e.parent, e.position);
   switch (e.what) {
   case kind::done: return done_data(e.at_ms, e.tree, e.state, e.failure, nullptr);
   case kind::tree: j["state"] = e.state; return j;
@@ -82,31 +50,11 @@ json event_data(const tree_event& e) {
 
 json done_data(std::int64_t at_ms, const std::string& tree, std::string_view state, errc failure,
                json outcome) {
-  auto j = place(at_ms, tree, "/", {});
+  auto j = event_place(at_ms, tree, "/", {}, 0);
   j["state"] = state;
   j["failure"] = name_or_null(failure);
   j["outcome"] = std::move(outcome);
   return j;
-}
-
-std::string texts_text(const tree& t, const std::set<std::string>& threads, const std::string& id,
-                       std::int64_t now_ms) {
-  std::string text;
-  std::size_t left = threads.size();
-  for (const auto& thread : t.threads)
-    if (threads.contains(thread.path))
-      text += event_text("text", --left == 0 ? id : "", text_data(t, thread, now_ms));
-  return text;
-}
-
-std::string snapshot_text(const tree& t, const std::string& id, std::int64_t now_ms) {
-  auto text = event_text("tree", {}, tree_data(t, now_ms));
-  std::set<std::string> all;
-  for (const auto& thread : t.threads) {
-    text += event_text("thread", {}, thread_data(t, thread));
-    all.insert(thread.path);
-  }
-  return text + texts_text(t, all, id, now_ms);
 }
 
 std::uint64_t event_number(std::string_view last_event_id, std::string_view stream) {

@@ -3,6 +3,7 @@
 #include "apps/banyand/http.hpp"
 
 #include <algorithm>
+#include <random>
 
 namespace banyan {
 
@@ -30,6 +31,11 @@ json parse_body(std::string_view body, bool may_be_empty) {
   } catch (const json::exception&) {
     refuse_body("it has a number that is too large");
   }
+}
+
+std::uint64_t drawn_seed() {
+  std::random_device chance;
+  return (std::uint64_t{chance()} << 32 | chance()) >> 11;
 }
 
 fields::fields(const json& object, std::string path) : object_(object), path_(std::move(path)) {

@@ -17,6 +17,9 @@ namespace banyan {
 /// `request_error`. The keys are in a map: a body of many keys must not take quadratic time.
 nlohmann::json parse_body(std::string_view body, bool may_be_empty = false);
 
+/// A seed for a request that leaves it open; every JSON reader can repeat it (below 2^53).
+std::uint64_t drawn_seed();
+
 /// Reads the fields of a JSON object into what already has their defaults. A field that is missing
 /// or null leaves the default; one of the wrong type or outside of its bounds is thrown as a
 /// `request_error` that names it by its whole path ("budget.max_tokens").

@@ -65,7 +65,14 @@ struct forest_status {
   store_counts store;
   double uptime_s = 0;
   std::string version;
-  bool ready = false; ///< takes work
+  bool ready = false;   ///< takes work
+  bool closing = false; ///< takes no more, for it is about to end
+
+  bool ending() const { return closing || node.draining; }
+
+  // Unfinished trees by state.
+  std::uint64_t queued() const { return node.queued - node.queued_paused; }
+  std::uint64_t running() const { return node.running - (node.paused - node.queued_paused); }
 };
 
 struct model_facts {
@@ -79,15 +86,18 @@ struct model_facts {
 struct completion_request {
   std::string prompt;
   sampling_options sampling;
-  std::uint32_t max_tokens = 16; ///< clamped to the context
+  std::uint32_t max_tokens = 16; ///< clamped to the context; 0: nothing is decoded
   std::vector<std::string> stop;
   bool stream = false; ///< tell pieces as they come
+  bool echo = false;   ///< tell the prompt as a piece in front of all others, streamed or not
+  std::optional<std::vector<std::int32_t>> ids; ///< the prompt's tokens, in place of its text
 };
 
 struct completion_piece {
   std::string text;                ///< since the last piece
   std::vector<std::string> tokens; ///< its tokens' texts
-  std::vector<float> logprobs;     ///< one per token
+  std::vector<float> logprobs;     ///< one per token; of the prompt none
+  bool of_prompt = false;
 };
 
 struct completion_end {

@@ -25,6 +25,7 @@ void show_health(http_context&, const reply_ptr&);
 void show_readiness(http_context&, const reply_ptr&);
 
 void list_models(http_context&, const reply_ptr&);
+void show_model(http_context&, const reply_ptr&);
 void complete(http_context&, const reply_ptr&);
 
 void show_description(http_context&, const reply_ptr&);

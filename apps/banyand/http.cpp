@@ -45,6 +45,7 @@ std::string_view reason_phrase(int status) {
   switch (status) {
   case 200: return "OK";
   case 202: return "Accepted";
+  case 204: return "No Content";
   case 303: return "See Other";
   case 304: return "Not Modified";
   case 400: return "Bad Request";
@@ -55,9 +56,11 @@ std::string_view reason_phrase(int status) {
   case 409: return "Conflict";
   case 413: return "Content Too Large";
   case 414: return "URI Too Long";
+  case 415: return "Unsupported Media Type";
   case 429: return "Too Many Requests";
   case 431: return "Request Header Fields Too Large";
   case 500: return "Internal Server Error";
+  case 501: return "Not Implemented";
   case 503: return "Service Unavailable";
   default: return "Unknown";
   }
@@ -73,6 +76,12 @@ http_response error_response(int status, std::string code, std::string message, 
   response.error = {std::move(code), std::move(message), std::move(field)};
   response.body = json_line(wrapped(parts_of(*response.error)));
   return response;
+}
+
+http_response no_such_model(const std::string& name, const std::string& served) {
+  return error_response(404, "model_not_found",
+                        "model: there is no " + name + "; give " + served + " or leave it out",
+                        "model");
 }
 
 std::string openai_error_body(const http_response& response) {

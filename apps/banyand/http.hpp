@@ -83,6 +83,9 @@ http_response error_response(const refusal&);
 http_response error_response(int status, std::string code, std::string message,
                              std::string field = {});
 
+/// As OpenAI refuses a model that is not `served`.
+http_response no_such_model(const std::string& name, const std::string& served);
+
 /// The same with the fields that OpenAI's clients look for, too.
 std::string openai_error_body(const http_response&);
 

@@ -28,6 +28,7 @@ struct http_options {
   double read_timeout_s = 60;  ///< for a request to arrive, and between two of a connection
   double write_timeout_s = 30; ///< for a reader to take the next 256 KiB
   double keep_alive_s = 15;    ///< between the comments that keep a stream of events open
+  double watch_on_s = 30;      ///< that a tree's texts are told after its last watcher has left
 
   http_log log; ///< may be empty
 };

@@ -319,6 +319,7 @@ void live_forest::status(answer_to<forest_status> answer) {
       const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
       now.uptime_s = up.count();
       now.version = impl_->options.version;
+      now.closing = impl_->closed;
       now.ready = !impl_->closed && !node.draining && node.pools_alive > 0;
       answer(std::move(now));
     });

@@ -179,7 +179,8 @@ private:
   void read_config_again() {
     notify_manager("RELOADING=1");
     try {
-      reload(options_, words_);
+      for (const auto& name : reload(options_, words_))
+        say(level::warning, name + ": it has changed, and counts from the next start");
       daemon_log::set_level(options_.log_level);
       server_->reload(options_.http);
       const std::lock_guard lock(keep_mutex_);

@@ -54,8 +54,9 @@ std::string text(std::string_view view) { return std::string(view); }
 void draw_trees(metric_page& page, const forest_status& s) {
   const auto& n = s.node;
   const auto state = [](const char* name) { return labels{{"state", name}}; };
-  page.gauge("banyan_trees", "Unfinished trees by state.", double(n.queued), state("queued"));
-  page.gauge("banyan_trees", "", double(n.running), state("running"));
+  page.gauge("banyan_trees", "Unfinished trees by state.", double(s.queued()), state("queued"));
+  page.gauge("banyan_trees", "", double(s.running()), state("running"));
+  page.gauge("banyan_trees", "", double(n.paused), state("paused"));
   page.count("banyan_trees_accepted_total", "Trees taken.", double(n.accepted));
   page.count("banyan_trees_finished_total", "Trees that ended, however.", double(n.finished));
   page.count("banyan_trees_solved_total", "Trees with a verified solution.", double(n.solved));
@@ -119,7 +120,7 @@ void draw_cache(metric_page& page, const pool_status& p, const labels& pool) {
 
 void draw_daemon(metric_page& page, const forest_status& s) {
   page.gauge("banyan_info", "Always 1; the version is a label.", 1, {{"version", s.version}});
-  page.gauge("banyan_ready", "1: takes work.", s.ready && !s.node.draining ? 1 : 0);
+  page.gauge("banyan_ready", "1: takes work.", s.ready && !s.ending() ? 1 : 0);
   page.gauge("banyan_uptime_seconds", "Since the daemon began.", s.uptime_s);
   page.gauge("banyan_store_trees", "Trees in the store.", double(s.store.finished),
              {{"state", "finished"}});

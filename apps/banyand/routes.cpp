@@ -32,6 +32,7 @@ constexpr http_route table[] = {
     {"POST", "/v1/trees/{id}/pause", pause_tree},
     {"POST", "/v1/trees/{id}/resume", resume_tree},
     {"GET", "/v1/models", list_models},
+    {"GET", "/v1/models/{model}", show_model},
     {"POST", "/v1/completions", complete},
 };
 
@@ -87,6 +88,17 @@ http_response no_route(const found_route& found, const http_request& request) {
   return response;
 }
 
+bool is_encoded(const http_request& request) {
+  const auto encoding = request.header("content-encoding");
+  return !encoding.empty() && encoding != "identity";
+}
+
+http_response refused_encoding() {
+  return error_response(415, "unsupported_encoding",
+                        "Content-Encoding: the body cannot be decoded here; send it as it is",
+                        "Content-Encoding");
+}
+
 std::string random_name() {
   std::random_device chance;
   std::string name;
@@ -117,6 +129,7 @@ void http_routes::serve(http_request request, std::shared_ptr<http_sink> sink) {
     if (auto no = gate_.check(reply->request(), std::chrono::steady_clock::now()))
       return reply->send(std::move(*no));
     if (!found.route) return reply->send(no_route(found, reply->request()));
+    if (is_encoded(reply->request())) return reply->send(refused_encoding());
     found.route->serve(context_, reply);
   });
 }
@@ -130,6 +143,10 @@ http_response http_routes::refuse_unread(int status) {
       return error_response(414, "too_large", "the URL: it is too long; send a shorter one");
     case 431:
       return error_response(431, "too_large", "the headers: too many or too long; send less");
+    case 501:
+      return error_response(
+          501, "not_implemented",
+          "the request: it does not begin with a method of HTTP; see /openapi.json");
     default:
       return error_response(400, "bad_request", "the request: it is not HTTP; send HTTP/1.1");
     }

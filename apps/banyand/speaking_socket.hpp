@@ -137,7 +137,7 @@ private:
     if (one_of("HPE_CB_url:")) return 414;
     if (one_of("HPE_CB_header_field:", "HPE_CB_header_value:", "HPE_HEADER_OVERFLOW:")) return 431;
     if (one_of("HPE_CB_headers_complete:", "HPE_CB_body:")) return 413;
-    return 400;
+    return one_of("HPE_INVALID_METHOD:") ? 501 : 400;
   }
 
   told tell_;

@@ -22,6 +22,12 @@ http_response plain(int status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text), {}, {}};
 }
 
+std::string why_not_ready(const forest_status& s) {
+  if (s.ending()) return "the daemon is about to end; ask another one";
+  if (s.node.pools_alive == 0) return "no device is left; see the log and start the daemon again";
+  return "the daemon has just begun; try again";
+}
+
 json page_view(const thread_page& page) {
   json j{{"threads", json::array()}, {"total", page.total}};
   for (const auto& row : page.rows) j["threads"].push_back(thread_row_view(row));
@@ -67,10 +73,8 @@ void show_health(http_context&, const reply_ptr& reply) { reply->send(plain(200,
 
 void show_readiness(http_context& c, const reply_ptr& reply) {
   c.trees.status(relay<forest_status>(c, reply, [reply](const forest_status& s) {
-    if (s.ready && !s.node.draining) return reply->send(plain(200, "ready\n"));
-    reply->refuse({refusal::kind::unavailable, s.node.draining
-                                                   ? "the daemon is about to end; ask another one"
-                                                   : "the daemon has just begun; try again"});
+    if (s.ready && !s.ending()) return reply->send(plain(200, "ready\n"));
+    reply->refuse({refusal::kind::unavailable, why_not_ready(s)});
   }));
 }
 
@@ -79,6 +83,13 @@ void list_models(http_context& c, const reply_ptr& reply) {
   json j{{"object", "list"}, {"data", json::array()}};
   j["data"].push_back(model_view(c.trees.model()));
   reply->send(j);
+}
+
+void show_model(http_context& c, const reply_ptr& reply) {
+  url_query(reply->request().query).end();
+  const auto model = c.trees.model();
+  if (reply->param(0) != model.name) return reply->send(no_such_model(reply->param(0), model.name));
+  reply->send(model_view(model));
 }
 
 } // namespace banyan

@@ -57,32 +57,58 @@ conditioning read_conditioning(fields& given) {
   return said;
 }
 
+constexpr auto prompt_form =
+    R"(write it as "Moving to Node #0\nCurrent State: 54:[25, 7, 36], Operations: []\n", or give a problem)";
+
+/// White space around a prompt and in its list of numbers is nobody's meaning.
+std::string tidy_prompt(const std::string& given) {
+  constexpr std::string_view space = " \t\r\n";
+  const auto begin = std::min(given.find_first_not_of(space), given.size());
+  auto text = given.substr(begin, given.find_last_not_of(space) + 1 - begin);
+  std::erase(text, '\r');
+  const auto open = text.find('['), close = std::min(text.find(']', open), text.size());
+  if (open != text.npos) {
+    std::string numbers;
+    for (const char c : text.substr(open, close - open))
+      if (space.find(c) == space.npos) numbers += c == ',' ? ", " : std::string(1, c);
+    text.replace(open, close - open, numbers);
+  }
+  return text + '\n';
+}
+
+/// A prompt that has no condition gets the given one.
+void read_prompt(fields& given, const conditioning& said, solve_request& request) {
+  given.text("prompt", request.prompt);
+  request.prompt = tidy_prompt(request.prompt);
+  auto read = parse_root_prompt(request.prompt);
+  if (!read) refuse_field("prompt", "it is not a problem's first text and no more", prompt_form);
+  request.problem = std::move(*read);
+  if (const auto why = malformed(request.problem)) refuse_field("prompt", *why, problem_form);
+  if (!said.sub_call_budget && !said.token_budget) return;
+  if (request.prompt != root_prompt(request.problem))
+    refuse_field(said.sub_call_budget ? "children" : "token_budget",
+                 "the prompt has a condition itself", "say it in one of the two places");
+  request.prompt = root_prompt(request.problem, said);
+}
+
 void read_start(fields& given, solve_request& request) {
   const auto said = read_conditioning(given);
   const auto* problem = given.find("problem");
   if (given.has("prompt")) {
     if (problem) refuse_field("prompt", "`problem` is there too", "give one of them");
-    for (const auto* name : {"children", "token_budget"})
-      if (given.has(name))
-        refuse_field(name, "a prompt says this itself",
-                     "write it into the prompt or give a problem");
-    given.text("prompt", request.prompt);
-    auto read = parse_root_prompt(request.prompt);
-    if (!read) refuse_field("prompt", "it does not tell a problem", "begin as `banyan solve` does");
-    request.problem = std::move(*read);
-    if (const auto why = malformed(request.problem)) refuse_field("prompt", *why, problem_form);
-    return;
+    return read_prompt(given, said, request);
   }
   if (!problem) refuse_field("problem", "it is missing", problem_form);
   request.problem = read_problem(*problem);
   request.prompt = root_prompt(request.problem, said);
 }
 
-void read_sampling(fields& whole, sampling_options& sampling) {
+void read_sampling(fields& whole, tree_body& read) {
   const auto* j = whole.find("sampling");
   if (!j) return;
   fields given(*j, "sampling");
-  given.sampling(sampling);
+  given.sampling(read.request.sampling);
+  read.seeded = given.has("seed");
   given.end();
 }
 
@@ -121,7 +147,7 @@ tree_body parse_tree_body(std::string_view body) {
   tree_body read;
   read_task(given, read.request.task);
   read_start(given, read.request);
-  read_sampling(given, read.request.sampling);
+  read_sampling(given, read);
   read_join_field(given, read.request.join);
   read_budget(given, read.request.budget);
   given.labels("labels", read.request.labels);

@@ -10,8 +10,9 @@ namespace banyan {
 /// What the body of `POST /v1/trees` asks for.
 struct tree_body {
   solve_request request;
-  bool wait = true;  ///< for the finished tree
-  bool stay = false; ///< the tree goes on when the waiting client leaves
+  bool seeded = false; ///< a seed was given
+  bool wait = true;    ///< for the finished tree
+  bool stay = false;   ///< the tree goes on when the waiting client leaves
 };
 
 /// Throws `request_error` that names the field.

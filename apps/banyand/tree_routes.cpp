@@ -1,3 +1,4 @@
+#include "apps/banyand/fields.hpp"
 #include "apps/banyand/handlers.hpp"
 #include "apps/banyand/tree_body.hpp"
 #include "apps/banyand/urls.hpp"
@@ -40,6 +41,20 @@ void read_label(const std::string& text, std::map<std::string, std::string>& lab
   labels[text.substr(0, equals)] = text.substr(equals + 1);
 }
 
+/// As actors/tree_ids.hpp makes them.
+bool is_tree_id(std::string_view text) {
+  return text.size() == 26
+         && text.find_first_not_of("0123456789ABCDEFGHJKMNPQRSTVWXYZ") == text.npos;
+}
+
+/// A well-made id of no tree ends the list: retention may have dropped it, and all behind it.
+std::string read_after(url_query& query) {
+  const auto after = query.text("after").value_or("");
+  if (!after.empty() && !is_tree_id(after))
+    refuse_field("after", "it is not a tree's id", "give the next of the last list");
+  return after;
+}
+
 tree_filter read_filter(url_query& query) {
   tree_filter filter;
   for (const auto& names : query.texts("state")) read_states(names, filter.states);
@@ -49,7 +64,7 @@ tree_filter read_filter(url_query& query) {
   const auto after_ms = query.time_ms("created_after");
   if (after_ms > 0) filter.created_from_ms = after_ms + 1;
   filter.created_before_ms = query.time_ms("created_before");
-  filter.after = query.text("after").value_or("");
+  filter.after = read_after(query);
   filter.limit = query.number("limit", 1, most_listed, 20);
   return filter;
 }
@@ -137,6 +152,8 @@ void list_trees(http_context& c, const reply_ptr& reply) {
 void submit_tree(http_context& c, const reply_ptr& reply) {
   auto body = parse_tree_body(reply->request().body);
   url_query(reply->request().query).end();
+  auto& sampling = body.request.sampling;
+  if (!body.seeded && sampling.temperature > 0) sampling.seed = drawn_seed();
   body.wait ? wait_for_tree(c, reply, std::move(body)) : leave_tree(c, reply, std::move(body));
 }
 

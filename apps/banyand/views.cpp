@@ -35,7 +35,10 @@ json unless_unlimited(Number value) {
   return value;
 }
 
+/// Nothing of a thread that has not begun, or lives no more.
 json budget_left(const thread_view& v) {
+  const bool begun = v.tokens_left > 0 || v.rounds_left > 0 || v.seconds_left > 0;
+  if (!v.live || (!begun && v.record.phase == thread_phase::queued)) return {};
   return {{"tokens", unless_unlimited(v.tokens_left)},
           {"rounds", unless_unlimited(v.rounds_left)},
           {"seconds", std::isfinite(v.seconds_left) ? json(v.seconds_left) : json()}};
@@ -76,10 +79,11 @@ json counts(const std::map<Key, std::uint64_t>& counted, Keys... always) {
   return j;
 }
 
-json tree_counts(const node_status& n) {
-  return {{"accepted", n.accepted},  {"queued", n.queued}, {"running", n.running},
-          {"finished", n.finished},  {"solved", n.solved}, {"failed", n.failed},
-          {"cancelled", n.cancelled}};
+json tree_counts(const forest_status& s) {
+  const auto& n = s.node;
+  return {{"accepted", n.accepted}, {"queued", s.queued()},    {"running", s.running()},
+          {"paused", n.paused},     {"finished", n.finished},  {"solved", n.solved},
+          {"failed", n.failed},     {"cancelled", n.cancelled}};
 }
 
 json failure_counts(const std::map<errc, std::uint64_t>& counted) {
@@ -132,7 +136,7 @@ json nodes_view(const forest_status& s) {
   auto names = json::array();
   for (const auto& p : s.node.pools) names.push_back(p.name);
   const json local{{"name", "local"},
-                   {"state", s.node.draining ? "draining" : "up"},
+                   {"state", s.ending() ? "draining" : "up"},
                    {"pools", std::move(names)},
                    {"uptime_s", s.uptime_s}};
   auto j = json::object();
@@ -143,9 +147,9 @@ json nodes_view(const forest_status& s) {
 json status_view(const forest_status& s) {
   json j{{"version", s.version},
          {"ready", s.ready},
-         {"draining", s.node.draining},
+         {"draining", s.ending()},
          {"uptime_s", s.uptime_s},
-         {"trees", tree_counts(s.node)},
+         {"trees", tree_counts(s)},
          {"threads", counts(s.threads, thread_phase::queued, thread_phase::decoding,
                             thread_phase::waiting, thread_phase::paused)},
          {"failures", failure_counts(s.node.failures)},

@@ -154,6 +154,18 @@ class beginning(daemon_case):
             json.loads(line)
         self.assertTrue((self.folder / "data of mine" / "trees.db").exists())
 
+    def test_the_printed_config_names_what_is_not_set(self):
+        given = banyand("--print-config", "--data-dir", self.folder)
+        for name in ("model", "device", "token-file", "user"):
+            self.assertRegex(given.stdout, f"(?m)^# {name} =")
+        again = banyand("--print-config", "--config", self.write("banyand.conf", given.stdout))
+        self.assertEqual((again.returncode, again.stdout), (0, given.stdout))
+
+    def test_the_config_is_printed_without_a_token(self):
+        given = banyand("--print-config", "--data-dir", self.folder, "--token-file", self.folder / "nowhere")
+        self.assertEqual((given.returncode, given.stderr), (0, ""))
+        self.assertRegex(given.stdout, "(?m)^token-file *= *.*nowhere$")
+
     def test_the_folder_is_for_its_owner_alone(self):
         one = self.start()
         self.assertEqual(one.data.stat().st_mode & 0o777, 0o700)
@@ -314,6 +326,20 @@ class changing(daemon_case):
         self.assertIn("stays as it was", one.log())
         one.get("/v1/pools")
         self.assertIn("GET /v1/pools 200", one.log())
+
+    def test_what_waits_for_the_next_start_is_named(self):
+        config = self.write("banyand.conf", "concurrency = 3\n")
+        one = self.start("--config", config)
+        self.read_again(one)
+        self.assertNotIn("next start", one.log())
+        config.write_text("concurrency = 4\ndevice = cpu\nlog-level = debug\n")
+        self.read_again(one)
+        warned = [line for line in one.log().splitlines() if "next start" in line]
+        self.assertEqual(len(warned), 2, warned)
+        for name, line in zip(("device", "concurrency"), warned):
+            self.assertIn(f"{name}: ", line)
+        one.get("/v1/status")
+        self.assertIn("GET /v1/status 200", one.log())  # the rest counts at once
 
     def test_rates_and_retention_change_too(self):
         config = self.write("banyand.conf", "")

@@ -138,6 +138,7 @@ class steering(shared_case):
                 self.assertEqual(self.at_rest(), tokens)
                 paused = self.daemon.tree(name)
                 self.assertEqual(paused["state"], "paused")
+                self.assertGreater(paused["usage"]["wall_ms"], 0)
                 self.assertEqual({t["state"] for t in paused["threads"]} - {*ENDED}, {"paused"})
                 self.assertEqual([t["id"] for t in self.daemon.all_trees("&state=paused")], [name])
                 self.assertEqual(self.daemon.post(f"/v1/trees/{name}/resume").json["state"], "running")
@@ -253,6 +254,8 @@ class waiting_line(shared_case):
         self.assertEqual(self.daemon.finished(cancelled)["state"], "cancelled")
         wait_for(lambda: self.daemon.status()["trees"]["running"] == 0, "a paused tree runs")
         self.assertEqual(self.daemon.tree(paused)["state"], "paused")
+        now = self.daemon.status()["trees"]
+        self.assertEqual((now["queued"], now["running"], now["paused"]), (0, 0, 1))
         self.daemon.post(f"/v1/trees/{paused}/resume")
         self.same_texts(self.daemon.finished(paused), undisturbed(2))
 
@@ -302,14 +305,40 @@ class events(shared_case):
                 watched.close()
             self.assertEqual(seen.texts, self.texts_of(name))
 
-    def test_ids_rise(self):
-        name = self.daemon.submit(body(0))
-        first = self.daemon.stream(f"/v1/trees/{name}/events")
-        ids = [e.id for e in at_first(first, "spawn") if e.id]
-        first.close()
-        ids += [e.id for e in self.daemon.stream(f"/v1/trees/{name}/events", last=first.last) if e.id]
-        numbers = [int(i.rsplit("-", 1)[1]) for i in ids]
-        self.assertEqual(numbers, sorted(numbers))
+    def test_a_finished_tree_is_told_with_all_kinds_of_events(self):
+        tree = self.daemon.solve(body(0))
+        told_here = list(self.daemon.stream(f"/v1/trees/{tree['id']}/events"))
+        self.assertEqual({e.name for e in told_here}, {"tree", "thread", "spawn", "text", "join", "done"})
+        self.assertEqual(tree_texts().read(told_here).texts, self.texts_of(tree["id"]))
+        known = set()
+        for e in told_here[1:-1]:
+            self.assertTrue(e.data["parent"] is None or e.data["parent"] in known, e)
+            known.add(e.data["thread"])
+        self.assertEqual(known, {t["path"] for t in tree["threads"]})
+        self.assertEqual(len({e.id for e in told_here}), len(told_here))
+        for seen in (0, 1, len(told_here) // 2, len(told_here) - 1):
+            rest = self.daemon.stream(f"/v1/trees/{tree['id']}/events", last=told_here[seen].id)
+            self.assertEqual([(e.name, e.id, e.data) for e in rest], [(e.name, e.id, e.data) for e in told_here[seen + 1:]])
+
+    def test_who_comes_back_hears_the_same_events_and_none_twice(self):
+        for number in range(3):
+            name = self.daemon.submit(body(number))
+            whole = self.daemon.stream(f"/v1/trees/{name}/events")
+            parts, last, over = [], None, False
+            while not over:
+                part = self.daemon.stream(f"/v1/trees/{name}/events", last=last)
+                for e in at_first(part, "text", 7):
+                    parts.append(e)
+                    over = e.name == "done"
+                last = part.last
+                part.close()
+            self.assertNotIn(None, [e.id for e in parts])
+            numbers = [int(e.id.rsplit("-", 1)[1]) for e in parts]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            live = {n: (e.name, e.data) for n, e in zip(numbers, parts) if n % 1000000 == 0}
+            heard = {int(e.id.rsplit("-", 1)[1]): (e.name, e.data) for e in whole}
+            self.assertEqual(live, {n: heard[n] for n in live})
+            self.assertEqual(tree_texts().read(parts).texts, self.texts_of(name))
 
     def test_all_trees_are_told_of_without_texts(self):
         watched = self.daemon.stream("/v1/events")
@@ -378,6 +407,35 @@ class completions(shared_case):
             self.assertEqual([value for p in parts for value in p[name]], told_at_once[name])
         self.assertEqual(len(told_at_once["tokens"]), whole["usage"]["completion_tokens"])
         self.assertEqual(chunks[-1]["usage"]["completion_tokens"], whole["usage"]["completion_tokens"])
+
+    def test_tokens_are_as_good_as_their_text(self):
+        text = self.whole(max_tokens=20, temperature=0, echo=True, logprobs=1)["choices"][0]
+        self.assertTrue(text["text"].startswith(self.prompt))
+        logprobs = text["logprobs"]["token_logprobs"]
+        given = logprobs.count(None)
+        self.assertGreater(given, 0)
+        self.assertEqual(logprobs[:given], [None] * given)
+        self.assertEqual("".join(text["logprobs"]["tokens"]), text["text"])
+        vocabulary = json.loads((MODEL / "tokenizer.json").read_text())["model"]["vocab"]
+        ids = [vocabulary[token] for token in text["logprobs"]["tokens"][:given]]
+        again = self.whole(prompt=ids, max_tokens=20, temperature=0, echo=True, logprobs=1)["choices"][0]
+        self.assertEqual(again, text)
+        chunks = self.streamed(prompt=[ids], max_tokens=20, temperature=0, echo=True)
+        self.assertEqual("".join(c["text"] for chunk in chunks for c in chunk["choices"]), text["text"])
+        for wrong in ([len(vocabulary)], [[0], [1, 99999]]):
+            given = self.daemon.post("/v1/completions", {"prompt": wrong})
+            self.assertEqual((given.status, given.error["field"]), (400, "prompt"), given)
+
+    def test_nothing_is_decoded_where_nothing_is_wanted(self):
+        before = self.daemon.status()["pools"][0]["generated_tokens"]
+        for echo in (False, True):
+            whole = self.whole(max_tokens=0, echo=echo)
+            choice = whole["choices"][0]
+            self.assertEqual((choice["text"], choice["finish_reason"]), (self.prompt if echo else "", "length"))
+            self.assertEqual(whole["usage"]["completion_tokens"], 0)
+            self.assertGreater(whole["usage"]["prompt_tokens"], 0)
+        self.assertEqual(self.daemon.status()["pools"][0]["generated_tokens"], before)
+        self.assertEqual(self.whole(max_tokens=2**40, temperature=0)["choices"][0]["finish_reason"], "stop")
 
     def test_a_stop_ends_it_and_is_named(self):
         choice = self.whole(max_tokens=300, temperature=0, stop=["Resulting"])["choices"][0]

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "solver/tree.hpp"
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace banyan {
+
+/// An event as it is sent.
+struct told_event {
+  std::string_view name;
+  nlohmann::ordered_json data;
+};
+
+/// What a tree's records tell, live or finished, in the order in which it grew: the tree, and of
+/// each thread how it is now, its text up to a spawn, the spawn, the children, the join, and so on;
+/// `done` last where the tree has ended. Put together as live events are, they are the texts. Times
+/// are those of the records; what has none is from `now_ms`, in Unix time, or from the end. Of a
+/// finished tree it is the same whenever it is told.
+std::vector<told_event> story_of(const tree&, std::int64_t now_ms);
+
+} // namespace banyan
