@@ -111,6 +111,7 @@ struct rl_run::impl {
   clock::time_point began = clock::now();
   std::deque<published_weights> epochs;  ///< those that open steps are sampled with
   std::vector<rollout_source> returning; ///< problems of dropped groups
+  weight_makers makers;
 
   // The step that is being trained.
   rl_progress now;
@@ -135,6 +136,7 @@ struct rl_run::impl {
   void start() {
     reference = kept();
     epochs.push_back({0, reference});
+    makers.begin(0, options.name);
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
   }
 
@@ -236,6 +238,7 @@ struct rl_run::impl {
       }
       for (const auto& source : returning)
         state["returning"].push_back({source.step, source.group});
+      state["made_by"] = makers.entries();
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
@@ -275,7 +278,10 @@ struct rl_run::impl {
         epochs.push_back({epoch, read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
         returning.push_back({source.at(0), source.at(1)});
+      makers = {};
+      for (const weight_makers::entry by : state.at("made_by")) makers.begin(by.first, by.second);
     });
+    makers.begin(static_cast<std::uint32_t>(step) + 1, options.name);
     epochs.push_back({static_cast<std::uint32_t>(step), kept()});
     saved = step;
     log.keep_until(step);
@@ -294,6 +300,7 @@ rl_run::~rl_run() = default;
 
 std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
+const weight_makers& rl_run::makers() const { return impl_->makers; }
 bool rl_run::done() const { return impl_->done(); }
 std::vector<published_weights> rl_run::published() const {
   return {impl_->epochs.begin(), impl_->epochs.end()};

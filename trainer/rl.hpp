@@ -3,6 +3,7 @@
 #include "trainer/policy_learner.hpp"
 #include "trainer/rollout_plan.hpp"
 #include "trainer/sft.hpp"
+#include "trainer/weight_makers.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -18,6 +19,7 @@ class transformer;
 /// Everything about a reinforcement learning run but its rollouts.
 struct rl_options {
   std::filesystem::path out;
+  std::string name; ///< of this start of the run, unlike that of any other; see `weight_makers`
   std::int64_t steps = 150;
   double minutes = 0; ///< instead of steps; 0: steps count
   schedule_options schedule{.rate = 2e-4, .warmup = 5, .decay = decay_kind::none};
@@ -74,7 +76,7 @@ struct published_weights {
 /// complete steps of rollouts, the log and the checkpoints. Epoch e is the weights before step e,
 /// so epoch 0 is what the run began with.
 ///
-/// Step t is sampled with the weights of epoch max(0, t - staleness), and nothing else decides
+/// Step t is sampled with the weights of `sampling_epoch`, and nothing else decides
 /// about a tree; so the run is a pure function of its options, as far as arithmetic is, and one
 /// that was killed goes on as if it had not been.
 class rl_run {
@@ -90,6 +92,7 @@ public:
   std::vector<rollout_source> resume();
 
   std::int64_t step() const; ///< the next to be trained
+  const weight_makers& makers() const;
   bool done() const;
 
   /// What pools need before rollouts of the open steps begin, oldest first; the last one is the

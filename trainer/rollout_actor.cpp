@@ -44,7 +44,7 @@ struct rollout_state {
   // ---- trees ----
 
   std::uint32_t epoch_for(std::int64_t step) const {
-    return static_cast<std::uint32_t>(std::max<std::int64_t>(0, step - options.staleness));
+    return sampling_epoch(step, options.staleness, options.oldest_epoch);
   }
 
   void open(const weights_published& news) {

@@ -48,7 +48,7 @@ rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options
 
 void rollout_plan::restore(const rollout_key& key, std::shared_ptr<const tree> t) {
   if (failed_by_machine(*t) || t->phase == tree_phase::cancelled) return;
-  known_[{key.step, key.group, key.member, 0}] = std::move(t);
+  known_.insert({{key.step, key.group, key.member, 0}, {key, std::move(t)}});
 }
 
 void rollout_plan::restore(const std::vector<rollout_source>& returning) {
@@ -75,12 +75,24 @@ void rollout_plan::add_group(std::int64_t step, step_state& s) {
   ++s.counts.groups;
   for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
   for (std::uint32_t i = 0; i < options_.group; ++i) {
-    auto found = known_.extract({step, index, i, 0});
-    if (found.empty()) continue;
+    auto known = take_known({step, index, i, 0}, source);
+    if (!known) continue;
     due_.erase({step, index, i, 0});
     running_[{step, index, i, 0}] = 0;
-    finish({step, index, i, 0}, std::move(found.mapped()));
+    finish({step, index, i, 0}, std::move(known));
   }
+}
+
+/// Nobody else asks for this place, so what does not fit is of no use to anybody.
+std::shared_ptr<const tree> rollout_plan::take_known(const rollout_key& key,
+                                                     const rollout_source& source) {
+  std::shared_ptr<const tree> found;
+  const auto [first, last] = known_.equal_range(key);
+  for (auto i = first; i != last && !found; ++i)
+    if (!options_.fits || options_.fits(i->second.asked_as, source, *i->second.value))
+      found = i->second.value;
+  known_.erase(first, last);
+  return found;
 }
 
 rollout_key rollout_plan::take_due() { return due_.extract(due_.begin()).value(); }

@@ -1,6 +1,7 @@
 #include "apps/banyan/commands.hpp"
 #include "apps/banyan/training.hpp"
 
+#include "actors/config.hpp"
 #include "actors/event_hub.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"
@@ -26,6 +27,7 @@
 #include <cstdio>
 #include <future>
 #include <limits>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -124,14 +126,28 @@ public:
     write_file_atomically(options_.rl.out / "train.conf", config);
     auto training = make_run();
     rollout_actor_options rollouts = rollouts_of(*training);
-    const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
-    rollouts.request_for = [&problems, ids](const rollout_key& key, const rollout_source& source) {
-      return problems.request_for(key, source, *ids);
-    };
+    ask(problems, *training, rollouts);
     return live(std::move(training), std::move(rollouts));
   }
 
 private:
+  /// What is asked for in each place, and which trees answer that already.
+  void ask(const rollout_problems& problems, const rl_run& run, rollout_actor_options& r) const {
+    const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
+    const auto epoch = [staleness = r.staleness, oldest = r.oldest_epoch](std::int64_t step) {
+      return sampling_epoch(step, staleness, oldest);
+    };
+    r.request_for = [&problems, ids, epoch, makers = run.makers()](const rollout_key& key,
+                                                                   const rollout_source& source) {
+      return problems.request_for(key, source, makers.of(epoch(key.step)), *ids);
+    };
+    r.plan.fits = [&problems, epoch, makers = run.makers()](
+                      const rollout_key& key, const rollout_source& source, const tree& t) {
+      const auto sampled = epoch(key.step);
+      return sampled_with(sampled, t) && problems.answers(t, key, source, makers.of(sampled));
+    };
+  }
+
   fs::path store_file() const { return options_.rl.out / "trees.db"; }
 
   std::unique_ptr<rl_run> make_run() {
@@ -139,6 +155,7 @@ private:
         copy_weights(*model_.weights, dtype::float32, options_.rl.device));
     auto settings = options_.rl;
     settings.learner.log = warn();
+    settings.name = tree_ids(std::random_device{}()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
     if (options_.resume) returning_ = run->resume();
     return run;
@@ -169,13 +186,14 @@ private:
     r.last_step =
         options_.rl.minutes > 0 ? std::numeric_limits<std::int64_t>::max() : options_.rl.steps;
     r.staleness = options_.rl.staleness;
+    r.oldest_epoch = run.published().front().epoch;
     r.policy = options_.policy;
     r.concurrency = options_.decoding.concurrency;
     r.returning = returning_;
     tree_store store(store_file(), {.sync = false});
     store.forget_unfinished("member");
-    r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness,
-                             static_cast<std::uint32_t>(run.step()));
+    if (options_.resume)
+      r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness);
     return r;
   }
 
