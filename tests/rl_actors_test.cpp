@@ -101,7 +101,10 @@ struct training : deterministic_system {
 
   std::unique_ptr<rl_run> make_run(bool resume) {
     auto run = std::make_unique<rl_run>(options, vocabulary, rl_hooks{}, weights());
-    if (resume) rollouts.returning = run->resume();
+    if (resume)
+      rollouts.returning = run->resume();
+    else
+      run->start();
     return run;
   }
 

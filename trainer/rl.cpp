@@ -133,11 +133,17 @@ struct rl_run::impl {
   }
 
   /// The weights as they are now are both the reference and epoch 0, in the same memory.
-  void start() {
+  void take_reference() {
     reference = kept();
     epochs.push_back({0, reference});
     makers.begin(0, options.name);
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+  }
+
+  void start() {
+    log.clear();
+    save_checkpoint(options.out / "reference", *reference, *vocabulary);
+    save();
   }
 
   double elapsed() const { return elapsed_s + seconds_since(began); }
@@ -226,8 +232,6 @@ struct rl_run::impl {
 
   void save() {
     if (saved == step) return;
-    if (!fs::exists(options.out / "reference"))
-      save_checkpoint(options.out / "reference", *reference, *vocabulary);
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
       json state{{"step", step},       {"tokens", tokens},        {"elapsed_s", elapsed()},
                  {"skipped", skipped}, {"epochs", json::array()}, {"returning", json::array()}};
@@ -293,11 +297,12 @@ rl_run::rl_run(rl_options options, std::shared_ptr<const tokenizer> vocabulary, 
                std::shared_ptr<model_weights> initial)
     : impl_(std::make_unique<impl>(std::move(options), std::move(vocabulary), std::move(hooks),
                                    std::move(initial))) {
-  impl_->start();
+  impl_->take_reference();
 }
 
 rl_run::~rl_run() = default;
 
+void rl_run::start() { impl_->start(); }
 std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
 const weight_makers& rl_run::makers() const { return impl_->makers; }

@@ -87,6 +87,10 @@ public:
          std::shared_ptr<model_weights> initial);
   ~rl_run();
 
+  /// Begins a run: an empty log, the reference, and a checkpoint of step 0, from which it can be
+  /// resumed from the first moment on. Throws std::system_error.
+  void start();
+
   /// Goes on from `out/last`. Returns the problems that waited for their return. Throws
   /// bad_checkpoint.
   std::vector<rollout_source> resume();

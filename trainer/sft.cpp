@@ -125,6 +125,12 @@ struct sft_run::impl {
     log.write_evaluation(step, hooks.evaluate(*weights));
   }
 
+  /// From now on `--resume` has something to go on from.
+  void start() {
+    log.clear();
+    save();
+  }
+
   void save() {
     if (saved == step) return;
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
@@ -172,6 +178,7 @@ sft_result sft_run::run() {
   s.began = clock::now();
   progress_mean mean;
   bool stopped = false;
+  if (s.saved < 0) s.start();
   while (!s.done() && !stopped) {
     mean.add(s.one_step());
     if (s.step % s.options.log_every == 0) {

@@ -64,9 +64,9 @@ struct sft_result {
 
 /// Trains from scratch, from given weights, or on from the last checkpoint in `out`.
 /// Writes `out/log.jsonl`, `out/step-NNNNNN/` (Hugging Face layout, `trainer.safetensors`,
-/// `trainer.json`) and the link `out/last`. Throws bad_checkpoint where `resume` finds nothing
-/// usable, std::system_error where writing fails (earlier checkpoints stay whole),
-/// std::runtime_error when too many losses in a row are not finite.
+/// `trainer.json`; the first is `step-000000`) and the link `out/last`. Throws bad_checkpoint where
+/// `resume` finds nothing usable, std::system_error where writing fails (earlier checkpoints stay
+/// whole), std::runtime_error when too many losses in a row are not finite.
 class sft_run {
 public:
   sft_run(sft_options, std::shared_ptr<const tokenizer>, curriculum, sft_hooks,

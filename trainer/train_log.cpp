@@ -40,6 +40,11 @@ void train_log::write(const std::string& text) {
   if (!out_) fail(path_);
 }
 
+void train_log::clear() {
+  out_.close();
+  std::filesystem::remove(path_);
+}
+
 void train_log::keep_until(std::int64_t step) {
   out_.close();
   if (!std::filesystem::exists(path_)) return;

@@ -20,6 +20,9 @@ public:
   /// `evaluation`: the evaluate object as JSON.
   void write_evaluation(std::int64_t step, const std::string& evaluation);
 
+  /// Begins anew, without a line.
+  void clear();
+
   /// Drops lines of later steps: a killed run may have logged more than it kept.
   void keep_until(std::int64_t step);
 

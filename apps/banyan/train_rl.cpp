@@ -17,6 +17,7 @@
 #include "apps/rl_options.hpp"
 #include "apps/rollout_problems.hpp"
 #include "apps/terminal.hpp"
+#include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/weights.hpp"
@@ -110,11 +111,11 @@ public:
   explicit rl_command(train_rl_options& o)
       : options_(o),
         listed_(given_problems(o)),
-        chosen_(choose_model(o.model, listed_)),
+        chosen_(choose_model(o.resume ? o.rl.out / "last" : o.model, listed_)),
         model_(load_checkpoint(chosen_.folder, dtype::float32, o.rl.device)),
         report_(o.common) {}
 
-  int run(const std::string& config) {
+  int run(const option_list& list) {
     require_new_run(options_.rl.out, options_.resume);
     std::vector<problem> given;
     if (!options_.problems.empty())
@@ -122,9 +123,11 @@ public:
     const rollout_problems problems(
         options_, std::move(given),
         held_out_problems(options_.exclude, options_.evaluate_problems));
-    fs::create_directories(options_.rl.out);
-    write_file_atomically(options_.rl.out / "train.conf", config);
+    if (!options_.resume) options_.model = chosen_.folder;
+    const auto config = resolved_config(list, options_);
     auto training = make_run();
+    keep_run_config(options_.rl.out, config);
+    if (!options_.resume) training->start();
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);
     return live(std::move(training), std::move(rollouts));
@@ -306,10 +309,9 @@ int train_rl(command_words words) {
   train_rl_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
-  const auto config = list.config();
   settle(o);
   keep_freed_memory();
-  return rl_command(o).run(config);
+  return rl_command(o).run(list);
 }
 
 } // namespace banyan

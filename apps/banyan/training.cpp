@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using level = common_options::level;
 
 void require_new_run(const fs::path& out, bool resume) {
-  if (!resume && fs::exists(out / "last"))
+  if (!resume && fs::is_symlink(out / "last"))
     throw bad_usage(out.string(), "it holds a run already",
                     "add --resume to go on with it, or give another --out");
 }
