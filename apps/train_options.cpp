@@ -36,9 +36,10 @@ void declare_run(option_list& list, train_options& o) {
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
   list.number("checkpoint-every", s.checkpoint_every, "steps; 0: only at the end", not_negative);
   list.number("keep", s.keep, "checkpoints kept", positive);
-  list.number("log-every", s.log_every, "steps", positive);
+  list.number("log-every", s.log_every, "steps of which one is shown; log.jsonl has every one",
+              positive);
   list.number("max-bad-steps", s.max_bad_steps,
-              "losses in a row that are not finite, before the run ends", positive);
+              "steps in a row whose loss or gradient is not finite, before the run ends", positive);
 }
 
 void declare_data(option_list& list, train_options& o) {
@@ -105,7 +106,7 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
   list.choice("optimizer", u.kind,
               {{"muon", optimizer_kind::muon}, {"adamw", optimizer_kind::adamw}},
               "of the matrices; the rest is AdamW's");
-  list.number("rate", s.rate, "learning rate after the warm-up", not_negative);
+  list.number("rate", s.rate, "learning rate after the warm-up", limits{0, 10});
   list.number("warmup", s.warmup, "steps from 0 to the rate", not_negative);
   list.choice(
       "decay", s.decay,

@@ -57,22 +57,4 @@ void train_log::keep_until(std::int64_t step) {
   write_file_atomically(path_, kept);
 }
 
-void progress_mean::add(const sft_progress& p) {
-  last_ = p;
-  loss_ += p.loss;
-  norm_ += p.grad_norm;
-  seconds_ += p.step_s;
-  tokens_ += p.step_tokens;
-  ++count_;
-}
-
-sft_progress progress_mean::take() {
-  auto p = last_;
-  p.loss = loss_ / double(count_);
-  p.grad_norm = norm_ / double(count_);
-  p.tokens_per_s = seconds_ > 0 ? double(tokens_) / seconds_ : 0;
-  *this = {};
-  return p;
-}
-
 } // namespace banyan

@@ -31,17 +31,4 @@ private:
   std::ofstream out_;
 };
 
-/// Means of loss and gradient norm, and the rate of tokens, between two logged lines.
-class progress_mean {
-public:
-  void add(const sft_progress&);
-  sft_progress take();
-
-private:
-  sft_progress last_;
-  double loss_ = 0, norm_ = 0, seconds_ = 0;
-  std::uint64_t tokens_ = 0;
-  std::int64_t count_ = 0;
-};
-
 } // namespace banyan

@@ -95,6 +95,9 @@ class usage(folder_case):
             (["generate", "traces", "--count", 3, "--format", "records"], "records"),
             (["train", "sft"], "--out"),
             (["train", "sft", "--out", "x", "--rate", "fast"], "fast"),
+            (["train", "sft", "--out", "x", "--rate", "1e38"], "--rate"),
+            (["train", "sft", "--out", "x", "--rate", "inf"], "--rate"),
+            (["train", "sft", "--out", "x", "--rate", "nan"], "--rate"),
             (["model", "info"], "--model"),
         ]:
             with self.subTest(words=words):
