@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ struct rollout_figures {
   double publish_ms = 0;      ///< handing the weights out and making them ready to decode
   double publish_wait_ms = 0; ///< from then until every pool had them: a pool ends its step first
   double swap_ms = 0;         ///< the longest switch on a pool's OS thread
-  double pool_idle = 0;       ///< share of the step's time in which pools did not decode
+  double pool_idle = 0; ///< share of the step's time in which pools did not decode; NaN: not known
 };
 
 /// One step as it is logged.
@@ -47,9 +48,10 @@ struct rl_progress {
   std::int64_t step = 0;
   double progress = 0; ///< 0..1
   double rate = 0, elapsed_s = 0, train_s = 0;
-  std::uint64_t total_tokens = 0; ///< trained on since the beginning
-  double logprob_gap_max = 0;
-  std::int64_t skipped = 0; ///< steps so far that changed nothing
+  std::uint64_t total_tokens = 0;        ///< trained on since the beginning
+  std::optional<double> logprob_gap_max; ///< nothing: there was nothing to compare
+  bool kl_measured = false;
+  std::int64_t skipped = 0; ///< steps so far that did not count
   learn_figures learnt;
   rollout_figures around;
   evaluation trees = evaluation(); ///< over all trees of the step
@@ -103,7 +105,9 @@ public:
   /// present epoch.
   std::vector<published_weights> published() const;
 
-  /// Learns from a step; `advance` does a part of it, false: it is done. Throws std::runtime_error
+  /// Learns from a step; `advance` does a part of it, false: it is done. A step that ends with a
+  /// loss, a gradient or weights that are not finite, or with weights under which a tree's logprobs
+  /// are not, is undone: weights that are published are good ones. Throws std::runtime_error
   /// for a step without trees: something is wrong with the machine, and nothing can be learnt.
   void begin(const rollout_batch&);
   bool advance();
@@ -112,12 +116,18 @@ public:
   /// for the next step begins with one.
   published_weights publish();
 
-  /// Ends the step: log, evaluation, checkpoint. Throws std::runtime_error when too many steps in a
-  /// row were not finite (after writing a checkpoint of the last good weights).
+  /// Ends the step: log, evaluation, checkpoint; none while steps are bad. Throws
+  /// std::runtime_error when too many steps in a row were not finite. A step without
+  /// anything to learn from says nothing about that.
   void finish(const rollout_figures&);
 
   /// A checkpoint of the present state, if there is none yet.
   void save();
+
+  /// For a run that must end here, wherever it is: a step that was published is logged, with the
+  /// figures there are; one that was begun is given up; and what was learnt is saved, but
+  /// not where too many steps were bad.
+  void keep(const rollout_figures&);
 
   sft_result result() const;
 

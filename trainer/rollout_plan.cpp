@@ -187,6 +187,7 @@ rollout_batch rollout_plan::take(std::int64_t number) {
     auto& group = step.groups[i];
     if (group.dropped) continue;
     auto rewards = rewards_of(group);
+    batch.examples.push_back(group.trees.front());
     for (std::size_t m = 0; m < rewards.size(); ++m) {
       batch.figures.add(*group.trees[m]);
       batch.reward_sum += rewards[m];

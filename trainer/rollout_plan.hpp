@@ -73,6 +73,7 @@ struct rollout_counts {
 struct rollout_batch {
   std::int64_t step = 0;
   std::vector<rollout_group> groups; ///< to be trained on, in the order of their problems
+  std::vector<std::shared_ptr<const tree>> examples; ///< one of each group, informative or not
   evaluation figures = evaluation(); ///< over all trees of the step, those not trained on included
   double reward_sum = 0;             ///< the same
   rollout_counts counts;

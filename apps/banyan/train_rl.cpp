@@ -25,6 +25,7 @@
 #include "trainer/trainer_actor.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <future>
 #include <limits>
@@ -103,6 +104,22 @@ constexpr std::size_t places_for_others = 32;
 struct served_node {
   std::unique_ptr<live_forest> forest;
   std::unique_ptr<http_server> server;
+};
+
+/// How a run ended, told once: by its trainer, or by that one's being gone.
+class run_ending {
+public:
+  using value = std::pair<std::string, sft_result>;
+
+  std::future<value> future() { return told_.get_future(); }
+
+  void set(const std::string& why, const sft_result& result) {
+    if (!done_.exchange(true)) told_.set_value({why, result});
+  }
+
+private:
+  std::atomic<bool> done_ = false;
+  std::promise<value> told_;
 };
 
 /// A run with everything around it: pools, node, store, rollouts, trainer.
@@ -242,8 +259,8 @@ private:
   }
 
   int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts) {
-    std::promise<std::pair<std::string, sft_result>> ended;
-    auto end = ended.get_future();
+    const auto ending = std::make_shared<run_ending>();
+    auto end = ending->future();
     const auto first = training->published().front();
     actor_house actors(sources(first), house(first.epoch));
     const auto outside = serve(actors); // before there is anything to be ended if it cannot
@@ -254,11 +271,12 @@ private:
       t.pools.push_back(
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
     t.os_threads = options_.threads;
-    t.on_end = [&ended](const std::string& why, const sft_result& result) {
-      ended.set_value({why, result});
+    t.on_end = [ending](const std::string& why, const sft_result& result) {
+      ending->set(why, result);
     };
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));
     const auto trainer = spawn_trainer(actors.system(), std::move(t));
+    trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
       if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
@@ -266,9 +284,8 @@ private:
     const auto [why, result] = end.get();
     if (!why.empty())
       throw bad_environment(options_.rl.out.string(), why,
-                            fs::exists(options_.rl.out / "last")
-                                ? "mend that, and --resume goes on from the last checkpoint"
-                                : "mend that and begin again, for there was no checkpoint yet");
+                            "mend that, and --resume goes on from "
+                                + fs::read_symlink(options_.rl.out / "last").string());
     report_.clear();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }
