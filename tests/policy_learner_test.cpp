@@ -373,6 +373,8 @@ TEST_CASE("threads without advantage are laid out only for the distance to the r
   right->outcome.solved = true;
   group.trees[0] = right;
   CHECK(lay_out({&group, 1}, o).size() == 2);
+  o.mean = token_mean::batch; // of all tokens, those that are left out too
+  for (const auto& s : lay_out({&group, 1}, o)) CHECK(s.terms.at(0).weight == Approx(1.0 / 9));
   o.loss.kl = 0.1;
   CHECK(lay_out({&group, 1}, o).size() == 3);
 }

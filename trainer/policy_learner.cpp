@@ -38,8 +38,6 @@ std::vector<credited_thread> credited(const tree& t, double advantage, const lea
   }
   for (auto& c : threads)
     c.weight = static_cast<float>(1 / double(threads.size()) / double(sampled_tokens(*c.thread)));
-  // Without a distance to the reference nothing can be learnt where there is no advantage.
-  if (o.loss.kl <= 0) std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
   return threads;
 }
 
@@ -63,6 +61,9 @@ std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups,
     for (auto& c : threads)
       c.weight = options.mean == token_mean::batch ? static_cast<float>(1 / tokens)
                                                    : c.weight / static_cast<float>(trees);
+    // Without a distance to the reference nothing can be learnt where there is no advantage.
+    if (options.loss.kl <= 0)
+      std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
     for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
   }
   return all;
