@@ -262,3 +262,16 @@ TEST_CASE("weights that were made twice have two makers", "[trainer]") {
   CHECK(makers.of(4) == "third");
   CHECK(makers.of(9) == "third");
 }
+
+TEST_CASE("nothing more is rolled out for a group that was dropped", "[trainer]") {
+  auto o = small();
+  o.group = 3;
+  o.max_attempts = 1;
+  rollout_plan plan(o);
+  plan.open(0);
+  for (int i = 0; i < 2; ++i) plan.started(plan.take_due(), 0); // the third of group 0 is due
+  plan.finish({0, 0, 0, 0}, nullptr);
+  CHECK(plan.take_useless() == std::vector<rollout_key>{{0, 0, 1, 0}});
+  CHECK(plan.take_useless().empty());
+  for (const auto& key : take_all(plan)) CHECK(key.group != 0);
+}

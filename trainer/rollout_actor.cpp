@@ -56,6 +56,7 @@ struct rollout_state {
   }
 
   void go_on() {
+    cancel(plan->take_useless());
     while (plan->due() && running.size() < options.concurrency) start(plan->take_due());
     answer();
   }
@@ -81,9 +82,13 @@ struct rollout_state {
 
   void look() {
     self->delayed_send(self, between_looks, atom::tick_v);
-    for (const auto& key : plan->expire(now_s()))
-      if (const auto late = running.extract(key)) self->send(node, cancel_request{late.mapped()});
+    cancel(plan->expire(now_s()));
     go_on();
+  }
+
+  void cancel(const std::vector<rollout_key>& keys) {
+    for (const auto& key : keys)
+      if (const auto tree = running.extract(key)) self->send(node, cancel_request{tree.mapped()});
   }
 
   // ---- the trainer ----

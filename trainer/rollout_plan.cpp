@@ -129,11 +129,17 @@ void rollout_plan::repeat(const rollout_key& key) {
     due_.insert({key.step, key.group, key.member, group.attempts[key.member]});
     return;
   }
-  drop(step, group);
+  drop(key, step, group);
   make_up(key.step, step);
 }
 
-void rollout_plan::drop(step_state& step, group_state& group) {
+void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& group) {
+  const auto of_group = [&](const rollout_key& key) {
+    return key.step == last.step && key.group == last.group;
+  };
+  std::erase_if(due_, of_group);
+  for (const auto& [key, since] : running_)
+    if (of_group(key)) useless_.push_back(key);
   group.dropped = true;
   --step.open;
   ++step.counts.dropped;

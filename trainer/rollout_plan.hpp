@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace banyan {
@@ -118,6 +119,9 @@ public:
   /// Trees whose time is over are replaced; the caller cancels these.
   std::vector<rollout_key> expire(double now_s);
 
+  /// Trees that run for groups that were dropped since the last time; the caller cancels these too.
+  std::vector<rollout_key> take_useless() { return std::exchange(useless_, {}); }
+
   bool complete(std::int64_t step) const;
   /// The complete step, which is forgotten.
   rollout_batch take(std::int64_t step);
@@ -140,7 +144,7 @@ private:
   void add_group(std::int64_t step, step_state&);
   std::shared_ptr<const tree> take_known(const rollout_key&, const rollout_source&);
   void repeat(const rollout_key&);
-  void drop(step_state&, group_state&);
+  void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);
   std::vector<double> rewards_of(const group_state&) const;
@@ -149,6 +153,7 @@ private:
   std::map<std::int64_t, step_state> steps_;
   std::set<rollout_key> due_;             ///< older steps first
   std::map<rollout_key, double> running_; ///< since when
+  std::vector<rollout_key> useless_;
   struct known_tree {
     rollout_key asked_as; ///< with its attempt
     std::shared_ptr<const tree> value;
