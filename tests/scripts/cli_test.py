@@ -321,6 +321,9 @@ class train(folder_case):
         log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
         evals = [line["eval"] for line in log if "eval" in line]
         self.assertEqual({e["problems"] for e in evals}, {2})
+        for e in evals:  # two ways to compute the same never agree to the last bit
+            self.assertGreater(e["logprob_gap_max"], 0)
+            self.assertLess(e["logprob_gap_max"], 1e-4)
 
 
 @unittest.skipUnless((MODEL / "model.safetensors").exists(), "no shipped model here")
