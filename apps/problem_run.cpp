@@ -4,7 +4,9 @@
 #include "apps/interrupt.hpp"
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
+#include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "trainer/logprob_gap.hpp"
 
 #include <algorithm>
 #include <map>
@@ -15,6 +17,9 @@ namespace {
 
 /// A tree that was cancelled ends at once, unless a pool is in a very long step.
 constexpr auto patience = std::chrono::seconds(2);
+
+/// Trees of an evaluation in between whose logprobs are scored again.
+constexpr std::size_t most_rescored = 32;
 
 using running_trees = std::vector<std::pair<std::size_t, std::string>>;
 
@@ -104,13 +109,18 @@ evaluation evaluate_weights(const model_weights& weights,
                             std::span<const problem> problems, const std::string& device,
                             const std::function<bool()>& stop) {
   auto copy = std::make_shared<model_weights>(copy_weights(weights, dtype::float32, device));
-  const checkpoint model{weights.config, std::move(vocabulary), std::move(copy)};
+  const checkpoint model{weights.config, std::move(vocabulary), copy};
   decoding_options options;
   runtime trees({{device, dtype::float32, model}}, {.concurrency = options.concurrency});
   evaluation figures;
-  const auto result =
-      run_problems(trees, problems, options,
-                   {.stop = stop, .on_tree = [&](std::size_t, const tree& t) { figures.add(t); }});
+  const transformer scorer(copy);
+  const auto look = [&](std::size_t index, const tree& t) {
+    figures.add(t);
+    if (index >= most_rescored) return;
+    figures.found_gap(
+        logprob_gap(t, scorer, *model.vocabulary, options.sampling.temperature, options.precision));
+  };
+  const auto result = run_problems(trees, problems, options, {.stop = stop, .on_tree = look});
   figures.took(result.wall_s);
   return figures;
 }

@@ -186,6 +186,14 @@ option_list declare(train_rl_options& o) {
   return list;
 }
 
+void make_absolute(train_rl_options& o) {
+  make_absolute(o.rl.out);
+  make_absolute(o.model);
+  make_absolute(o.problems);
+  make_absolute(o.evaluate_problems);
+  make_absolute(o.exclude);
+}
+
 bool parse(option_list& list, train_rl_options& o, std::span<const std::string> words) {
   if (!list.parse(words)) return false;
   read_run_config(list, o.common, o.rl.out, o.resume, o.rl.minutes);

@@ -41,6 +41,9 @@ struct train_rl_options {
 
 option_list declare(train_rl_options&);
 
+/// See `resolved_config`.
+void make_absolute(train_rl_options&);
+
 /// See `parse(option_list&, train_options&, …)`.
 bool parse(option_list&, train_rl_options&, std::span<const std::string> words);
 

@@ -3,9 +3,13 @@
 #include "actors/config.hpp"
 #include "actors/tree_ids.hpp"
 #include "solver/chance.hpp"
+#include "solver/records.hpp"
 #include "solver/trace.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <cinttypes>
+#include <cstdio>
 #include <limits>
 #include <map>
 #include <optional>
@@ -20,6 +24,16 @@ constexpr std::uint64_t groups_a_step = 1 << 16;
 
 std::uint64_t place_of(const rollout_source& source) {
   return static_cast<std::uint64_t>(source.step) * groups_a_step + source.group;
+}
+
+/// Of all that decides about a tree: FNV-1a over the request as it is stored.
+std::string fingerprint(const solve_request& request) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const unsigned char byte : encode_solve_request(request))
+    hash = (hash ^ byte) * 0x100000001b3;
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, hash);
+  return text;
 }
 
 template <class Number>
@@ -66,7 +80,7 @@ problem rollout_problems::problem_of(const rollout_source& source) const {
 }
 
 solve_request rollout_problems::request_for(const rollout_key& key, const rollout_source& source,
-                                            tree_ids& ids) const {
+                                            const std::string& run) const {
   const auto seed = options_.decoding.sampling.seed;
   auto decoding = options_.decoding;
   // A group shares its prompt, so its trees can be compared.
@@ -84,21 +98,41 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
     decoding.token_budget = 0;
   }
   auto request = decoding.request_for(problem_of(source));
-  request.id = ids.next(unix_ms_now());
   const auto place = place_of({key.step, key.group});
   request.sampling.seed =
       chance(chance(seed + 2, place).next(), key.member + (std::uint64_t{key.attempt} << 32))
           .next();
-  request.labels = {{"step", std::to_string(key.step)},
+  request.labels = {{"run", run},
+                    {"asked", fingerprint(request)},
+                    {"step", std::to_string(key.step)},
                     {"group", std::to_string(key.group)},
                     {"member", std::to_string(key.member)},
                     {"attempt", std::to_string(key.attempt)}};
   return request;
 }
 
+solve_request rollout_problems::request_for(const rollout_key& key, const rollout_source& source,
+                                            const std::string& run, tree_ids& ids) const {
+  auto request = request_for(key, source, run);
+  request.id = ids.next(unix_ms_now());
+  return request;
+}
+
+bool rollout_problems::answers(const tree& t, const rollout_key& key, const rollout_source& source,
+                               const std::string& run) const {
+  return t.labels == request_for(key, source, run).labels;
+}
+
+bool sampled_with(std::uint32_t epoch, const tree& t) {
+  return t.weights_epoch == epoch && std::ranges::all_of(t.threads, [=](const auto& thread) {
+           return std::ranges::all_of(thread.segments, [=](const segment& s) {
+             return std::ranges::all_of(s.epochs, [=](auto e) { return e == epoch; });
+           });
+         });
+}
+
 std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
-known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last,
-               std::uint32_t epoch) {
+known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last) {
   std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>> known;
   for (auto step = first; step <= last; ++step) {
     tree_filter filter;
@@ -106,8 +140,7 @@ known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last,
     filter.labels = {{"step", std::to_string(step)}};
     filter.limit = std::numeric_limits<std::size_t>::max();
     store.for_each(filter, [&](tree&& t) {
-      const auto key = key_of(t);
-      if (key && t.weights_epoch <= epoch)
+      if (const auto key = key_of(t))
         known.emplace_back(*key, std::make_shared<const tree>(std::move(t)));
       return true;
     });

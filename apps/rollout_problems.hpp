@@ -6,6 +6,7 @@
 #include "trainer/tree_store.hpp"
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,18 +24,29 @@ public:
 
   problem problem_of(const rollout_source&) const;
 
-  /// With labels that say its place, and a seed of its own.
-  solve_request request_for(const rollout_key&, const rollout_source&, tree_ids&) const;
+  /// With labels that say its place and what was asked for, and a seed of its own. `run`: who made
+  /// the weights that it is for.
+  solve_request request_for(const rollout_key&, const rollout_source&, const std::string& run,
+                            tree_ids&) const;
+
+  /// Did somebody ask for the tree with just this request?
+  bool answers(const tree&, const rollout_key&, const rollout_source&,
+               const std::string& run) const;
 
 private:
+  solve_request request_for(const rollout_key&, const rollout_source&,
+                            const std::string& run) const;
+
   train_rl_options options_;
   std::vector<problem> given_;
   problem_set held_out_;
 };
 
-/// Finished trees of a store that belong to steps from `first` to `last` and were sampled with
-/// weights of epochs up to `epoch`.
+/// Finished trees of a store whose labels say that they belong to steps from `first` to `last`.
 std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
-known_rollouts(const tree_store&, std::int64_t first, std::int64_t last, std::uint32_t epoch);
+known_rollouts(const tree_store&, std::int64_t first, std::int64_t last);
+
+/// Was all of the tree sampled with the weights of this epoch?
+bool sampled_with(std::uint32_t epoch, const tree&);
 
 } // namespace banyan

@@ -1,6 +1,11 @@
 #include "apps/train_options.hpp"
 
+#include "apps/json_list.hpp"
+#include "model/checkpoint.hpp"
+
 namespace banyan {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -31,9 +36,10 @@ void declare_run(option_list& list, train_options& o) {
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
   list.number("checkpoint-every", s.checkpoint_every, "steps; 0: only at the end", not_negative);
   list.number("keep", s.keep, "checkpoints kept", positive);
-  list.number("log-every", s.log_every, "steps", positive);
+  list.number("log-every", s.log_every, "steps of which one is shown; log.jsonl has every one",
+              positive);
   list.number("max-bad-steps", s.max_bad_steps,
-              "losses in a row that are not finite, before the run ends", positive);
+              "steps in a row whose loss or gradient is not finite, before the run ends", positive);
 }
 
 void declare_data(option_list& list, train_options& o) {
@@ -100,7 +106,7 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
   list.choice("optimizer", u.kind,
               {{"muon", optimizer_kind::muon}, {"adamw", optimizer_kind::adamw}},
               "of the matrices; the rest is AdamW's");
-  list.number("rate", s.rate, "learning rate after the warm-up", not_negative);
+  list.number("rate", s.rate, "learning rate after the warm-up", limits{0, 10});
   list.number("warmup", s.warmup, "steps from 0 to the rate", not_negative);
   list.choice(
       "decay", s.decay,
@@ -120,14 +126,62 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
   list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", not_negative);
 }
 
+namespace {
+
+/// A config that was cut off would leave the rest to the defaults in silence.
+constexpr std::string_view end_of_config = "# These are all options of the run.\n";
+
+void require_begun(const fs::path& out) {
+  if (out.empty() || fs::is_symlink(out / "last")) return;
+  throw bad_environment(out.string(), "there is nothing to resume in it", "begin without --resume");
+}
+
+void read_kept_config(option_list& list, const fs::path& out) {
+  if (out.empty()) return;
+  require_begun(out);
+  const auto kept = out / "train.conf";
+  constexpr auto remedy = "give the options of the run by --config FILE";
+  if (!fs::exists(kept)) throw bad_environment(kept.string(), "it is missing", remedy);
+  const auto text = read_text(kept);
+  if (!text.ends_with(end_of_config))
+    throw bad_environment(kept.string(), "it is damaged: its end is missing", remedy);
+  list.read_config_text(text, kept.string());
+}
+
+} // namespace
+
+void keep_run_config(const fs::path& out, const std::string& config) {
+  write_file_atomically(out / "train.conf", config + "\n" + std::string(end_of_config));
+}
+
+void make_absolute(fs::path& path) {
+  if (!path.empty()) path = fs::absolute(path);
+}
+
+void make_absolute(std::string& path) {
+  if (!path.empty()) path = fs::absolute(path).string();
+}
+
+void make_absolute(std::vector<std::string>& paths) {
+  for (auto& path : paths) make_absolute(path);
+}
+
+void make_absolute(train_options& o) {
+  make_absolute(o.sft.out);
+  make_absolute(o.model);
+  make_absolute(o.evaluate_problems);
+  make_absolute(o.exclude);
+  make_absolute(o.traces);
+}
+
 void read_run_config(option_list& list, const common_options& common,
                      const std::filesystem::path& out, bool resume, double& minutes) {
   const bool minutes_asked = list.given("minutes"), steps_asked = list.given("steps");
   if (minutes_asked && steps_asked && minutes > 0)
     throw bad_usage("--minutes", "--steps is given too", "give one of the two");
-  const auto kept = out / "train.conf";
-  if (common.config.empty() && resume && std::filesystem::exists(kept)) list.read_config(kept);
+  if (resume && common.config.empty()) read_kept_config(list, out);
   read_config(list, common);
+  if (resume) require_begun(out);
   // Asking for steps overrules minutes that a config asks for.
   if (steps_asked && !minutes_asked) minutes = 0;
 }

@@ -26,8 +26,28 @@ option_list declare(train_options&);
 
 /// After the command line, the config of a run: the one given, or, for `--resume`, the one that the
 /// run left in its folder. `minutes` is the option of that name, beside which `steps` is one.
+/// Throws bad_environment where there is no run to resume, or its config is missing or cut off.
 void read_run_config(option_list&, const common_options&, const std::filesystem::path& out,
                      bool resume, double& minutes);
+
+/// Leaves the resolved options of a run in its folder, for `--resume`.
+void keep_run_config(const std::filesystem::path& out, const std::string& config);
+
+/// Paths that stand in a config mean the same from wherever it is read.
+void make_absolute(std::filesystem::path&);
+void make_absolute(std::string& path);
+void make_absolute(std::vector<std::string>& paths);
+void make_absolute(train_options&);
+
+/// The options that the list is bound to as a config file.
+template <class Options>
+std::string resolved_config(const option_list& list, Options& o) {
+  const auto as_given = o;
+  make_absolute(o);
+  auto config = list.config();
+  o = as_given;
+  return config;
+}
 
 /// Of every kind of training.
 void declare_optimizer(option_list&, schedule_options&, optimizer_options&);

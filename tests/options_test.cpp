@@ -354,7 +354,8 @@ TEST_CASE("the config that a training run leaves repeats the run", "[apps]") {
 
 TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
   const scratch_folder folder;
-  write(folder / "train.conf", "hidden = 64\nsteps = 50\nout = elsewhere\n");
+  keep_run_config(folder.path(), "hidden = 64\nsteps = 50\nout = elsewhere\n");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
   training_command command;
   REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "90"}));
   CHECK(command.options.sft.model.hidden_size == 64);

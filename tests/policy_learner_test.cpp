@@ -4,8 +4,10 @@
 #include "model/weights.hpp"
 #include "tests/sampled_tree.hpp"
 #include "trainer/batch.hpp"
+#include "trainer/logprob_gap.hpp"
 #include "trainer/rollout_plan.hpp"
 
+#include <cmath>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -174,9 +176,9 @@ TEST_CASE("a loss that is not finite leaves the weights as they were", "[trainer
   o.loss.importance_cap = 2;
   learning l(o);
   const auto before = copy_of(*l.weights);
-  CHECK(l.run(over).skipped);
+  CHECK(l.run(over).trouble == not_finite::loss);
   CHECK(difference(*before, *l.weights) == 0);
-  CHECK_FALSE(l.run(groups()).skipped); // and nothing of it is left
+  CHECK_FALSE(l.run(groups()).skipped()); // and nothing of it is left
   CHECK(difference(*before, *l.weights) > 0);
 }
 
@@ -196,6 +198,82 @@ TEST_CASE("a later inner step is clipped against the weights that the step began
   };
   CHECK(clip_matters(1) < 1e-6);
   CHECK(clip_matters(2) > 1e-4);
+}
+
+TEST_CASE("the share of clipped tokens is that of all passes over the trees", "[trainer]") {
+  auto narrow = plain();
+  narrow.loss.clip_low = narrow.loss.clip_high = 1e-6;
+  CHECK(learning(narrow).run(groups()).clip_share == 0); // every ratio is 1
+  narrow.inner_steps = 2;
+  const auto share = learning(narrow).run(groups()).clip_share;
+  CHECK(share > 0.1); // about half of the second pass
+  CHECK(share <= 0.5);
+}
+
+namespace {
+
+/// The tree with the logprobs that these weights give its tokens at a temperature.
+std::shared_ptr<const tree> sampled_at(double temperature, const tree& t, const model_weights& w) {
+  const at::NoGradGuard no_grad;
+  auto made = std::make_shared<tree>(t);
+  for (auto& thread : made->threads) {
+    const std::vector<training_sequence> one{sequence_of(thread, *vocabulary)};
+    const auto batch = make_batch(one);
+    const auto logits =
+        transformer(copy_of(w))
+            .forward(batch.sequences, at::tensor(batch.selected, at::kLong), dtype::float32);
+    const auto logprobs = at::log_softmax(logits / temperature, -1)
+                              .gather(1, at::tensor(batch.targets, at::kLong).unsqueeze(1))
+                              .flatten();
+    std::int64_t next = 0;
+    for (auto& part : thread.segments)
+      for (auto& logprob : part.logprobs) logprob = logprobs[next++].item<float>();
+  }
+  return made;
+}
+
+} // namespace
+
+TEST_CASE("tokens are scored at the temperature at which they were sampled", "[trainer]") {
+  const auto lag_at = [](double temperature) {
+    auto o = plain();
+    o.temperature = temperature;
+    learning l(o);
+    auto over = groups();
+    for (auto& g : over)
+      for (auto& t : g.trees) t = sampled_at(0.5, *t, *l.weights);
+    const auto sums = l.run(over).sums;
+    return sums.lag / sums.terms;
+  };
+  CHECK(lag_at(0.5) < 1e-5);
+  CHECK(lag_at(1) > 1e-3);
+}
+
+TEST_CASE("the gap of an epoch is that of the tokens it sampled with its own cache", "[trainer]") {
+  const auto weights = fresh_weights();
+  const transformer model(copy_of(*weights));
+  tree t = *sampled_at(1, sampled_demonstration(*vocabulary, 3), *weights);
+  REQUIRE(t.threads.size() > 1);
+  CHECK(*logprob_gap(t, 0, model, *vocabulary, 1) < 1e-4);
+  auto& root = t.threads[0].segments[1];
+  for (std::size_t i = root.ids.size() / 2; i < root.ids.size(); ++i) {
+    root.epochs[i] = 1; // new weights came in the middle
+    root.logprobs[i] -= 5;
+  }
+  CHECK(*logprob_gap(t, 0, model, *vocabulary, 1) < 1e-4);
+  CHECK_FALSE(logprob_gap(t, 1, model, *vocabulary, 1)); // they saw what the old ones cached
+  CHECK(logprob_gap(t, model, *vocabulary, 1, dtype::float32) > 1);
+}
+
+TEST_CASE("the entropy of a model that prefers nothing is the logarithm of its vocabulary",
+          "[trainer]") {
+  learning l(plain());
+  {
+    const at::NoGradGuard no_grad;
+    l.weights->embedding.zero_();
+  }
+  const auto sums = l.run(groups()).sums;
+  CHECK(sums.entropy / sums.terms == Approx(std::log(double(vocabulary->vocab_size()))));
 }
 
 TEST_CASE("where memory does not suffice the step is done in smaller parts", "[trainer]") {
@@ -237,7 +315,7 @@ TEST_CASE("staleness is counted in epochs over tokens", "[trainer]") {
 TEST_CASE("a step without groups changes nothing", "[trainer]") {
   learning l(plain());
   const auto before = copy_of(*l.weights);
-  CHECK_FALSE(l.run({}).skipped);
+  CHECK_FALSE(l.run({}).skipped());
   CHECK(difference(*before, *l.weights) == 0);
 }
 
@@ -295,6 +373,8 @@ TEST_CASE("threads without advantage are laid out only for the distance to the r
   right->outcome.solved = true;
   group.trees[0] = right;
   CHECK(lay_out({&group, 1}, o).size() == 2);
+  o.mean = token_mean::batch; // of all tokens, those that are left out too
+  for (const auto& s : lay_out({&group, 1}, o)) CHECK(s.terms.at(0).weight == Approx(1.0 / 9));
   o.loss.kl = 0.1;
   CHECK(lay_out({&group, 1}, o).size() == 3);
 }

@@ -57,6 +57,7 @@ struct training : deterministic_system {
   rl_options options;
   rollout_actor_options rollouts;
   std::size_t num_pools = 1;
+  std::string target_device = "cpu"; ///< what the trainer takes pools to be on
   std::vector<pool_actor> pools;
   tree_store_actor store;
   node_actor node;
@@ -101,7 +102,10 @@ struct training : deterministic_system {
 
   std::unique_ptr<rl_run> make_run(bool resume) {
     auto run = std::make_unique<rl_run>(options, vocabulary, rl_hooks{}, weights());
-    if (resume) rollouts.returning = run->resume();
+    if (resume)
+      rollouts.returning = run->resume();
+    else
+      run->start();
     return run;
   }
 
@@ -126,7 +130,7 @@ struct training : deterministic_system {
     n.store = store;
     node = spawn_node(sys, std::move(n));
     std::vector<weights_target> targets;
-    for (const auto& pool : pools) targets.push_back({pool});
+    for (const auto& pool : pools) targets.push_back({pool, target_device});
     start_over(std::move(run), std::move(targets));
   }
 
@@ -134,6 +138,7 @@ struct training : deterministic_system {
     rollouts.first_step = run->step();
     rollouts.last_step = options.steps;
     rollouts.staleness = options.staleness;
+    rollouts.oldest_epoch = run->published().front().epoch;
     rolling = spawn_rollouts(sys, node, rollouts);
     trainer_actor_options t;
     t.run = std::move(run);
@@ -370,7 +375,9 @@ TEST_CASE("a run whose only pool is lost keeps what it learnt", "[trainer]") {
   REQUIRE(t.ended);
   CHECK_FALSE(t.ended->empty());
   std::ifstream saved(out.path() / "last" / "trainer.json");
-  CHECK(nlohmann::json::parse(saved).at("step") >= learnt);
+  const auto step = nlohmann::json::parse(saved).at("step");
+  CHECK(step >= learnt);
+  CHECK(log_of(out.path()).back().at("step") == step); // also where it broke off while publishing
 }
 
 TEST_CASE("a run goes on with the pools that are left", "[trainer]") {
@@ -401,4 +408,121 @@ TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
   rl_run run(o, countdown_tokenizer(), {},
              std::make_shared<model_weights>(random_weights(other, 1)));
   CHECK_THROWS_AS(run.resume(), bad_checkpoint);
+}
+
+TEST_CASE("weights that an update made useless are undone and never published", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.schedule.rate = 1e36;
+  t.options.max_bad_steps = 2;
+  t.options.steps = 100;
+  t.start();
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("weights") && Catch::Contains("not finite"));
+  CHECK(log_of(out.path()).size() == 2);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding));
+}
+
+TEST_CASE("a step that teaches nothing says nothing about bad ones", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 100;
+  t.options.max_bad_steps = 2;
+  t.rollouts.plan.reward = [](const tree& x) {
+    return x.id.starts_with("1.") ? 1 : double(x.outcome.solved); // nothing to learn in step 1
+  };
+  t.start_with([&t](const solve_request& r) {
+    auto made = good_or_bad(*t.vocabulary, r);
+    made.threads[0].segments[1].logprobs[0] = std::numeric_limits<float>::quiet_NaN();
+    return made;
+  });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("the loss is not finite"));
+  CHECK(log_of(out.path()).size() == 3);
+}
+
+TEST_CASE("a step that teaches nothing has no figures of learning but the gap", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 1;
+  t.rollouts.plan.reward = [](const tree&) { return 1; };
+  t.start();
+  t.run();
+  const auto line = log_of(out.path()).at(0);
+  for (const auto* name : {"kl", "entropy", "clip_share", "importance_mean", "staleness_mean"})
+    CHECK(line.at(name).is_null());
+  CHECK(line.at("logprob_gap_max").get<double>() > 0);
+  CHECK(line.at("logprob_gap_max").get<double>() < 1e-4);
+}
+
+TEST_CASE("a run whose trees go on with new weights learns from them to the end", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.staleness = 2;
+  t.options.gap_trees = 100;
+  t.rollouts.policy = in_flight::go_on;
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  for (const auto& line : log) CHECK(line.at("logprob_gap_max").get<double>() < 1e-4);
+}
+
+TEST_CASE("a trainer that cannot begin says so", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.start();
+    t.run_until(2, 0);
+  }
+  training again(out.path());
+  again.target_device = "nowhere";
+  again.start(true);
+  again.run();
+  REQUIRE(again.ended);
+  CHECK_FALSE(again.ended->empty());
+}
+
+TEST_CASE("a run goes on with another staleness", "[trainer]") {
+  for (const std::int64_t staleness : {0, 3}) {
+    scratch_folder out;
+    {
+      training t(out.path());
+      t.start();
+      t.run_until(2, 0);
+    }
+    training again(out.path());
+    again.options.staleness = staleness;
+    again.start(true);
+    again.run();
+    REQUIRE(again.ended == "");
+    CHECK(again.result.finished);
+    for (const auto& line : log_of(out.path())) CHECK(line.at("groups").at("dropped") == 0);
+  }
+}
+
+TEST_CASE("a step and epochs that do not fit each other are damage", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 2;
+    t.start();
+    t.run();
+  }
+  const auto file = out.path() / "last" / "trainer.json";
+  nlohmann::json whole;
+  std::ifstream(file) >> whole;
+  const auto refused = [&](const char* name, const nlohmann::json& value) {
+    auto damaged = whole;
+    damaged[name] = value;
+    std::ofstream(file) << damaged;
+    training t(out.path());
+    CHECK_THROWS_WITH(t.make_run(true), Catch::Contains("trainer.json"));
+  };
+  refused("step", -5);
+  refused("epochs", nlohmann::json::array());
+  refused("epochs", {2, 1});
 }

@@ -1,6 +1,7 @@
 #include "trainer/rollout_plan.hpp"
 
 #include "solver/tree.hpp"
+#include "trainer/weight_makers.hpp"
 
 #include <algorithm>
 #include <set>
@@ -227,4 +228,50 @@ TEST_CASE("a group of one is refused", "[trainer]") {
   auto o = small();
   o.group = 1;
   CHECK_THROWS_AS(rollout_plan(o), std::invalid_argument);
+}
+
+TEST_CASE("a tree from before a restart is taken only where it fits its place", "[trainer]") {
+  auto o = small();
+  const auto right = result(true), wrong = result(false);
+  // Group 0 of step 3 has the problem that returned from step 1.
+  o.fits = [&](const rollout_key& key, const rollout_source& source, const tree& t) {
+    return key.attempt == 1 && (source.step == 1) == (&t == right.get());
+  };
+  rollout_plan plan(o);
+  plan.restore(std::vector<rollout_source>{{1, 5}});
+  for (const auto& t : {wrong, right})
+    for (std::uint32_t group = 0; group < 2; ++group) plan.restore({3, group, 0, 1}, t);
+  plan.restore({3, 1, 1, 0}, right);
+  plan.open(3);
+  const auto keys = take_all(plan);
+  CHECK(keys == std::vector<rollout_key>{{3, 0, 1, 0}, {3, 1, 1, 0}});
+  for (const auto& key : keys) plan.finish(key, result(key.group == 1));
+  const auto batch = plan.take(3);
+  REQUIRE(batch.groups.size() == 2);
+  CHECK(batch.groups[0].trees[0] == right);
+  CHECK(batch.groups[1].trees[0] == wrong);
+}
+
+TEST_CASE("weights that were made twice have two makers", "[trainer]") {
+  weight_makers makers;
+  makers.begin(0, "first");
+  makers.begin(6, "second"); // resumed at step 5
+  makers.begin(4, "third");  // and once more from step 3
+  CHECK(makers.of(0) == "first");
+  CHECK(makers.of(3) == "first");
+  CHECK(makers.of(4) == "third");
+  CHECK(makers.of(9) == "third");
+}
+
+TEST_CASE("nothing more is rolled out for a group that was dropped", "[trainer]") {
+  auto o = small();
+  o.group = 3;
+  o.max_attempts = 1;
+  rollout_plan plan(o);
+  plan.open(0);
+  for (int i = 0; i < 2; ++i) plan.started(plan.take_due(), 0); // the third of group 0 is due
+  plan.finish({0, 0, 0, 0}, nullptr);
+  CHECK(plan.take_useless() == std::vector<rollout_key>{{0, 0, 1, 0}});
+  CHECK(plan.take_useless().empty());
+  for (const auto& key : take_all(plan)) CHECK(key.group != 0);
 }

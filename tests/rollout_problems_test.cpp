@@ -1,6 +1,7 @@
 #include "actors/tree_ids.hpp"
 #include "apps/rollout_problems.hpp"
 #include "solver/trace.hpp"
+#include "tests/scratch_folder.hpp"
 
 #include <set>
 #include <string>
@@ -16,7 +17,7 @@ std::vector<std::string> prompts_of(const train_rl_options& o, std::uint32_t gro
   tree_ids ids(1);
   std::vector<std::string> all;
   for (std::uint32_t g = 0; g < groups; ++g)
-    all.push_back(problems.request_for({0, g, 0, 0}, {0, g}, ids).prompt);
+    all.push_back(problems.request_for({0, g, 0, 0}, {0, g}, "", ids).prompt);
   return all;
 }
 
@@ -42,8 +43,8 @@ TEST_CASE("the trees of a group have one condition and others another", "[apps]"
   int conditioned = 0;
   std::set<int> asked;
   for (std::uint32_t g = 0; g < 200; ++g) {
-    const auto first = problems.request_for({3, g, 0, 0}, {3, g}, ids);
-    const auto second = problems.request_for({3, g, 5, 1}, {3, g}, ids);
+    const auto first = problems.request_for({3, g, 0, 0}, {3, g}, "", ids);
+    const auto second = problems.request_for({3, g, 5, 1}, {3, g}, "", ids);
     CHECK(first.prompt == second.prompt);
     CHECK(first.sampling.seed != second.sampling.seed);
     CHECK(first.id != second.id);
@@ -66,6 +67,75 @@ TEST_CASE("problems that are held out never come up", "[apps]") {
   const rollout_problems kept(o, {}, held_out);
   for (std::uint32_t g = 0; g < 500; ++g)
     CHECK(!held_out.contains(canonical(kept.problem_of({0, g}))));
+}
+
+/// What a node makes of a request.
+tree solved(const solve_request& request) {
+  tree t;
+  t.id = request.id;
+  t.labels = request.labels;
+  t.phase = tree_phase::done;
+  t.add("/");
+  return t;
+}
+
+TEST_CASE("a tree answers only what would be asked for now", "[apps]") {
+  const train_rl_options o;
+  const rollout_problems problems(o, {}, {});
+  tree_ids ids(1);
+  const rollout_key key{3, 1, 4, 1};
+  const rollout_source source{3, 1};
+  const auto t = solved(problems.request_for(key, source, "us", ids));
+  CHECK(problems.answers(t, key, source, "us"));
+  CHECK_FALSE(problems.answers(t, key, source, "others"));
+  CHECK_FALSE(problems.answers(t, {3, 1, 5, 1}, source, "us"));
+  CHECK_FALSE(problems.answers(t, key, {2, 7}, "us")); // a problem that returned
+  CHECK_FALSE(problems.answers(tree(), key, source, "us"));
+  const auto otherwise = [&](auto change) {
+    train_rl_options other;
+    change(other);
+    return rollout_problems(other, {}, {}).answers(t, key, source, "us");
+  };
+  CHECK(otherwise([](auto&) {}));
+  CHECK_FALSE(otherwise([](auto& x) { x.decoding.sampling.seed = 9; }));
+  CHECK_FALSE(otherwise([](auto& x) { x.decoding.sampling.temperature = 0.5F; }));
+  CHECK_FALSE(otherwise([](auto& x) { x.decoding.join.when = join_policy::kind::first_success; }));
+  CHECK_FALSE(otherwise([](auto& x) { x.decoding.budget.max_tokens = 100; }));
+  CHECK_FALSE(otherwise([](auto& x) { x.children_between = {2, 2}; }));
+}
+
+TEST_CASE("the trees of open steps are found in the store", "[apps]") {
+  scratch_folder folder;
+  tree_store store(folder / "trees.db", {.sync = false});
+  const train_rl_options o;
+  const rollout_problems problems(o, {}, {});
+  tree_ids ids(1);
+  auto stranger = solved({});
+  stranger.id = "stranger";
+  stranger.labels = {{"step", "2"}};
+  store.begin();
+  for (const std::int64_t step : {1, 2, 3, 4})
+    store.finish(solved(problems.request_for({step, 0, 2, 1}, {step, 0}, "us", ids)));
+  store.finish(stranger);
+  store.commit();
+  std::vector<rollout_key> keys;
+  for (const auto& [key, t] : known_rollouts(store, 2, 3)) {
+    CHECK(problems.answers(*t, key, {key.step, 0}, "us"));
+    keys.push_back(key);
+  }
+  CHECK(keys == std::vector<rollout_key>{{2, 0, 2, 1}, {3, 0, 2, 1}});
+}
+
+TEST_CASE("a tree that changed its weights is of no one epoch", "[apps]") {
+  tree t;
+  t.weights_epoch = 3;
+  auto& part = t.add("/").segments.emplace_back();
+  part.epochs = {3, 3};
+  CHECK(sampled_with(3, t));
+  CHECK_FALSE(sampled_with(2, t));
+  part.epochs = {3, 4};
+  CHECK_FALSE(sampled_with(3, t));
+  CHECK_FALSE(sampled_with(4, t));
 }
 
 } // namespace

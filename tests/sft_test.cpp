@@ -112,17 +112,88 @@ TEST_CASE("training makes the loss smaller", "[trainer]") {
   CHECK(losses.back() < 0.8 * losses.front());
 }
 
-TEST_CASE("losses that are not finite end a run with a checkpoint", "[trainer]") {
-  folder out;
+namespace {
+
+/// Weights of the last checkpoint, as bytes.
+std::string saved_weights(const fs::path& out) {
+  std::ifstream in(out / "last" / "model.safetensors", std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+} // namespace
+
+TEST_CASE("a run whose weights diverge ends with the checkpoint from before", "[trainer]") {
+  folder out, same_start;
   auto o = small_run(out.path);
   o.max_bad_steps = 3;
-  o.model.vocab_size = countdown_tokenizer()->vocab_size();
-  auto bad = std::make_shared<model_weights>(random_weights(o.model, 1));
-  bad->final_norm.fill_(std::numeric_limits<float>::quiet_NaN());
-  auto run = make_run(o, {}, bad);
-  CHECK_THROWS_WITH(run.run(), Catch::Contains("not finite"));
-  CHECK(log_of(out.path).size() == 2);
-  CHECK(fs::exists(out.path / "last" / "model.safetensors"));
+  o.checkpoint_every = 1;
+  o.keep = 1;
+  o.schedule.rate = 1e30; // the first update takes the weights away
+  o.schedule.warmup = 0;
+  auto run = make_run(o);
+  CHECK_THROWS_WITH(run.run(), Catch::Contains("the gradient is not finite")
+                                   && Catch::Contains("step-000000"));
+  const auto log = log_of(out.path);
+  REQUIRE(log.size() == 4); // a good one, and all of the bad
+  CHECK(log[0].at("grad_norm").is_number());
+  CHECK(log[3].at("grad_norm").is_null());
+  CHECK(fs::read_symlink(out.path / "last") == "step-000000");
+  auto untrained = small_run(same_start.path);
+  untrained.steps = 0;
+  make_run(untrained).run();
+  CHECK((saved_weights(out.path) == saved_weights(same_start.path))); // too long to be shown
+}
+
+TEST_CASE("a run that is stopped in a bad step keeps its last good weights", "[trainer]") {
+  folder out;
+  auto o = small_run(out.path);
+  o.schedule.rate = 1e30;
+  o.schedule.warmup = 0;
+  int steps = 0;
+  const auto result = make_run(o, {.stop = [&] { return ++steps == 2; }}).run();
+  CHECK(result.step == 2);
+  CHECK(result.skipped == 1);
+  CHECK(result.last.filename() == "step-000000");
+}
+
+TEST_CASE("every step is logged whatever is shown and however the run is cut", "[trainer]") {
+  folder straight, broken;
+  auto o = small_run(straight.path);
+  o.log_every = 5;
+  o.checkpoint_every = 4;
+  std::vector<std::int64_t> shown;
+  make_run(o, {.on_progress = [&](const sft_progress& p) { shown.push_back(p.step); }}).run();
+  CHECK(shown == std::vector<std::int64_t>{5, 10});
+  CHECK(losses_of(straight.path).size() == 12);
+  o.out = broken.path;
+  int steps = 0;
+  make_run(o, {.stop = [&] { return ++steps == 7; }}).run();
+  auto again = make_run(o);
+  again.resume();
+  again.run();
+  CHECK(losses_of(broken.path) == losses_of(straight.path));
+}
+
+TEST_CASE("an evaluation that was broken off is repeated after a restart", "[trainer]") {
+  folder out;
+  auto o = small_run(out.path);
+  o.steps = 6;
+  o.evaluate_every = 4;
+  int steps = 0;
+  make_run(o, {.evaluate = [](const model_weights&) { return std::string(); },
+               .stop = [&] { return ++steps == 4; }})
+      .run();
+  CHECK(log_of(out.path).size() == 4);
+  int evaluated = 0;
+  const auto evaluate = [&](const model_weights&) { return ++evaluated, R"({"accuracy": 1})"; };
+  auto again = make_run(o, {.evaluate = evaluate});
+  again.resume();
+  again.run();
+  std::vector<std::int64_t> at;
+  for (const auto& line : log_of(out.path))
+    if (line.contains("eval")) at.push_back(line.at("step"));
+  CHECK(at == std::vector<std::int64_t>{4, 6});
+  CHECK(evaluated == 2);
 }
 
 TEST_CASE("a run resumed with another shape is refused", "[trainer]") {

@@ -5,7 +5,9 @@
 #include "solver/tree.hpp"
 #include "trainer/batch.hpp"
 
+#include <algorithm>
 #include <limits>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -14,6 +16,20 @@ namespace banyan {
 
 namespace {
 
+/// Sampled tokens to be scored again.
+struct comparison {
+  std::vector<training_sequence> sequences;
+  std::vector<float> sampled;
+  std::vector<std::int64_t> places; ///< of those of `sampled` that are compared
+};
+
+std::vector<std::uint32_t> epochs_of(const thread_record& thread) {
+  std::vector<std::uint32_t> all;
+  for (const auto& part : thread.segments)
+    if (part.sampled()) all.insert(all.end(), part.epochs.begin(), part.epochs.end());
+  return all;
+}
+
 std::vector<float> sampled_logprobs(const thread_record& thread) {
   std::vector<float> all;
   for (const auto& part : thread.segments)
@@ -21,23 +37,22 @@ std::vector<float> sampled_logprobs(const thread_record& thread) {
   return all;
 }
 
-} // namespace
+void add(comparison& c, const thread_record& thread, const tokenizer& vocabulary,
+         std::size_t compared) {
+  const auto logprobs = sampled_logprobs(thread);
+  if (compared == 0 || logprobs.empty()) return;
+  for (std::size_t i = 0; i < compared; ++i)
+    c.places.push_back(static_cast<std::int64_t>(c.sampled.size() + i));
+  c.sequences.push_back(sequence_of(thread, vocabulary));
+  c.sampled.insert(c.sampled.end(), logprobs.begin(), logprobs.end());
+}
 
-double logprob_gap(const tree& t, const transformer& model, const tokenizer& vocabulary,
-                   double temperature, dtype compute) {
+double largest_gap(const comparison& c, const transformer& model, double temperature,
+                   dtype compute) {
   const at::NoGradGuard no_grad;
-  std::vector<training_sequence> sequences;
-  std::vector<float> sampled;
-  for (const auto& thread : t.threads) {
-    auto logprobs = sampled_logprobs(thread);
-    if (logprobs.empty()) continue;
-    sequences.push_back(sequence_of(thread, vocabulary));
-    sampled.insert(sampled.end(), logprobs.begin(), logprobs.end());
-  }
-  if (sequences.empty()) return 0;
-  const auto batch = make_batch(sequences);
+  const auto batch = make_batch(c.sequences);
   // Tokens without their logprobs cannot be compared; none of ours lack them.
-  if (batch.targets.size() != sampled.size()) return std::numeric_limits<double>::infinity();
+  if (batch.targets.size() != c.sampled.size()) return std::numeric_limits<double>::infinity();
   const auto device = model.weights()->embedding.device();
   const auto selected = at::tensor(batch.selected, at::kLong).to(device);
   const auto targets = at::tensor(batch.targets, at::kLong).to(device);
@@ -46,7 +61,34 @@ double logprob_gap(const tree& t, const transformer& model, const tokenizer& voc
                           .gather(1, targets.unsqueeze(1))
                           .squeeze(1)
                           .cpu(); // [sampled]
-  return (scored - at::tensor(sampled, at::kFloat)).abs().max().item<double>();
+  const auto places = at::tensor(c.places, at::kLong);
+  return (scored - at::tensor(c.sampled, at::kFloat))
+      .index_select(0, places)
+      .abs()
+      .max()
+      .item<double>();
+}
+
+} // namespace
+
+double logprob_gap(const tree& t, const transformer& model, const tokenizer& vocabulary,
+                   double temperature, dtype compute) {
+  comparison all;
+  for (const auto& thread : t.threads)
+    add(all, thread, vocabulary, sampled_logprobs(thread).size());
+  return all.sequences.empty() ? 0 : largest_gap(all, model, temperature, compute);
+}
+
+std::optional<double> logprob_gap(const tree& t, std::uint32_t epoch, const transformer& model,
+                                  const tokenizer& vocabulary, double temperature) {
+  comparison some;
+  for (const auto& thread : t.threads) {
+    const auto epochs = epochs_of(thread);
+    const auto other = std::ranges::find_if(epochs, [=](auto e) { return e != epoch; });
+    add(some, thread, vocabulary, static_cast<std::size_t>(other - epochs.begin()));
+  }
+  if (some.sequences.empty()) return {};
+  return largest_gap(some, model, temperature, dtype::float32);
 }
 
 } // namespace banyan

@@ -2,6 +2,9 @@
 
 #include "model/config.hpp"
 
+#include <cstdint>
+#include <optional>
+
 namespace banyan {
 
 class tokenizer;
@@ -13,5 +16,11 @@ struct tree;
 /// (0: greedy, whose logprobs are those of temperature 1). Infinite for a tree without logprobs.
 double logprob_gap(const tree&, const transformer&, const tokenizer&, double temperature,
                    dtype compute);
+
+/// The same over the tokens that were sampled with the weights of `epoch`, which `model` has, as
+/// far as all that they saw was computed with those too: of threads that began with them, until
+/// there were others. Nothing where there are no such tokens.
+std::optional<double> logprob_gap(const tree&, std::uint32_t epoch, const transformer& model,
+                                  const tokenizer&, double temperature);
 
 } // namespace banyan

@@ -92,10 +92,15 @@ struct optimizer::impl {
     found->parts.push_back(std::move(p));
   }
 
-  double clip() {
+  double gradient_norm() const {
+    const at::NoGradGuard no_grad;
     at::Tensor sum = at::zeros({}, leaves[0].options());
-    for (auto& leaf : leaves) sum += gradient_of(leaf).square().sum();
-    const auto norm = std::sqrt(sum.item<double>());
+    for (const auto& leaf : leaves) sum += gradient_of(leaf).square().sum();
+    return std::sqrt(sum.item<double>());
+  }
+
+  double clip() {
+    const auto norm = gradient_norm();
     if (std::isfinite(norm) && options.clip_norm > 0 && norm > options.clip_norm)
       for (auto& leaf : leaves) leaf.mutable_grad().mul_(options.clip_norm / norm);
     return norm;
@@ -173,6 +178,8 @@ double optimizer::step(double rate) {
   forget_gradients();
   return norm;
 }
+
+double optimizer::gradient_norm() const { return impl_->gradient_norm(); }
 
 void optimizer::forget_gradients() {
   for (auto& leaf : impl_->leaves) leaf.mutable_grad().reset();

@@ -49,6 +49,9 @@ public:
   /// cleared).
   double step(double rate);
 
+  /// Of what has been added up since the last step, before clipping.
+  double gradient_norm() const;
+
   /// Drops what has been added up since the last step.
   void forget_gradients();
 

@@ -38,8 +38,6 @@ std::vector<credited_thread> credited(const tree& t, double advantage, const lea
   }
   for (auto& c : threads)
     c.weight = static_cast<float>(1 / double(threads.size()) / double(sampled_tokens(*c.thread)));
-  // Without a distance to the reference nothing can be learnt where there is no advantage.
-  if (o.loss.kl <= 0) std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
   return threads;
 }
 
@@ -63,6 +61,9 @@ std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups,
     for (auto& c : threads)
       c.weight = options.mean == token_mean::batch ? static_cast<float>(1 / tokens)
                                                    : c.weight / static_cast<float>(trees);
+    // Without a distance to the reference nothing can be learnt where there is no advantage.
+    if (options.loss.kl <= 0)
+      std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
     for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
   }
   return all;
@@ -102,6 +103,7 @@ struct policy_learner::impl {
   std::vector<at::Tensor> old, distant; ///< per run: log π_old, log π_ref [terms]
   std::int64_t inner = 0;
   std::size_t next_run = 0;
+  double clipped = 0, clip_terms = 0; ///< terms of all passes
   learn_figures seen;
 
   impl(learner_options o, std::shared_ptr<model_weights> w, std::shared_ptr<const model_weights> r)
@@ -137,7 +139,7 @@ struct policy_learner::impl {
     inner = 0;
     next_run = 0;
     seen.sums = {};
-    seen.grad_norm = 0;
+    seen.grad_norm = seen.clip_share = clipped = clip_terms = 0;
   }
 
   bool advance() {
@@ -149,14 +151,14 @@ struct policy_learner::impl {
         if (!is_out_of_memory(why)) throw;
         use_less_memory();
       }
-      return !seen.skipped;
+      return !seen.skipped();
     }
     const auto norm = update.step(rate);
-    seen.skipped = !std::isfinite(norm);
+    if (!std::isfinite(norm)) seen.trouble = not_finite::gradient;
     seen.grad_norm += norm / double(options.inner_steps);
-    equals_reference = equals_reference && seen.skipped;
+    equals_reference = equals_reference && seen.skipped();
     next_run = 0;
-    return !seen.skipped && ++inner < options.inner_steps;
+    return !seen.skipped() && ++inner < options.inner_steps;
   }
 
   /// Only before the first update: later ones would have to begin from weights that are gone.
@@ -197,14 +199,32 @@ struct policy_learner::impl {
     grpo_figures figures;
     auto loss = grpo_loss(now.logprobs, old[run], distant[run], given, options.loss, figures);
     if (!std::isfinite(figures.loss)) {
-      seen.skipped = true;
+      seen.trouble = not_finite::loss;
       update.forget_gradients();
       return;
     }
     loss.backward();
+    count_clipped(figures);
     if (inner > 0) return;
     figures.entropy = entropy(now.logits, batch);
     seen.sums += figures;
+  }
+
+  /// In the first pass every ratio is 1.
+  void count_clipped(const grpo_figures& figures) {
+    clipped += figures.clipped;
+    clip_terms += figures.terms;
+    seen.clip_share = clipped / clip_terms;
+  }
+
+  bool is_learnable() {
+    if (sequences.empty()) return true;
+    const auto batch = make_policy_batch(std::span(sequences).first(1));
+    const auto mean = score(model, batch, options.recompute).logprobs.mean();
+    mean.backward();
+    const bool good = std::isfinite(mean.item<double>()) && std::isfinite(update.gradient_norm());
+    update.forget_gradients();
+    return good;
   }
 
   /// What the first pass over the trees says stands for the whole step.
@@ -240,6 +260,8 @@ void policy_learner::begin(std::span<const rollout_group> groups, std::uint32_t 
 }
 
 bool policy_learner::advance() { return impl_->advance(); }
+
+bool policy_learner::is_learnable() { return impl_->is_learnable(); }
 
 learn_figures policy_learner::figures() const { return impl_->seen; }
 

@@ -3,6 +3,7 @@
 #include "model/config.hpp"
 #include "trainer/credit.hpp"
 #include "trainer/grpo.hpp"
+#include "trainer/not_finite.hpp"
 #include "trainer/optimizer.hpp"
 #include "trainer/shared_prefix.hpp"
 
@@ -47,12 +48,15 @@ std::vector<shared_sequence> lay_out(std::span<const rollout_group>, const learn
 
 /// What a step of learning was like.
 struct learn_figures {
-  grpo_figures sums;                       ///< of the first pass over the trees
-  double grad_norm = 0;                    ///< before clipping; mean over the inner steps
-  double staleness_mean = 0;               ///< epochs between sampling and training, over tokens
-  std::uint64_t sequences = 0, tokens = 0; ///< as laid out
-  std::uint64_t flat_tokens = 0;           ///< the same threads as flat sequences
-  bool skipped = false; ///< loss or gradient was not finite: nothing was changed from there on
+  grpo_figures sums;                        ///< of the first pass over the trees
+  double clip_share = 0;                    ///< of the terms of all passes: where the clip decided
+  double grad_norm = 0;                     ///< before clipping; mean over the inner steps
+  double staleness_mean = 0;                ///< epochs between sampling and training, over tokens
+  std::uint64_t sequences = 0, tokens = 0;  ///< as laid out
+  std::uint64_t flat_tokens = 0;            ///< the same threads as flat sequences
+  not_finite trouble = not_finite::nothing; ///< with loss or gradient: no update from there on
+
+  bool skipped() const { return trouble != not_finite::nothing; }
 };
 
 /// Changes weights by what groups of trees were worth, with `grpo_loss`. A step is cut into
@@ -77,6 +81,9 @@ public:
   /// One micro-batch or one update; false: the step is done. Where memory does not suffice the step
   /// begins anew, once, with micro-batches half as large; the second time that throws.
   bool advance();
+
+  /// Are logprobs and their gradient finite under the present weights, on a part of the step?
+  bool is_learnable();
 
   learn_figures figures() const;
 

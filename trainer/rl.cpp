@@ -7,6 +7,7 @@
 #include "model/weights.hpp"
 #include "solver/tree.hpp"
 #include "trainer/logprob_gap.hpp"
+#include "trainer/not_finite.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/train_log.hpp"
 
@@ -14,9 +15,11 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <functional>
 #include <stdexcept>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <nlohmann/json.hpp>
 
 namespace banyan {
@@ -48,7 +51,8 @@ json number(double x) { return std::isfinite(x) ? json(x) : json(nullptr); }
 
 std::string to_json(const rl_progress& p) {
   const auto& sums = p.learnt.sums;
-  const auto mean = [&](double sum) { return sums.terms > 0 ? sum / sums.terms : 0; };
+  const bool learnt = sums.terms > 0;
+  const auto mean = [&](double sum) { return learnt ? number(sum / sums.terms) : json(nullptr); };
   const auto& c = p.counts;
   json j;
   j["step"] = p.step;
@@ -63,20 +67,20 @@ std::string to_json(const rl_progress& p) {
   j["children_mean"] = p.trees.children_mean();
   j["generated_tokens_mean"] = p.trees.generated_tokens_mean();
   j["critical_path_tokens_mean"] = p.trees.critical_path_tokens_mean();
-  j["kl"] = number(mean(sums.kl));
-  j["entropy"] = number(mean(sums.entropy));
-  j["clip_share"] = mean(sums.clipped);
-  j["importance_mean"] = number(mean(sums.importance));
-  j["logprob_lag_mean"] = number(mean(sums.lag));
-  j["logprob_gap_max"] = number(p.logprob_gap_max);
-  j["staleness_mean"] = p.learnt.staleness_mean;
+  j["kl"] = p.kl_measured ? mean(sums.kl) : json(nullptr);
+  j["entropy"] = mean(sums.entropy);
+  j["clip_share"] = learnt ? json(p.learnt.clip_share) : json(nullptr);
+  j["importance_mean"] = mean(sums.importance);
+  j["logprob_lag_mean"] = mean(sums.lag);
+  j["logprob_gap_max"] = p.logprob_gap_max ? number(*p.logprob_gap_max) : json(nullptr);
+  j["staleness_mean"] = learnt ? json(p.learnt.staleness_mean) : json(nullptr);
   j["rollout_s"] = p.around.rollout_s;
   j["wait_s"] = p.around.wait_s;
   j["train_s"] = p.train_s;
   j["publish_ms"] = p.around.publish_ms;
   j["publish_wait_ms"] = p.around.publish_wait_ms;
   j["swap_ms"] = p.around.swap_ms;
-  j["pool_idle"] = p.around.pool_idle;
+  j["pool_idle"] = number(p.around.pool_idle);
   j["trees"] = p.trees.problems();
   j["groups"] = {{"all", c.groups},
                  {"informative", c.informative},
@@ -111,10 +115,14 @@ struct rl_run::impl {
   clock::time_point began = clock::now();
   std::deque<published_weights> epochs;  ///< those that open steps are sampled with
   std::vector<rollout_source> returning; ///< problems of dropped groups
+  weight_makers makers;
 
   // The step that is being trained.
+  enum class stage : std::uint8_t { none, learning, published };
+  stage at = stage::none;
   rl_progress now;
   std::vector<std::shared_ptr<const tree>> examined; ///< for the gap
+  std::vector<rollout_source> returning_then;        ///< after the step
   clock::time_point trained_since;
 
   impl(rl_options o, std::shared_ptr<const tokenizer> v, rl_hooks h,
@@ -132,10 +140,17 @@ struct rl_run::impl {
   }
 
   /// The weights as they are now are both the reference and epoch 0, in the same memory.
-  void start() {
+  void take_reference() {
     reference = kept();
     epochs.push_back({0, reference});
+    makers.begin(0, options.name);
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+  }
+
+  void start() {
+    log.clear();
+    save_checkpoint(options.out / "reference", *reference, *vocabulary);
+    save();
   }
 
   double elapsed() const { return elapsed_s + seconds_since(began); }
@@ -153,89 +168,137 @@ struct rl_run::impl {
     if (batch.figures.problems() == 0)
       throw std::runtime_error("step " + std::to_string(step) + ": none of its "
                                + std::to_string(batch.counts.groups)
-                               + " groups of trees could be rolled out; look for what pools and "
-                                 "store said, then --resume");
+                               + " groups of trees could be rolled out (pools or store have said "
+                                 "why)");
+    at = stage::learning;
     trained_since = clock::now();
     leave_shared_memory(*weights);
     now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
     now.rate = rate_at(options.schedule, step, now.progress);
-    returning = batch.returning;
-    examined.clear();
-    for (const auto& group : batch.groups)
-      if (examined.size() < static_cast<std::size_t>(options.gap_trees))
-        examined.push_back(group.trees.front());
+    returning_then = batch.returning;
+    const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));
+    examined.assign(batch.examples.begin(), batch.examples.begin() + std::ptrdiff_t(few));
     learner->begin(batch.groups, static_cast<std::uint32_t>(step), now.rate);
   }
 
-  /// Decoding against training, both with the weights that sampled.
-  double gap() const {
-    double largest = 0;
-    for (const auto& t : examined) {
-      const auto of = std::ranges::find(epochs, t->weights_epoch, &published_weights::epoch);
-      if (of == epochs.end()) continue;
-      largest = std::max(largest, logprob_gap(*t, transformer(of->weights), *vocabulary,
-                                              options.learner.temperature, dtype::float32));
-    }
+  bool advance() {
+    if (learner->advance()) return true;
+    now.learnt = learner->figures();
+    if (!now.learnt.skipped() && !are_good()) now.learnt.trouble = not_finite::weights;
+    if (now.learnt.skipped()) undo();
+    return false;
+  }
+
+  /// Weights that are finite can still be too large for what is computed from them.
+  bool are_good() const {
+    if (now.learnt.sequences == 0) return true; // nothing was changed
+    return are_finite(*weights) && learner->is_learnable();
+  }
+
+  /// The weights are again what they were before the step.
+  void undo() {
+    const at::NoGradGuard no_grad;
+    learner->update().forget_gradients();
+    const auto before = named_views(*epochs.back().weights);
+    auto mine = named_views(*weights);
+    for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(before[i].value);
+  }
+
+  /// Decoding against training, each token under the weights that sampled it.
+  std::optional<double> gap() const {
+    std::optional<double> largest;
+    for (const auto& [epoch, published] : epochs)
+      for (const auto& t : examined)
+        if (const auto found = logprob_gap(*t, epoch, transformer(published), *vocabulary,
+                                           options.learner.temperature))
+          largest = std::max(largest.value_or(0), *found);
     return largest;
   }
 
   published_weights publish() {
+    epochs.push_back({static_cast<std::uint32_t>(step + 1), kept()});
     ++step;
-    epochs.push_back({static_cast<std::uint32_t>(step), kept()});
+    at = stage::published;
     return epochs.back();
   }
 
-  void finish(const rollout_figures& around) {
+  void note(const rollout_figures& around) {
+    at = stage::none;
     now.step = step;
     now.around = around;
-    now.learnt = learner->figures();
+    now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     now.logprob_gap_max = gap();
     now.train_s = seconds_since(trained_since);
     tokens += now.learnt.tokens;
     now.total_tokens = tokens;
     now.elapsed_s = elapsed();
-    skipped += now.learnt.skipped;
-    bad_in_a_row = now.learnt.skipped ? bad_in_a_row + 1 : 0;
+    skipped += now.learnt.skipped();
+    if (now.learnt.sequences > 0) bad_in_a_row = now.learnt.skipped() ? bad_in_a_row + 1 : 0;
     now.skipped = skipped;
-    while (epochs.size() > static_cast<std::size_t>(options.staleness) + 1) epochs.pop_front();
+    returning = std::move(returning_then);
+    forget_epochs();
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
-    if (bad_in_a_row >= options.max_bad_steps) give_up();
-    if (options.evaluate_every > 0 && (step % options.evaluate_every == 0 || done())) evaluate();
-    if (done() || (options.checkpoint_every > 0 && step % options.checkpoint_every == 0)) save();
   }
 
-  [[noreturn]] void give_up() {
-    save();
-    throw std::runtime_error(
-        "step " + std::to_string(step) + ": the " + std::to_string(bad_in_a_row)
-        + "th step in a row whose loss or gradient is not finite; resume with a "
-          "lower --rate from "
-        + folder.last().string());
+  void forget_epochs() {
+    while (epochs.size() > static_cast<std::size_t>(options.staleness) + 1) epochs.pop_front();
+  }
+
+  void finish(const rollout_figures& around) {
+    note(around);
+    if (bad_in_a_row >= options.max_bad_steps) give_up();
+    if (is_time_to_evaluate() || (options.evaluate_every > 0 && done())) evaluate();
+    const bool due = options.checkpoint_every > 0 && step % options.checkpoint_every == 0;
+    if (done() || (due && bad_in_a_row == 0)) save();
+  }
+
+  void keep(const rollout_figures& around) {
+    if (at == stage::learning) undo();
+    if (at == stage::published) note(around);
+    at = stage::none;
+    if (bad_in_a_row < options.max_bad_steps) save();
+  }
+
+  [[noreturn]] void give_up() const {
+    throw std::runtime_error("step " + std::to_string(step) + ": "
+                             + std::string(to_phrase(now.learnt.trouble)) + " not finite ("
+                             + std::to_string(bad_in_a_row)
+                             + " bad steps in a row; a lower --rate may help)");
+  }
+
+  bool is_time_to_evaluate() const {
+    return options.evaluate_every > 0 && step > 0 && step % options.evaluate_every == 0;
   }
 
   void evaluate() {
     if (!hooks.evaluate || evaluated == step) return;
+    const auto figures = hooks.evaluate(*weights);
+    if (figures.empty()) return;
     evaluated = step;
-    log.write_evaluation(step, hooks.evaluate(*weights));
+    log.write_evaluation(step, figures);
   }
 
   void save() {
     if (saved == step) return;
-    if (!fs::exists(options.out / "reference"))
-      save_checkpoint(options.out / "reference", *reference, *vocabulary);
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
-      json state{{"step", step},       {"tokens", tokens},        {"elapsed_s", elapsed()},
-                 {"skipped", skipped}, {"epochs", json::array()}, {"returning", json::array()}};
+      json state{{"step", step},
+                 {"tokens", tokens},
+                 {"elapsed_s", elapsed()},
+                 {"skipped", skipped},
+                 {"evaluated", evaluated},
+                 {"epochs", json::array()},
+                 {"returning", json::array()}};
       for (const auto& [epoch, published] : epochs) {
-        if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
         state["epochs"].push_back(epoch);
+        if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
         write_safetensors(to / epoch_file(epoch), by_name(*published));
       }
       for (const auto& source : returning)
         state["returning"].push_back({source.step, source.group});
+      state["made_by"] = makers.entries();
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
@@ -256,6 +319,17 @@ struct rl_run::impl {
     return read;
   }
 
+  /// The last one is that of the checkpoint itself.
+  std::vector<std::uint32_t> epochs_in(const json& state, const fs::path& from) const {
+    auto all = state.at("epochs").get<std::vector<std::int64_t>>();
+    if (step < 0 || all.empty() || all.front() < 0 || all.back() != step
+        || !std::ranges::is_sorted(all, std::less_equal()))
+      throw bad_checkpoint((from / "trainer.json").string()
+                           + ": its step and its epochs do not fit each other; resume from an "
+                             "earlier checkpoint");
+    return {all.begin(), all.end()};
+  }
+
   std::vector<rollout_source> resume() {
     const auto from = folder.last();
     leave_shared_memory(*weights);
@@ -271,14 +345,19 @@ struct rl_run::impl {
       elapsed_s = state.at("elapsed_s");
       skipped = state.at("skipped");
       epochs.clear();
-      for (const std::uint32_t epoch : state.at("epochs"))
-        epochs.push_back({epoch, read_epoch(from / epoch_file(epoch))});
+      evaluated = state.value("evaluated", step);
+      for (const std::uint32_t epoch : epochs_in(state, from))
+        epochs.push_back({epoch, epoch == step ? kept() : read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
         returning.push_back({source.at(0), source.at(1)});
+      makers = {};
+      for (const weight_makers::entry by : state.at("made_by")) makers.begin(by.first, by.second);
     });
-    epochs.push_back({static_cast<std::uint32_t>(step), kept()});
+    makers.begin(static_cast<std::uint32_t>(step) + 1, options.name);
+    forget_epochs();
     saved = step;
     log.keep_until(step);
+    if (is_time_to_evaluate()) evaluate(); // for one that was broken off
     return returning;
   }
 };
@@ -287,25 +366,28 @@ rl_run::rl_run(rl_options options, std::shared_ptr<const tokenizer> vocabulary, 
                std::shared_ptr<model_weights> initial)
     : impl_(std::make_unique<impl>(std::move(options), std::move(vocabulary), std::move(hooks),
                                    std::move(initial))) {
-  impl_->start();
+  impl_->take_reference();
 }
 
 rl_run::~rl_run() = default;
 
+void rl_run::start() { impl_->start(); }
 std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
+const weight_makers& rl_run::makers() const { return impl_->makers; }
 bool rl_run::done() const { return impl_->done(); }
 std::vector<published_weights> rl_run::published() const {
   return {impl_->epochs.begin(), impl_->epochs.end()};
 }
 void rl_run::begin(const rollout_batch& batch) { impl_->begin(batch); }
-bool rl_run::advance() { return impl_->learner->advance(); }
+bool rl_run::advance() { return impl_->advance(); }
 published_weights rl_run::publish() { return impl_->publish(); }
 void rl_run::finish(const rollout_figures& around) { impl_->finish(around); }
 void rl_run::save() { impl_->save(); }
+void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
 sft_result rl_run::result() const {
-  return {impl_->step, impl_->done(), impl_->skipped, impl_->folder.folder_of(impl_->step)};
+  return {impl_->step, impl_->done(), impl_->skipped, impl_->folder.folder_of(impl_->saved)};
 }
 
 } // namespace banyan

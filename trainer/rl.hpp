@@ -3,11 +3,13 @@
 #include "trainer/policy_learner.hpp"
 #include "trainer/rollout_plan.hpp"
 #include "trainer/sft.hpp"
+#include "trainer/weight_makers.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ class transformer;
 /// Everything about a reinforcement learning run but its rollouts.
 struct rl_options {
   std::filesystem::path out;
+  std::string name; ///< of this start of the run, unlike that of any other; see `weight_makers`
   std::int64_t steps = 150;
   double minutes = 0; ///< instead of steps; 0: steps count
   schedule_options schedule{.rate = 2e-4, .warmup = 5, .decay = decay_kind::none};
@@ -37,7 +40,7 @@ struct rollout_figures {
   double publish_ms = 0;      ///< handing the weights out and making them ready to decode
   double publish_wait_ms = 0; ///< from then until every pool had them: a pool ends its step first
   double swap_ms = 0;         ///< the longest switch on a pool's OS thread
-  double pool_idle = 0;       ///< share of the step's time in which pools did not decode
+  double pool_idle = 0; ///< share of the step's time in which pools did not decode; NaN: not known
 };
 
 /// One step as it is logged.
@@ -45,9 +48,10 @@ struct rl_progress {
   std::int64_t step = 0;
   double progress = 0; ///< 0..1
   double rate = 0, elapsed_s = 0, train_s = 0;
-  std::uint64_t total_tokens = 0; ///< trained on since the beginning
-  double logprob_gap_max = 0;
-  std::int64_t skipped = 0; ///< steps so far that changed nothing
+  std::uint64_t total_tokens = 0;        ///< trained on since the beginning
+  std::optional<double> logprob_gap_max; ///< nothing: there was nothing to compare
+  bool kl_measured = false;
+  std::int64_t skipped = 0; ///< steps so far that did not count
   learn_figures learnt;
   rollout_figures around;
   evaluation trees = evaluation(); ///< over all trees of the step
@@ -74,7 +78,7 @@ struct published_weights {
 /// complete steps of rollouts, the log and the checkpoints. Epoch e is the weights before step e,
 /// so epoch 0 is what the run began with.
 ///
-/// Step t is sampled with the weights of epoch max(0, t - staleness), and nothing else decides
+/// Step t is sampled with the weights of `sampling_epoch`, and nothing else decides
 /// about a tree; so the run is a pure function of its options, as far as arithmetic is, and one
 /// that was killed goes on as if it had not been.
 class rl_run {
@@ -85,18 +89,25 @@ public:
          std::shared_ptr<model_weights> initial);
   ~rl_run();
 
+  /// Begins a run: an empty log, the reference, and a checkpoint of step 0, from which it can be
+  /// resumed from the first moment on. Throws std::system_error.
+  void start();
+
   /// Goes on from `out/last`. Returns the problems that waited for their return. Throws
   /// bad_checkpoint.
   std::vector<rollout_source> resume();
 
   std::int64_t step() const; ///< the next to be trained
+  const weight_makers& makers() const;
   bool done() const;
 
   /// What pools need before rollouts of the open steps begin, oldest first; the last one is the
   /// present epoch.
   std::vector<published_weights> published() const;
 
-  /// Learns from a step; `advance` does a part of it, false: it is done. Throws std::runtime_error
+  /// Learns from a step; `advance` does a part of it, false: it is done. A step that ends with a
+  /// loss, a gradient or weights that are not finite, or with weights under which a tree's logprobs
+  /// are not, is undone: weights that are published are good ones. Throws std::runtime_error
   /// for a step without trees: something is wrong with the machine, and nothing can be learnt.
   void begin(const rollout_batch&);
   bool advance();
@@ -105,12 +116,18 @@ public:
   /// for the next step begins with one.
   published_weights publish();
 
-  /// Ends the step: log, evaluation, checkpoint. Throws std::runtime_error when too many steps in a
-  /// row were not finite (after writing a checkpoint of the last good weights).
+  /// Ends the step: log, evaluation, checkpoint; none while steps are bad. Throws
+  /// std::runtime_error when too many steps in a row were not finite. A step without
+  /// anything to learn from says nothing about that.
   void finish(const rollout_figures&);
 
   /// A checkpoint of the present state, if there is none yet.
   void save();
+
+  /// For a run that must end here, wherever it is: a step that was published is logged, with the
+  /// figures there are; one that was begun is given up; and what was learnt is saved, but
+  /// not where too many steps were bad.
+  void keep(const rollout_figures&);
 
   sft_result result() const;
 

@@ -44,7 +44,7 @@ struct rollout_state {
   // ---- trees ----
 
   std::uint32_t epoch_for(std::int64_t step) const {
-    return static_cast<std::uint32_t>(std::max<std::int64_t>(0, step - options.staleness));
+    return sampling_epoch(step, options.staleness, options.oldest_epoch);
   }
 
   void open(const weights_published& news) {
@@ -56,6 +56,7 @@ struct rollout_state {
   }
 
   void go_on() {
+    cancel(plan->take_useless());
     while (plan->due() && running.size() < options.concurrency) start(plan->take_due());
     answer();
   }
@@ -81,9 +82,13 @@ struct rollout_state {
 
   void look() {
     self->delayed_send(self, between_looks, atom::tick_v);
-    for (const auto& key : plan->expire(now_s()))
-      if (const auto late = running.extract(key)) self->send(node, cancel_request{late.mapped()});
+    cancel(plan->expire(now_s()));
     go_on();
+  }
+
+  void cancel(const std::vector<rollout_key>& keys) {
+    for (const auto& key : keys)
+      if (const auto tree = running.extract(key)) self->send(node, cancel_request{tree.mapped()});
   }
 
   // ---- the trainer ----

@@ -24,7 +24,8 @@ enum class in_flight : std::uint8_t {
 struct rollout_actor_options {
   rollout_options plan;
   std::int64_t first_step = 0, last_step = 0; ///< steps [first, last) are rolled out
-  std::int64_t staleness = 1; ///< step t is sampled with epoch max(0, t - staleness)
+  std::int64_t staleness = 1;                 ///< see `sampling_epoch`
+  std::uint32_t oldest_epoch = 0;             ///< the first whose weights pools have
   in_flight policy = in_flight::finish;
   std::size_t concurrency = 64; ///< trees at a time
   /// The tree to solve, with an id of its own; weights are put in by the actor.

@@ -48,7 +48,7 @@ rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options
 
 void rollout_plan::restore(const rollout_key& key, std::shared_ptr<const tree> t) {
   if (failed_by_machine(*t) || t->phase == tree_phase::cancelled) return;
-  known_[{key.step, key.group, key.member, 0}] = std::move(t);
+  known_.insert({{key.step, key.group, key.member, 0}, {key, std::move(t)}});
 }
 
 void rollout_plan::restore(const std::vector<rollout_source>& returning) {
@@ -75,12 +75,24 @@ void rollout_plan::add_group(std::int64_t step, step_state& s) {
   ++s.counts.groups;
   for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
   for (std::uint32_t i = 0; i < options_.group; ++i) {
-    auto found = known_.extract({step, index, i, 0});
-    if (found.empty()) continue;
+    auto known = take_known({step, index, i, 0}, source);
+    if (!known) continue;
     due_.erase({step, index, i, 0});
     running_[{step, index, i, 0}] = 0;
-    finish({step, index, i, 0}, std::move(found.mapped()));
+    finish({step, index, i, 0}, std::move(known));
   }
+}
+
+/// Nobody else asks for this place, so what does not fit is of no use to anybody.
+std::shared_ptr<const tree> rollout_plan::take_known(const rollout_key& key,
+                                                     const rollout_source& source) {
+  std::shared_ptr<const tree> found;
+  const auto [first, last] = known_.equal_range(key);
+  for (auto i = first; i != last && !found; ++i)
+    if (!options_.fits || options_.fits(i->second.asked_as, source, *i->second.value))
+      found = i->second.value;
+  known_.erase(first, last);
+  return found;
 }
 
 rollout_key rollout_plan::take_due() { return due_.extract(due_.begin()).value(); }
@@ -117,11 +129,17 @@ void rollout_plan::repeat(const rollout_key& key) {
     due_.insert({key.step, key.group, key.member, group.attempts[key.member]});
     return;
   }
-  drop(step, group);
+  drop(key, step, group);
   make_up(key.step, step);
 }
 
-void rollout_plan::drop(step_state& step, group_state& group) {
+void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& group) {
+  const auto of_group = [&](const rollout_key& key) {
+    return key.step == last.step && key.group == last.group;
+  };
+  std::erase_if(due_, of_group);
+  for (const auto& [key, since] : running_)
+    if (of_group(key)) useless_.push_back(key);
   group.dropped = true;
   --step.open;
   ++step.counts.dropped;
@@ -175,6 +193,7 @@ rollout_batch rollout_plan::take(std::int64_t number) {
     auto& group = step.groups[i];
     if (group.dropped) continue;
     auto rewards = rewards_of(group);
+    batch.examples.push_back(group.trees.front());
     for (std::size_t m = 0; m < rewards.size(); ++m) {
       batch.figures.add(*group.trees[m]);
       batch.reward_sum += rewards[m];

@@ -2,6 +2,7 @@
 
 #include "trainer/evaluation.hpp"
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstdint>
@@ -10,21 +11,12 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace banyan {
 
 struct tree;
-
-struct rollout_options {
-  std::uint32_t prompts = 32;     ///< groups that a step is trained on
-  std::uint32_t group = 8;        ///< trees of one problem, at least 2
-  bool dynamic_sampling = true;   ///< groups whose rewards are all equal are made up for (DAPO)
-  std::uint32_t max_groups = 8;   ///< times `prompts`: groups of a step at most
-  std::uint32_t max_attempts = 3; ///< for a tree that the machine failed or that came too late
-  double deadline_s = 120;        ///< for a tree, from its start
-  std::function<double(const tree&)> reward;
-};
 
 /// One tree to be rolled out.
 struct rollout_key {
@@ -39,6 +31,24 @@ struct rollout_source {
   std::int64_t step = 0;
   std::uint32_t group = 0;
 };
+
+struct rollout_options {
+  std::uint32_t prompts = 32;     ///< groups that a step is trained on
+  std::uint32_t group = 8;        ///< trees of one problem, at least 2
+  bool dynamic_sampling = true;   ///< groups whose rewards are all equal are made up for (DAPO)
+  std::uint32_t max_groups = 8;   ///< times `prompts`: groups of a step at most
+  std::uint32_t max_attempts = 3; ///< for a tree that the machine failed or that came too late
+  double deadline_s = 120;        ///< for a tree, from its start
+  std::function<double(const tree&)> reward;
+  /// Is a tree from before a restart what would be asked for in this place now? Null: always.
+  std::function<bool(const rollout_key&, const rollout_source&, const tree&)> fits;
+};
+
+/// Step t is sampled with the weights of this epoch; `oldest`: the first that there still is.
+constexpr std::uint32_t sampling_epoch(std::int64_t step, std::int64_t staleness,
+                                       std::uint32_t oldest = 0) {
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(oldest, step - staleness));
+}
 
 /// The trees of one problem, with their rewards.
 struct rollout_group {
@@ -64,6 +74,7 @@ struct rollout_counts {
 struct rollout_batch {
   std::int64_t step = 0;
   std::vector<rollout_group> groups; ///< to be trained on, in the order of their problems
+  std::vector<std::shared_ptr<const tree>> examples; ///< one of each group, informative or not
   evaluation figures = evaluation(); ///< over all trees of the step, those not trained on included
   double reward_sum = 0;             ///< the same
   rollout_counts counts;
@@ -87,7 +98,8 @@ class rollout_plan {
 public:
   explicit rollout_plan(rollout_options);
 
-  /// What is known of a step from before a restart; before it is opened.
+  /// What may be known of a step from before a restart; before it is opened. A tree is taken where
+  /// it `fits` what the place turns out to ask for.
   void restore(const rollout_key&, std::shared_ptr<const tree>);
   void restore(const std::vector<rollout_source>& returning);
 
@@ -106,6 +118,9 @@ public:
 
   /// Trees whose time is over are replaced; the caller cancels these.
   std::vector<rollout_key> expire(double now_s);
+
+  /// Trees that run for groups that were dropped since the last time; the caller cancels these too.
+  std::vector<rollout_key> take_useless() { return std::exchange(useless_, {}); }
 
   bool complete(std::int64_t step) const;
   /// The complete step, which is forgotten.
@@ -127,8 +142,9 @@ private:
 
   group_state* find(const rollout_key&);
   void add_group(std::int64_t step, step_state&);
+  std::shared_ptr<const tree> take_known(const rollout_key&, const rollout_source&);
   void repeat(const rollout_key&);
-  void drop(step_state&, group_state&);
+  void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);
   std::vector<double> rewards_of(const group_state&) const;
@@ -137,7 +153,12 @@ private:
   std::map<std::int64_t, step_state> steps_;
   std::set<rollout_key> due_;             ///< older steps first
   std::map<rollout_key, double> running_; ///< since when
-  std::map<rollout_key, std::shared_ptr<const tree>> known_;
+  std::vector<rollout_key> useless_;
+  struct known_tree {
+    rollout_key asked_as; ///< with its attempt
+    std::shared_ptr<const tree> value;
+  };
+  std::multimap<rollout_key, known_tree> known_; ///< attempts are 0
   std::deque<rollout_source> returning_;
 };
 

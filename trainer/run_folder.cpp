@@ -1,5 +1,6 @@
 #include "trainer/run_folder.hpp"
 
+#include "model/atomic_file.hpp"
 #include "model/checkpoint.hpp"
 #include "model/read_file.hpp"
 #include "model/safetensors.hpp"
@@ -7,12 +8,20 @@
 #include "trainer/optimizer.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
+#include <signal.h>
+#include <unistd.h>
 
 namespace banyan {
 
@@ -27,12 +36,53 @@ void point_link(const fs::path& link, const fs::path& target) {
   fs::remove(fresh);
   fs::create_directory_symlink(target, fresh);
   fs::rename(fresh, link);
+  sync_folder(folder_of(link));
+}
+
+/// All of a text as a number.
+std::optional<std::int64_t> number_in(std::string_view text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return {};
+  return number;
+}
+
+std::optional<std::int64_t> step_of(const fs::directory_entry& entry) {
+  constexpr std::string_view begin = "step-";
+  const auto name = entry.path().filename().string();
+  if (!entry.is_directory() || !name.starts_with(begin)) return {};
+  return number_in(std::string_view(name).substr(begin.size()));
+}
+
+/// Did a process that is gone leave it? Nobody writes here while we begin, so not we ourselves.
+bool is_leftover(const std::string& name) {
+  constexpr std::string_view mark = ".tmp-";
+  const auto at = name.find(mark);
+  if (at == name.npos) return false;
+  const auto owner = std::string_view(name).substr(at + mark.size());
+  const auto process = number_in(owner.substr(0, owner.find('-')));
+  if (!process) return false;
+  return *process == ::getpid() || (::kill(static_cast<pid_t>(*process), 0) != 0 && errno == ESRCH);
+}
+
+bool is_ours(const std::string& name) {
+  return std::ranges::any_of(std::array{"step-", "reference.", "train.conf.", "log.jsonl."},
+                             [&](const char* begin) { return name.starts_with(begin); });
+}
+
+void remove_leftovers(const fs::path& folder) {
+  std::vector<fs::path> dead;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (const auto name = entry.path().filename().string(); is_ours(name) && is_leftover(name))
+      dead.push_back(entry.path());
+  for (const auto& path : dead) fs::remove_all(path);
 }
 
 } // namespace
 
 run_folder::run_folder(fs::path out, std::int64_t keep) : out_(std::move(out)), keep_(keep) {
   fs::create_directories(out_);
+  remove_leftovers(out_);
 }
 
 fs::path run_folder::folder_of(std::int64_t step) const {
@@ -45,18 +95,16 @@ void run_folder::save(std::int64_t step, const model_weights& weights, const tok
   const auto folder = folder_of(step);
   save_checkpoint(folder, weights, vocabulary, also);
   point_link(last(), folder.filename());
-  forget_old();
+  forget_others(step);
 }
 
-void run_folder::forget_old() const {
-  std::vector<fs::path> all;
+void run_folder::forget_others(std::int64_t newest) const {
+  std::map<std::int64_t, fs::path, std::greater<>> all;
   for (const auto& entry : fs::directory_iterator(out_))
-    if (entry.is_directory() && entry.path().filename().string().starts_with("step-")
-        && entry.path().filename().string().find(".tmp") == std::string::npos)
-      all.push_back(entry.path());
-  std::sort(all.begin(), all.end());
-  const auto keep = static_cast<std::size_t>(std::max<std::int64_t>(keep_, 1));
-  for (std::size_t i = 0; i + keep < all.size(); ++i) fs::remove_all(all[i]);
+    if (const auto step = step_of(entry)) all[*step] = entry.path();
+  auto places = std::max<std::int64_t>(keep_, 1);
+  for (const auto& [step, folder] : all)
+    if (step > newest || places-- <= 0) fs::remove_all(folder);
 }
 
 void save_state(const fs::path& folder, const optimizer& update,

@@ -16,21 +16,23 @@ struct model_weights;
 /// link that always names a whole one.
 class run_folder {
 public:
-  /// Makes the folder. Keeps the newest `keep` checkpoints, at least one.
+  /// Makes the folder, and removes what a killed process left half written in it. Keeps the newest
+  /// `keep` checkpoints, at least one.
   run_folder(std::filesystem::path out, std::int64_t keep);
 
   const std::filesystem::path& path() const { return out_; }
   std::filesystem::path last() const { return out_ / "last"; }
   std::filesystem::path folder_of(std::int64_t step) const;
 
-  /// Writes a checkpoint, atomically, points `last` at it and forgets old ones; `also` puts the
-  /// trainer's own state beside the weights. Throws std::system_error; earlier checkpoints stay
+  /// Writes a checkpoint, atomically, points `last` at it and forgets old ones, and those of later
+  /// steps: they are of a run that went on from here before. `also` puts the trainer's own state
+  /// beside the weights. Throws std::system_error; earlier checkpoints stay
   /// whole.
   void save(std::int64_t step, const model_weights&, const tokenizer&,
             const std::function<void(const std::filesystem::path&)>& also);
 
 private:
-  void forget_old() const;
+  void forget_others(std::int64_t newest) const;
 
   std::filesystem::path out_;
   std::int64_t keep_;

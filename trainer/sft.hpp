@@ -25,8 +25,8 @@ struct sft_options {
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
   std::string device = "cpu";
   std::int64_t checkpoint_every = 500, keep = 2; ///< steps; folders kept (besides the last)
-  std::int64_t log_every = 10;
-  std::int64_t evaluate_every = 0; ///< steps; 0: never
+  std::int64_t log_every = 10;                   ///< of so many steps one is shown; the log has all
+  std::int64_t evaluate_every = 0;               ///< steps; 0: never
   std::int64_t max_bad_steps = 10; ///< losses in a row that are not finite, before the run ends
   std::uint64_t seed = 0;          ///< of the initial weights
   model_config model;              ///< ignored when weights are given
@@ -34,21 +34,20 @@ struct sft_options {
   curriculum_options curriculum;
 };
 
-/// What one logged line says; the mean over the steps since the last one.
+/// A step, as it is logged.
 struct sft_progress {
   std::int64_t step = 0;
   double progress = 0; ///< 0..1
   double loss = 0, rate = 0, grad_norm = 0, tokens_per_s = 0, elapsed_s = 0;
   std::uint64_t tokens = 0; ///< trained on since the beginning
-  double step_s = 0;        ///< of the last step alone, without evaluations and checkpoints
-  std::uint64_t step_tokens = 0;
   bool drill = false;
 };
 
 /// What the run asks of its surroundings.
 struct sft_hooks {
   std::function<void(const sft_progress&)> on_progress;
-  /// Evaluates these weights on real problems; returns the evaluate object as JSON.
+  /// Evaluates these weights on real problems; returns the evaluate object as JSON, or nothing
+  /// where it was broken off.
   std::function<std::string(const model_weights&)> evaluate;
   /// Puts further files into the folder of a checkpoint before it counts as written.
   std::function<void(const std::filesystem::path&)> describe;
@@ -64,9 +63,10 @@ struct sft_result {
 
 /// Trains from scratch, from given weights, or on from the last checkpoint in `out`.
 /// Writes `out/log.jsonl`, `out/step-NNNNNN/` (Hugging Face layout, `trainer.safetensors`,
-/// `trainer.json`) and the link `out/last`. Throws bad_checkpoint where `resume` finds nothing
-/// usable, std::system_error where writing fails (earlier checkpoints stay whole),
-/// std::runtime_error when too many losses in a row are not finite.
+/// `trainer.json`; the first is `step-000000`) and the link `out/last`. Throws bad_checkpoint where
+/// `resume` finds nothing usable, std::system_error where writing fails (earlier checkpoints stay
+/// whole), std::runtime_error when too many steps in a row are not finite. A checkpoint is written
+/// only of weights whose loss is finite, so `out/last` is one that can be gone on from.
 class sft_run {
 public:
   sft_run(sft_options, std::shared_ptr<const tokenizer>, curriculum, sft_hooks,

@@ -40,6 +40,11 @@ void train_log::write(const std::string& text) {
   if (!out_) fail(path_);
 }
 
+void train_log::clear() {
+  out_.close();
+  std::filesystem::remove(path_);
+}
+
 void train_log::keep_until(std::int64_t step) {
   out_.close();
   if (!std::filesystem::exists(path_)) return;
@@ -50,24 +55,6 @@ void train_log::keep_until(std::int64_t step) {
     if (j.is_object() && j.value("step", step + 1) <= step) kept += text + '\n';
   }
   write_file_atomically(path_, kept);
-}
-
-void progress_mean::add(const sft_progress& p) {
-  last_ = p;
-  loss_ += p.loss;
-  norm_ += p.grad_norm;
-  seconds_ += p.step_s;
-  tokens_ += p.step_tokens;
-  ++count_;
-}
-
-sft_progress progress_mean::take() {
-  auto p = last_;
-  p.loss = loss_ / double(count_);
-  p.grad_norm = norm_ / double(count_);
-  p.tokens_per_s = seconds_ > 0 ? double(tokens_) / seconds_ : 0;
-  *this = {};
-  return p;
 }
 
 } // namespace banyan

@@ -5,8 +5,10 @@
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -37,15 +39,19 @@ struct trainer_state {
 
   explicit trainer_state(trainer_actor::stateful_pointer<trainer_state> self) : self(self) {}
 
-  void begin(std::shared_ptr<trainer_actor_options> given) {
+  void take(std::shared_ptr<trainer_actor_options> given) {
     options = std::move(given);
     self->monitor(options->rollouts);
+    self->send(self, atom::step_v);
+  }
+
+  void set_out() {
     if (options->os_threads > 0) at::set_num_threads(options->os_threads);
     what = doing::publishing;
     auto known = run().published();
     known.erase(known.begin());
     const auto start = [this] {
-      measured = clock::now();
+      for (const auto& to : options->pools) busy[to.pool].since = clock::now();
       next();
     };
     if (!known.empty()) return send_out(std::move(known), start);
@@ -78,6 +84,7 @@ struct trainer_state {
   }
 
   void step() {
+    if (what != doing::ended && !std::exchange(begun, true)) return set_out();
     if (what != doing::learning) return;
     if (run().advance()) return self->send(self, atom::step_v);
     what = doing::publishing;
@@ -155,24 +162,37 @@ struct trainer_state {
 
   // ---- figures ----
 
-  /// How much of the time since the last step pools did not decode.
+  /// What of its time a pool has decoded, as it was heard of last.
+  struct pool_time {
+    double busy_s = 0;
+    clock::time_point since = clock::now();
+  };
+
+  /// How much of the time since the last step pools did not decode; of one that does not answer it
+  /// is not known, and is heard of with the next step.
   void measure_idle(std::function<void()> done) {
-    auto open = std::make_shared<std::size_t>(options->pools.size());
-    auto busy = std::make_shared<double>(0);
-    if (*open == 0) return guarded(done);
-    auto heard = [this, open, busy, done](double busy_s) {
-      *busy += busy_s;
-      if (--*open > 0) return;
-      const auto wall = seconds_since(measured) * double(options->pools.size());
-      measured = clock::now();
-      around.pool_idle = wall > 0 ? std::max(0.0, 1 - (*busy - busy_before) / wall) : 0;
-      busy_before = *busy;
+    struct sums {
+      std::size_t open = 0;
+      double busy_s = 0, wall_s = 0;
+    };
+    auto all = std::make_shared<sums>(sums{.open = options->pools.size()});
+    auto heard = [this, all, done = std::move(done)] {
+      if (all->open > 0 && --all->open > 0) return;
+      around.pool_idle = all->wall_s > 0 ? std::max(0.0, 1 - all->busy_s / all->wall_s)
+                                         : std::numeric_limits<double>::quiet_NaN();
       guarded(done);
     };
+    if (all->open == 0) return heard();
     for (const auto& to : options->pools)
       self->request(to.pool, patience_with_status, atom::status_v)
-          .then([heard](const pool_status& now) { heard(now.busy_s); },
-                [heard](caf::error&) { heard(0); });
+          .then(
+              [this, all, heard, pool = to.pool](const pool_status& now) {
+                const auto before = std::exchange(busy[pool], {.busy_s = now.busy_s});
+                all->busy_s += now.busy_s - before.busy_s;
+                all->wall_s += seconds_since(before.since);
+                heard();
+              },
+              [heard](caf::error&) { heard(); });
   }
 
   trainer_status status() { return {what, run().step()}; }
@@ -196,9 +216,9 @@ struct trainer_state {
   void break_off(const std::string& why) {
     if (what == doing::ended) return;
     try {
-      if (what != doing::learning) run().save(); // in the middle of a step it would not be one
+      run().keep(around);
     } catch (const std::exception& also) {
-      return end(why + "; " + also.what());
+      return end(also.what() == why ? why : why + ", and then " + also.what());
     }
     end(why);
   }
@@ -214,7 +234,7 @@ struct trainer_state {
     try {
       work();
     } catch (const std::exception& why) {
-      end(why.what());
+      break_off(why.what());
     }
   }
 
@@ -222,8 +242,9 @@ struct trainer_state {
   std::shared_ptr<trainer_actor_options> options;
   doing what = doing::waiting;
   bool stopping = false;
-  clock::time_point since, measured = clock::now();
-  double busy_before = 0;
+  bool begun = false;
+  clock::time_point since;
+  std::map<pool_actor, pool_time> busy;
   rollout_figures around;
   std::map<placement, std::shared_ptr<const transformer>> newest; ///< that pools have
 };
@@ -233,7 +254,7 @@ trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_sta
   auto& state = self->state;
   self->set_default_handler(caf::drop);
   self->set_down_handler([&state](caf::down_msg&) { state.break_off("the rollouts are gone"); });
-  state.begin(std::move(options));
+  state.take(std::move(options));
   return {
       [&state](atom::step) { state.guarded([&state] { state.step(); }); },
       [&state](atom::drain) { state.stop(); },

@@ -32,8 +32,9 @@ struct start {
 };
 
 start start_of(const train_options& o) {
-  if (o.model.empty()) return {};
-  auto from = load_checkpoint(o.model, dtype::float32, o.sft.device);
+  const auto folder = o.resume ? o.sft.out / "last" : o.model;
+  if (folder.empty()) return {};
+  auto from = load_checkpoint(folder, dtype::float32, o.sft.device);
   return {from.vocabulary, std::make_shared<model_weights>(
                                copy_weights(*from.weights, dtype::float32, o.sft.device))};
 }
@@ -90,15 +91,13 @@ int train_sft(command_words words) {
   train_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
-  const auto config = list.config();
+  const auto config = resolved_config(list, o);
   use_threads(o.threads);
   keep_freed_memory();
   require_device(o.sft.device);
   auto excluded = held_out_problems(o.exclude, o.evaluate_problems);
   auto from = start_of(o);
   require_new_run(o.sft.out, o.resume);
-  fs::create_directories(o.sft.out);
-  write_file_atomically(o.sft.out / "train.conf", config);
 
   reporter report(o);
   sft_hooks hooks;
@@ -112,6 +111,7 @@ int train_sft(command_words words) {
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
+  keep_run_config(o.sft.out, config);
   const auto result = run.run();
   report.clear();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");

@@ -1,6 +1,7 @@
 #include "apps/banyan/commands.hpp"
 #include "apps/banyan/training.hpp"
 
+#include "actors/config.hpp"
 #include "actors/event_hub.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"
@@ -16,6 +17,7 @@
 #include "apps/rl_options.hpp"
 #include "apps/rollout_problems.hpp"
 #include "apps/terminal.hpp"
+#include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/weights.hpp"
@@ -23,9 +25,11 @@
 #include "trainer/trainer_actor.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <future>
 #include <limits>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -102,17 +106,33 @@ struct served_node {
   std::unique_ptr<http_server> server;
 };
 
+/// How a run ended, told once: by its trainer, or by that one's being gone.
+class run_ending {
+public:
+  using value = std::pair<std::string, sft_result>;
+
+  std::future<value> future() { return told_.get_future(); }
+
+  void set(const std::string& why, const sft_result& result) {
+    if (!done_.exchange(true)) told_.set_value({why, result});
+  }
+
+private:
+  std::atomic<bool> done_ = false;
+  std::promise<value> told_;
+};
+
 /// A run with everything around it: pools, node, store, rollouts, trainer.
 class rl_command {
 public:
   explicit rl_command(train_rl_options& o)
       : options_(o),
         listed_(given_problems(o)),
-        chosen_(choose_model(o.model, listed_)),
+        chosen_(choose_model(o.resume ? o.rl.out / "last" : o.model, listed_)),
         model_(load_checkpoint(chosen_.folder, dtype::float32, o.rl.device)),
         report_(o.common) {}
 
-  int run(const std::string& config) {
+  int run(const option_list& list) {
     require_new_run(options_.rl.out, options_.resume);
     std::vector<problem> given;
     if (!options_.problems.empty())
@@ -120,18 +140,34 @@ public:
     const rollout_problems problems(
         options_, std::move(given),
         held_out_problems(options_.exclude, options_.evaluate_problems));
-    fs::create_directories(options_.rl.out);
-    write_file_atomically(options_.rl.out / "train.conf", config);
+    if (!options_.resume) options_.model = chosen_.folder;
+    const auto config = resolved_config(list, options_);
     auto training = make_run();
+    keep_run_config(options_.rl.out, config);
+    if (!options_.resume) training->start();
     rollout_actor_options rollouts = rollouts_of(*training);
-    const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
-    rollouts.request_for = [&problems, ids](const rollout_key& key, const rollout_source& source) {
-      return problems.request_for(key, source, *ids);
-    };
+    ask(problems, *training, rollouts);
     return live(std::move(training), std::move(rollouts));
   }
 
 private:
+  /// What is asked for in each place, and which trees answer that already.
+  void ask(const rollout_problems& problems, const rl_run& run, rollout_actor_options& r) const {
+    const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
+    const auto epoch = [staleness = r.staleness, oldest = r.oldest_epoch](std::int64_t step) {
+      return sampling_epoch(step, staleness, oldest);
+    };
+    r.request_for = [&problems, ids, epoch, makers = run.makers()](const rollout_key& key,
+                                                                   const rollout_source& source) {
+      return problems.request_for(key, source, makers.of(epoch(key.step)), *ids);
+    };
+    r.plan.fits = [&problems, epoch, makers = run.makers()](
+                      const rollout_key& key, const rollout_source& source, const tree& t) {
+      const auto sampled = epoch(key.step);
+      return sampled_with(sampled, t) && problems.answers(t, key, source, makers.of(sampled));
+    };
+  }
+
   fs::path store_file() const { return options_.rl.out / "trees.db"; }
 
   std::unique_ptr<rl_run> make_run() {
@@ -139,6 +175,7 @@ private:
         copy_weights(*model_.weights, dtype::float32, options_.rl.device));
     auto settings = options_.rl;
     settings.learner.log = warn();
+    settings.name = tree_ids(std::random_device{}()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
     if (options_.resume) returning_ = run->resume();
     return run;
@@ -169,13 +206,14 @@ private:
     r.last_step =
         options_.rl.minutes > 0 ? std::numeric_limits<std::int64_t>::max() : options_.rl.steps;
     r.staleness = options_.rl.staleness;
+    r.oldest_epoch = run.published().front().epoch;
     r.policy = options_.policy;
     r.concurrency = options_.decoding.concurrency;
     r.returning = returning_;
     tree_store store(store_file(), {.sync = false});
     store.forget_unfinished("member");
-    r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness,
-                             static_cast<std::uint32_t>(run.step()));
+    if (options_.resume)
+      r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness);
     return r;
   }
 
@@ -221,8 +259,8 @@ private:
   }
 
   int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts) {
-    std::promise<std::pair<std::string, sft_result>> ended;
-    auto end = ended.get_future();
+    const auto ending = std::make_shared<run_ending>();
+    auto end = ending->future();
     const auto first = training->published().front();
     actor_house actors(sources(first), house(first.epoch));
     const auto outside = serve(actors); // before there is anything to be ended if it cannot
@@ -233,11 +271,12 @@ private:
       t.pools.push_back(
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
     t.os_threads = options_.threads;
-    t.on_end = [&ended](const std::string& why, const sft_result& result) {
-      ended.set_value({why, result});
+    t.on_end = [ending](const std::string& why, const sft_result& result) {
+      ending->set(why, result);
     };
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));
     const auto trainer = spawn_trainer(actors.system(), std::move(t));
+    trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
       if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
@@ -245,9 +284,8 @@ private:
     const auto [why, result] = end.get();
     if (!why.empty())
       throw bad_environment(options_.rl.out.string(), why,
-                            fs::exists(options_.rl.out / "last")
-                                ? "mend that, and --resume goes on from the last checkpoint"
-                                : "mend that and begin again, for there was no checkpoint yet");
+                            "mend that, and --resume goes on from "
+                                + fs::read_symlink(options_.rl.out / "last").string());
     report_.clear();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }
@@ -288,10 +326,9 @@ int train_rl(command_words words) {
   train_rl_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
-  const auto config = list.config();
   settle(o);
   keep_freed_memory();
-  return rl_command(o).run(config);
+  return rl_command(o).run(list);
 }
 
 } // namespace banyan

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using level = common_options::level;
 
 void require_new_run(const fs::path& out, bool resume) {
-  if (!resume && fs::exists(out / "last"))
+  if (!resume && fs::is_symlink(out / "last"))
     throw bad_usage(out.string(), "it holds a run already",
                     "add --resume to go on with it, or give another --out");
 }
@@ -35,7 +35,7 @@ examination(const common_options& common, const std::string& file,
   return [common, vocabulary, device, problems](const model_weights& weights) {
     const auto stop = [] { return interrupted() != 0; };
     const auto figures = evaluate_weights(weights, vocabulary, problems, device, stop);
-    if (stop()) return std::string("null"); // figures of a part would mislead
+    if (stop()) return std::string(); // figures of a part would mislead
     common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
                                 + std::to_string(figures.problems()));
     return figures.json();

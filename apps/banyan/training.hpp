@@ -20,7 +20,8 @@ problem_set held_out_problems(std::vector<std::string> exclude,
                               const std::string& evaluate_problems);
 
 /// Solves the problems of a file with weights that are being trained, and returns the evaluate
-/// object as JSON; "null" where the program was asked to end meanwhile. Nothing without a file.
+/// object as JSON; an empty text where the program was asked to end meanwhile. No function without
+/// a file.
 std::function<std::string(const model_weights&)> examination(const common_options&,
                                                              const std::string& file,
                                                              std::shared_ptr<const tokenizer>,

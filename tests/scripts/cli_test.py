@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import stat
 import subprocess
@@ -123,6 +124,9 @@ class usage(folder_case):
             (["generate", "traces", "--count", 3, "--format", "records"], "records"),
             (["train", "sft"], "--out"),
             (["train", "sft", "--out", "x", "--rate", "fast"], "fast"),
+            (["train", "sft", "--out", "x", "--rate", "1e38"], "--rate"),
+            (["train", "sft", "--out", "x", "--rate", "inf"], "--rate"),
+            (["train", "sft", "--out", "x", "--rate", "nan"], "--rate"),
             (["model", "info"], "--model"),
         ]:
             with self.subTest(words=words):
@@ -359,6 +363,56 @@ class train(folder_case):
         self.assertEqual((self.folder / "whole" / "last" / "model.safetensors").read_bytes(),
                          (self.folder / "parts" / "last" / "model.safetensors").read_bytes())
 
+    def resume(self, name, *words, **more):
+        return banyan("train", "sft", "--out", self.folder / name, "--resume", *words, **more)
+
+    def test_a_run_killed_before_its_first_checkpoint_goes_on(self):
+        (self.folder / "parts").mkdir()
+        (self.folder / "parts" / "log.jsonl").write_text('{"step": 1, "loss": 9}\n')  # of a run before
+        words = ["--decay", "none", "--checkpoint-every", "0"]
+        self.run_of("whole", "--steps", 6, *words)
+        run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "parts"), *TINY, *words,
+                                "--steps", "1000000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True)
+        self.addCleanup(run.stdout.close)
+        for _ in range(3):
+            run.stdout.readline()
+        run.kill()
+        run.wait()
+        self.assertEqual(os.readlink(self.folder / "parts" / "last"), "step-000000")
+        done = self.resume("parts", "--steps", 6)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        losses = [[json.loads(line)["loss"] for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
+                  for name in ("whole", "parts")]
+        self.assertEqual(*losses)
+
+    def test_what_cannot_be_resumed_is_refused_and_stays_as_it_was(self):
+        self.refused(3, "train", "sft", "--out", self.folder / "none", "--resume", names="nothing to resume")
+        self.assertFalse((self.folder / "none").exists())
+        self.run_of("a", "--steps", 2)
+        config = self.folder / "a" / "train.conf"
+        state = self.folder / "a" / "last" / "trainer.json"
+        before, whole = config.read_text(), state.read_text()
+        state.write_text("{}")
+        resume = ["train", "sft", "--out", self.folder / "a", "--resume"]
+        self.refused(3, *resume, "--rate", "5e-5", names="trainer.json")
+        self.assertEqual(config.read_text(), before)
+        state.write_text(whole)
+        for damaged in ("", before[:len(before) // 2]):
+            config.write_text(damaged)
+            self.refused(3, *resume, names="train.conf")
+        config.unlink()
+        self.refused(3, *resume, names="train.conf")
+        config.write_text(before)
+        self.assertEqual(self.resume("a", "--steps", 3).returncode, 0)
+
+    def test_a_config_with_paths_means_the_same_from_elsewhere(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        done = banyan("train", "sft", "--out", "a", *TINY, "--steps", 2, "--evaluate-every", 2, "--context", 64,
+                      "--evaluate-problems", problems.name, "--exclude", problems.name, cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.resume("a", "--steps", 4).returncode, 0)
+
     def test_ctrl_c_writes_a_checkpoint(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             out = self.folder / number.name
@@ -386,6 +440,9 @@ class train(folder_case):
         log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
         evals = [line["eval"] for line in log if "eval" in line]
         self.assertEqual({e["problems"] for e in evals}, {2})
+        for e in evals:  # two ways to compute the same never agree to the last bit
+            self.assertGreater(e["logprob_gap_max"], 0)
+            self.assertLess(e["logprob_gap_max"], 1e-4)
 
 
 @unittest.skipUnless((MODEL / "model.safetensors").exists(), "no shipped model here")
@@ -671,6 +728,24 @@ class train_rl(folder_case):
             self.assertTrue((out / "last" / "model.safetensors").exists())
             self.assertIn("--resume", errors)
 
+    def test_a_run_has_all_that_it_needs_in_its_folder(self):
+        shutil.copytree(MODEL, self.folder / "m")
+        words = ["--prompts", 2, "--group", 4, "--threads", 1, "--pool-threads", 1, "--max-groups", 1]
+        (self.folder / "a" / "reference").mkdir(parents=True)  # of a run before
+        (self.folder / "a" / "reference" / "config.json").write_text("{}")
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 36], "target": 54}\n{"nums": [3, 5, 7], "target": 22}\n')
+        done = banyan("train", "rl", "--out", "a", "--model", "m", "--problems", problems.name, *words, "--steps", 1,
+                      cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        config = (self.folder / "a" / "train.conf").read_text().splitlines()
+        for line in (f"model = {self.folder / 'm'}", "pool-device = cpu", "threads = 1"):
+            self.assertIn(line, config)
+        shutil.rmtree(self.folder / "m")
+        done = banyan("train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "a" / "reference" / "model.safetensors").read_bytes(),
+                         (MODEL / "model.safetensors").read_bytes())
+
     def test_what_makes_no_sense_is_refused(self):
         out = ["train", "rl", "--out", self.folder / "x"]
         unsolvable = self.write("u.jsonl", '{"nums": [1, 1, 1], "target": 100}\n')
@@ -695,7 +770,8 @@ class train_rl(folder_case):
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--model", self.folder / "none", names="none")
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--device", "cuda:77", names="cuda:77")
         self.assertFalse((self.folder / "x").exists())
-        self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="last")
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="nothing to resume")
+        self.assertFalse((self.folder / "x").exists())
         blocked = self.write("file", "")
         self.refused(3, "train", "rl", "--out", blocked / "x", names="file")
         self.assertEqual(self.run_of("a", "--steps", 1).returncode, 0)

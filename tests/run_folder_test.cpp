@@ -1,0 +1,70 @@
+#include "trainer/run_folder.hpp"
+
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+#include "tests/sampled_tree.hpp"
+#include "tests/scratch_folder.hpp"
+
+#include <set>
+#include <string>
+
+#include <catch2/catch.hpp>
+#include <unistd.h>
+
+using namespace banyan;
+namespace fs = std::filesystem;
+
+namespace {
+
+void save(run_folder& folder, std::int64_t step) {
+  static const auto vocabulary = countdown_tokenizer();
+  static const auto weights = random_weights(tiny_model(*vocabulary), 1);
+  folder.save(step, weights, *vocabulary, {});
+}
+
+std::set<std::string> names(const fs::path& folder) {
+  std::set<std::string> all;
+  for (const auto& entry : fs::directory_iterator(folder))
+    all.insert(entry.path().filename().string());
+  return all;
+}
+
+using strings = std::set<std::string>;
+
+} // namespace
+
+TEST_CASE("the newest checkpoints stay by number and not by name", "[trainer]") {
+  scratch_folder out;
+  run_folder folder(out.path(), 2);
+  for (const std::int64_t step : {999998, 999999, 1000000, 1000001}) save(folder, step);
+  CHECK(names(out.path()) == strings{"step-1000000", "step-1000001", "last"});
+}
+
+TEST_CASE("a checkpoint before others makes those others go and not itself", "[trainer]") {
+  scratch_folder out;
+  {
+    run_folder folder(out.path(), 5);
+    for (const std::int64_t step : {2, 3, 8, 9}) save(folder, step);
+  }
+  fs::create_directory(out / "step-by-step"); // somebody else's
+  run_folder again(out.path(), 2);            // gone on with from step 3
+  save(again, 4);
+  CHECK(names(out.path()) == strings{"step-000003", "step-000004", "step-by-step", "last"});
+  CHECK(fs::read_symlink(out / "last") == "step-000004");
+  CHECK(fs::exists(out / "last" / "model.safetensors"));
+}
+
+TEST_CASE("what a killed process left half written goes and what a live one writes stays",
+          "[trainer]") {
+  scratch_folder out;
+  const auto live = "train.conf.tmp-" + std::to_string(::getppid()) + "-0";
+  for (const auto& name : {"step-000004.tmp-4194999-0", "reference.tmp-4194999-1"}) {
+    fs::create_directory(out / name);
+    out.write((std::string(name) + "/model.safetensors").c_str(), "half");
+  }
+  for (const auto& name :
+       {std::string("train.conf.tmp-4194999-7"), live, std::string("notes.tmp-4194999-1")})
+    out.write(name.c_str(), "x");
+  const run_folder folder(out.path(), 2);
+  CHECK(names(out.path()) == strings{live, "notes.tmp-4194999-1"});
+}
