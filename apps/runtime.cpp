@@ -4,6 +4,7 @@
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"
+#include "apps/node_desk.hpp"
 
 #include <condition_variable>
 #include <deque>
@@ -12,9 +13,6 @@
 #include <set>
 
 #include <caf/actor_system.hpp>
-#include <caf/send.hpp>
-#include <caf/stateful_actor.hpp>
-#include <caf/typed_event_based_actor.hpp>
 
 namespace banyan {
 
@@ -39,18 +37,6 @@ public:
       finished_.push_back(std::move(work));
     }
     arrived_.notify_one();
-  }
-
-  void fail_open(const std::string& why) {
-    for (;;) {
-      std::string id;
-      {
-        const std::lock_guard lock(mutex_);
-        if (open_.empty()) return;
-        id = *open_.begin();
-      }
-      finish({id, nullptr, why});
-    }
   }
 
   void show(std::shared_ptr<const tree> now) {
@@ -99,62 +85,6 @@ private:
   std::map<std::string, std::map<std::string, std::vector<segment>>> texts_; // tree, thread
 };
 
-/// Stands between the program and the node: asks, and puts answers into the inbox.
-using desk_actor = caf::typed_actor<
-    // Solves; the finished tree goes to the inbox.
-    caf::reacts_to<solve_request>,
-    // Looks at a running tree for the inbox.
-    caf::reacts_to<tree_request>,
-    // Passed on to the node, behind what came before.
-    caf::reacts_to<cancel_request>,
-    // Passed on to the node, behind what came before.
-    caf::reacts_to<atom::drain>>;
-
-struct desk_state {
-  static inline const char* name = "banyan.desk";
-};
-
-void look(desk_actor::stateful_pointer<desk_state> self, const node_actor& node,
-          const std::shared_ptr<inbox>& box, const std::string& id, const std::string& thread) {
-  self->request(node, caf::timespan(1s), thread_request{id, thread})
-      .then([box, id](thread_status& now) { box->show(id, std::move(now.record)); },
-            [](caf::error&) {}); // it has just ended
-}
-
-desk_actor::behavior_type desk(desk_actor::stateful_pointer<desk_state> self, node_actor node,
-                               std::shared_ptr<inbox> box) {
-  self->monitor(node);
-  self->set_down_handler([box](caf::down_msg& down) {
-    box->fail_open("the node is gone: " + to_string(down.reason));
-  });
-  return {
-      [self, node, box](const solve_request& request) {
-        // A tree's own deadline begins when its turn comes; the node's guarded promises and the
-        // monitor above see to it that every request is answered.
-        self->request(node, caf::infinite, request)
-            .then(
-                [box](finished_tree& done) {
-                  box->finish({done.value->id, done.value, {}});
-                },
-                [box, self, id = request.id](caf::error& why) {
-                  box->finish({id, nullptr, self->system().render(why)});
-                });
-      },
-      [self, node, box](const tree_request& request) {
-        self->request(node, caf::timespan(1s), request)
-            .then(
-                [self, node, box](tree_status& now) {
-                  box->show(now.value);
-                  for (const auto& thread : now.value->threads)
-                    if (!ended(thread.phase)) look(self, node, box, now.value->id, thread.path);
-                },
-                [](caf::error&) {}); // it has just ended: the inbox has it
-      },
-      [self, node](const cancel_request& request) { self->send(node, request); },
-      [self, node](atom::drain) { self->send(node, atom::drain_v); },
-  };
-}
-
 house_options house_of(runtime_options& options) {
   house_options house;
   house.begin = std::move(options.begin);
@@ -171,12 +101,19 @@ struct runtime::impl {
   std::shared_ptr<inbox> box = std::make_shared<inbox>();
   tree_ids ids;
   actor_house house;
-  desk_actor front;
+  node_desk desk;
 
   impl(std::vector<pool_source> sources, runtime_options options)
-      : ids(options.seed), house(std::move(sources), house_of(options)) {
-    front = house.system().spawn(desk, house.node(), box);
-    house.add(caf::actor_cast<caf::actor>(front));
+      : ids(options.seed),
+        house(std::move(sources), house_of(options)),
+        desk(house.system(), house.node()) {}
+
+  /// Behind all that the node was asked for before.
+  template <class Message>
+  void tell_node(Message message) {
+    desk.run([node = desk.node(), message = std::move(message)](caf::event_based_actor* self) {
+      self->send(node, message);
+    });
   }
 };
 
@@ -188,8 +125,16 @@ runtime::~runtime() = default;
 std::string runtime::submit(solve_request request) {
   if (request.id.empty()) request.id = impl_->ids.next(unix_ms_now());
   auto id = request.id;
-  impl_->box->open(id);
-  caf::anon_send(impl_->front, std::move(request));
+  const auto box = impl_->box;
+  box->open(id);
+  impl_->desk.order<finished_tree>(
+      std::move(request),
+      [box](const finished_tree& done) {
+        box->finish({done.value->id, done.value, {}});
+      },
+      [box, id, &system = impl_->house.system()](const caf::error& why) {
+        box->finish({id, nullptr, system.render(why)});
+      });
   return id;
 }
 
@@ -199,7 +144,21 @@ std::optional<finished_work> runtime::take(std::chrono::milliseconds patience) {
   return impl_->box->take(patience);
 }
 
-void runtime::look(const std::string& id) { caf::anon_send(impl_->front, tree_request{id}); }
+/// What has just ended is in the inbox.
+void runtime::look(const std::string& id) {
+  impl_->desk.run([box = impl_->box, node = impl_->desk.node(), id](caf::event_based_actor* self) {
+    const auto unknown = [](const caf::error&) {};
+    const auto show_thread = [box, id](thread_status& one) { box->show(id, one.record); };
+    const auto show_tree = [=](const tree_status& now) {
+      box->show(now.value);
+      for (const auto& thread : now.value->threads)
+        if (!ended(thread.phase))
+          node_desk::look<thread_status>(self, node, thread_request{id, thread.path}, show_thread,
+                                         unknown);
+    };
+    node_desk::look<tree_status>(self, node, tree_request{id}, show_tree, unknown);
+  });
+}
 
 std::optional<live_tree> runtime::seen(const std::string& id) const {
   auto now = impl_->box->seen(id);
@@ -210,8 +169,8 @@ std::optional<live_tree> runtime::seen(const std::string& id) const {
   return live;
 }
 
-void runtime::cancel(const std::string& id) { caf::anon_send(impl_->front, cancel_request{id}); }
+void runtime::cancel(const std::string& id) { impl_->tell_node(cancel_request{id}); }
 
-void runtime::cancel_all() { caf::anon_send(impl_->front, atom::drain_v); }
+void runtime::cancel_all() { impl_->tell_node(atom::drain_v); }
 
 } // namespace banyan

@@ -77,14 +77,17 @@ private:
 void event_stream::open() {
   auto& hub = c_.trees.events();
   const auto known = event_number(reply_->request().header("last-event-id"), c_.streams.name());
-  const auto after = may_go_on(known) ? known / id_step : 0;
+  auto after = may_go_on(known) ? known / id_step : 0;
   since_ = c_.streams.told_since(tree_);
   const auto weak = weak_from_this();
-  source_ = hub.subscribe(tree_, after, [loop = c_.loop, weak] {
+  const auto wake = [loop = c_.loop, weak] {
     loop->post([weak] {
       if (const auto self = weak.lock()) self->pump();
     });
-  });
+  };
+  source_ = hub.subscribe(tree_, after, wake);
+  // What the client left behind may have been dropped in this moment.
+  if (after > 0 && !hub.keeps(after)) source_ = hub.subscribe(tree_, after = 0, wake);
   reply_->on_gone([weak] {
     if (const auto self = weak.lock()) self->close();
   });

@@ -3,10 +3,10 @@
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/banyand/completions.hpp"
-#include "apps/banyand/node_desk.hpp"
 #include "apps/banyand/refusals.hpp"
 #include "apps/banyand/store_reader.hpp"
 #include "apps/banyand/tree_looks.hpp"
+#include "apps/node_desk.hpp"
 #include "model/tokenizer.hpp"
 
 #include <algorithm>

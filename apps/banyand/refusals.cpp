@@ -1,6 +1,7 @@
 #include "apps/banyand/refusals.hpp"
 
 #include "actors/errors.hpp"
+#include "apps/node_desk.hpp"
 
 #include <utility>
 
@@ -27,8 +28,6 @@ refusal no_tree(const std::string& id) {
   return refused(refusal::kind::not_found,
                  "id: there is no tree " + id + "; `banyan ps` lists them", "id");
 }
-
-bool just_ended(const caf::error& why) { return why == caf::sec::request_receiver_down; }
 
 refusal refusal_of(const caf::error& why) {
   using kind = refusal::kind;

@@ -19,7 +19,4 @@ refusal no_tree(const std::string& id);
 /// What an actor's error means to a client.
 refusal refusal_of(const caf::error&);
 
-/// Who asks an actor that is about to end asks in vain; by then its owner knows how it ended.
-bool just_ended(const caf::error&);
-
 } // namespace banyan

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "actors/interfaces.hpp"
-#include "apps/banyand/refusals.hpp"
 
 #include <chrono>
 #include <functional>
@@ -11,6 +10,9 @@
 #include <caf/event_based_actor.hpp>
 
 namespace banyan {
+
+/// Who asks an actor that is about to end asks in vain; by then its owner knows how it ended.
+bool just_ended(const caf::error&);
 
 /// Asks the node in the name of those outside the actor system. May be used from any OS thread;
 /// answers come on one of the actor system's, and none after `end`.

@@ -1,4 +1,4 @@
-#include "apps/banyand/node_desk.hpp"
+#include "apps/node_desk.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
@@ -25,6 +25,8 @@ caf::behavior clerk(caf::event_based_actor* self) {
 }
 
 } // namespace
+
+bool just_ended(const caf::error& why) { return why == caf::sec::request_receiver_down; }
 
 node_desk::node_desk(caf::actor_system& system, node_actor node)
     : system_(system), node_(std::move(node)), clerk_(system.spawn(clerk)) {}
