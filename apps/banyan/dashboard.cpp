@@ -149,8 +149,9 @@ std::vector<std::string> overview(const reading& now, const reading* before,
   std::vector<std::string> lines{
       printable("banyand " + text_field(s, "version") + " at " + url) + ", " + state + ", up "
           + duration_text(number_field(s, "uptime_s")),
-      "trees    " + number("running") + ", " + number("queued") + ", " + number("finished") + ", "
-          + number("solved") + ", " + number("failed") + ", " + number("cancelled"),
+      "trees    " + number("running") + ", " + number("queued") + ", " + number("paused") + ", "
+          + number("finished") + ", " + number("solved") + ", " + number("failed") + ", "
+          + number("cancelled"),
       "threads  " + printable(thread_counts(s)) + "; " + tokens_text(now, before), ""};
   for (auto& line : pool_lines(now, before)) lines.push_back(std::move(line));
   return lines;

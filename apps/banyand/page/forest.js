@@ -229,9 +229,9 @@ class forest_view {
     this.focus_where_one_left();
   }
 
-  show_summary({ running, queued, finished, solved }) {
+  show_summary({ running, queued, paused, finished, solved }) {
     const done = `${count(finished)} finished, ${count(solved)} solved`;
-    say(this.summary, `${count(running)} running · ${count(queued)} queued · ${done}`);
+    say(this.summary, `${count(running)} running · ${count(queued)} queued · ${count(paused)} paused · ${done}`);
   }
 
   show_empty() {
