@@ -210,7 +210,7 @@ TEST_CASE_METHOD(pausing_session, "who cancels a child hears when all below it h
 TEST_CASE_METHOD(pausing_session, "who pauses a tree whose pool is slow hears after a second",
                  "[actors]") {
   script->silent = {"/"};
-  script->slow_to_cancel = true;
+  script->slow_to_cancel = {"/"};
   auto reply = solve();
   auto steered = self->request(aut, caf::infinite, steer_request{tree_action::pause, "t", "/"});
   run();
@@ -218,7 +218,7 @@ TEST_CASE_METHOD(pausing_session, "who pauses a tree whose pool is slow hears af
   CHECK(board->snapshot_of("t").front().phase == thread_phase::decoding);
   advance(200ms);
   CHECK(take<tree_status>(steered)->value->phase == tree_phase::paused);
-  script->slow_to_cancel = false;
+  script->slow_to_cancel.clear();
   steer(tree_action::resume);
   break_silence();
   CHECK(finished(take<finished_tree>(reply)).outcome.solved);

@@ -303,29 +303,6 @@ TEST_CASE_METHOD(recovering_node, "what another version took and nobody can begi
         == errc::not_found);
 }
 
-TEST_CASE_METHOD(recovering_node, "a child that is born while its tree parks is parked too",
-                 "[actors]") {
-  script->lines["/0"] = {texts::nested_spawn, texts::nested_solution};
-  script->lines["/0/0"] = {texts::nested_child};
-  script->silent = {"/0", "/1", "/0/0"};
-  script->slow_to_cancel = true;
-  submit();
-  // The good child's pool answers, and before it reads that its tree is told to park.
-  script->silent = {"/1", "/0/0"};
-  self->send(pool, atom::step_v);
-  self->send(aut, atom::park_v);
-  run();
-  script->slow_to_cancel = false;
-  script->silent.clear();
-  self->send(pool, atom::step_v);
-  run();
-  aut = nullptr;
-  CHECK(running() == 2); // pool and store: nobody went on to the end
-  CHECK(kept->finished.empty());
-  script->requests.clear();
-  CHECK(continue_tree().outcome.solved);
-}
-
 TEST_CASE_METHOD(recovering_node, "a tree has after a restart only the time that was left",
                  "[actors]") {
   const bool in_time = GENERATE(true, false);

@@ -60,7 +60,7 @@ struct pool_script {
   std::size_t max_context = 1 << 20;
   std::uint32_t epoch = 7;                ///< of the only weights that it has
   std::size_t sampled_when_cancelled = 0; ///< tokens of a silent request that is broken off
-  bool slow_to_cancel = false;            ///< a silent request that is broken off stays silent
+  std::set<std::string> slow_to_cancel;   ///< silent threads that stay so when broken off
 
   std::vector<decode_request> requests;
   std::map<std::string, caf::actor_addr> askers; ///< the actor of each thread that asked
@@ -131,7 +131,7 @@ struct scripted_pool_state {
   /// Breaks off what it is silent about: it had sampled `script->sampled_when_cancelled` tokens.
   void cancel(const decode_cancel& c) {
     script->cancelled.push_back(c.thread);
-    if (script->slow_to_cancel) return;
+    if (script->slow_to_cancel.contains(c.thread)) return;
     const auto below = [&](const std::string& thread) {
       return c.thread == "/" || thread == c.thread || thread.starts_with(c.thread + "/");
     };
