@@ -45,6 +45,16 @@ struct decode_request {
   bool watched = false;          ///< tell the sender what was sampled so far, by `decode_progress`
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end, whatever
                                               ///< is published; `no_weights` if they are not there
+  std::uint32_t likeliest = 0; ///< so many tokens are told for each place, `max_likeliest` at most
+  bool scores_prompt = false;  ///< tell how likely `ids` are too: nothing is taken from the cache
+};
+
+constexpr std::uint32_t max_likeliest = 20;
+
+/// A token that could have stood at a place; logprob as in `decode_reply`.
+struct token_chance {
+  std::int32_t id = 0;
+  float logprob = 0;
 };
 
 /// What was sampled, with how likely it was and which weights made it.
@@ -55,12 +65,16 @@ struct decode_reply {
   finish_reason finish = finish_reason::eos;
   std::string matched_stop; ///< for `finish_reason::stop`
   std::uint32_t prompt_tokens = 0, cached_tokens = 0;
+  std::vector<token_chance> likeliest; ///< [ids, as many as were asked for or the vocabulary has]
+  std::vector<float> prompt_logprobs;  ///< where asked for: of the request's ids but the first
+  std::vector<token_chance> prompt_likeliest; ///< the same for each of those
 };
 
 /// Sampled since the last one, for a watched thread.
 struct decode_progress {
   std::vector<std::int32_t> ids;
   std::vector<float> logprobs;
+  std::vector<token_chance> likeliest; ///< as in `decode_reply`
 };
 
 /// Breaks off what is decoded for `thread` and everything below it in `family`.

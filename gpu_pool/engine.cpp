@@ -28,14 +28,14 @@ engine::engine(std::unique_ptr<evaluator> device, std::int32_t block_size)
     : evaluator_(std::move(device)), block_size_(block_size) {}
 
 std::span<const sampled_token> engine::run(std::span<const lane> lanes) {
-  sampled_.clear();
+  tokens_.clear();
   while (!lanes.empty()) {
     const auto same = [&](const lane& one) { return one.epoch == lanes.front().epoch; };
     const auto count = std::ranges::find_if_not(lanes, same) - lanes.begin();
     forward(lanes.first(static_cast<std::size_t>(count)));
     lanes = lanes.subspan(static_cast<std::size_t>(count));
   }
-  return sampled_;
+  return tokens_;
 }
 
 void engine::forward(std::span<const lane> lanes) {
@@ -43,7 +43,7 @@ void engine::forward(std::span<const lane> lanes) {
   const auto begin = std::chrono::steady_clock::now();
   const auto logits = evaluator_->run(batch_, lanes.front().epoch);
   forward_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  sample_all(lanes, logits);
+  read_all(lanes, logits);
 }
 
 void engine::gather(std::span<const lane> lanes) {
@@ -68,19 +68,38 @@ void engine::gather(const lane& lane) {
     batch_.blocks.push_back(held.blocks[i].index());
   batch_.starts.push_back(static_cast<std::int32_t>(batch_.ids.size()));
   batch_.block_starts.push_back(static_cast<std::int32_t>(batch_.blocks.size()));
+  const auto first = batch_.starts[batch_.starts.size() - 2];
+  for (std::size_t i = 0; i < lane.num_scored; ++i)
+    batch_.wanted.push_back(first
+                            + static_cast<std::int32_t>(lane.first_scored + i - held.computed));
   if (lane.samples) batch_.wanted.push_back(batch_.starts.back() - 1);
 }
 
-void engine::sample_all(std::span<const lane> lanes, std::span<const float> logits) {
+/// `logits`: [wanted, vocab]
+void engine::read_all(std::span<const lane> lanes, std::span<const float> logits) {
   if (batch_.wanted.empty()) return;
   const auto vocab = logits.size() / batch_.wanted.size();
-  std::size_t place = 0;
-  for (auto& lane : lanes) {
+  const auto next_row = [&] {
+    const auto row = logits.first(vocab);
+    logits = logits.subspan(vocab);
+    return row;
+  };
+  for (const auto& lane : lanes) {
+    const auto& request = lane.who->request;
+    const auto& ids = request.ids;
+    const auto temperature = request.sampling.temperature;
+    const auto tell = [&](sampled_token token, std::span<const float> row) {
+      tokens_.push_back(token);
+      if (request.likeliest > 0) append_likeliest(row, temperature, request.likeliest, tokens_);
+    };
+    for (std::size_t i = 0; i < lane.num_scored; ++i) {
+      const auto row = next_row();
+      tell(score(row, temperature, ids[lane.first_scored + i + 1]), row);
+    }
     if (!lane.samples) continue;
-    const auto& s = *lane.who;
-    const auto row = logits.subspan(place++ * vocab, vocab);
-    sampled_.push_back(sample(row, to_sampler(s.request.sampling), s.thread_key,
-                              s.request.ids.size(), s.request.ban));
+    const auto row = next_row();
+    tell(sample(row, to_sampler(request.sampling), lane.who->thread_key, ids.size(), request.ban),
+         row);
   }
 }
 

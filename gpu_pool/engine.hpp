@@ -16,8 +16,8 @@ class engine {
 public:
   engine(std::unique_ptr<evaluator>, std::int32_t block_size);
 
-  /// One token per lane that samples, in their order; valid until the next call. Lanes of one epoch
-  /// stand together: each such group is one forward pass. Throws what the evaluator throws.
+  /// The tokens that `scheduler::accept` takes; valid until the next call. Lanes of one epoch stand
+  /// together: each such group is one forward pass. Throws what the evaluator throws.
   std::span<const sampled_token> run(std::span<const lane>);
 
   evaluator& device() { return *evaluator_; }
@@ -29,12 +29,12 @@ private:
   void forward(std::span<const lane>);
   void gather(std::span<const lane>);
   void gather(const lane&);
-  void sample_all(std::span<const lane>, std::span<const float> logits);
+  void read_all(std::span<const lane>, std::span<const float> logits);
 
   std::unique_ptr<evaluator> evaluator_;
   std::int32_t block_size_;
   decode_batch batch_; // kept for its memory
-  std::vector<sampled_token> sampled_;
+  std::vector<sampled_token> tokens_;
   double forward_s_ = 0;
 };
 

@@ -30,6 +30,11 @@ double seconds_since(steady_clock::time_point begin) {
   return std::chrono::duration<double>(steady_clock::now() - begin).count();
 }
 
+template <class T>
+std::vector<T> from(const std::vector<T>& all, std::size_t first) {
+  return {all.begin() + static_cast<std::ptrdiff_t>(first), all.end()};
+}
+
 /// A request that was not answered yet.
 struct open_request {
   caf::typed_response_promise<decode_reply> promise;
@@ -143,11 +148,11 @@ struct pool_state {
   void tell(std::uint64_t id, open_request& request) {
     const auto* sampled = parts->scheduler.sampled(id);
     if (!sampled || sampled->ids.size() <= request.told) return;
-    const auto told = static_cast<std::ptrdiff_t>(std::exchange(request.told, sampled->ids.size()));
+    const auto told = std::exchange(request.told, sampled->ids.size());
+    const auto per_token = sampled->likeliest.size() / sampled->ids.size();
     if (auto watcher = caf::actor_cast<watching_actor>(request.asker))
-      self->send(watcher,
-                 decode_progress{{sampled->ids.begin() + told, sampled->ids.end()},
-                                 {sampled->logprobs.begin() + told, sampled->logprobs.end()}});
+      self->send(watcher, decode_progress{from(sampled->ids, told), from(sampled->logprobs, told),
+                                          from(sampled->likeliest, told * per_token)});
   }
 
   // ---- weights and status ----

@@ -20,6 +20,20 @@ bool sensible(const sampling_options& o) {
          && o.top_p <= 1 && o.min_p >= 0 && o.min_p <= 1;
 }
 
+const sampled_token& take_front(std::span<const sampled_token>& tokens) {
+  const auto& first = tokens.front();
+  tokens = tokens.subspan(1);
+  return first;
+}
+
+void take_likeliest(std::span<const sampled_token>& tokens, std::size_t count,
+                    std::vector<token_chance>& into) {
+  for (; count > 0; --count) {
+    const auto& [id, logprob] = take_front(tokens);
+    into.push_back({id, logprob});
+  }
+}
+
 bool older(const std::unique_ptr<sequence>& a, const std::unique_ptr<sequence>& b) {
   return std::pair{a->family_age, a->id} < std::pair{b->family_age, b->id};
 }
@@ -50,6 +64,7 @@ errc scheduler::judge(const decode_request& request) const {
   if (!std::ranges::all_of(request.ban, known) || !sensible(request.sampling))
     return errc::bad_request;
   if (std::ranges::any_of(request.stop, &std::string::empty)) return errc::bad_request;
+  if (request.likeliest > max_likeliest) return errc::bad_request;
   const std::unordered_set<std::int32_t> banned(request.ban.begin(), request.ban.end());
   if (banned.size() == static_cast<std::size_t>(vocab_size_)) return errc::bad_request;
   if (request.ids.size() >= context_) return errc::context_full;
@@ -71,6 +86,8 @@ errc scheduler::submit(std::uint64_t id, decode_request request) {
   s->reply.prompt_tokens = static_cast<std::uint32_t>(request.ids.size());
   if (request.weights_epoch) s->pin = epochs_.pin(*request.weights_epoch);
   s->request = std::move(request);
+  auto& likeliest = s->request.likeliest;
+  likeliest = std::min(likeliest, static_cast<std::uint32_t>(vocab_size_));
   queue_.emplace(rank_of(*s), std::move(s));
   return errc::none;
 }
@@ -202,20 +219,36 @@ void scheduler::add_lane(sequence& s, std::size_t& prefill_left) {
     const auto count = std::min(pending, prefill_left);
     prefill_left -= count;
     lanes_.push_back({&s, static_cast<std::uint32_t>(count), count == pending, epoch});
+    score(lanes_.back());
   }
+}
+
+void scheduler::score(lane& lane) const {
+  const auto& s = *lane.who;
+  if (!s.request.scores_prompt) return;
+  const auto begin = s.held.computed;
+  const auto end = std::min(begin + lane.num_tokens, s.prompt_size() - 1);
+  lane.first_scored = std::max(begin, s.reply.prompt_logprobs.size());
+  lane.num_scored = end - std::min(lane.first_scored, end);
 }
 
 std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tokens) {
   std::vector<ended_sequence> ended;
-  auto token = tokens.begin();
-  for (auto& [who, num_tokens, samples, epoch] : lanes_) {
-    cache_.advance(*who, num_tokens);
-    if (!samples) continue;
-    const auto end = append(*who, *token++, epoch);
+  for (auto& lane : lanes_) {
+    const auto& request = lane.who->request;
+    auto& reply = lane.who->reply;
+    cache_.advance(*lane.who, lane.num_tokens);
+    for (std::size_t i = 0; i < lane.num_scored; ++i) {
+      reply.prompt_logprobs.push_back(take_front(tokens).logprob);
+      take_likeliest(tokens, request.likeliest, reply.prompt_likeliest);
+    }
+    if (!lane.samples) continue;
+    const auto end = append(*lane.who, take_front(tokens), lane.epoch);
+    take_likeliest(tokens, request.likeliest, reply.likeliest);
     if (!end) continue;
-    who->reply.finish = *end;
-    finish(*who);
-    ended.push_back({who->id, std::move(who->reply)});
+    reply.finish = *end;
+    finish(*lane.who);
+    ended.push_back({lane.who->id, std::move(reply)});
   }
   if (!ended.empty()) std::erase_if(running_, [](const owned& s) { return s->ended; });
   lanes_.clear();

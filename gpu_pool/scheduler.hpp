@@ -32,6 +32,8 @@ struct lane {
   std::uint32_t num_tokens = 0;
   bool samples = false;    ///< they are its last ones: the next token is sampled
   std::uint32_t epoch = 0; ///< of the weights that they go through
+  std::size_t first_scored = 0, num_scored = 0; ///< positions after which it is asked how likely
+                                                ///< the prompt's next token is
 };
 
 struct ended_sequence {
@@ -65,7 +67,8 @@ public:
   /// `accept`, which must come next.
   std::span<const lane> next();
 
-  /// One sampled token for each lane that samples, in their order. Returns who ended by it.
+  /// For each lane in order, what it scored and then what it sampled; behind each token the
+  /// likeliest ones, where the request wants them. Returns who ended by it.
   std::vector<ended_sequence> accept(std::span<const sampled_token>);
 
   /// Breaks off a thread and all below it, queued or running, and ends their leases. Returns who
@@ -123,6 +126,7 @@ private:
   void admit_waiting(std::size_t prefill_left);
   void add_lane(sequence&, std::size_t& prefill_left);
   std::optional<finish_reason> append(sequence&, const sampled_token&, std::uint32_t epoch);
+  void score(lane&) const;
   std::optional<finish_reason> ending(sequence&, std::int32_t token);
   void finish(sequence&);
 

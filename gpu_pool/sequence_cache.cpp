@@ -34,8 +34,7 @@ bool sequence_cache::admit(sequence& s, std::size_t reserve) {
 }
 
 bool sequence_cache::adopt(sequence& s, lease known) {
-  // The last token is always computed: its logits are wanted.
-  const auto common = std::min(common_prefix(known.ids, s.request.ids), s.request.ids.size() - 1);
+  const auto common = std::min(common_prefix(known.ids, s.request.ids), s.num_reusable());
   const auto size = static_cast<std::size_t>(blocks_.block_size());
   auto& held = known.held;
   auto keep = common / size;
@@ -53,7 +52,7 @@ bool sequence_cache::adopt(sequence& s, lease known) {
 void sequence_cache::find_prefix(sequence& s) {
   s.held = {};
   s.held.epoch = epoch_of(s);
-  const auto usable = std::span(s.request.ids).first(s.request.ids.size() - 1);
+  const auto usable = std::span(s.request.ids).first(s.num_reusable());
   for (auto node : prefixes_.find_prefix(usable, s.held.epoch)) {
     s.held.blocks.push_back(node->block.share());
     s.held.last = node;

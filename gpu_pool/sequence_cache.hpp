@@ -29,6 +29,11 @@ struct sequence {
   bool ended = false;
 
   std::size_t prompt_size() const { return request.ids.size() - reply.ids.size(); }
+  /// Tokens at the front whose logits nobody wants: keys and values that are known will do.
+  std::size_t num_reusable() const {
+    const auto scored = reply.prompt_logprobs.size();
+    return request.scores_prompt && scored + 1 < prompt_size() ? scored : request.ids.size() - 1;
+  }
   std::size_t num_pending() const { return request.ids.size() - held.computed; } ///< at least 1
 };
 

@@ -124,6 +124,28 @@ std::int32_t draw_from(std::span<const float> allowed, const sampler_options& op
   return draw(candidates, uniform);
 }
 
+/// What logits become under a temperature: ln softmax(logits / temperature), greedy as 1.
+class log_softmax {
+public:
+  log_softmax(std::span<const float> logits, float temperature)
+      : logits_(logits),
+        largest_(checked_max(logits)),
+        temperature_(temperature > 0 ? temperature : 1.0F),
+        log_mass_(log_mass(logits, largest_, temperature_)) {}
+
+  sampled_token of(std::int32_t id) const {
+    // In double: below a banned favourite and at a tiny temperature this would overflow.
+    const auto distance = (double(logits_[static_cast<std::size_t>(id)]) - largest_) / temperature_;
+    return {id, static_cast<float>(
+                    std::max(distance - log_mass_, double(std::numeric_limits<float>::lowest())))};
+  }
+
+private:
+  std::span<const float> logits_;
+  float largest_, temperature_;
+  double log_mass_;
+};
+
 constexpr std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
 constexpr std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); }
 
@@ -132,17 +154,28 @@ constexpr std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t
 sampled_token sample(std::span<const float> logits, const sampler_options& options,
                      std::uint64_t thread_key, std::uint64_t position,
                      std::span<const std::int32_t> banned) {
-  const auto largest = checked_max(logits);
+  const log_softmax chances(logits, options.temperature);
   const auto allowed = without(banned, logits);
-  const bool greedy = !(options.temperature > 0);
-  const auto temperature = greedy ? 1.0f : options.temperature;
-  const auto id =
-      greedy ? likeliest(allowed)
-             : draw_from(allowed, options, philox_uniform(options.seed, thread_key, position));
-  // In double: below a banned favourite and at a tiny temperature this would overflow.
-  const auto distance = (double(logits[static_cast<std::size_t>(id)]) - largest) / temperature;
-  const auto logprob = distance - log_mass(logits, largest, temperature);
-  return {id, static_cast<float>(std::max(logprob, double(std::numeric_limits<float>::lowest())))};
+  return chances.of(options.temperature > 0 ? draw_from(
+                        allowed, options, philox_uniform(options.seed, thread_key, position))
+                                            : likeliest(allowed));
+}
+
+sampled_token score(std::span<const float> logits, float temperature, std::int32_t id) {
+  return log_softmax(logits, temperature).of(id);
+}
+
+void append_likeliest(std::span<const float> logits, float temperature, std::size_t count,
+                      std::vector<sampled_token>& out) {
+  const log_softmax chances(logits, temperature);
+  auto& candidates = local_scratch().candidates;
+  candidates.clear();
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    candidates.push_back({static_cast<std::int32_t>(i), logits[i], 0});
+  count = std::min(count, candidates.size());
+  const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(count);
+  std::partial_sort(candidates.begin(), last, candidates.end(), likelier);
+  for (auto one = candidates.begin(); one != last; ++one) out.push_back(chances.of(one->id));
 }
 
 std::uint64_t thread_key(std::string_view path) {

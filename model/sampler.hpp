@@ -1,9 +1,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace banyan {
 
@@ -34,6 +36,14 @@ struct sampled_token {
 sampled_token sample(std::span<const float> logits, const sampler_options&,
                      std::uint64_t thread_key, std::uint64_t position,
                      std::span<const std::int32_t> banned = {});
+
+/// A given token with its logprob under the temperature, as `sample` would tell it. Throws as that.
+sampled_token score(std::span<const float> logits, float temperature, std::int32_t id);
+
+/// Appends the `count` likeliest tokens, or all there are, likeliest first (equal logits: lower ids
+/// first), with their logprobs under the temperature. Throws as `sample`.
+void append_likeliest(std::span<const float> logits, float temperature, std::size_t count,
+                      std::vector<sampled_token>& out);
 
 /// The counter part of a thread: a stable 64-bit hash (FNV-1a) of its path ("/0/3").
 std::uint64_t thread_key(std::string_view path);

@@ -21,11 +21,10 @@ auto echoing(std::string finish, std::string matched_stop = {}) {
           const auto word = request.prompt.substr(at, space - at);
           at = space;
           if (tell) {
-            tell({word, {word}, {-0.25F}});
+            tell({word, {{word, -0.25F, {}}}});
           } else {
             last.rest.text += word;
-            last.rest.tokens.push_back(word);
-            last.rest.logprobs.push_back(-0.25F);
+            last.rest.tokens.push_back({word, -0.25F, {{"likelier", -0.125F}}});
           }
           ++last.generated_tokens;
         }
@@ -102,7 +101,9 @@ TEST_CASE("logprobs come with their tokens and places", "[http]") {
   auto j = s.post_json("/v1/completions", {{"prompt", "one two"}, {"logprobs", 1}});
   CHECK(j.at("choices")[0].at("logprobs")
         == json::parse(R"({"tokens": ["one", " two"], "token_logprobs": [-0.25, -0.25],
-             "text_offset": [0, 3], "top_logprobs": [{"one": -0.25}, {" two": -0.25}]})"));
+             "text_offset": [0, 3], "top_logprobs": [{"likelier": -0.125, "one": -0.25},
+             {"likelier": -0.125, " two": -0.25}]})"));
+  CHECK(s.trees.completions.at(0).logprobs == 1U);
   j = s.post_json("/v1/completions", {{"prompt", "one"}, {"logprobs", 0}});
   CHECK(j.at("choices")[0].at("logprobs").at("top_logprobs") == nullptr);
 }
@@ -111,20 +112,20 @@ TEST_CASE("logprobs come with their tokens and places", "[http]") {
 void telling_the_prompt(std::uint64_t, const completion_request& request,
                         const std::function<void(completion_piece)>& tell,
                         const answer_to<completion_end>& end) {
-  if (request.echo) tell({"one END", {"one", " END"}, {}, true});
+  if (request.echo) tell({"one END", {{"one", {}, {}}, {" END", -2.F, {{" a", -1.F}}}}, true});
   completion_end last;
   last.finish = "stop";
   last.matched_stop = "END";
-  last.rest = {" more END", {" more", " END"}, {-0.5F, -0.5F}};
+  last.rest = {" more END", {{" more", -0.5F, {}}, {" END", -0.5F, {}}}};
   end(last);
 }
 
-TEST_CASE("an echoed prompt stands in front and its tokens have no logprobs", "[http]") {
+TEST_CASE("an echoed prompt stands in front with the logprobs of its tokens", "[http]") {
   served s;
   s.trees.decode = telling_the_prompt;
   const auto expected = json::parse(R"({"tokens": ["one", " END", " more", " "],
-      "token_logprobs": [null, null, -0.5], "text_offset": [0, 3, 7, 12],
-      "top_logprobs": [null, null, {" more": -0.5}]})");
+      "token_logprobs": [null, -2, -0.5], "text_offset": [0, 3, 7, 12],
+      "top_logprobs": [null, {" a": -1, " END": -2}, {" more": -0.5}]})");
   json request{{"prompt", "one END"}, {"echo", true}, {"logprobs", 5}, {"stop", "END"}};
   const auto choice = s.post_json("/v1/completions", request).at("choices")[0];
   CHECK(choice.at("text") == "one END more ");
@@ -136,7 +137,7 @@ TEST_CASE("an echoed prompt stands in front and its tokens have no logprobs", "[
   const auto chunks = chunks_of(s.post("/v1/completions", request.dump()).body);
   const auto first = json::parse(chunks[0]).at("choices")[0];
   CHECK(first.at("text") == "one END");
-  CHECK(first.at("logprobs").at("token_logprobs") == json::parse("[null, null]"));
+  CHECK(first.at("logprobs").at("token_logprobs") == json::parse("[null, -2]"));
   CHECK(json::parse(chunks[1]).at("choices")[0].at("logprobs").at("text_offset")[0] == 7);
 }
 

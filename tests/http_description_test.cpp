@@ -128,7 +128,7 @@ void prepare(fake_forest& trees, const std::string& status) {
   trees.put(status == "409" || status == "204" ? finished(fake_forest::running_tree("A"))
                                                : fake_forest::running_tree("A"));
   trees.decode = [](std::uint64_t, const auto&, const auto&, const answer_to<completion_end>& end) {
-    end(completion_end{{"a", {"a"}, {-1}}, "length", {}, 1, 1, 0});
+    end(completion_end{{"a", {{"a", -1.F, {}}}}, "length", {}, 1, 1, 0});
   };
   if (status == "503")
     trees.refuse = refusal{refusal::kind::unavailable, "the store: it is full; make room"};

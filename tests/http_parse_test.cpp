@@ -8,6 +8,7 @@
 #include "apps/join_text.hpp"
 #include "solver/trace.hpp"
 
+#include <sstream>
 #include <string>
 
 #include <catch2/catch.hpp>
@@ -379,7 +380,7 @@ std::vector<std::string> told(const std::vector<std::string>& stops,
                               const std::vector<std::string>& pieces, const std::string& matched) {
   completion_text text(stops);
   std::vector<std::string> all;
-  for (const auto& piece : pieces) all.push_back(text.take({piece, {piece}, {-0.5F}}).text);
+  for (const auto& piece : pieces) all.push_back(text.take({piece, {{piece, -0.5F, {}}}}).text);
   all.push_back(text.finish({}, matched).text);
   return all;
 }
@@ -401,21 +402,25 @@ TEST_CASE("half a character is held back", "[http]") {
   CHECK(told({}, {"a\xc3"}, "") == texts{"a", "\xc3"});
 }
 
+/// Tokens as text@offset and logprob.
+std::string words(const told_text& told) {
+  std::ostringstream out;
+  for (const auto& [token, offset] : told.tokens)
+    out << token.text << '@' << offset << ' ' << *token.logprob << ',';
+  return out.str();
+}
+
 TEST_CASE("tokens stay with their text", "[http]") {
   completion_text text({"END"});
-  auto first = text.take({"one E", {"one", " E"}, {-1, -2}});
-  CHECK(first.tokens == std::vector<std::string>{"one", " E"});
-  CHECK(first.offsets == std::vector<std::size_t>{0, 3});
-  const auto rest = text.finish({"ND more", {"ND", " more"}, {-3, -4}}, "END");
+  const auto first = text.take({"one E", {{"one", -1.F, {}}, {" E", -2.F, {}}}});
+  CHECK(words(first) == "one@0 -1, E@3 -2,");
+  const auto rest = text.finish({"ND more", {{"ND", -3.F, {}}, {" more", -4.F, {}}}}, "END");
   CHECK(rest.text.empty());
   CHECK(rest.tokens.empty());
 
   completion_text other({});
-  CHECK(other.take({"ab", {"ab"}, {-1}}).offsets == std::vector<std::size_t>{0});
-  const auto end = other.finish({"c", {"c", ""}, {-2, -3}}, "");
-  CHECK(end.tokens == std::vector<std::string>{"c", ""});
-  CHECK(end.offsets == std::vector<std::size_t>{2, 3});
-  CHECK(end.logprobs == std::vector<float>{-2, -3});
+  CHECK(words(other.take({"ab", {{"ab", -1.F, {}}}})) == "ab@0 -1,");
+  CHECK(words(other.finish({"c", {{"c", -2.F, {}}, {"", -3.F, {}}}}, "")) == "c@2 -2,@3 -3,");
 }
 
 // ---- URLs

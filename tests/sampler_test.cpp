@@ -115,6 +115,23 @@ TEST_CASE("the logprob is that of the whole distribution under the temperature",
   }
 }
 
+TEST_CASE("the likeliest tokens come likeliest first and lower ids before higher ones", "[model]") {
+  const std::vector<float> logits{1, 3, -2, 3, 0};
+  std::vector<sampled_token> told{{7, 0}};
+  append_likeliest(logits, 2, 3, told);
+  REQUIRE(told.size() == 4); // behind what was there
+  const double mass = std::exp(0.5) + 2 * std::exp(1.5) + std::exp(-1.0) + 1;
+  const std::vector<std::pair<std::int32_t, double>> expected{{1, 1.5}, {3, 1.5}, {0, 0.5}};
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(told[i + 1].id == expected[i].first);
+    CHECK(told[i + 1].logprob == Approx(expected[i].second - std::log(mass)));
+    CHECK(score(logits, 2, told[i + 1].id).logprob == told[i + 1].logprob);
+  }
+  append_likeliest(logits, 0, 100, told);
+  CHECK(told.size() == 9);
+  CHECK(told.back().id == 2);
+}
+
 TEST_CASE("logprobs are finite for logits of any size", "[model]") {
   const std::vector<float> wild{3e38f, -3e38f, 0};
   CHECK(banyan::sample(wild, {}, key, 0).logprob == 0);

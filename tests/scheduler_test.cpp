@@ -71,6 +71,79 @@ TEST_CASE("a token carries its logprob under the model", "[pool]") {
   }
 }
 
+namespace {
+
+/// What the model says of each of `ids` but the first `known`, given those in front of it.
+std::vector<std::vector<float>> logits_before(const std::vector<std::int32_t>& ids,
+                                              std::size_t known) {
+  const random_evaluator model(1, 1, 1, 40);
+  std::vector<std::vector<float>> rows;
+  for (auto i = known; i < ids.size(); ++i) rows.push_back(model.logits_after({ids.data(), i}));
+  return rows;
+}
+
+/// Whether these are the `count` likeliest tokens of each row with their logprobs.
+bool are_likeliest(const std::vector<token_chance>& told, std::size_t count,
+                   const std::vector<std::vector<float>>& rows) {
+  std::vector<sampled_token> expected;
+  for (const auto& row : rows) append_likeliest(row, 1, count, expected);
+  return std::ranges::equal(told, expected, [](const token_chance& a, const sampled_token& b) {
+    return a.id == b.id && a.logprob == b.logprob;
+  });
+}
+
+} // namespace
+
+TEST_CASE("the likeliest tokens of each place are the model's", "[pool]") {
+  plain_pool pool;
+  auto request = request_of(0, "/", some_text(1, 9));
+  request.likeliest = 3;
+  request.sampling = {.temperature = 1, .seed = 4};
+  const auto beside = pool.submit(request_of(1, "/", some_text(2, 9)));
+  const auto reply = pool.ask(request);
+  CHECK(are_likeliest(reply.likeliest, 3, logits_before(request.ids + reply.ids, 9)));
+  CHECK(reply.prompt_logprobs.empty());
+  CHECK(pool.replies.at(beside).likeliest.empty());
+  request.likeliest = max_likeliest + 1;
+  CHECK(pool.work.submit(99, request) == errc::bad_request);
+}
+
+TEST_CASE("a prompt is scored however it is cut and whatever is known of it", "[pool]") {
+  plain_pool pool({.scheduling = {.block_size = 4, .prefill_tokens = 7}});
+  auto request = request_of(0, "/", some_text(1, 30));
+  const auto plain = pool.ask(request); // its blocks can be found now
+  request.scores_prompt = true;
+  request.likeliest = 2;
+  const auto reply = pool.ask(request);
+  CHECK(reply.ids == plain.ids);
+  CHECK(reply.cached_tokens == 0);
+  const auto rows = logits_before(request.ids, 1);
+  CHECK(are_likeliest(reply.prompt_likeliest, 2, rows));
+  REQUIRE(reply.prompt_logprobs.size() == 29);
+  for (std::size_t i = 0; i < 29; ++i)
+    CHECK(reply.prompt_logprobs[i] == score(rows[i], 0, request.ids[i + 1]).logprob);
+}
+
+TEST_CASE("a prompt is scored once where its sequence is preempted", "[pool]") {
+  plain_pool pool({.num_blocks = 60});
+  auto requests = mixed_requests(60);
+  for (auto& request : requests) {
+    request.scores_prompt = true;
+    pool.submit(request);
+  }
+  pool.run();
+  CHECK(pool.work.counts().preempted > 10);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& [ids, sampling] = std::tie(requests[i].ids, requests[i].sampling);
+    const auto rows = logits_before(ids, 1);
+    std::vector<float> expected;
+    for (std::size_t at = 0; at < rows.size(); ++at)
+      expected.push_back(score(rows[at], sampling.temperature, ids[at + 1]).logprob);
+    CHECK(pool.replies.at(i).prompt_logprobs == expected);
+    CHECK(pool.replies.at(i).ids == pool.alone(requests[i]));
+  }
+}
+
 TEST_CASE("five thousand live sequences all finish", "[pool]") {
   constexpr std::int32_t how_many = 5000, num_blocks = 4096;
   std::vector<script> scripts;

@@ -36,7 +36,7 @@ struct completion_state {
     return *given;
   }
 
-  decode_request request(const std::vector<std::int32_t>& of_prompt) const {
+  decode_request request() const {
     const auto& wish = options.request;
     decode_request r;
     r.family = options.family;
@@ -49,50 +49,97 @@ struct completion_state {
     r.stop = wish.stop;
     r.keep_lease = false;
     r.watched = wish.stream && options.on_piece;
+    r.likeliest = wish.logprobs.value_or(0);
     return r;
   }
 
   void start() {
-    const auto of_prompt = prompt();
-    asked = request(of_prompt);
-    if (options.request.echo && options.on_piece) echo(of_prompt);
-    if (options.request.max_tokens > 0) return ask();
+    of_prompt = prompt();
+    asked = request();
+    const auto& wish = options.request;
+    if (wish.echo && wish.logprobs) return score();
+    if (wish.echo) echo({});
+    go_on();
+  }
+
+  /// The prompt's chances come before anything is decoded; the pool then knows the prompt.
+  void score() {
+    auto scoring = asked;
+    scoring.scores_prompt = true;
+    scoring.watched = false;
+    scoring.max_tokens = 1;
+    ask(std::move(scoring), [this](const decode_reply& reply) {
+      echo(reply);
+      go_on();
+    });
+  }
+
+  void go_on() {
+    if (asked.max_tokens > 0) return ask(asked, [this](const decode_reply& r) { finish(r); });
     completion_end end;
     end.finish = "length";
     end.prompt_tokens = static_cast<std::uint32_t>(asked.ids.size());
     leave(std::move(end));
   }
 
-  void echo(std::span<const std::int32_t> of_prompt) const {
+  /// Tells the prompt, with what is known of its tokens.
+  void echo(const decode_reply& scored) const {
     completion_piece piece;
     piece.of_prompt = true;
     piece.text = options.request.ids ? options.codec.decode(of_prompt) : options.request.prompt;
-    for (const auto id : of_prompt) piece.tokens.push_back(options.vocabulary->piece(id));
+    // The model was given `before` more tokens in front; nothing is known of its very first one.
+    const auto before = asked.ids.size() - of_prompt.size();
+    const chances known{scored.prompt_logprobs, scored.prompt_likeliest};
+    for (std::size_t i = 0; i < of_prompt.size(); ++i)
+      piece.tokens.push_back(before + i == 0 ? unknown(of_prompt[i])
+                                             : token(of_prompt[i], known, before + i - 1));
     options.on_piece(std::move(piece));
   }
 
+  /// How likely tokens were, and which were the likeliest at their places: [logprobs, any number].
+  struct chances {
+    std::span<const float> logprobs;
+    std::span<const token_chance> likeliest;
+  };
+
+  completion_token unknown(std::int32_t id) const {
+    return {options.vocabulary->piece(id), {}, {}};
+  }
+
+  completion_token token(std::int32_t id, const chances& known, std::size_t place) const {
+    auto told = unknown(id);
+    if (place >= known.logprobs.size()) return told;
+    told.logprob = known.logprobs[place];
+    const auto each = known.likeliest.size() / known.logprobs.size();
+    for (const auto& [other, logprob] : known.likeliest.subspan(place * each, each))
+      told.likeliest.emplace_back(options.vocabulary->piece(other), logprob);
+    return told;
+  }
+
   /// The text of these tokens behind those that were told before.
-  completion_piece piece_of(std::span<const std::int32_t> fresh, std::span<const float> logprobs) {
+  completion_piece piece_of(std::span<const std::int32_t> fresh, const chances& known) {
     completion_piece piece;
     ids.insert(ids.end(), fresh.begin(), fresh.end());
     const auto whole = options.codec.decode(ids);
     piece.text = whole.substr(std::min(told, whole.size()));
     told = whole.size();
-    for (std::size_t i = 0; i < fresh.size(); ++i) {
-      if (fresh[i] == options.vocabulary->eos_id()) continue;
-      piece.tokens.push_back(options.vocabulary->piece(fresh[i]));
-      piece.logprobs.push_back(logprobs[i]);
-    }
+    for (std::size_t i = 0; i < fresh.size(); ++i)
+      if (fresh[i] != options.vocabulary->eos_id())
+        piece.tokens.push_back(token(fresh[i], known, i));
     return piece;
   }
 
-  void hear(const decode_progress& news) { options.on_piece(piece_of(news.ids, news.logprobs)); }
+  void hear(const decode_progress& news) {
+    options.on_piece(piece_of(news.ids, {news.logprobs, news.likeliest}));
+  }
 
   void finish(const decode_reply& reply) {
     completion_end end;
     const auto known = std::min(ids.size(), reply.ids.size());
-    end.rest =
-        piece_of(std::span(reply.ids).subspan(known), std::span(reply.logprobs).subspan(known));
+    const auto each = reply.likeliest.size() / std::max<std::size_t>(1, reply.ids.size());
+    end.rest = piece_of(std::span(reply.ids).subspan(known),
+                        {std::span(reply.logprobs).subspan(known),
+                         std::span(reply.likeliest).subspan(known * each)});
     const bool stopped = reply.finish == finish_reason::eos || reply.finish == finish_reason::stop;
     end.finish = stopped ? "stop" : "length";
     end.matched_stop = reply.matched_stop;
@@ -102,17 +149,21 @@ struct completion_state {
     leave(std::move(end));
   }
 
-  void ask() {
-    self->request(options.pools[next_pool].actor, patience, asked)
-        .then([this](const decode_reply& reply) { finish(reply); },
-              [this](const caf::error& why) { recover(errc_of(why, errc::pool_lost)); });
+  template <class Then>
+  void ask(decode_request what, Then then) {
+    const auto& pool = options.pools[next_pool].actor;
+    self->request(pool, patience, what)
+        .then(then, [this, what, then](const caf::error& why) mutable {
+          recover(errc_of(why, errc::pool_lost), std::move(what), then);
+        });
   }
 
   /// The request says everything: another pool can, as long as nobody has heard of the first one's.
-  void recover(errc why) {
+  template <class Then>
+  void recover(errc why, decode_request what, Then then) {
     if (why != errc::pool_lost || !ids.empty() || ++next_pool == options.pools.size())
       return fail(why);
-    ask();
+    ask(std::move(what), then);
   }
 
   void fail(errc why) {
@@ -138,6 +189,7 @@ struct completion_state {
 
   caf::stateful_actor<completion_state>* self;
   completion_options options;
+  std::vector<std::int32_t> of_prompt; ///< what the prompt says, without what is always in front
   decode_request asked;
   std::size_t next_pool = 0;
   std::vector<std::int32_t> ids; ///< told so far

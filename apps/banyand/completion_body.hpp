@@ -27,8 +27,8 @@ struct completion_body {
   std::vector<std::string> stop;
   bool stream = false;
   bool echo = false;
-  bool include_usage = false;  ///< a last chunk with the figures of all
-  std::optional<int> logprobs; ///< 0 to 5; more than 0: with `top_logprobs`
+  bool include_usage = false;            ///< a last chunk with the figures of all
+  std::optional<std::uint32_t> logprobs; ///< 0 to 5; more than 0: with `top_logprobs`
 };
 
 /// Throws `request_error` that names the field. Fields of OpenAI's that would change the text and

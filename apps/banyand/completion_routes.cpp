@@ -37,6 +37,15 @@ std::int64_t unix_seconds() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
+/// By text, likeliest first; the token itself is there even where it is none of the likeliest.
+json top_logprobs(const completion_token& token) {
+  if (!token.logprob) return {};
+  auto top = json::object();
+  for (const auto& [text, logprob] : token.likeliest) top.emplace(text, logprob);
+  top.emplace(token.text, *token.logprob);
+  return top;
+}
+
 /// One completion of a request, in the order of the reply.
 struct choice {
   completion_text text;
@@ -60,7 +69,7 @@ public:
 
 private:
   void start_choice(std::size_t index);
-  void read(std::size_t index, const completion_piece&);
+  void read(std::size_t index, completion_piece);
   void finish(std::size_t index, completion_end);
   void conclude();
   void give_up(const refusal&);
@@ -96,32 +105,32 @@ void completion_run::start() {
 void completion_run::start_choice(std::size_t index) {
   const auto& prompt = body_.prompts[index / body_.n];
   completion_request request{prompt.text,  body_.sampling, body_.max_tokens, body_.stop,
-                             body_.stream, body_.echo,     prompt.ids};
+                             body_.stream, body_.echo,     prompt.ids,       body_.logprobs};
   request.sampling.seed += index % body_.n;
   const auto self = shared_from_this();
   auto ended = [self, index, loop = c_.loop](std::variant<completion_end, refusal> answer) {
-    loop->post([self, index, answer = std::move(answer)] {
+    loop->post([self, index, answer = std::move(answer)]() mutable {
       self->reply_->guarded([&] {
         if (const auto* no = std::get_if<refusal>(&answer)) return self->give_up(*no);
-        self->finish(index, std::get<completion_end>(answer));
+        self->finish(index, std::move(std::get<completion_end>(answer)));
       });
     });
   };
   std::function<void(completion_piece)> came;
   if (body_.stream || body_.echo)
     came = [self, index, loop = c_.loop](completion_piece piece) {
-      loop->post([self, index, piece = std::move(piece)] {
-        self->reply_->guarded([&] { self->read(index, piece); });
+      loop->post([self, index, piece = std::move(piece)]() mutable {
+        self->reply_->guarded([&] { self->read(index, std::move(piece)); });
       });
     };
   choices_[index].handle = c_.trees.complete(std::move(request), std::move(came), std::move(ended));
 }
 
-void completion_run::read(std::size_t index, const completion_piece& piece) {
+void completion_run::read(std::size_t index, completion_piece piece) {
   if (over_) return;
   auto& c = choices_[index];
-  const auto certain = piece.of_prompt ? c.text.echo(piece) : c.text.take(piece);
-  if (!body_.stream) return c.whole.append(certain);
+  auto certain = piece.of_prompt ? c.text.echo(std::move(piece)) : c.text.take(std::move(piece));
+  if (!body_.stream) return c.whole.append(std::move(certain));
   if (certain.text.empty() && certain.tokens.empty()) return;
   if (!open_stream()) return;
   auto list = json::array();
@@ -133,10 +142,10 @@ void completion_run::finish(std::size_t index, completion_end end) {
   if (over_) return;
   auto& c = choices_[index];
   c.ended = true;
-  auto rest = c.text.finish(end.rest, end.matched_stop);
+  auto rest = c.text.finish(std::move(end.rest), end.matched_stop);
   c.end = std::move(end);
   if (!body_.stream) {
-    c.whole.append(rest);
+    c.whole.append(std::move(rest));
   } else if (open_stream()) {
     auto list = json::array();
     list.push_back(choice_json(index, rest, true));
@@ -216,18 +225,17 @@ json completion_run::choice_json(std::size_t index, const told_text& piece, bool
 
 json completion_run::logprobs_json(const told_text& piece) const {
   if (!body_.logprobs) return {};
-  auto tops = json::array();
-  auto logprobs = json::array();
-  const auto of_prompt = piece.tokens.size() - piece.logprobs.size();
-  for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
-    json top, logprob; // null
-    if (i >= of_prompt) top[piece.tokens[i]] = logprob = piece.logprobs[i - of_prompt];
-    tops.push_back(std::move(top));
-    logprobs.push_back(std::move(logprob));
+  auto [tokens, logprobs, offsets, tops] =
+      std::array{json::array(), json::array(), json::array(), json::array()};
+  for (const auto& [token, offset] : piece.tokens) {
+    tokens.push_back(token.text);
+    logprobs.push_back(token.logprob ? json(*token.logprob) : json());
+    offsets.push_back(offset);
+    tops.push_back(top_logprobs(token));
   }
-  return {{"tokens", piece.tokens},
+  return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},
-          {"text_offset", piece.offsets},
+          {"text_offset", std::move(offsets)},
           {"top_logprobs", *body_.logprobs == 0 ? json() : std::move(tops)}};
 }
 

@@ -1,6 +1,8 @@
 #include "apps/banyand/completion_text.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace banyan {
 
@@ -27,19 +29,16 @@ std::size_t half_character(std::string_view text) {
 
 } // namespace
 
-void told_text::append(const told_text& more) {
+void told_text::append(told_text&& more) {
   text += more.text;
-  tokens.insert(tokens.end(), more.tokens.begin(), more.tokens.end());
-  logprobs.insert(logprobs.end(), more.logprobs.begin(), more.logprobs.end());
-  offsets.insert(offsets.end(), more.offsets.begin(), more.offsets.end());
+  std::ranges::move(more.tokens, std::back_inserter(tokens));
 }
 
-void completion_text::hold(const completion_piece& piece) {
+void completion_text::hold(completion_piece&& piece) {
   held_ += piece.text;
-  for (std::size_t i = 0; i < piece.tokens.size(); ++i) {
-    const auto logprob = i < piece.logprobs.size() ? piece.logprobs[i] : 0.F;
-    tokens_.push_back({piece.tokens[i], logprob, next_token_});
-    next_token_ += piece.tokens[i].size();
+  for (auto& token : piece.tokens) {
+    const auto begin = std::exchange(next_token_, next_token_ + token.text.size());
+    tokens_.push_back({std::move(token), begin});
   }
 }
 
@@ -54,34 +53,26 @@ told_text completion_text::release(std::size_t bytes, bool all_tokens) {
   out.text = held_.substr(0, bytes);
   held_.erase(0, bytes);
   told_ += bytes;
-  while (!tokens_.empty() && (all_tokens || tokens_.front().begin < told_)) {
-    out.tokens.push_back(std::move(tokens_.front().text));
-    out.logprobs.push_back(tokens_.front().logprob);
-    out.offsets.push_back(tokens_.front().begin);
+  while (!tokens_.empty() && (all_tokens || tokens_.front().offset < told_)) {
+    out.tokens.push_back(std::move(tokens_.front()));
     tokens_.pop_front();
   }
   return out;
 }
 
-told_text completion_text::echo(const completion_piece& prompt) {
-  told_text out;
-  out.text = prompt.text;
-  out.tokens = prompt.tokens;
-  for (std::size_t at = 0; const auto& token : prompt.tokens) {
-    out.offsets.push_back(at);
-    at += token.size();
-  }
-  told_ = next_token_ = out.text.size();
-  return out;
+told_text completion_text::echo(completion_piece prompt) {
+  hold(std::move(prompt));
+  next_token_ = held_.size();
+  return release(held_.size(), true);
 }
 
-told_text completion_text::take(const completion_piece& piece) {
-  hold(piece);
+told_text completion_text::take(completion_piece piece) {
+  hold(std::move(piece));
   return release(certain(), false);
 }
 
-told_text completion_text::finish(const completion_piece& piece, const std::string& matched_stop) {
-  hold(piece);
+told_text completion_text::finish(completion_piece piece, const std::string& matched_stop) {
+  hold(std::move(piece));
   const auto cut = matched_stop.empty() ? held_.npos : held_.find(matched_stop);
   return release(std::min(cut, held_.size()), cut == held_.npos);
 }

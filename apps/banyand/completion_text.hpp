@@ -12,12 +12,14 @@ namespace banyan {
 
 /// A stretch of a completion that its client may see.
 struct told_text {
+  struct token {
+    completion_token what;
+    std::size_t offset = 0; ///< in the completion's text
+  };
   std::string text;
-  std::vector<std::string> tokens;
-  std::vector<float> logprobs;      ///< fewer than tokens: there are none of the first ones
-  std::vector<std::size_t> offsets; ///< of the tokens, in the completion's text
+  std::vector<token> tokens;
 
-  void append(const told_text&);
+  void append(told_text&&);
 };
 
 /// The text of one completion while its pieces come. What may turn out to be a stop string, which
@@ -27,28 +29,23 @@ public:
   explicit completion_text(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   /// Takes the prompt, where it is to stand in front; before all pieces.
-  told_text echo(const completion_piece&);
+  told_text echo(completion_piece);
 
   /// Takes a piece and returns what is certain by now.
-  told_text take(const completion_piece&);
+  told_text take(completion_piece);
 
   /// Takes the last piece and returns all that is left in front of `matched_stop`.
-  told_text finish(const completion_piece&, const std::string& matched_stop);
+  told_text finish(completion_piece, const std::string& matched_stop);
 
 private:
-  struct token {
-    std::string text;
-    float logprob = 0;
-    std::size_t begin = 0;
-  };
-  void hold(const completion_piece&);
+  void hold(completion_piece&&);
   std::size_t certain() const;
   told_text release(std::size_t bytes, bool all_tokens);
 
   std::vector<std::string> stops_;
   std::string held_;
-  std::deque<token> tokens_; ///< that begin in the held text
-  std::size_t told_ = 0;     ///< bytes in front of the held text
+  std::deque<told_text::token> tokens_; ///< that begin in the held text
+  std::size_t told_ = 0;                ///< bytes in front of the held text
   std::size_t next_token_ = 0;
 };
 

@@ -91,12 +91,21 @@ struct completion_request {
   bool stream = false; ///< tell pieces as they come
   bool echo = false;   ///< tell the prompt as a piece in front of all others, streamed or not
   std::optional<std::vector<std::int32_t>> ids; ///< the prompt's tokens, in place of its text
+  std::optional<std::uint32_t> logprobs; ///< tell them, also of an echoed prompt, and so many of
+                                         ///< the likeliest tokens at each place
+};
+
+/// A token of a completion, or of its prompt.
+struct completion_token {
+  std::string text;
+  std::optional<float> logprob; ///< natural log, under the temperature; none of a prompt that was
+                                ///< not scored, and of its first token
+  std::vector<std::pair<std::string, float>> likeliest; ///< tokens' texts and logprobs
 };
 
 struct completion_piece {
-  std::string text;                ///< since the last piece
-  std::vector<std::string> tokens; ///< its tokens' texts
-  std::vector<float> logprobs;     ///< one per token; of the prompt none
+  std::string text; ///< since the last piece
+  std::vector<completion_token> tokens;
   bool of_prompt = false;
 };
 

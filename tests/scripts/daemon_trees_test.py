@@ -408,13 +408,23 @@ class completions(shared_case):
         self.assertEqual(len(told_at_once["tokens"]), whole["usage"]["completion_tokens"])
         self.assertEqual(chunks[-1]["usage"]["completion_tokens"], whole["usage"]["completion_tokens"])
 
+    def scored_again(self, text):
+        """What was sampled is as likely as a prompt as it was when it was sampled; the likeliest are likelier."""
+        again = self.whole(prompt=text["text"], max_tokens=0, echo=True, logprobs=5)["choices"][0]["logprobs"]
+        self.assertEqual(again["tokens"], text["logprobs"]["tokens"])
+        for mine, its, top in zip(again["token_logprobs"][1:], text["logprobs"]["token_logprobs"][1:],
+                                  again["top_logprobs"][1:]):
+            self.assertAlmostEqual(mine, its, delta=1e-3)
+            self.assertIn(len(top), (5, 6))
+            self.assertTrue(list(top.values())[:5] == sorted(top.values(), reverse=True)[:5])
+            self.assertTrue(len(top) == 5 or mine == min(top.values()))
+
     def test_tokens_are_as_good_as_their_text(self):
-        text = self.whole(max_tokens=20, temperature=0, echo=True, logprobs=1)["choices"][0]
+        answer = self.whole(max_tokens=20, temperature=0, echo=True, logprobs=1)
+        text = answer["choices"][0]
         self.assertTrue(text["text"].startswith(self.prompt))
-        logprobs = text["logprobs"]["token_logprobs"]
-        given = logprobs.count(None)
-        self.assertGreater(given, 0)
-        self.assertEqual(logprobs[:given], [None] * given)
+        given = answer["usage"]["prompt_tokens"]
+        self.assertEqual([i for i, p in enumerate(text["logprobs"]["token_logprobs"]) if p is None], [0])
         self.assertEqual("".join(text["logprobs"]["tokens"]), text["text"])
         vocabulary = json.loads((MODEL / "tokenizer.json").read_text())["model"]["vocab"]
         ids = [vocabulary[token] for token in text["logprobs"]["tokens"][:given]]
@@ -422,6 +432,7 @@ class completions(shared_case):
         self.assertEqual(again, text)
         chunks = self.streamed(prompt=[ids], max_tokens=20, temperature=0, echo=True)
         self.assertEqual("".join(c["text"] for chunk in chunks for c in chunk["choices"]), text["text"])
+        self.scored_again(text)
         for wrong in ([len(vocabulary)], [[0], [1, 99999]]):
             given = self.daemon.post("/v1/completions", {"prompt": wrong})
             self.assertEqual((given.status, given.error["field"]), (400, "prompt"), given)
