@@ -234,6 +234,23 @@ TEST_CASE_METHOD(recovering_node, "a parked tree goes on from the last token", "
   CHECK(script->requests.front().ids.size() == 1 + texts::prompt.size() + 20);
 }
 
+TEST_CASE_METHOD(session_system, "a child that is born while its tree is parked is parked too",
+                 "[actors]") {
+  script->silent = {"/"};
+  auto session = begin();
+  auto reply = self->request(session, caf::infinite, work());
+  run();
+  script->silent = {"/0", "/1"};
+  self->send(pool, atom::step_v);
+  scheduler().try_run_once(); // the root has its answer and has not read it
+  self->send(session, atom::park_v);
+  session = nullptr;
+  run();
+  CHECK(script->requests.size() == 3);
+  CHECK(running() == 1); // the pool: nobody waited for the children's text
+  CHECK_FALSE(take<finished_tree>(reply));
+}
+
 TEST_CASE_METHOD(recovering_node, "a parked node leaves at once where nothing runs", "[actors]") {
   self->send(aut, atom::park_v);
   run();
