@@ -91,8 +91,9 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
   tests/rl_actors_test.cpp)
 
-banyan_tests(store_tests LINK banyan_store SOURCES
+banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
   tests/database_test.cpp
+  tests/store_actor_test.cpp
   tests/tree_store_test.cpp)
 
 banyan_tests(http_tests LINK banyan_http SOURCES
@@ -102,6 +103,9 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_parse_test.cpp
   tests/http_stream_test.cpp
   tests/http_test.cpp)
+
+banyan_tests(forest_tests LINK banyan_forest SOURCES
+  tests/completions_test.cpp)
 
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp

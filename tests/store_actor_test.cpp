@@ -1,0 +1,79 @@
+#include "trainer/store_actor.hpp"
+
+#include "tests/deterministic_system.hpp"
+#include "tests/scratch_folder.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+tree_accepted acceptance(std::string id) {
+  auto request = std::make_shared<solve_request>();
+  request->id = std::move(id);
+  request->problem = {{42, 61, 66}, 47};
+  return {std::move(request), 1};
+}
+
+/// A tree that ended long ago.
+tree old_tree(std::string id) {
+  tree t;
+  t.id = std::move(id);
+  t.problem = {{42, 61, 66}, 47};
+  t.phase = tree_phase::done;
+  t.created_ms = 1000, t.finished_ms = 2000;
+  t.add("/").phase = thread_phase::done;
+  return t;
+}
+
+struct store_system : deterministic_system {
+  scratch_folder folder;
+  tree_store_actor store;
+
+  ~store_system() {
+    if (store) end(store);
+  }
+
+  tree_store file() const { return tree_store(folder / "trees.db"); }
+};
+
+TEST_CASE_METHOD(store_system, "what a store was given is on the disk before it ends",
+                 "[trainer]") {
+  store = spawn_store(sys, file(), {}, false);
+  auto reply = self->request(store, caf::infinite, acceptance("last"));
+  self->send(std::exchange(store, nullptr), atom::drain_v); // before it has written
+  run();
+  CHECK(running() == 0);
+  CHECK(take<stored>(reply));
+  CHECK(file().find("last"));
+}
+
+TEST_CASE_METHOD(store_system, "old trees go in parts and writers come in between", "[trainer]") {
+  auto before = file();
+  before.begin();
+  for (int i = 0; i < 250; ++i) before.finish(old_tree("t" + std::to_string(i)));
+  before.commit();
+
+  using seen = std::pair<std::uint64_t, bool>; // trees left, and whether the new one is written
+  std::vector<seen> at_each;
+  const auto keep = [&] {
+    at_each.emplace_back(before.counts().finished, before.find("new").has_value());
+    return retention{.max_age_s = 3600};
+  };
+  store = spawn_store(sys, file(), {keep, nullptr}, false);
+  auto reply = self->request(store, caf::infinite, acceptance("new"));
+  run();
+  CHECK(take<stored>(reply));
+  CHECK(at_each == std::vector<seen>{{250, false}, {150, false}, {50, true}, {0, true}});
+  advance(std::chrono::minutes(1));
+  CHECK(at_each.size() == 5);
+}
+
+} // namespace
+} // namespace banyan
