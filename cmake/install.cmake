@@ -7,6 +7,10 @@
 #
 # The Debian package (`cpack -G DEB`) is the same bundle in /opt/banyan, with a user and a service.
 set(libtorch_version ${LibTorch_VERSION})
+set(cudart "")
+if(BANYAN_HAS_CUDA)
+  set(cudart libcudart.so.${CUDAToolkit_VERSION_MAJOR})
+endif()
 configure_file(cmake/launcher.in "${CMAKE_BINARY_DIR}/launcher" @ONLY)
 
 # banyan_install(program)

@@ -33,6 +33,12 @@ claim "the torch of Python is found" \
 mkdir -p "$scratch/old/torch/lib"
 touch "$scratch/old/torch/lib/libtorch_cpu.so"; echo "__version__ = '2.1.0'" >"$scratch/old/torch/version.py"
 claim "another version is refused" ends_with 3 bare LIBTORCH_ROOT="$scratch/old/torch" "$bundle/bin/banyan" --help
+if grep -q '^cudart=.' "$bundle/bin/banyan"; then
+  sed 's/^cudart=.*/cudart=libcudart.so.0/' "$bundle/bin/banyan" >"$bundle/bin/lacking"
+  claim "without the CUDA runtime one line says what to do" \
+    ends_with 3 bare LIBTORCH_ROOT="$libtorch" sh "$bundle/bin/lacking" --help
+  claim "and names it" says "$scratch/out" "^lacking: libcudart.so.0 was not found beside .*pip install"
+fi
 claim "the bundle's model solves the bundle's problems" ends_with 0 bare LIBTORCH_ROOT="$libtorch" \
   "$bundle/bin/banyan" solve --quiet --problems "$bundle/share/banyan/models/demo-problems.json"
 finish
