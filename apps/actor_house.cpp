@@ -8,10 +8,13 @@
 #include "gpu_pool/pool.hpp"
 #include "model/tokenizer.hpp"
 
+#include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
 #include <caf/actor_registry.hpp>
+#include <caf/event_based_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 
@@ -40,6 +43,24 @@ std::string pool_name(const std::string& device, std::size_t index) {
 template <class Actor>
 void end(const Actor& actor) {
   if (actor) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+}
+
+/// Tells when the first of the `vital` actors or the last of the pools has ended, and ends then.
+caf::behavior watchman(caf::event_based_actor* self,
+                       const std::map<caf::actor_addr, std::string>& vital,
+                       std::set<caf::actor_addr> pools,
+                       const std::function<void(const std::string&)>& tell) {
+  for (const auto& [actor, name] : vital) self->monitor(actor);
+  for (const auto& pool : pools) self->monitor(pool);
+  self->set_default_handler(caf::drop);
+  const auto left = std::make_shared<std::set<caf::actor_addr>>(std::move(pools));
+  self->set_down_handler([=](const caf::down_msg& gone) {
+    const auto found = vital.find(gone.source);
+    if (found == vital.end() && (left->erase(gone.source) == 0 || !left->empty())) return;
+    tell(found == vital.end() ? "the last pool" : found->second);
+    self->quit();
+  });
+  return {[](caf::unit_t) {}};
 }
 
 /// Waits for the end of an actor; true if there is none any more.
@@ -89,12 +110,21 @@ actor_house::actor_house(std::vector<pool_source> sources, house_options options
   settings.max_queued_trees = options.max_queued;
   settings.seed = options.seed;
   node_ = spawn_node(*system_, std::move(settings));
+  if (options.on_loss) watch(std::move(options.on_loss));
 }
 
-actor_house::~actor_house() {
-  if (node_) caf::anon_send(node_, atom::drain_v);
-  leave();
+actor_house::~actor_house() { leave(); }
+
+void actor_house::watch(std::function<void(const std::string&)> on_loss) {
+  std::map<caf::actor_addr, std::string> vital{{node_.address(), "the node"}};
+  if (store_) vital.emplace(store_.address(), "the store");
+  std::set<caf::actor_addr> pools;
+  for (const auto& pool : pools_) pools.insert(pool.actor.address());
+  watchman_ = system_->spawn(watchman, std::move(vital), std::move(pools), std::move(on_loss));
 }
+
+/// What ends from now on was asked to. The watchman hears this before it hears of any such end.
+void actor_house::dismiss_watchman() { end(std::exchange(watchman_, nullptr)); }
 
 codec actor_house::codec() const {
   return {[known = vocabulary_](std::string_view text) { return known->encode(text); },
@@ -117,21 +147,17 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
 }
 
 bool actor_house::park(std::chrono::milliseconds patience) {
+  dismiss_watchman();
   caf::anon_send(node_, atom::park_v);
-  end_guests();
   return ends_within(*system_, std::exchange(node_, nullptr), patience);
-}
-
-void actor_house::end_guests() {
-  for (const auto& guest : guests_) end(guest);
-  guests_.clear();
 }
 
 /// The node ends its trees while the pools still answer; the store goes when all have told it what
 /// they had to. An actor system that does not come to an end is better left alone than waited for:
 /// its destructor would hang.
 void actor_house::leave() {
-  end_guests();
+  dismiss_watchman();
+  if (node_) caf::anon_send(node_, atom::drain_v);
   if (!ends_within(*system_, node_, drain_time)) end(node_);
   node_ = nullptr;
   for (const auto& pool : pools_) end(pool.actor);

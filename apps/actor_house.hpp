@@ -30,6 +30,9 @@ struct house_options {
   std::size_t keep_epochs = 1;               ///< older weights that pools can still decode with
   std::shared_ptr<event_hub> events;         ///< may be null
   std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
+  /// Told once, on one of the actor system's threads, of an actor that ended unasked and without
+  /// which nothing goes on: the node, the store, or the last pool. May be null.
+  std::function<void(const std::string& who)> on_loss;
   /// Starts the store, where there is one; before any pool.
   std::function<tree_store_actor(caf::actor_system&)> make_store;
   /// Starts a pool; null: one that decodes with the source's weights.
@@ -53,15 +56,13 @@ public:
   banyan::codec codec() const;
   const std::shared_ptr<const tokenizer>& vocabulary() const { return vocabulary_; }
 
-  /// Actors that the program itself added; they end before the node does.
-  void add(caf::actor guest) { guests_.push_back(std::move(guest)); }
-
   /// Leaves unfinished trees to the store and ends the node; true if that was done in time.
   bool park(std::chrono::milliseconds patience);
 
 private:
   void add_pool(const pool_source&, const house_options&);
-  void end_guests();
+  void watch(std::function<void(const std::string&)> on_loss);
+  void dismiss_watchman();
   void leave();
 
   caf::actor_system_config config_;
@@ -71,7 +72,7 @@ private:
   std::vector<named_pool> pools_;
   tree_store_actor store_;
   node_actor node_;
-  std::vector<caf::actor> guests_;
+  caf::actor watchman_;
   std::shared_ptr<status_board> board_;
 };
 

@@ -1,3 +1,4 @@
+#include "apps/actor_house.hpp"
 #include "apps/decoding_options.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/runtime.hpp"
@@ -6,6 +7,13 @@
 #include "model/weights.hpp"
 #include "trainer/logprob_gap.hpp"
 
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <caf/send.hpp>
 #include <catch2/catch.hpp>
 
 namespace banyan {
@@ -103,6 +111,51 @@ TEST_CASE("a request that cannot be read is answered with the reason", "[apps]")
   REQUIRE(done);
   CHECK_FALSE(done->value);
   CHECK_FALSE(done->error.empty());
+}
+
+/// A house over two pools, and who it said was lost.
+struct watched_house {
+  std::mutex mutex;
+  std::condition_variable told;
+  std::vector<std::string> lost;
+  actor_house house{{source(), source()}, {.on_loss = [this](const std::string& who) {
+                      const std::lock_guard lock(mutex);
+                      lost.push_back(who);
+                      told.notify_all();
+                    }}};
+
+  static pool_source source() { return {"cpu", dtype::float32, tiny_model(96)}; }
+
+  template <class Actor>
+  static void kill(const Actor& actor) {
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+  }
+
+  bool hears(const std::string& who) {
+    std::unique_lock lock(mutex);
+    return told.wait_for(lock, std::chrono::seconds(60), [&] { return !lost.empty(); })
+           && lost == std::vector{who};
+  }
+};
+
+TEST_CASE("a house tells when its node is lost", "[apps]") {
+  watched_house w;
+  w.kill(w.house.node());
+  CHECK(w.hears("the node"));
+}
+
+TEST_CASE("a house tells when its last pool is lost and not before", "[apps]") {
+  watched_house w;
+  w.kill(w.house.pools()[0].actor);
+  w.kill(w.house.pools()[1].actor);
+  CHECK(w.hears("the last pool"));
+}
+
+TEST_CASE("a house that ends in order has lost nobody", "[apps]") {
+  std::vector<std::string> lost;
+  actor_house({watched_house::source()},
+              {.on_loss = [&](const std::string& who) { lost.push_back(who); }});
+  CHECK(lost.empty());
 }
 
 TEST_CASE("a tree can be looked at only while it runs", "[apps]") {

@@ -163,13 +163,14 @@ std::string live_forest::check_pools() {
 
 void live_forest::close() { impl_->closed = true; }
 
-std::size_t live_forest::unfinished_now() {
+std::optional<std::size_t> live_forest::unfinished_now() {
   caf::scoped_actor self(impl_->house.system());
-  std::size_t trees = 0;
+  std::optional<std::size_t> trees;
   self->request(impl_->desk.node(), node_desk::patience, atom::status_v)
       .receive([&](const node_status& now) { trees = now.running + now.queued - now.paused; },
                [](const caf::error&) {});
-  return trees + impl_->running_completions.running();
+  if (trees) *trees += impl_->running_completions.running();
+  return trees;
 }
 
 void live_forest::break_off_completions() { impl_->running_completions.break_off(); }

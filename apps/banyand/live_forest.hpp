@@ -37,8 +37,9 @@ public:
   /// No more work is taken.
   void close();
 
-  /// Trees that run or wait for their turn, as far as the node answers in time, and completions.
-  std::size_t unfinished_now();
+  /// Trees that run or wait for their turn, and completions; nothing if the node does not answer in
+  /// time.
+  std::optional<std::size_t> unfinished_now();
 
   /// Completions are nowhere kept: those who wait for one are told that the daemon ends.
   void break_off_completions();

@@ -110,6 +110,9 @@ public:
     notify_manager("READY=1\nSTATUS=serving " + server_->url());
     serve();
     end();
+    if (const auto who = lost(); !who.empty())
+      throw bad_environment("banyand", who + " was lost, and nothing goes on without it",
+                            "see the log and start again; unfinished trees go on then");
     return exit_done;
   }
 
@@ -152,6 +155,12 @@ private:
     house.seed = some_seed(options_.seed);
     house.events = events_;
     house.log = [](std::string_view line) { daemon_log::write(level::warning, line); };
+    house.on_loss = [this](const std::string& who) {
+      say(level::error, who + " was lost");
+      const std::lock_guard lock(lost_mutex_);
+      lost_ = who;
+      ::kill(::getpid(), SIGTERM);
+    };
     house.make_store = [this](caf::actor_system& system) {
       store_actor_options store;
       store.keep = [this] {
@@ -172,7 +181,7 @@ private:
       const auto signal = next_signal(watchdog.value_or(1h));
       if (signal == SIGTERM || signal == SIGINT) return;
       if (signal == SIGHUP) read_config_again();
-      if (watchdog) notify_manager("WATCHDOG=1");
+      if (watchdog && forest_->unfinished_now()) notify_manager("WATCHDOG=1");
     }
   }
 
@@ -199,9 +208,9 @@ private:
     forest_->close();
     const auto until = std::chrono::steady_clock::now()
                        + std::chrono::milliseconds(std::int64_t(options_.drain_s * 1000));
-    auto left = forest_->unfinished_now();
+    auto left = forest_->unfinished_now().value_or(0);
     while (left > 0 && std::chrono::steady_clock::now() < until && next_signal(20ms) == 0)
-      left = forest_->unfinished_now();
+      left = forest_->unfinished_now().value_or(0);
     forest_->break_off_completions();
     if (!house_->park(park_time)) say(level::warning, "some trees could not be parked in time");
     if (left > 0)
@@ -213,12 +222,19 @@ private:
     say(level::info, "ended");
   }
 
+  std::string lost() {
+    const std::lock_guard lock(lost_mutex_);
+    return lost_;
+  }
+
   static void say(level l, const std::string& text) { daemon_log::write(l, text); }
 
   daemon_options options_;
   std::vector<std::string> words_;
   std::mutex keep_mutex_;
   retention keep_;
+  std::mutex lost_mutex_;
+  std::string lost_; ///< who; empty: nobody
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
   std::unique_ptr<actor_house> house_;
   std::unique_ptr<live_forest> forest_;
