@@ -35,7 +35,6 @@ struct reasoning_options {
   std::shared_ptr<event_hub> events;   ///< where threads and trees tell what happens; may be null
   std::function<std::int64_t()> unix_ms = unix_ms_now;
   std::string node = "local"; ///< this process's name in records
-  bool watched = false; ///< threads ask their pool to tell what is sampled while it is sampled
 };
 
 } // namespace banyan

@@ -12,8 +12,8 @@ namespace banyan {
 enum class errc : std::uint8_t;
 struct accept_request;
 struct accepted_tree;
-struct cache_request;
-struct cache_status;
+struct sequence_request;
+struct sequence_status;
 struct cancel_request;
 struct decode_cancel;
 struct decode_progress;
@@ -58,8 +58,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(banyan, caf::first_custom_type_id)
 CAF_ADD_TYPE_ID(banyan, (banyan::errc))
 CAF_ADD_TYPE_ID(banyan, (banyan::accept_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::accepted_tree))
-CAF_ADD_TYPE_ID(banyan, (banyan::cache_request))
-CAF_ADD_TYPE_ID(banyan, (banyan::cache_status))
+CAF_ADD_TYPE_ID(banyan, (banyan::sequence_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::sequence_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::cancel_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_cancel))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_progress))
@@ -118,7 +118,7 @@ using pool_actor = caf::typed_actor<
     // Begins or ends telling the asker of a request what is sampled.
     caf::reacts_to<decode_watch>,
     // Shows how many cache blocks a thread has, and whether they are kept for it.
-    caf::replies_to<cache_request>::with<cache_status>,
+    caf::replies_to<sequence_request>::with<sequence_status>,
     // Gives back the cache blocks that a waiting thread kept.
     caf::reacts_to<lease_release>,
     // Decodes with these weights from the next step on; `bad_weights` where it cannot, and then it

@@ -6,6 +6,7 @@
 #include "solver/request.hpp"
 #include "solver/tree.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -45,6 +46,7 @@ struct decode_request {
   bool watched = false;          ///< tell the sender what was sampled so far, by `decode_progress`
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end, whatever
                                               ///< is published; `no_weights` if they are not there
+  std::shared_ptr<std::atomic<std::uint64_t>> meter; ///< goes up by one for each sampled token
   std::uint32_t likeliest = 0; ///< so many tokens are told for each place, `max_likeliest` at most
   bool scores_prompt = false;  ///< tell how likely `ids` are too: nothing is taken from the cache
 };
@@ -91,14 +93,16 @@ struct decode_watch {
   bool on = true;
 };
 
-/// Asks a pool what it holds for a thread.
-struct cache_request {
+/// Asks a pool what it does and holds for a thread.
+struct sequence_request {
   std::uint64_t family = 0;
   std::string thread = "/";
 };
-struct cache_status {
+struct sequence_status {
   std::uint64_t blocks = 0; ///< of the running sequence, or of the lease
   bool leased = false;
+  std::uint32_t prompt_tokens = 0;   ///< of the request that runs; 0: none does
+  std::vector<std::int32_t> sampled; ///< for it, so far
 };
 
 /// `thread` and everything below it in `family` will not come back to its cached prefix.
@@ -242,7 +246,7 @@ struct finished_tree {
 struct thread_status {
   thread_record record;
   bool live = false;
-  cache_status cache;
+  sequence_status at_pool;                        ///< as far as that answers in time
   std::uint32_t tokens_left = 0, rounds_left = 0; ///< UINT32_MAX: no limit
   double seconds_left = 0;
 };
@@ -254,7 +258,6 @@ struct tree_request {
 struct thread_request {
   std::string id;
   std::string thread = "/";
-  bool cache = true; ///< also what its pool holds for it
 };
 /// The tree as it is now; texts of live threads are left out, ask the thread.
 struct tree_status {
@@ -294,8 +297,8 @@ struct trainer_status {
 // Messages stay within one process for now: what crosses machines will travel as Protobuf bytes.
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::accept_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::accepted_tree)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cache_request)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cache_status)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::sequence_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::sequence_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::cancel_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_cancel)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_progress)

@@ -78,6 +78,10 @@ void status_board::loan::set_tokens(std::uint64_t tokens) {
   if (cell_) cell_->tokens.store(tokens, std::memory_order_relaxed);
 }
 
+std::shared_ptr<std::atomic<std::uint64_t>> status_board::loan::tokens() const {
+  return cell_ ? std::shared_ptr<std::atomic<std::uint64_t>>(cell_, &cell_->tokens) : nullptr;
+}
+
 void status_board::loan::set_waiting(std::uint32_t num_children) {
   if (cell_) cell_->waiting_for.store(num_children, std::memory_order_relaxed);
 }

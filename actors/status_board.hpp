@@ -43,6 +43,8 @@ public:
 
     void enter(thread_phase, std::int64_t since_ms);
     void set_tokens(std::uint64_t);
+    /// The same number, for whoever samples; null for an empty loan.
+    std::shared_ptr<std::atomic<std::uint64_t>> tokens() const;
     void set_waiting(std::uint32_t num_children);
 
   private:

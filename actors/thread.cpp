@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
-constexpr caf::timespan cache_patience = 200ms; ///< of those who look at a thread
+constexpr caf::timespan pool_patience = 200ms; ///< of those who look at a thread
 constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
 
 /// Longer than any tree lives.
@@ -131,8 +131,9 @@ decode_request thread_state::request(std::uint32_t max_tokens) const {
   r.stop = {end_of_spawn};
   r.ban = tree.ban;
   r.resumes_join = record.rounds > 0 && text->at_stretch_begin();
-  r.watched = news.watched() || tree.reasoning.watched;
+  r.watched = news.watched();
   r.weights_epoch = tree.weights_epoch;
+  r.meter = cell.tokens();
   return r;
 }
 
@@ -144,6 +145,7 @@ void thread_state::break_off(bool will_return) {
 /// The pool did not decode: another one can, for the request says everything.
 void thread_state::recover(const caf::error& why) {
   in_flight = false;
+  cell.set_tokens(allowance->spent());
   if (ending != errc::none) return fail(ending);
   if (why == caf::sec::request_timeout) return fail(errc::deadline);
   seat->end_work();
@@ -172,7 +174,6 @@ void thread_state::retry() {
 void thread_state::hear(const decode_progress& progress) {
   if (!in_flight) return;
   heard.insert(heard.end(), progress.ids.begin(), progress.ids.end());
-  cell.set_tokens(allowance->spent() + heard.size());
   if (news.watched()) tell_text(text->text_size(), options.tree->reasoning.codec.decode(heard));
 }
 
@@ -417,36 +418,36 @@ void thread_state::tell(tree_event::kind what, std::size_t position, std::string
             {position, std::move(said), std::move(children_of)});
 }
 
-thread_status thread_state::status() const {
+/// With what was sampled for the request that is in flight, as far as that is known.
+thread_status thread_state::status(sequence_status at_pool) const {
   thread_status now{record, true, {}, 0, 0, 0};
   if (allowance) {
     now.tokens_left = allowance->tokens_left();
     now.rounds_left = allowance->rounds_left();
     now.seconds_left = std::chrono::duration<double>(time_left()).count();
   }
-  if (text) now.record.segments = text->segments();
-  if (!heard.empty() && !now.record.segments.empty()) {
-    auto& segments = now.record.segments;
+  if (!text) return now;
+  auto& segments = now.record.segments = text->segments();
+  const bool known = in_flight && at_pool.prompt_tokens == text->context().size();
+  const auto& sampled = known && at_pool.sampled.size() > heard.size() ? at_pool.sampled : heard;
+  if (!sampled.empty()) {
     if (!segments.back().sampled()) segments.push_back({segment_kind::written, {}, {}, {}, {}});
-    segments.back().text += options.tree->reasoning.codec.decode(heard);
+    segments.back().text += options.tree->reasoning.codec.decode(sampled);
+    segments.back().ids.insert(segments.back().ids.end(), sampled.begin(), sampled.end());
   }
+  now.at_pool = std::move(at_pool);
   return now;
 }
 
 /// A pool that is in a long step is left out rather than waited for.
-caf::result<thread_status> thread_state::show(const thread_request& request) {
-  if (!seat || !request.cache) return status();
+caf::result<thread_status> thread_state::show() {
+  if (!seat) return status({});
   auto promise = self->make_response_promise<thread_status>();
   auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
-  self->request(seat->pool().actor, cache_patience,
-                cache_request{options.tree->family, record.path})
-      .then(
-          [this, asker](const cache_status& held) {
-            auto now = status();
-            now.cache = held;
-            asker->deliver(std::move(now));
-          },
-          [this, asker](caf::error&) { asker->deliver(status()); });
+  self->request(seat->pool().actor, pool_patience,
+                sequence_request{options.tree->family, record.path})
+      .then([this, asker](sequence_status& at_pool) { asker->deliver(status(std::move(at_pool))); },
+            [this, asker](caf::error&) { asker->deliver(status({})); });
   return promise;
 }
 
@@ -468,8 +469,8 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
       [&state](const decode_progress& progress) { state.hear(progress); },
       [&state](atom::step) { state.retry(); },
       [&state](atom::tick) { state.look_at_join(); },
-      [&state](const thread_request& request) { return state.show(request); },
-      [&state](atom::status) { return state.status(); },
+      [&state](const thread_request&) { return state.show(); },
+      [&state](atom::status) { return state.status({}); },
   };
 }
 

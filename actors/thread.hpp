@@ -48,7 +48,7 @@ struct thread_state {
   void start(start_request&);
   void retry();
   void hear(const decode_progress&);
-  caf::result<thread_status> show(const thread_request&);
+  caf::result<thread_status> show();
   void cancel();
   void halt(thread_phase as);
   void go_on_after_pause(const resume_thread&);
@@ -82,7 +82,7 @@ struct thread_state {
   void tell(tree_event::kind, std::size_t position, std::string text,
             std::vector<std::string> children = {});
   void tell_text(std::size_t begin, std::string_view text);
-  thread_status status() const;
+  thread_status status(sequence_status at_pool) const;
   nanoseconds time_left() const;
 
   thread_actor::stateful_pointer<thread_state> self;

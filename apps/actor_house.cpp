@@ -101,7 +101,6 @@ actor_house::actor_house(std::vector<pool_source> sources, house_options options
   }
   node_options settings;
   settings.reasoning.codec = codec();
-  settings.reasoning.watched = options.watched;
   settings.reasoning.board = board_;
   settings.reasoning.events = options.events;
   settings.pools = pools_;
@@ -123,8 +122,11 @@ void actor_house::watch(std::function<void(const std::string&)> on_loss) {
   watchman_ = system_->spawn(watchman, std::move(vital), std::move(pools), std::move(on_loss));
 }
 
-/// What ends from now on was asked to. The watchman hears this before it hears of any such end.
-void actor_house::dismiss_watchman() { end(std::exchange(watchman_, nullptr)); }
+/// What ends from now on was asked to: the watchman hears this before he hears of any such end.
+void actor_house::end_guests() {
+  end(std::exchange(watchman_, nullptr));
+  for (const auto& guest : std::exchange(guests_, {})) end(guest);
+}
 
 codec actor_house::codec() const {
   return {[known = vocabulary_](std::string_view text) { return known->encode(text); },
@@ -147,7 +149,7 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
 }
 
 bool actor_house::park(std::chrono::milliseconds patience) {
-  dismiss_watchman();
+  end_guests();
   caf::anon_send(node_, atom::park_v);
   return ends_within(*system_, std::exchange(node_, nullptr), patience);
 }
@@ -156,7 +158,7 @@ bool actor_house::park(std::chrono::milliseconds patience) {
 /// they had to. An actor system that does not come to an end is better left alone than waited for:
 /// its destructor would hang.
 void actor_house::leave() {
-  dismiss_watchman();
+  end_guests();
   if (node_) caf::anon_send(node_, atom::drain_v);
   if (!ends_within(*system_, node_, drain_time)) end(node_);
   node_ = nullptr;

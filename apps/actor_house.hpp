@@ -24,7 +24,6 @@ struct house_options {
   std::vector<std::int32_t> begin; ///< in front of every prompt (BOS), may be empty
   std::size_t concurrency = 64;    ///< trees at a time
   std::size_t max_queued = 1 << 20;
-  bool watched = false;                      ///< threads can be looked at while they decode
   std::uint64_t seed = 0;                    ///< of tree ids
   std::uint32_t weights_epoch = 0;           ///< of the sources' weights
   std::size_t keep_epochs = 1;               ///< older weights that pools can still decode with
@@ -56,13 +55,16 @@ public:
   banyan::codec codec() const;
   const std::shared_ptr<const tokenizer>& vocabulary() const { return vocabulary_; }
 
+  /// Actors that the program itself added; they end before the node does.
+  void add(caf::actor guest) { guests_.push_back(std::move(guest)); }
+
   /// Leaves unfinished trees to the store and ends the node; true if that was done in time.
   bool park(std::chrono::milliseconds patience);
 
 private:
   void add_pool(const pool_source&, const house_options&);
   void watch(std::function<void(const std::string&)> on_loss);
-  void dismiss_watchman();
+  void end_guests();
   void leave();
 
   caf::actor_system_config config_;
@@ -72,6 +74,7 @@ private:
   std::vector<named_pool> pools_;
   tree_store_actor store_;
   node_actor node_;
+  std::vector<caf::actor> guests_;
   caf::actor watchman_;
   std::shared_ptr<status_board> board_;
 };

@@ -147,12 +147,11 @@ std::vector<std::int32_t> prompt_begin(const model_choice& chosen, const checkpo
 }
 
 std::unique_ptr<runtime> start_runtime(const model_choice& chosen, const decoding_options& decoding,
-                                       const common_options& common, bool watched) {
+                                       const common_options& common) {
   auto pools = load_pools(chosen.folder, decoding);
   runtime_options options;
   options.begin = prompt_begin(chosen, pools.front().model);
   options.concurrency = decoding.concurrency;
-  options.watched = watched;
   options.seed = decoding.sampling.seed;
   options.log = [common](std::string_view text) {
     common.log(common_options::level::warning, std::string(text));

@@ -50,9 +50,8 @@ std::vector<pool_source> load_pools(const std::filesystem::path& folder, const d
 /// demonstrations had nothing there; begin-of-sequence for other models that know it.
 std::vector<std::int32_t> prompt_begin(const model_choice&, const checkpoint&);
 
-/// The model on its devices behind a runtime. `watched`: threads can be looked at while they
-/// decode. What pools have to say is logged as warnings.
+/// The model on its devices behind a runtime. What pools have to say is logged as warnings.
 std::unique_ptr<runtime> start_runtime(const model_choice&, const decoding_options&,
-                                       const common_options&, bool watched);
+                                       const common_options&);
 
 } // namespace banyan

@@ -89,7 +89,6 @@ house_options house_of(runtime_options& options) {
   house_options house;
   house.begin = std::move(options.begin);
   house.concurrency = options.concurrency;
-  house.watched = options.watched;
   house.seed = options.seed;
   house.log = std::move(options.log);
   return house;

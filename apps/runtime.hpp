@@ -28,7 +28,6 @@ struct pool_source {
 struct runtime_options {
   std::vector<std::int32_t> begin;           ///< in front of every prompt (BOS), may be empty
   std::size_t concurrency = 64;              ///< trees at a time
-  bool watched = false;                      ///< threads can be looked at while they decode
   std::uint64_t seed = 0;                    ///< of tree ids
   std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
 };

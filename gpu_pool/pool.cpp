@@ -255,8 +255,8 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
       [&state](decode_request& request) { return state.decode(request); },
       [&state](const decode_cancel& request) { state.cancel(request); },
       [&state](const decode_watch& wish) { state.watch(wish); },
-      [&state](const cache_request& request) {
-        return state.parts->scheduler.held_by(request.family, request.thread);
+      [&state](const sequence_request& request) {
+        return state.parts->scheduler.look(request.family, request.thread);
       },
       [&state](const lease_release& r) { state.release(r); },
       [&state](const weights_ready& news) { return state.renew(news); },

@@ -146,14 +146,15 @@ const decode_reply* scheduler::sampled(std::uint64_t id) const {
   return found == running_.end() ? nullptr : &(*found)->reply;
 }
 
-cache_status scheduler::held_by(std::uint64_t number, const std::string& path) const {
+sequence_status scheduler::look(std::uint64_t number, const std::string& path) const {
   const auto known = families_.find(number);
   if (known == families_.end()) return {};
   const auto age = known->second.age;
   for (const auto& s : running_)
-    if (s->family_age == age && s->request.thread == path) return {s->held.blocks.size(), false};
+    if (s->family_age == age && s->request.thread == path)
+      return {s->held.blocks.size(), false, s->reply.prompt_tokens, s->reply.ids};
   const auto leased = cache_.leases().num_blocks(age, path);
-  return {leased, leased > 0};
+  return {leased, leased > 0, 0, {}};
 }
 
 // ---- a step ----
@@ -262,6 +263,7 @@ std::optional<finish_reason> scheduler::append(sequence& s, const sampled_token&
   s.reply.logprobs.push_back(token.logprob);
   s.reply.epochs.push_back(epoch);
   ++counts_.generated_tokens;
+  if (s.request.meter) s.request.meter->fetch_add(1, std::memory_order_relaxed);
   return ending(s, token.id);
 }
 

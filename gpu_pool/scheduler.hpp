@@ -91,8 +91,8 @@ public:
   /// What a running sequence has sampled so far; null for one that is queued or unknown.
   const decode_reply* sampled(std::uint64_t id) const;
 
-  /// What a thread holds: the blocks of its running sequence, or of its lease.
-  cache_status held_by(std::uint64_t family, const std::string& path) const;
+  /// What runs for a thread, and what it holds: the blocks of its sequence, or of its lease.
+  sequence_status look(std::uint64_t family, const std::string& path) const;
 
   /// Who left the queue for the first time in the last `next`.
   std::span<const std::uint64_t> admitted() const { return admitted_; }

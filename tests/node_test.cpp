@@ -186,7 +186,7 @@ pool_actor::behavior_type busy_pool(pool_actor::stateful_pointer<scripted_pool_s
       [](const decode_request&) -> caf::result<decode_reply> { return errc::pool_full; },
       [](const decode_cancel&) {},
       [](const decode_watch&) {},
-      [](const cache_request&) { return cache_status{}; },
+      [](const sequence_request&) { return sequence_status{}; },
       [](const lease_release&) {},
       [](const weights_ready&) { return weights_taken{}; },
       [self](atom::status) -> caf::result<pool_status> {
@@ -242,14 +242,35 @@ TEST_CASE_METHOD(node_system, "a node shows a thread with its text", "[actors]")
   CHECK(finished(take<finished_tree>(a)).outcome.solved);
 }
 
-TEST_CASE_METHOD(node_system, "the pool is asked about a thread where that is wished", "[actors]") {
+TEST_CASE_METHOD(node_system, "a thread is shown with what its pool has sampled so far",
+                 "[actors]") {
+  script->silent = {"/0"};
+  script->sampled = 30;
+  auto a = send("a");
+  auto seen = ask<thread_status>(aut, thread_request{"a", "/0"});
+  CHECK(seen->at_pool.blocks == 3);
+  CHECK(seen->record.text() == texts::good_prompt + texts::good_child.substr(0, 30));
+  CHECK(seen->record.generated_tokens() == 30);
+  script->sampled = 20; // the first 5 were told already, as to one who follows
+  self->send(caf::actor_cast<caf::actor>(script->askers.at("/0")),
+             decode_progress{script->codec.encode(texts::good_child.substr(0, 25)), {}, {}});
+  seen = ask<thread_status>(aut, thread_request{"a", "/0"});
+  CHECK(seen->record.text() == texts::good_prompt + texts::good_child.substr(0, 25));
+  break_silence();
+  CHECK(finished(take<finished_tree>(a)).outcome.solved);
+}
+
+TEST_CASE_METHOD(node_system, "the board counts what a pool samples while it does", "[actors]") {
   script->silent = {"/0"};
   auto a = send("a");
-  const auto blocks = [&](bool wished) {
-    return ask<thread_status>(aut, thread_request{"a", "/0", wished})->cache.blocks;
+  const auto tokens = [&] {
+    for (const auto& row : board->snapshot_of("a"))
+      if (row.thread == "/0") return row.tokens;
+    return std::uint64_t{0};
   };
-  CHECK(blocks(true) == 3);
-  CHECK(blocks(false) == 0);
+  CHECK(tokens() == 0);
+  script->requests.back().meter->fetch_add(12);
+  CHECK(tokens() == 12);
   break_silence();
   CHECK(finished(take<finished_tree>(a)).outcome.solved);
 }

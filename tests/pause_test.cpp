@@ -176,7 +176,7 @@ TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up 
         },
         [](const decode_cancel&) {},
         [](const decode_watch&) {},
-        [](const cache_request&) { return cache_status{}; },
+        [](const sequence_request&) { return sequence_status{}; },
         [](const lease_release&) {},
         [](const weights_ready&) { return weights_taken{}; },
         [](atom::status) { return pool_status{}; },

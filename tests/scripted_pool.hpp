@@ -59,6 +59,7 @@ struct pool_script {
   int times_full = 0;           ///< so many requests are refused with `pool_full`
   std::size_t max_context = 1 << 20;
   std::uint32_t epoch = 7;                ///< of the only weights that it has
+  std::size_t sampled = 0;                ///< tokens of each silent request, so far
   std::size_t sampled_when_cancelled = 0; ///< tokens of a silent request that is broken off
   std::set<std::string> slow_to_cancel;   ///< silent threads that stay so when broken off
 
@@ -147,6 +148,16 @@ struct scripted_pool_state {
     }
   }
 
+  sequence_status look(const sequence_request& wish) const {
+    for (const auto& [request, promise] : held) {
+      if (!promise.pending() || request.thread != wish.thread) continue;
+      auto ids = answer(*script, request).ids;
+      ids.resize(std::min(ids.size(), script->sampled));
+      return {3, false, static_cast<std::uint32_t>(request.ids.size()), std::move(ids)};
+    }
+    return {3, true, 0, {}};
+  }
+
   /// Answers threads that are not silent any more.
   void speak() {
     for (auto& [request, promise] : held) {
@@ -172,9 +183,7 @@ scripted_pool(pool_actor::stateful_pointer<scripted_pool_state> self,
       [&state](const decode_request& request) { return state.decode(request); },
       [&state](const decode_cancel& c) { state.cancel(c); },
       [&state](const decode_watch& w) { state.script->watched.emplace_back(w.thread, w.on); },
-      [](const cache_request&) {
-        return cache_status{3, true};
-      },
+      [&state](const sequence_request& s) { return state.look(s); },
       [&state](const lease_release& r) { state.script->released.push_back(r.thread); },
       [](const weights_ready& news) {
         return weights_taken{news.epoch, 0};

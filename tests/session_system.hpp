@@ -98,7 +98,7 @@ struct session_system : deterministic_system {
   }
 
   reasoning_options reasoning() {
-    return {script->codec, place_evenly(pools), board, events, unix_ms(), "local", false};
+    return {script->codec, place_evenly(pools), board, events, unix_ms(), "local"};
   }
 
   tree_work work() const { return {request, 0, false, {}}; }

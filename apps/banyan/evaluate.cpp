@@ -189,7 +189,7 @@ int evaluate(command_words words) {
   solved_shares shares;
   std::vector<tree> rescored;
   progress_line progress(o.common.quiet);
-  const auto work = start_runtime(chosen, o.decoding, o.common, false);
+  const auto work = start_runtime(chosen, o.decoding, o.common);
   const auto so_far = [&] {
     return bar(double(figures.problems()) / double(problems.size()), 20) + " "
            + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())

@@ -100,7 +100,7 @@ int solve(command_words words) {
   for (const auto& p : listed) problems.push_back(p.value);
 
   const bool quiet = o.common.quiet || o.common.json;
-  const auto work = start_runtime(chosen, o.decoding, o.common, !quiet);
+  const auto work = start_runtime(chosen, o.decoding, o.common);
   spectator people(*work, quiet, problems.size());
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };

@@ -73,8 +73,8 @@ struct live_forest::impl {
   }
 
   /// The live tree with the texts of its live threads in the range, asked of each.
-  void add_texts(const tree& now, const thread_range& range, const answer_to<tree_ptr>& answer) {
-    const auto open = std::make_shared<open_tree>(open_tree{now});
+  void add_texts(tree now, const thread_range& range, const answer_to<tree_ptr>& answer) {
+    const auto open = std::make_shared<open_tree>(open_tree{std::move(now)});
     const auto count_down = [=, this] {
       if (--open->missing > 0) return;
       if (open->over) return find_stored(open->value.id, true, answer);
@@ -85,9 +85,9 @@ struct live_forest::impl {
         if (ended(thread.phase)) continue;
         ++open->missing;
         node_desk::look<thread_status>(
-            self, node, thread_request{open->value.id, thread.path, false},
+            self, node, thread_request{open->value.id, thread.path},
             [&thread, count_down](thread_status& one) {
-              thread.segments = std::move(one.record.segments);
+              add_live(thread, std::move(one.record));
               count_down();
             },
             [open, count_down](const caf::error& why) {
@@ -209,11 +209,9 @@ void live_forest::find(const std::string& id, const std::optional<thread_range>&
       tree_request{id, texts.has_value()},
       [this, texts, answer](const tree_status& now) {
         auto seen = *now.value;
-        if (!texts) {
-          add_board(seen, impl_->house.board()->snapshot_of(seen.id));
-          return answer(std::make_shared<const tree>(std::move(seen)));
-        }
-        impl_->add_texts(seen, *texts, answer);
+        add_board(seen, impl_->house.board()->snapshot_of(seen.id));
+        if (!texts) return answer(std::make_shared<const tree>(std::move(seen)));
+        impl_->add_texts(std::move(seen), *texts, answer);
       },
       [this, id, texts, answer](const caf::error&) {
         impl_->find_stored(id, texts.has_value(), answer);
@@ -237,7 +235,7 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
       thread_request{id, path},
       [answer](const thread_status& now) {
         const auto tokens = now.tokens_left == UINT32_MAX ? UINT64_MAX : now.tokens_left;
-        answer(thread_view{now.record, now.live, now.cache.blocks, now.cache.leased, tokens,
+        answer(thread_view{now.record, now.live, now.at_pool.blocks, now.at_pool.leased, tokens,
                            now.rounds_left, now.seconds_left});
       },
       stored);

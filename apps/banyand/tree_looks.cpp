@@ -29,6 +29,14 @@ void add_board(tree& t, const board_rows& said) {
   }
 }
 
+void add_live(thread_record& thread, thread_record said) {
+  said.path = std::move(thread.path);
+  said.depth = thread.depth;
+  said.round = thread.round;
+  said.awaited = thread.awaited;
+  thread = std::move(said);
+}
+
 std::span<thread_record> range_of(tree& t, const thread_range& range) {
   std::span<thread_record> rest(t.threads);
   if (!range.after.empty()) {
