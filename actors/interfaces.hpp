@@ -20,6 +20,7 @@ struct decode_progress;
 struct decode_reply;
 struct decode_request;
 struct decode_watch;
+struct end_thread;
 struct finished_tree;
 struct group_request;
 struct lease_release;
@@ -66,6 +67,7 @@ CAF_ADD_TYPE_ID(banyan, (banyan::decode_progress))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_reply))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::decode_watch))
+CAF_ADD_TYPE_ID(banyan, (banyan::end_thread))
 CAF_ADD_TYPE_ID(banyan, (banyan::finished_tree))
 CAF_ADD_TYPE_ID(banyan, (banyan::group_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::lease_release))
@@ -134,7 +136,7 @@ using thread_actor = caf::typed_actor<
     // Begins; its report goes to the session that sent this.
     caf::reacts_to<start_request>,
     // Ends as soon as its pool has given back what was sampled, with a report of all that was done.
-    caf::reacts_to<atom::cancel>,
+    caf::reacts_to<end_thread>,
     // Breaks off what is decoded and stays where it is: paused, or, parked, as a record to go on
     // from.
     caf::reacts_to<atom::pause>, caf::reacts_to<atom::park>,

@@ -139,7 +139,7 @@ struct named_pool {
 struct tree_work {
   solve_request request;
   std::int64_t created_ms = 0; ///< Unix time; 0: now
-  bool paused = false;
+  halted_paths halted;
   std::vector<thread_record> past;
   std::int64_t used_ms = 0; ///< of its time, until its last boundary
 };
@@ -156,6 +156,11 @@ struct start_request {
 /// A paused thread goes on; its tree's time has become longer by the pause.
 struct resume_thread {
   std::chrono::steady_clock::time_point deadline;
+};
+
+/// A thread ends, with a report of all that it did.
+struct end_thread {
+  errc why = errc::cancelled;
 };
 
 /// What a thread would go on from if all else were lost.
@@ -235,6 +240,7 @@ struct tree_boundary {
 struct tree_state {
   std::string id;
   tree_phase phase = tree_phase::queued;
+  halted_paths halted;
 };
 struct stored {};
 
@@ -258,6 +264,7 @@ struct tree_request {
 struct thread_request {
   std::string id;
   std::string thread = "/";
+  std::optional<double> seconds_left; ///< where the tree's time stands still; the session's to know
 };
 /// The tree as it is now; texts of live threads are left out, ask the thread.
 struct tree_status {
@@ -305,6 +312,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_progress)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::decode_watch)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::end_thread)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::finished_tree)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::group_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::lease_release)

@@ -134,8 +134,10 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   if (find_running(request.id) || queue.find(request.id))
     return caf::make_error(errc::bad_request, "id: " + request.id + " is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
-  if (const auto waiting = queue.size() + accepting; waiting >= options.max_queued_trees)
-    return caf::make_error(errc::pool_full, std::to_string(waiting) + " trees wait already");
+  const auto waiting = queue.size() + num_paused() + accepting;
+  if (waiting >= options.max_queued_trees)
+    return caf::make_error(errc::pool_full,
+                           std::to_string(waiting) + " trees wait or are paused already");
   if (request.id.empty()) request.id = ids.next(now);
   return now;
 }
@@ -149,7 +151,7 @@ caf::result<finished_tree> node_state::solve(solve_request& request) {
         });
   auto promise = self->make_response_promise<finished_tree>();
   guarded_promise<finished_tree> asker(promise);
-  enqueue({std::move(request), *now, false, {}}, std::move(asker));
+  enqueue({std::move(request), *now, {}, {}}, std::move(asker));
   return promise;
 }
 
@@ -165,7 +167,7 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
     --accepting;
     if (why != errc::none) return asker->deliver(caf::make_error(why));
     // One that drains begins it after the next start.
-    if (!counted.draining) enqueue({*kept, *now, false, {}}, {});
+    if (!counted.draining) enqueue({*kept, *now, {}, {}}, {});
     asker->deliver(accepted_tree{kept->id});
   });
   return promise;
@@ -336,8 +338,8 @@ void node_state::set_paused(const queued_tree& waiting, bool paused,
   const auto& id = waiting.work.request.id;
   auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
   seen.phase = paused ? tree_phase::paused : tree_phase::queued;
-  const tree_state news{id, seen.phase};
   queue.set_paused(id, paused);
+  const tree_state news{id, seen.phase, waiting.work.halted};
   tell(tree_event::kind::tree, news.id, news.phase, options.reasoning.unix_ms());
   write(news, [asker, seen = std::make_shared<const tree>(std::move(seen))](errc why) {
     if (why != errc::none) return asker->deliver(caf::make_error(why));
@@ -373,7 +375,7 @@ caf::result<tree_status> node_state::show(const tree_request& request) {
   const auto* waiting = queue.find(request.id);
   if (!waiting) return no_tree(request.id);
   auto seen = outline(*plant(waiting->work.request, waiting->work.created_ms));
-  if (waiting->work.paused) seen.phase = tree_phase::paused;
+  if (is_paused(*waiting)) seen.phase = tree_phase::paused;
   return tree_status{std::make_shared<const tree>(std::move(seen))};
 }
 

@@ -51,6 +51,13 @@ void conclude(tree& t, std::int64_t finished_ms) {
   t.finished_ms = finished_ms;
 }
 
+void keep_place(thread_record& now, const thread_record& known) {
+  now.path = known.path;
+  now.depth = known.depth;
+  now.round = known.round;
+  now.awaited = known.awaited;
+}
+
 tree outline(const tree& whole) {
   auto t = whole;
   for (auto& thread : t.threads)

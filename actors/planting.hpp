@@ -15,6 +15,9 @@ caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
 /// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
 void conclude(tree&, std::int64_t finished_ms);
 
+/// A thread does not know its place in the tree: that stays as it is known.
+void keep_place(thread_record& now, const thread_record& known);
+
 /// The tree without texts, logprobs and epochs: small enough to be shown often.
 tree outline(const tree&);
 

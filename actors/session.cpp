@@ -1,5 +1,6 @@
 #include "actors/session.hpp"
 
+#include "actors/narration.hpp"
 #include "actors/planting.hpp"
 
 #include <algorithm>
@@ -56,12 +57,10 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
       banned_ids(options.reasoning.codec), options.recorded});
   auto promise = self->make_response_promise<finished_tree>();
   asker.emplace(promise);
-  if (work.paused) {
-    halted.insert("/");
-    clock.pause(self->clock().now());
-  }
+  halted = work.halted;
+  if (halted.contains("/")) clock.pause(self->clock().now());
   plant_past(work.past);
-  enter(work.paused ? tree_phase::paused : tree_phase::running);
+  enter(halted.contains("/") ? tree_phase::paused : tree_phase::running);
   start(tree.threads.front(), {});
   tick();
   return promise;
@@ -76,7 +75,6 @@ void session_state::plant_past(const std::vector<thread_record>& past) {
     record = known;
     if (!record.refused()) ledger->open_thread(record.depth);
     ledger->settle(record.path, record.generated_tokens());
-    if (record.phase == thread_phase::paused) halted.insert(record.path);
   }
   if (past.empty()) ledger->open_thread(0);
 }
@@ -120,6 +118,7 @@ caf::result<solution> session_state::spawn(spawn_request& request) {
     record.failure = why;
     record.since_ms = options.reasoning.unix_ms();
     this->record(record);
+    tell_refused(record);
     return why;
   }
   this->record(record);
@@ -157,17 +156,10 @@ void session_state::keep(thread_boundary& boundary) {
   if (!thread) return;
   auto& known = *tree.find(thread->path);
   auto& now = boundary.record;
-  now.path = known.path;
-  now.depth = known.depth;
-  now.round = known.round;
-  now.awaited = known.awaited;
-  known.phase = now.phase;
-  known.since_ms = now.since_ms;
-  known.rounds = now.rounds;
-  known.history = now.history;
-  known.pool = now.pool;
-  known.prompt_tokens = now.prompt_tokens;
-  known.cached_tokens = now.cached_tokens;
+  keep_place(now, known);
+  auto written = std::exchange(now.segments, std::move(known.segments));
+  known = now; // without what it wrote: the thread has that until it reports
+  now.segments = std::move(written);
   thread->parked = parking;
   thread->paused = now.phase == thread_phase::paused;
   record(now);
@@ -182,15 +174,8 @@ void session_state::close(thread_report& report) {
   if (i == members.end()) return;
   auto& known = *tree.find(i->second.path);
   auto& last = report.record;
-  if (i->second.ending == errc::deadline && last.phase == thread_phase::cancelled) {
-    last.phase = thread_phase::failed;
-    last.failure = errc::deadline;
-  }
   ledger->settle(known.path, last.generated_tokens());
-  last.path = known.path;
-  last.depth = known.depth;
-  last.round = known.round;
-  last.awaited = known.awaited;
+  keep_place(last, known);
   if (last.segments.empty()) last.segments = std::move(known.segments);
   known = std::move(last);
   if (known.path != "/") record(known);
@@ -235,7 +220,7 @@ void session_state::end_below(const std::string& path, errc why) {
   for (auto& [id, member] : members)
     if (member.ending == errc::none && at_or_below(member.path, path)) {
       member.ending = why;
-      self->send(member.actor, atom::cancel_v);
+      self->send(member.actor, end_thread{why});
     }
 }
 
@@ -307,20 +292,20 @@ caf::result<tree_status> session_state::steer(const steer_request& request) {
   case tree_action::pause: pause_below(request.thread); break;
   case tree_action::resume:
     if (!is_halted(request.thread)) break;
-    if (!halted.contains(request.thread)) return refused("is paused as a part of a larger one");
+    if (is_halted_above(request.thread)) return refused("is paused as a part of a larger one");
     resume_below(request.thread);
     break;
   }
-  if (has_come_about(request)) return status();
   auto promise = self->make_response_promise<tree_status>();
   steered.push_back({request, guarded_promise(promise), self->clock().now() + settle_patience});
+  answer_steered();
   tick_in(settle_patience);
   return promise;
 }
 
-/// A cancelled tree is answered for by its end.
+/// Whether the threads are as was wished. A cancelled tree is answered for by its end.
 bool session_state::has_come_about(const steer_request& wish) const {
-  if (wish.thread == "/" && (unkept > 0 || wish.action == tree_action::cancel)) return false;
+  if (wish.action == tree_action::cancel && wish.thread == "/") return false;
   const auto is_as_wished = [&wish](const auto& m) {
     if (!at_or_below(m.second.path, wish.thread)) return true;
     return wish.action == tree_action::pause ? m.second.paused : wish.action == tree_action::resume;
@@ -328,17 +313,28 @@ bool session_state::has_come_about(const steer_request& wish) const {
   return std::ranges::all_of(members, is_as_wished);
 }
 
+/// What has come about is told when the store knows it: it knows what it was told before, too.
 void session_state::answer_steered() {
   const auto now = self->clock().now();
+  for (auto& s : steered)
+    if (!s.kept && (has_come_about(s.wish) || now >= s.until)) {
+      s.kept = true;
+      keep_state();
+    }
+  if (unkept > 0) return;
   std::erase_if(steered, [&](auto& s) {
-    const bool over = has_come_about(s.wish) || now >= s.until;
-    if (over) s.asker.deliver(status());
-    return over;
+    if (s.kept) s.asker.deliver(status());
+    return s.kept;
   });
 }
 
 bool session_state::is_halted(std::string_view path) const {
   return std::ranges::any_of(halted, [&](const auto& at) { return at_or_below(path, at); });
+}
+
+bool session_state::is_halted_above(std::string_view path) const {
+  return std::ranges::any_of(halted,
+                             [&](const auto& at) { return at != path && at_or_below(path, at); });
 }
 
 void session_state::pause_below(const std::string& path) {
@@ -370,9 +366,15 @@ void session_state::resume_below(const std::string& path) {
 void session_state::enter(tree_phase phase) {
   tree.phase = phase;
   tell(tree_event::kind::tree);
+  keep_state();
+}
+
+/// Tells the store what cannot be seen from the threads' records.
+void session_state::keep_state() {
   if (!options.recorded || !options.store) return;
   ++unkept;
-  self->request(options.store, caf::timespan(store_patience), tree_state{tree.id, phase})
+  self->request(options.store, caf::timespan(store_patience),
+                tree_state{tree.id, tree.phase, halted})
       .then(
           [this](const stored&) {
             --unkept;
@@ -417,6 +419,15 @@ void session_state::tell(tree_event::kind what) const {
   options.reasoning.events->publish(std::move(e));
 }
 
+/// A thread that never began has no narration of its own.
+void session_state::tell_refused(const thread_record& thread) const {
+  const auto& events = options.reasoning.events;
+  narration news;
+  news.open({events, tree.id, options.reasoning.unix_ms}, events && events->watched(tree.id));
+  news.tell(tree_event::kind::thread, thread, 0, {});
+  news.tell_text(thread, 0, 0, thread.segments.front().text);
+}
+
 session_state::member* session_state::live(std::string_view path) {
   const auto i =
       std::ranges::find(members, path, [](auto& m) { return std::string_view(m.second.path); });
@@ -426,10 +437,18 @@ session_state::member* session_state::live(std::string_view path) {
 /// A live thread answers for itself: the session has no text of it.
 caf::result<thread_status> session_state::show(const thread_request& request) const {
   for (const auto& [id, member] : members)
-    if (member.path == request.thread) return self->delegate(member.actor, request);
+    if (member.path == request.thread) return self->delegate(member.actor, with_time(request));
   const auto* record = tree.find(request.thread);
   if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
   return thread_status{*record, false, {}, 0, 0, 0};
+}
+
+/// A thread knows its deadline, but not that the tree's time stands still.
+thread_request session_state::with_time(thread_request request) const {
+  if (!halted.contains("/")) return request;
+  const auto left = clock.left_until(context->deadline, self->clock().now());
+  request.seconds_left = std::chrono::duration<double>(std::max(left, nanoseconds::zero())).count();
+  return request;
 }
 
 tree_status session_state::status(bool texts) const {

@@ -46,7 +46,8 @@ struct session_state {
   struct steering {
     steer_request wish;
     guarded_promise<tree_status> asker;
-    time_point until; ///< then it hears how the tree is, whatever has come about
+    time_point until;  ///< then it hears how the tree is, whatever has come about
+    bool kept = false; ///< the store was told
   };
 
   session_state(session_actor::stateful_pointer<session_state>);
@@ -70,11 +71,15 @@ struct session_state {
   caf::result<solution> answer_again(thread_record&, spawn_request&);
   member* live(std::string_view path);
   bool is_halted(std::string_view path) const;
+  bool is_halted_above(std::string_view path) const;
   void pause_below(const std::string& path);
   void resume_below(const std::string& path);
   bool has_come_about(const steer_request&) const;
   void answer_steered();
   void enter(tree_phase);
+  void keep_state();
+  void tell_refused(const thread_record&) const;
+  thread_request with_time(thread_request) const;
   void record(const thread_record&) const;
   void end_below(const std::string& path, errc why);
   void bury(std::map<caf::actor_id, member>::iterator);
@@ -93,7 +98,7 @@ struct session_state {
   std::optional<tree_ledger> ledger;
   std::optional<guarded_promise<finished_tree>> asker;
   std::map<caf::actor_id, member> members;
-  std::set<std::string, std::less<>> halted; ///< paused threads; all below them are too
+  halted_paths halted;
   bool parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
   tree_clock clock;

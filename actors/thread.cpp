@@ -338,13 +338,13 @@ void thread_state::go_on_after_pause(const resume_thread& message) {
 
 // ---- end ----
 
-void thread_state::cancel() {
+void thread_state::end(errc why) {
   if (ended(record.phase)) return;
   const bool asked_before = ending != errc::none;
-  ending = errc::cancelled;
+  if (!asked_before) ending = why;
   if (!in_flight || asked_before) return fail(ending);
   break_off(false);
-  self->delayed_send(self, caf::timespan(grace), atom::cancel_v); // for a pool that hangs
+  self->delayed_send(self, caf::timespan(grace), end_thread{why}); // for a pool that hangs
 }
 
 void thread_state::finish(std::string solution) {
@@ -440,14 +440,19 @@ thread_status thread_state::status(sequence_status at_pool) const {
 }
 
 /// A pool that is in a long step is left out rather than waited for.
-caf::result<thread_status> thread_state::show() {
-  if (!seat) return status({});
+caf::result<thread_status> thread_state::show(const thread_request& request) {
+  const auto told = [this, left = request.seconds_left](sequence_status at_pool) {
+    auto now = status(std::move(at_pool));
+    now.seconds_left = left.value_or(now.seconds_left);
+    return now;
+  };
+  if (!seat) return told({});
   auto promise = self->make_response_promise<thread_status>();
   auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
   self->request(seat->pool().actor, pool_patience,
                 sequence_request{options.tree->family, record.path})
-      .then([this, asker](sequence_status& at_pool) { asker->deliver(status(std::move(at_pool))); },
-            [this, asker](caf::error&) { asker->deliver(status({})); });
+      .then([told, asker](sequence_status& at_pool) { asker->deliver(told(std::move(at_pool))); },
+            [told, asker](caf::error&) { asker->deliver(told({})); });
   return promise;
 }
 
@@ -461,7 +466,7 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
   self->set_exception_handler([&state](std::exception_ptr& e) { return state.caught(e); });
   return {
       [&state](start_request& request) { state.start(request); },
-      [&state](atom::cancel) { state.cancel(); },
+      [&state](const end_thread& message) { state.end(message.why); },
       [&state](atom::pause) { state.halt(thread_phase::paused); },
       [&state](atom::park) { state.halt(thread_phase::queued); },
       [&state](const resume_thread& message) { state.go_on_after_pause(message); },
@@ -469,7 +474,7 @@ thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thre
       [&state](const decode_progress& progress) { state.hear(progress); },
       [&state](atom::step) { state.retry(); },
       [&state](atom::tick) { state.look_at_join(); },
-      [&state](const thread_request&) { return state.show(); },
+      [&state](const thread_request& request) { return state.show(request); },
       [&state](atom::status) { return state.status({}); },
   };
 }

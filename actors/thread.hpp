@@ -48,8 +48,8 @@ struct thread_state {
   void start(start_request&);
   void retry();
   void hear(const decode_progress&);
-  caf::result<thread_status> show();
-  void cancel();
+  caf::result<thread_status> show(const thread_request&);
+  void end(errc why);
   void halt(thread_phase as);
   void go_on_after_pause(const resume_thread&);
   void watch(const watch_request&);

@@ -30,6 +30,11 @@ public:
   /// The beginning on a clock that was never stopped: deadlines count from there.
   time_point since() const { return since_; }
 
+  /// How long it is until then, on the tree's time.
+  nanoseconds left_until(time_point deadline, time_point now) const {
+    return deadline - paused_.value_or(now);
+  }
+
   /// Of the tree's time.
   std::int64_t used_ms(time_point now) const {
     const auto used = paused_.value_or(now) - since_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -9,7 +10,7 @@ namespace banyan {
 
 void tree_queue::push_back(queued_tree tree) {
   assert(!find(tree.work.request.id));
-  num_paused_ += tree.work.paused;
+  num_paused_ += is_paused(tree);
   trees_.push_back(std::move(tree));
   by_id_.emplace(trees_.back().work.request.id, std::prev(trees_.end()));
 }
@@ -20,12 +21,11 @@ const queued_tree* tree_queue::find(const std::string& id) const {
 }
 
 void tree_queue::set_paused(const std::string& id, bool paused) {
-  auto& work = by_id_.at(id)->work;
-  num_paused_ -= std::exchange(work.paused, paused);
+  auto& tree = *by_id_.at(id);
+  num_paused_ -= is_paused(tree);
   num_paused_ += paused;
-  if (paused) return;
-  for (auto& thread : work.past)
-    if (thread.phase == thread_phase::paused) thread.phase = thread_phase::queued;
+  if (!paused) tree.work.halted.clear();
+  if (paused) tree.work.halted.insert("/");
 }
 
 std::optional<queued_tree> tree_queue::take(const std::string& id) {
@@ -35,7 +35,7 @@ std::optional<queued_tree> tree_queue::take(const std::string& id) {
 }
 
 std::optional<queued_tree> tree_queue::take_next() {
-  const auto first = std::ranges::find_if(trees_, [](const auto& t) { return !t.work.paused; });
+  const auto first = std::ranges::find_if(trees_, std::not_fn(is_paused));
   if (first == trees_.end()) return {};
   return take(first);
 }
@@ -44,7 +44,7 @@ queued_tree tree_queue::take(place at) {
   auto taken = std::move(*at);
   by_id_.erase(taken.work.request.id);
   trees_.erase(at);
-  num_paused_ -= taken.work.paused;
+  num_paused_ -= is_paused(taken);
   return taken;
 }
 

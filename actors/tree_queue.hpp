@@ -20,6 +20,9 @@ struct queued_tree {
   std::optional<guarded_promise<finished_tree>> asker;
 };
 
+/// As a whole.
+inline bool is_paused(const queued_tree& tree) { return tree.work.halted.contains("/"); }
+
 /// Trees in the order in which they came. However many they are, each is found at once by its id.
 class tree_queue {
 public:

@@ -3,8 +3,10 @@
 #include "solver/countdown.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace banyan {
@@ -39,6 +41,9 @@ struct budget {
 
 /// What can be done with a live thread and all below it.
 enum class tree_action : std::uint8_t { cancel, pause, resume };
+
+/// Threads of a tree that somebody paused; all below them are paused too.
+using halted_paths = std::set<std::string, std::less<>>;
 
 /// Work for a node: one tree.
 struct solve_request {

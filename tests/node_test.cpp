@@ -269,7 +269,7 @@ TEST_CASE_METHOD(node_system, "the board counts what a pool samples while it doe
     return std::uint64_t{0};
   };
   CHECK(tokens() == 0);
-  script->requests.back().meter->fetch_add(12);
+  std::ranges::find(script->requests, "/0", &decode_request::thread)->meter->fetch_add(12);
   CHECK(tokens() == 12);
   break_silence();
   CHECK(finished(take<finished_tree>(a)).outcome.solved);

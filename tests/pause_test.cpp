@@ -138,6 +138,47 @@ TEST_CASE_METHOD(pausing_session, "a part of a paused tree does not go on alone"
   CHECK(finished(take<finished_tree>(reply)).phase == tree_phase::cancelled);
 }
 
+TEST_CASE_METHOD(pausing_session, "a part that was paused before its tree waits for the tree",
+                 "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  steer(tree_action::pause, "/0");
+  steer(tree_action::pause);
+  const auto alone = ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/0"});
+  CHECK(errc_of(alone.error(), errc::none) == errc::bad_request);
+  CHECK(phase_of("/0") == thread_phase::paused);
+  steer(tree_action::resume);
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "the seconds left are those of the tree's time", "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  const auto left = [&] { return ask<thread_status>(aut, thread_request{"t", "/"})->seconds_left; };
+  advance(20s);
+  steer(tree_action::pause);
+  advance(100s);
+  CHECK(left() == Approx(40));
+  steer(tree_action::resume);
+  advance(10s);
+  CHECK(left() == Approx(30));
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
+TEST_CASE_METHOD(pausing_session, "a child that may not begin is told with its prompt",
+                 "[actors]") {
+  request.budget.max_threads = 2;
+  const auto watcher = events->subscribe("t", 0, [] {});
+  auto reply = solve();
+  std::string told;
+  for (const auto& e : watcher->take())
+    if (e.thread == "/1") told += std::string(to_string(e.what)) + " " + e.state + " " + e.text;
+  CHECK(told == "thread failed text failed " + texts::bad_prompt);
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
 TEST_CASE_METHOD(pausing_session, "nobody steers a thread that is not there or has ended",
                  "[actors]") {
   script->silent = {"/1"};

@@ -258,6 +258,55 @@ TEST_CASE_METHOD(recovering_node, "a parked node leaves at once where nothing ru
   CHECK(running() == 2); // pool and store
 }
 
+TEST_CASE_METHOD(recovering_node, "what was resumed runs after a restart", "[actors]") {
+  const auto part = GENERATE(as<std::string>{}, "/", "/0");
+  script->silent = {part, "/1"};
+  submit();
+  for (const auto action : {tree_action::pause, tree_action::resume})
+    REQUIRE(ask<tree_status>(aut, steer_request{action, "t", part}));
+  crash();
+  CHECK(continue_tree().outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a part that was paused is paused after a restart", "[actors]") {
+  script->silent = {"/0", "/1"};
+  submit();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/0"}));
+  CHECK(kept->unfinished("t").halted == halted_paths{"/0"});
+  crash();
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  break_silence();
+  CHECK(kept->finished.empty());
+  const auto seen = ask<tree_status>(aut, tree_request{"t"});
+  CHECK(seen->value->find("/0")->phase == thread_phase::paused);
+  CHECK(ended(seen->value->find("/1")->phase));
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/0"}));
+  CHECK(kept->finished.size() == 1);
+}
+
+TEST_CASE_METHOD(recovering_node, "a part that was cancelled is so after a restart", "[actors]") {
+  script->silent = {"/0", "/1"};
+  submit();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/0"}));
+  crash();
+  CHECK(continue_tree().find("/0")->failure == errc::cancelled);
+}
+
+TEST_CASE_METHOD(recovering_node,
+                 "a part that the store does not know to be paused is not said to be", "[actors]") {
+  script->silent = {"/0"};
+  auto reply = submit();
+  kept->fails = true;
+  const auto answer = ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/0"});
+  CHECK(errc_of(answer.error(), errc::none) == errc::not_stored);
+  kept->fails = false;
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/0"}));
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
 TEST_CASE_METHOD(recovering_node, "a paused tree is paused after a restart", "[actors]") {
   script->silent = {"/"};
   submit();

@@ -101,7 +101,7 @@ struct session_system : deterministic_system {
     return {script->codec, place_evenly(pools), board, events, unix_ms(), "local"};
   }
 
-  tree_work work() const { return {request, 0, false, {}}; }
+  tree_work work() const { return {request, 0, {}, {}}; }
 
   session_actor begin() { return spawn_session(sys, {reasoning(), 1, {}, false}); }
 

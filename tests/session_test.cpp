@@ -280,6 +280,8 @@ TEST_CASE_METHOD(session_system, "a silent pool costs a tree its deadline", "[ac
   const auto t = finished(take<finished_tree>(reply));
   CHECK(t.phase == tree_phase::failed);
   CHECK(t.failure == errc::deadline);
+  CHECK(t.root().phase == thread_phase::failed);
+  CHECK(t.root().history.back().phase == thread_phase::failed);
   CHECK(t.wall_ms == 60000);
   CHECK(script->cancelled == std::vector<std::string>{"/"});
 }

@@ -19,7 +19,7 @@ struct stored_trees {
   std::vector<finished_tree> finished;
   std::map<std::string, std::vector<thread_record>> threads; ///< of a tree, as they were last
   std::map<std::string, std::int64_t> used_ms;               ///< of a tree, at its last boundary
-  std::vector<std::pair<std::string, tree_phase>> states;
+  std::vector<tree_state> states;
   bool fails = false;
 
   void record(const tree_boundary& boundary) {
@@ -35,8 +35,8 @@ struct stored_trees {
     tree_work work;
     for (const auto& a : accepted)
       if (a.request->id == id) work.request = *a.request, work.created_ms = a.created_ms;
-    for (const auto& [tree, phase] : states)
-      if (tree == id) work.paused = phase == tree_phase::paused;
+    for (const auto& state : states)
+      if (state.id == id) work.halted = state.halted;
     if (const auto known = used_ms.find(id); known != used_ms.end()) work.used_ms = known->second;
     if (const auto known = threads.find(id); known != threads.end()) work.past = known->second;
     std::sort(work.past.begin(), work.past.end(),
@@ -54,7 +54,7 @@ inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer,
   return {
       [kept](const tree_boundary& boundary) { kept->record(boundary); },
       [kept, answer](const tree_state& news) {
-        if (!kept->fails) kept->states.emplace_back(news.id, news.phase);
+        if (!kept->fails) kept->states.push_back(news);
         return answer();
       },
       [kept, answer](const finished_tree& done) {

@@ -8,7 +8,7 @@ namespace {
 queued_tree tree_of(const std::string& id, bool paused = false) {
   queued_tree t;
   t.work.request.id = id;
-  t.work.paused = paused;
+  if (paused) t.work.halted = {"/"};
   return t;
 }
 
@@ -50,17 +50,14 @@ TEST_CASE("paused trees are passed over until they are resumed", "[actors]") {
   CHECK(queue.num_paused() == 0);
 }
 
-TEST_CASE("threads that were paused with their tree go on with it", "[actors]") {
+TEST_CASE("parts that were paused with their tree go on with it", "[actors]") {
   tree_queue queue;
   auto tree = tree_of("a", true);
-  tree.work.past.resize(2);
-  tree.work.past[0].phase = thread_phase::paused;
-  tree.work.past[1].phase = thread_phase::done;
+  tree.work.halted.insert("/0");
   queue.push_back(std::move(tree));
   queue.set_paused("a", false);
-  const auto past = queue.take_next()->work.past;
-  CHECK(past[0].phase == thread_phase::queued);
-  CHECK(past[1].phase == thread_phase::done);
+  CHECK(queue.num_paused() == 0);
+  CHECK(queue.take_next()->work.halted.empty());
 }
 
 } // namespace

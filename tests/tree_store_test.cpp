@@ -359,7 +359,7 @@ TEST_CASE_METHOD(store_in_folder, "nothing is recorded of a tree that is unknown
   write(store, [&] {
     for (const auto* id : {"a", "b"}) {
       store.record(id, thread_of("/"));
-      store.set_state(id, tree_phase::paused);
+      store.set_state(id, tree_phase::paused, {"/"});
     }
   });
   check_same(store.find("a"), finished_tree_of("a"));
@@ -371,16 +371,16 @@ TEST_CASE_METHOD(store_in_folder, "unfinished trees come oldest first with their
                  "[trainer]") {
   accept_all(store, {"c", "a", "b", "d"});
   write(store, [&] {
-    store.set_state("a", tree_phase::paused);
-    store.set_state("b", tree_phase::paused);
+    store.set_state("a", tree_phase::paused, {"/", "/0/3"});
+    store.set_state("b", tree_phase::paused, {"/"});
     store.set_state("b", tree_phase::running);
     store.finish(finished_tree_of("d"));
   });
   reopen();
   const auto trees = store.unfinished();
   CHECK(unfinished_names(store) == ids{"c", "a", "b"});
-  CHECK(trees[1].paused);
-  CHECK_FALSE(trees[2].paused);
+  CHECK(trees[1].halted == halted_paths{"/", "/0/3"});
+  CHECK(trees[2].halted.empty());
   CHECK(store.find("a")->phase == tree_phase::paused);
   CHECK(store.find("b")->phase == tree_phase::running);
   CHECK(store.find("c")->phase == tree_phase::queued);

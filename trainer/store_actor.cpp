@@ -136,7 +136,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
         state.add([b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
       },
       [&state](const tree_state& s) {
-        return state.add_awaited([s](tree_store& to) { to.set_state(s.id, s.phase); });
+        return state.add_awaited([s](tree_store& to) { to.set_state(s.id, s.phase, s.halted); });
       },
       [&state](const finished_tree& done) {
         return state.add_awaited([done](tree_store& to) { to.finish(*done.value); });

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <limits>
+#include <ranges>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -69,7 +70,12 @@ constexpr const char* second_version = R"(
   ALTER TABLE threads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0; -- of the tree's time, then
 )";
 
-constexpr const char* versions[] = {first_version, second_version};
+constexpr const char* third_version = R"(
+  ALTER TABLE trees ADD COLUMN halted TEXT NOT NULL DEFAULT ''; -- paths of paused threads, a line each
+  UPDATE trees SET halted = '/' WHERE state = 'paused';
+)";
+
+constexpr const char* versions[] = {first_version, second_version, third_version};
 
 constexpr database::schema tree_schema{0x42616e79, "tree store", versions}; // "Bany"
 
@@ -79,6 +85,13 @@ std::optional<tree_phase> phase_from(std::string_view name) {
   for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
     if (const auto phase = static_cast<tree_phase>(i); to_string(phase) == name) return phase;
   return {};
+}
+
+halted_paths paths_from(std::string_view lines) {
+  halted_paths paths;
+  for (const auto& line : std::views::split(lines, '\n'))
+    if (!line.empty()) paths.emplace(line.begin(), line.end());
+  return paths;
 }
 
 bool ended(tree_phase p) { return p >= tree_phase::done; }
@@ -118,8 +131,9 @@ struct tree_store::impl {
                              " WHERE id=?1 AND finished_ms IS NULL"
                              " ON CONFLICT DO UPDATE SET record=excluded.record,"
                              " used_ms=excluded.used_ms"};
-  statement put_state{file, "UPDATE trees SET state=?2"
-                            " WHERE id=?1 AND finished_ms IS NULL AND state<>?2"};
+  statement put_state{file, "UPDATE trees SET state=?2, halted=?3"
+                            " WHERE id=?1 AND finished_ms IS NULL"
+                            " AND (state<>?2 OR halted<>?3)"};
   statement put_tree{file,
                      "INSERT INTO trees(id, task, state, created_ms, finished_ms, solved, claimed,"
                      " failure, wall_ms, threads, generated_tokens, weights_epoch, outline, tree)"
@@ -151,7 +165,7 @@ struct tree_store::impl {
             " FROM trees WHERE seq=?"};
   statement threads_of{file, "SELECT record FROM threads WHERE tree=?"};
   statement all_threads{file, "SELECT tree, record, used_ms FROM threads"};
-  statement all_unfinished{file, "SELECT seq, created_ms, state, request FROM trees"
+  statement all_unfinished{file, "SELECT seq, created_ms, halted, request FROM trees"
                                  " WHERE state IN ('queued', 'running', 'paused')"
                                  " ORDER BY created_ms, seq"};
   statement num_trees{file, "SELECT count(*) FROM trees"};
@@ -236,10 +250,12 @@ void tree_store::record(const std::string& tree, const thread_record& thread,
   impl_->put_thread.run({tree, thread.path, blob{bytes}, used_ms});
 }
 
-void tree_store::set_state(const std::string& tree, tree_phase phase) {
+void tree_store::set_state(const std::string& tree, tree_phase phase, const halted_paths& halted) {
   assert(impl_->file.in_transaction());
   if (ended(phase)) return; // only `finish` ends a tree
-  impl_->put_state.run({tree, to_string(phase)});
+  std::string lines;
+  for (const auto& path : halted) lines += path + '\n';
+  impl_->put_state.run({tree, to_string(phase), lines});
 }
 
 void tree_store::finish(const tree& t) {
@@ -389,8 +405,7 @@ std::vector<unfinished_tree> tree_store::unfinished() const {
   impl_->all_unfinished.each({}, [&](const auto& row) {
     auto& tree = known[row.number(0)];
     trees.push_back({impl_->decoded(row.bytes(3), decode_solve_request), row.number(1),
-                     row.bytes(2) == to_string(tree_phase::paused),
-                     in_order(std::move(tree.threads)), tree.used_ms});
+                     paths_from(row.bytes(2)), in_order(std::move(tree.threads)), tree.used_ms});
   });
   return trees;
 }

@@ -50,7 +50,7 @@ struct tree_filter {
 struct unfinished_tree {
   solve_request request;
   std::int64_t created_ms = 0;
-  bool paused = false;
+  halted_paths halted;
   std::vector<thread_record> threads;
   std::int64_t used_ms = 0; ///< of its time, until the last boundary of all
 };
@@ -91,8 +91,8 @@ public:
   /// A thread of an unfinished tree at a boundary, when the tree had used so much of its time;
   /// replaces what was known of the thread. For a tree that is unknown or finished it does nothing.
   void record(const std::string& tree, const thread_record&, std::int64_t used_ms = 0);
-  /// An unfinished tree runs, is paused, or waits; nothing for others.
-  void set_state(const std::string& tree, tree_phase);
+  /// An unfinished tree runs, is paused, or waits, and so do parts of it; nothing for others.
+  void set_state(const std::string& tree, tree_phase, const halted_paths& = {});
   /// The tree is done: its threads are in it now. Accepts the tree too where nobody did before.
   void finish(const tree&);
 

@@ -1,5 +1,6 @@
 #include "apps/banyand/live_forest.hpp"
 
+#include "actors/planting.hpp"
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/banyand/completions.hpp"
@@ -87,7 +88,8 @@ struct live_forest::impl {
         node_desk::look<thread_status>(
             self, node, thread_request{open->value.id, thread.path},
             [&thread, count_down](thread_status& one) {
-              add_live(thread, std::move(one.record));
+              keep_place(one.record, thread);
+              thread = std::move(one.record);
               count_down();
             },
             [open, count_down](const caf::error& why) {
@@ -135,7 +137,7 @@ std::size_t live_forest::take_up_unfinished() {
   auto unfinished = store.unfinished();
   for (auto& tree : unfinished)
     caf::anon_send(impl_->desk.node(),
-                   tree_work{std::move(tree.request), tree.created_ms, tree.paused,
+                   tree_work{std::move(tree.request), tree.created_ms, std::move(tree.halted),
                              std::move(tree.threads), tree.used_ms});
   return unfinished.size();
 }

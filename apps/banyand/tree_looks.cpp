@@ -22,19 +22,13 @@ void add_board(tree& t, const board_rows& said) {
     if (row == rows.end() || ended(thread.phase)) continue;
     thread.phase = row->second->phase;
     thread.since_ms = row->second->since_ms;
+    if (thread.history.empty() || thread.history.back().phase != thread.phase)
+      thread.history.push_back({thread.phase, thread.since_ms});
     const auto known = thread.generated_tokens();
     if (row->second->tokens <= known) continue;
     thread.segments.push_back({segment_kind::written, {}, {}, {}, {}}); // only its length counts
     thread.segments.back().ids.resize(row->second->tokens - known);
   }
-}
-
-void add_live(thread_record& thread, thread_record said) {
-  said.path = std::move(thread.path);
-  said.depth = thread.depth;
-  said.round = thread.round;
-  said.awaited = thread.awaited;
-  thread = std::move(said);
 }
 
 std::span<thread_record> range_of(tree& t, const thread_range& range) {

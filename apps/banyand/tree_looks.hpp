@@ -20,9 +20,6 @@ using board_rows = std::vector<status_board::row>;
 /// What the board says of live threads; the session knows of boundaries alone.
 void add_board(tree&, const board_rows&);
 
-/// What a live thread says of itself; its place in the tree is the session's to know.
-void add_live(thread_record&, thread_record said);
-
 /// The threads of the tree in this range; none behind one that is not there.
 std::span<thread_record> range_of(tree&, const thread_range&);
 
