@@ -56,7 +56,7 @@ void declare_model(option_list& list, daemon_options& o) {
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
   list.number("concurrency", o.concurrency, "trees that run at a time", positive);
-  list.number("max-queue", o.max_queued, "trees that wait; more are refused with 429", positive);
+  list.number("max-queue", o.max_queued, "trees that wait or are paused; more are refused with 429", positive);
 }
 
 void declare_store(option_list& list, daemon_options& o) {
