@@ -82,6 +82,24 @@ struct exchange {
   std::string body, retry_after;
 };
 
+/// How long a daemon that went away is waited for, and how often it is looked for.
+class patience {
+public:
+  explicit patience(double seconds) : most_(seconds) {}
+
+  void renew() {
+    broken_ = clock::now();
+    pause_ = first_pause;
+  }
+  bool is_left() const { return clock::now() - broken_ <= most_; }
+  milliseconds next_pause() { return std::exchange(pause_, std::min(2 * pause_, longest_pause)); }
+
+private:
+  std::chrono::duration<double> most_;
+  clock::time_point broken_ = clock::now();
+  milliseconds pause_ = first_pause;
+};
+
 /// A stream of events over all its connections.
 struct event_stream {
   std::string last;   ///< id of the last event
@@ -113,7 +131,7 @@ std::string told(const std::string& body) {
   };
   const auto field = text("field");
   auto message = text("message");
-  if (!field.empty() && message.find(field) == message.npos) message = field + ": " + message;
+  if (!field.empty() && message.find(": ") == message.npos) message = field + ": " + message;
   return printable(message);
 }
 
@@ -325,63 +343,35 @@ void client::wait(milliseconds time) {
 }
 
 void client::follow(const std::string& path, const std::function<bool(const server_event&)>& take) {
-  const auto patience = std::chrono::duration<double>(impl_->options.timeout_s);
+  patience left(impl_->options.timeout_s);
   event_stream stream;
-  bool worked = false;
-  auto pause = first_pause;
-  for (auto broken = clock::now();;) {
+  for (bool worked = false;;) {
     const auto begin = clock::now();
     stream.open = stream.heard = false;
     try {
       if (!impl_->listen(path, stream, take)) return;
     } catch (const bad_environment&) {
       if (!worked && !stream.open) throw;
-      if (!stream.open && clock::now() - broken > patience) throw;
+      if (!stream.open && !left.is_left()) throw;
     }
     worked = true;
-    if (stream.heard || (stream.open && clock::now() - begin > longest_pause)) {
-      broken = clock::now();
-      pause = first_pause;
-    }
-    if (clock::now() - broken > patience)
+    if (stream.heard || (stream.open && clock::now() - begin > longest_pause)) left.renew();
+    if (!left.is_left())
       throw bad_environment(url() + path, "the stream of events ends at once",
                             "see the daemon's log");
-    wait(pause);
-    pause = std::min(2 * pause, longest_pause);
+    wait(left.next_pause());
   }
 }
 
-// ---- addresses
-
-std::string url_escaped(std::string_view text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string escaped;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) || c == '-' || c == '.' || c == '_' || c == '~') {
-      escaped += c;
-    } else {
-      escaped += '%';
-      escaped += digits[byte >> 4];
-      escaped += digits[byte & 15];
+json client::patiently(const std::function<json()>& ask) {
+  for (patience left(impl_->options.timeout_s);;) {
+    try {
+      return ask();
+    } catch (const bad_environment&) {
+      if (!left.is_left()) throw;
     }
+    wait(left.next_pause());
   }
-  return escaped;
-}
-
-std::string tree_path(std::string_view id, std::string_view rest) {
-  return "/v1/trees/" + url_escaped(id) + std::string(rest);
-}
-
-std::string query(std::span<const std::pair<std::string, std::string>> fields) {
-  std::string text;
-  for (const auto& [name, value] : fields)
-    if (!value.empty()) text += (text.empty() ? "?" : "&") + name + "=" + url_escaped(value);
-  return text;
-}
-
-std::string query(std::initializer_list<std::pair<std::string, std::string>> fields) {
-  return query(std::span(fields.begin(), fields.size()));
 }
 
 } // namespace banyan

@@ -56,6 +56,10 @@ public:
   /// where it ended.
   void follow(const std::string& path, const std::function<bool(const server_event&)>& take);
 
+  /// What `ask` gives. A daemon that went away is asked again until it is back, as long as one
+  /// waits for an answer.
+  json patiently(const std::function<json()>& ask);
+
   /// Waits, unless there is a reason not to.
   void wait(std::chrono::milliseconds);
 

@@ -15,6 +15,28 @@ std::size_t width(const std::string& text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
+/// What columns take, with two blanks between them.
+std::size_t total(const std::vector<std::size_t>& widths) {
+  std::size_t sum = 0;
+  for (const auto w : widths)
+    if (w > 0) sum += w + (sum > 0 ? 2 : 0);
+  return sum;
+}
+
+/// The text's end, behind a mark where that is not all of it.
+std::string last_of(const std::string& text, std::size_t characters) {
+  constexpr std::string_view mark = "..";
+  auto over = width(text);
+  if (over <= characters) return text;
+  over -= characters - std::min(characters, mark.size());
+  std::size_t begin = 0;
+  for (; begin < text.size(); ++begin) {
+    const bool begins = (static_cast<unsigned char>(text[begin]) & 0xC0) != 0x80;
+    if (begins && over-- == 0) break;
+  }
+  return std::string(mark) + text.substr(begin);
+}
+
 } // namespace
 
 void table::add(std::vector<std::string> row) {
@@ -23,18 +45,59 @@ void table::add(std::vector<std::string> row) {
   rows_.push_back(std::move(row));
 }
 
-std::vector<std::string> table::lines() const {
+table::widths table::widest() const {
+  widths all;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    all.push_back(width(columns_[c].title));
+    for (const auto& row : rows_) all[c] = std::max(all[c], width(row[c]));
+  }
+  return all;
+}
+
+table::widths table::fitted(widths wanted, std::size_t room) const {
+  for (;;) {
+    const auto needed = total(wanted);
+    if (needed <= room) return wanted;
+    auto shorter = wanted;
+    if (shorten(shorter, needed - room)) return shorter;
+    if (!leave_one_out(wanted)) return shorter;
+  }
+}
+
+bool table::shorten(widths& all, std::size_t over) const {
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (columns_[c].least == 0 || all[c] <= columns_[c].least) continue;
+    const auto less = std::min(over, all[c] - columns_[c].least);
+    all[c] -= less;
+    over -= less;
+  }
+  return over == 0;
+}
+
+bool table::leave_one_out(widths& all) const {
+  std::size_t out = columns_.size();
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (all[c] == 0 || columns_[c].worth == 0) continue;
+    if (out == columns_.size() || columns_[c].worth < columns_[out].worth) out = c;
+  }
+  if (out == columns_.size()) return false;
+  all[out] = 0;
+  return true;
+}
+
+std::vector<std::string> table::lines(int characters) const {
+  const auto all = fitted(widest(), static_cast<std::size_t>(std::max(characters, 0)));
   std::vector<std::vector<std::string>> rows{{}};
   for (const auto& c : columns_) rows[0].push_back(c.title);
   rows.insert(rows.end(), rows_.begin(), rows_.end());
   std::vector<std::string> lines(rows.size());
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    std::size_t widest = 0;
-    for (const auto& row : rows) widest = std::max(widest, width(row[c]));
+    if (all[c] == 0) continue;
     for (std::size_t r = 0; r < rows.size(); ++r) {
-      const std::string blank(widest - width(rows[r][c]), ' ');
+      const auto text = last_of(rows[r][c], all[c]);
+      const std::string blank(all[c] - width(text), ' ');
       lines[r] +=
-          (c > 0 ? "  " : "") + (columns_[c].right ? blank + rows[r][c] : rows[r][c] + blank);
+          (lines[r].empty() ? "" : "  ") + (columns_[c].right ? blank + text : text + blank);
     }
   }
   for (auto& line : lines) line.erase(line.find_last_not_of(' ') + 1);

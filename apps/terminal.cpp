@@ -63,12 +63,21 @@ void complain(std::string_view text) {
 }
 
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
-bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+namespace {
+
+bool is_dumb() {
+  const auto* term = std::getenv("TERM");
+  return term && std::string_view(term) == "dumb";
+}
+
+} // namespace
+
+bool can_draw_on(int descriptor) { return ::isatty(descriptor) == 1 && !is_dumb(); }
 
 bool colours(bool is_terminal) {
   const auto* no = std::getenv("NO_COLOR");
-  const auto* term = std::getenv("TERM");
-  return is_terminal && !(no && *no) && !(term && std::string_view(term) == "dumb");
+  return is_terminal && !(no && *no) && !is_dumb();
 }
 
 terminal_size size_of_terminal(int descriptor) {
@@ -77,13 +86,30 @@ terminal_size size_of_terminal(int descriptor) {
   return {size.ws_col, size.ws_row};
 }
 
-std::string fit(std::string_view text, int columns) {
+namespace {
+
+/// The text's first characters, so many at most.
+std::string_view first_of(std::string_view text, int characters) {
   std::size_t end = 0;
   for (int used = 0; end < text.size(); ++end) {
     const bool begins = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
-    if (begins && ++used > columns) break;
+    if (begins && ++used > characters) break;
   }
-  return std::string(text.substr(0, end));
+  return text.substr(0, end);
+}
+
+} // namespace
+
+std::string fit(std::string_view text, int columns) {
+  constexpr std::string_view mark = "...";
+  constexpr int longest_word = 16; // that is left out rather than cut
+  const auto all = first_of(text, columns);
+  if (all.size() == text.size() || columns <= static_cast<int>(mark.size()))
+    return std::string(all);
+  auto head = first_of(text, columns - static_cast<int>(mark.size()));
+  const auto blank = head.rfind(' ');
+  if (blank != head.npos && head.size() - blank <= longest_word) head = head.substr(0, blank + 1);
+  return std::string(head) += mark;
 }
 
 std::string printable(std::string_view text) {
@@ -115,7 +141,7 @@ void live_lines::erase() {
 // ---- progress
 
 progress_line::progress_line(bool quiet, std::chrono::seconds every, bool at_once)
-    : quiet_(quiet), terminal_(stderr_is_terminal()), every_(every) {
+    : quiet_(quiet), terminal_(can_draw_on(STDERR_FILENO)), every_(every) {
   if (terminal_) every_ = std::chrono::milliseconds(100);
   if (!at_once) next_ = clock::now() + every_;
 }

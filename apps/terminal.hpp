@@ -22,7 +22,8 @@ void note(std::string_view text);
 void complain(std::string_view text);
 
 bool stdout_is_terminal();
-bool stderr_is_terminal();
+/// Whether that is a terminal on which lines can be drawn anew: not one that calls itself dumb.
+bool can_draw_on(int descriptor);
 /// Colours are for terminals that want them (no-color.org).
 bool colours(bool is_terminal);
 /// Columns and rows of the terminal; 80 by 24 where there is none.
@@ -31,7 +32,8 @@ struct terminal_size {
 };
 terminal_size size_of_terminal(int descriptor);
 
-/// The text cut to so many columns; UTF-8 stays whole.
+/// The text cut to so many columns, between two words where there are any, with "..." at its end;
+/// UTF-8 stays whole.
 std::string fit(std::string_view text, int columns);
 /// The text with something harmless for control characters: what others wrote does not steer the
 /// terminal.

@@ -59,9 +59,9 @@ std::string next_of(const json& j, const char* name) {
 bool list_pages(client& daemon, const url_fields& fields, std::size_t page, std::size_t most,
                 const std::function<void(json&&)>& take) {
   std::string after;
-  for (std::size_t left = most; left > 0;) {
+  for (std::size_t left = most;;) {
     auto asked = fields;
-    asked.emplace_back("limit", std::to_string(std::min(left, page)));
+    asked.emplace_back("limit", std::to_string(std::clamp<std::size_t>(left, 1, page)));
     asked.emplace_back("after", after);
     auto answer = daemon.get("/v1/trees" + query(asked));
     auto& trees = answer["trees"];
@@ -72,6 +72,24 @@ bool list_pages(client& daemon, const url_fields& fields, std::size_t page, std:
     }
     after = next_of(answer, "next");
     if (after.empty() || trees.empty()) return false;
+    if (left == 0) return true;
+  }
+}
+
+std::optional<tree_phase> read_phase(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
+    if (to_string(static_cast<tree_phase>(i)) == name) return static_cast<tree_phase>(i);
+  return {};
+}
+
+/// "running,queued"
+bool read_phases(std::string_view names, std::vector<tree_phase>& into) {
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const auto end = std::min(names.find(',', begin), names.size());
+    const auto phase = read_phase(names.substr(begin, end - begin));
+    if (!phase) return false;
+    into.push_back(*phase);
+    begin = end + 1;
   }
   return true;
 }
@@ -80,15 +98,10 @@ bool list_pages(client& daemon, const url_fields& fields, std::size_t page, std:
 
 void declare(option_list& list, tree_query& q) {
   list.group("Which trees");
-  option states{"state", "STATE", "queued, running, paused, done, failed or cancelled",
+  option states{"state", "STATE,...", "queued, running, paused, done, failed or cancelled",
                 "queued, running, paused, done, failed or cancelled"};
   states.is_list = true;
-  states.read = [&q](const std::string& text) {
-    for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
-      if (to_string(static_cast<tree_phase>(i)) == text)
-        return q.states.push_back(static_cast<tree_phase>(i)), true;
-    return false;
-  };
+  states.read = [&q](const std::string& text) { return read_phases(text, q.states); };
   states.write = [&q] {
     std::vector<std::string> texts;
     for (const auto s : q.states) texts.emplace_back(to_string(s));
@@ -129,13 +142,22 @@ tree_filter tree_query::filter(const option_list& given, std::int64_t now_ms) co
 
 bool list_trees(client& daemon, const tree_filter& f, std::size_t most,
                 const std::function<void(json&&)>& take) {
-  const auto fields = fields_of(f);
-  if (f.states.empty()) return list_pages(daemon, fields, f.limit, most, take);
+  auto fields = fields_of(f);
+  std::string states;
+  for (const auto s : f.states) (states += states.empty() ? "" : ",") += to_string(s);
+  if (!states.empty()) fields.emplace_back("state", states);
+  return list_pages(daemon, fields, f.limit, most, take);
+}
+
+bool list_state_by_state(client& daemon, tree_filter f, std::size_t most,
+                         const std::function<void(json&&)>& take) {
   bool more = false;
-  for (const auto state : f.states) {
-    auto of_state = fields;
-    of_state.emplace_back("state", to_string(state));
-    more |= list_pages(daemon, of_state, f.limit, most, take);
+  for (const auto state : std::exchange(f.states, {})) {
+    f.states = {state};
+    more |= list_trees(daemon, f, most, [&](json&& t) {
+      --most;
+      take(std::move(t));
+    });
   }
   return more;
 }

@@ -35,10 +35,15 @@ void declare_times(option_list&, tree_query&);
 std::map<std::string, std::string> read_labels(const std::vector<std::string>&,
                                                const std::string& option);
 
-/// Gives listed trees, without texts, to `take`: state by state, newest first. At most `most` of
-/// each state, `filter.limit` at a time. True: there are more.
+/// Gives listed trees, without texts, to `take`: newest first, at most `most`, `filter.limit` at a
+/// time. True: there are more.
 bool list_trees(client&, const tree_filter&, std::size_t most,
                 const std::function<void(client::json&&)>& take);
+/// The same for the filter's first state, then for its second, and so on, at most `most` in all.
+bool list_state_by_state(client&, tree_filter, std::size_t most,
+                         const std::function<void(client::json&&)>& take);
+/// In the order in which they are listed.
+inline const std::vector live_phases{tree_phase::running, tree_phase::paused, tree_phase::queued};
 
 /// A tree with all of its threads, however many answers that takes.
 client::json whole_tree(client&, const std::string& id);

@@ -9,14 +9,9 @@ namespace banyan {
 
 namespace {
 
-/// "214 ms", "9.3 s", "1:02:03".
-std::string time_of(const tree& t, std::int64_t now_ms) {
-  const bool is_live = t.finished_ms == 0;
-  const auto ms =
-      !is_live && t.wall_ms > 0
-          ? t.wall_ms
-          : std::max(0.0, static_cast<double>((is_live ? now_ms : t.finished_ms) - t.created_ms));
-  if (t.created_ms == 0) return "-";
+/// "214 ms", "9.3 s", "1:02:03": the time that it ran; "-" before its turn.
+std::string time_of(double ms) {
+  if (ms <= 0) return "-";
   char text[32];
   if (ms >= 60'000) return duration_text(ms / 1000);
   std::snprintf(text, sizeof text, ms < 1000 ? "%.0f ms" : "%.1f s", ms < 1000 ? ms : ms / 1000);
@@ -39,20 +34,20 @@ std::string solved_text(const tree& t) {
 
 } // namespace
 
-std::vector<std::string> tree_table(const std::vector<listed_tree>& trees, std::int64_t now_ms) {
-  table rows({{"ID"},
-              {"STATE"},
-              {"PROBLEM"},
-              {"THREADS", true},
-              {"TOKENS", true},
-              {"TIME", true},
-              {"SOLVED"},
-              {"LABELS"}});
+std::vector<std::string> tree_table(const std::vector<listed_tree>& trees, int characters) {
+  table rows({{.title = "ID", .least = 8},
+              {.title = "STATE", .worth = 4},
+              {.title = "PROBLEM", .worth = 3},
+              {.title = "THREADS", .right = true},
+              {.title = "TOKENS", .right = true},
+              {.title = "TIME", .right = true},
+              {.title = "SOLVED", .worth = 2},
+              {.title = "LABELS", .worth = 1}});
   for (const auto& [t, usage] : trees)
     rows.add({t.id, std::string(to_string(t.phase)), to_string(t.problem),
               std::to_string(usage.threads), std::to_string(usage.generated_tokens),
-              time_of(t, now_ms), solved_text(t), labels_of(t)});
-  return rows.lines();
+              time_of(usage.wall_ms), solved_text(t), labels_of(t)});
+  return rows.lines(characters);
 }
 
 } // namespace banyan

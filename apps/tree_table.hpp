@@ -2,7 +2,7 @@
 
 #include "solver/tree.hpp"
 
-#include <cstdint>
+#include <climits>
 #include <string>
 #include <vector>
 
@@ -14,8 +14,9 @@ struct listed_tree {
   tree_usage usage;
 };
 
-/// One line per tree under a line of titles: id, state, problem, threads, tokens, time so far or in
-/// all, whether it is solved, labels.
-std::vector<std::string> tree_table(const std::vector<listed_tree>&, std::int64_t now_ms);
+/// One line per tree under a line of titles: id, state, problem, threads, tokens, the time that it
+/// ran (so far; waiting for its turn and pauses are no part of it), whether it is solved, labels.
+/// Where there is no room for all that, the last and the least of it go first.
+std::vector<std::string> tree_table(const std::vector<listed_tree>&, int characters = INT_MAX);
 
 } // namespace banyan

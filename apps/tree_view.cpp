@@ -160,7 +160,7 @@ void tree_events::end(const tree& t, const thread_record& thread, std::vector<st
 
 tree_view::tree_view(bool quiet)
     : quiet_(quiet),
-      terminal_(stderr_is_terminal()),
+      terminal_(can_draw_on(STDERR_FILENO)),
       colours_(banyan::colours(terminal_)),
       drawn_(STDERR_FILENO) {}
 

@@ -377,6 +377,13 @@ TEST_CASE("cutting a text keeps its characters whole", "[apps]") {
   CHECK(fit("äöü", 9) == "äöü");
 }
 
+TEST_CASE("a text that is cut says so and is cut between words", "[apps]") {
+  CHECK(fit("2 running, 1234 queued", 22) == "2 running, 1234 queued");
+  CHECK(fit("2 running, 1234 queued", 17) == "2 running, ...");
+  CHECK(fit("2 running, 1234 queued", 21) == "2 running, 1234 ...");
+  CHECK(fit("http://127.0.0.1:8427/äöü", 20) == "http://127.0.0.1:...");
+}
+
 TEST_CASE("durations and large numbers are short", "[apps]") {
   CHECK(duration_text(59.9) == "0:59");
   CHECK(duration_text(3723) == "1:02:03");

@@ -7,6 +7,7 @@
 #include "apps/tree_query.hpp"
 #include "apps/tree_table.hpp"
 
+#include <climits>
 #include <string>
 #include <vector>
 
@@ -113,21 +114,37 @@ json listed(const std::string& state) {
           {"usage", {{"threads", 7}, {"generated_tokens", 1234}, {"wall_ms", 0}}}};
 }
 
-std::string row_of(const json& tree, const std::string& now) {
-  return tree_table({{read_tree(tree), read_usage(tree)}}, *parse_time(now)).at(1);
+std::string row_of(const json& tree, int characters = INT_MAX) {
+  return tree_table({{read_tree(tree), read_usage(tree)}}, characters).at(1);
 }
 
-TEST_CASE("a listed tree shows its age while it lives and its time afterwards", "[apps]") {
-  auto t = listed("running");
-  CHECK(row_of(t, "2026-11-23T09:30:12.300Z")
-        == "01J9  running  25, 7 -> 32        7    1234  12.3 s  -       run=a,user=b");
-  CHECK(row_of(t, "2026-11-23T10:31:02Z").find("  1:01:02  ") != std::string::npos);
-  CHECK(row_of(t, "2026-11-23T09:29:59Z").find("  0 ms  ") != std::string::npos);
+TEST_CASE("a listed tree shows the time that it ran and not how long it has been there", "[apps]") {
+  auto t = listed("queued");
+  CHECK(row_of(t) == "01J9  queued  25, 7 -> 32        7    1234     -  -       run=a,user=b");
+  t["state"] = "running";
+  t["usage"]["wall_ms"] = 12300;
+  CHECK(row_of(t) == "01J9  running  25, 7 -> 32        7    1234  12.3 s  -       run=a,user=b");
+  t["usage"]["wall_ms"] = 3662000;
+  CHECK(row_of(t).find("  1:01:02  ") != std::string::npos);
   t["state"] = "failed";
   t["finished"] = "2026-11-23T09:30:01.000Z";
   t["failure"] = "deadline";
   t["usage"]["wall_ms"] = 214.4;
-  CHECK(row_of(t, "2026-11-23T10:31:02Z").find("  214 ms  no: deadline  ") != std::string::npos);
+  CHECK(row_of(t).find("  214 ms  no: deadline  ") != std::string::npos);
+}
+
+TEST_CASE("what has no room in a table goes in the order of its worth", "[apps]") {
+  auto t = listed("running");
+  t["id"] = "01J9ZC3V7R2M8Q5T4W6X0Y1B3D";
+  t["usage"]["wall_ms"] = 400;
+  const auto whole = row_of(t);
+  CHECK(row_of(t, static_cast<int>(whole.size())) == whole);
+  CHECK(row_of(t, 76)
+        == "01J9ZC3V7R2M8Q5T4W6X0Y1B3D  running  25, 7 -> 32        7    1234  400 ms");
+  CHECK(row_of(t, 60) == "..3V7R2M8Q5T4W6X0Y1B3D  running  25, 7 -> 32        7    1234  400 ms");
+  CHECK(row_of(t, 45) == "..2M8Q5T4W6X0Y1B3D  running        7    1234  400 ms");
+  CHECK(row_of(t, 35) == "..Q5T4W6X0Y1B3D        7    1234  400 ms");
+  CHECK(row_of(t, 10) == "..0Y1B3D        7    1234  400 ms");
 }
 
 // ---- trees of a daemon
@@ -229,13 +246,13 @@ TEST_CASE("a span of time counts back from now", "[apps]") {
   declare(list, q);
   declare_times(list, q);
   list.parse(texts{"--since", "2h", "--until", "1.5m", "--label", "a=b=c", "--solved=false",
-                   "--state", "done", "--state", "failed"});
+                   "--state", "done", "--state", "failed,paused"});
   const auto f = q.filter(list, 10'000'000);
   CHECK(f.created_from_ms == 10'000'000 - 7'200'000);
   CHECK(f.created_before_ms == 10'000'000 - 90'000);
   CHECK(f.labels.at("a") == "b=c");
   CHECK(f.solved == false);
-  CHECK(f.states == std::vector{tree_phase::done, tree_phase::failed});
+  CHECK(f.states == std::vector{tree_phase::done, tree_phase::failed, tree_phase::paused});
   for (const auto* wrong : {"h", "-2h", "2w", "yesterday"}) {
     tree_query bad;
     bad.since = wrong;

@@ -5,6 +5,8 @@
 #include "apps/terminal.hpp"
 #include "apps/tree_mirror.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 namespace banyan {
@@ -29,6 +31,26 @@ std::string state_of(const json& tree, const std::string& thread) {
   return "unknown";
 }
 
+/// Does it to one tree and tells what came of it.
+int control_one(client& daemon, const control_options& o, const std::string& action,
+                const std::string& id) {
+  json body = json::object();
+  if (!o.thread.empty()) body["thread"] = o.thread;
+  try {
+    const auto tree = daemon.post(tree_path(id, "/" + action), body);
+    const auto what = id + (o.thread.empty() ? "" : " " + o.thread);
+    o.common.json ? print_json(tree)
+                  : print(printable(what + " " + state_of(tree, o.thread)) + "\n");
+    return exit_done;
+  } catch (const bad_usage& no) {
+    complain(no.what());
+    return exit_usage;
+  } catch (const bad_environment& trouble) {
+    complain(trouble.what());
+    return exit_environment;
+  }
+}
+
 int control(command_words words, const std::string& action, const std::string& about) {
   control_options o;
   option_list list(action, "ID... [--thread PATH]", about,
@@ -43,18 +65,9 @@ int control(command_words words, const std::string& action, const std::string& a
   if (o.ids.empty())
     throw bad_usage(action, "the id is missing", "name a tree; `banyan ps` lists them");
   client daemon(o.daemon);
-  json body = json::object();
-  if (!o.thread.empty()) body["thread"] = o.thread;
-  for (const auto& id : o.ids) {
-    const auto tree = daemon.post(tree_path(id, "/" + action), body);
-    if (o.common.json)
-      print_json(tree);
-    else
-      print(
-          printable(id + (o.thread.empty() ? "" : " " + o.thread) + " " + state_of(tree, o.thread))
-          + "\n");
-  }
-  return exit_done;
+  int worst = exit_done;
+  for (const auto& id : o.ids) worst = std::max(worst, control_one(daemon, o, action, id));
+  return worst;
 }
 
 } // namespace

@@ -15,7 +15,7 @@ namespace {
 
 using json = client::json;
 
-constexpr std::size_t most_trees = 100; ///< of each state: as many as somebody may look through
+constexpr std::size_t most_trees = 100; ///< as many as somebody may look through
 constexpr int bar_columns = 20;
 
 std::string whole(double n) { return std::to_string(std::llround(n)); }
@@ -69,12 +69,12 @@ std::string name_of(const json& pool) {
   return node.empty() || node == "local" ? name : node + "/" + name;
 }
 
-std::vector<std::string> pool_lines(const reading& now, const reading* before) {
+std::vector<std::string> pool_lines(const reading& now, const reading* before, int columns) {
   table rows({{"POOL"},
               {"QUEUE", true},
               {"BATCH", true},
               {"TOKENS/S", true},
-              {"CACHE (# used, + leased, = cached)"},
+              {.title = "CACHE (# used, + leased, = cached)", .worth = 1},
               {"HITS", true},
               {"BUSY", true}});
   for (const auto& pool : pools_of(now.status)) {
@@ -91,7 +91,7 @@ std::vector<std::string> pool_lines(const reading& now, const reading* before) {
               percent(growth(pool, from, "cached_tokens"), growth(pool, from, "prompt_tokens")),
               known ? percent(growth(pool, was, "busy_s"), time.count()) : "-"});
   }
-  return rows.lines();
+  return rows.lines(columns);
 }
 
 /// Of all pools since the daemon began: what its trees have is counted when they are finished.
@@ -124,20 +124,20 @@ reading read_daemon(client& daemon) {
   now.status = daemon.get("/v1/status");
   now.at = std::chrono::steady_clock::now();
   tree_filter live;
-  using enum tree_phase;
-  live.states = {running, paused, queued};
-  list_trees(daemon, live, most_trees, [&now](json&& t) {
+  live.states = live_phases;
+  list_state_by_state(daemon, live, most_trees, [&now](json&& t) {
     now.trees.push_back({read_tree(t), read_usage(t)});
     now.told.push_back(std::move(t));
   });
   std::ranges::stable_sort(now.trees, std::greater{}, [](const listed_tree& t) {
-    return std::tuple(t.value.phase != queued, t.usage.threads, t.usage.generated_tokens);
+    return std::tuple(t.value.phase != tree_phase::queued, t.usage.threads,
+                      t.usage.generated_tokens);
   });
   return now;
 }
 
-std::vector<std::string> overview(const reading& now, const reading* before,
-                                  const std::string& url) {
+std::vector<std::string> overview(const reading& now, const reading* before, const std::string& url,
+                                  int columns) {
   const auto& s = now.status;
   const auto& trees = object_field(s, "trees");
   const auto number = [&trees](const char* name) {
@@ -153,7 +153,8 @@ std::vector<std::string> overview(const reading& now, const reading* before,
           + number("finished") + ", " + number("solved") + ", " + number("failed") + ", "
           + number("cancelled"),
       "threads  " + printable(thread_counts(s)) + "; " + tokens_text(now, before), ""};
-  for (auto& line : pool_lines(now, before)) lines.push_back(std::move(line));
+  for (auto& line : pool_lines(now, before, columns)) lines.push_back(std::move(line));
+  for (auto& line : lines) line = fit(line, columns);
   return lines;
 }
 

@@ -4,6 +4,7 @@
 #include "apps/tree_table.hpp"
 
 #include <chrono>
+#include <climits>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ struct reading {
 };
 reading read_daemon(client&);
 
-/// Totals and pools: a few lines. Speeds are differences to `before`, which may be null.
-std::vector<std::string> overview(const reading&, const reading* before, const std::string& url);
+/// Totals in three lines, a blank one, and the pools, so wide at most. Speeds are differences to
+/// `before`, which may be null.
+std::vector<std::string> overview(const reading&, const reading* before, const std::string& url,
+                                  int columns = INT_MAX);
 
 } // namespace banyan

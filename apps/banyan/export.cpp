@@ -141,7 +141,7 @@ class counter {
 public:
   explicit counter(const common_options& o) : options_(o), line_(o.quiet) {}
   void add() {
-    if (++written_ % 50 == 0) line_.show("wrote " + counted(written_, "tree"));
+    if (++written_ % 50 == 0) line_.show("banyan: wrote " + counted(written_, "tree"));
   }
   void finish() {
     line_.clear();

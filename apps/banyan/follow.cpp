@@ -8,7 +8,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -38,12 +42,61 @@ public:
   }
 };
 
+/// The story of a finished tree tells of each thread first how it ended, and of one thread after
+/// the other: here what happened is put into the order in which it did.
+class finished_story {
+public:
+  struct told {
+    server_event event;
+    json data;
+  };
+
+  /// All but its `tree` and its `done`.
+  void add(const server_event& e, const json& data) { told_.push_back({e, data}); }
+
+  std::vector<told> in_time() const {
+    std::map<std::string, std::size_t> last; // by thread: its last event in the story
+    for (std::size_t i = 0; i < told_.size(); ++i) last[thread_of(told_[i])] = i;
+    std::vector<told> all;
+    std::map<std::size_t, told> ends; // by the event that they come behind
+    for (std::size_t i = 0; i < told_.size(); ++i) {
+      if (told_[i].event.name == "thread")
+        ends.emplace(last[thread_of(told_[i])], told_[i]);
+      else
+        all.push_back(told_[i]);
+      if (const auto end = ends.find(i); end != ends.end()) all.push_back(end->second);
+    }
+    std::ranges::stable_sort(all, {}, [](const told& t) { return text_field(t.data, "at"); });
+    return all;
+  }
+
+private:
+  static std::string thread_of(const told& t) { return text_field(t.data, "thread"); }
+  std::vector<told> told_;
+};
+
 /// "2026-11-22T09:30:00.200Z /0 done, 63 tokens"
 class event_lines : public watcher {
 public:
   explicit event_lines(bool texts) : texts_(texts) {}
 
   void take(const server_event& e, const json& data) override {
+    if (std::exchange(begins_, false) && e.name == "tree" && is_end(text_field(data, "state"))) {
+      story_.emplace();
+      return;
+    }
+    if (story_ && e.name != "done") return story_->add(e, data);
+    if (story_)
+      for (const auto& t : std::exchange(story_, {})->in_time()) tell(t.event, t.data);
+    tell(e, data);
+  }
+
+private:
+  static bool is_end(const std::string& state) {
+    return state == "done" || state == "failed" || state == "cancelled";
+  }
+
+  void tell(const server_event& e, const json& data) const {
     const auto says = what(e.name, data);
     if (says.empty()) return;
     const auto at = text_field(data, "at");
@@ -52,7 +105,6 @@ public:
     print(printable((at.empty() ? "" : at + " ") + who + " " + says) + "\n");
   }
 
-private:
   std::string what(const std::string& name, const json& data) const {
     const auto failure = text_field(data, "failure");
     auto state = text_field(data, "state");
@@ -78,7 +130,8 @@ private:
     return text;
   }
 
-  bool texts_;
+  bool texts_, begins_ = true;
+  std::optional<finished_story> story_;
 };
 
 /// The tree as it grows, on a terminal.
@@ -153,7 +206,7 @@ private:
 std::unique_ptr<watcher> watcher_for(const std::string& id, const watch_options& o) {
   if (o.json) return std::make_unique<json_lines>();
   if (!o.thread.empty()) return std::make_unique<transcript_lines>(id, o.thread);
-  if (stdout_is_terminal()) return std::make_unique<drawing>(id);
+  if (can_draw_on(STDOUT_FILENO)) return std::make_unique<drawing>(id);
   return std::make_unique<event_lines>(o.texts);
 }
 

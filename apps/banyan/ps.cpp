@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <utility>
 
 #include <unistd.h>
 
@@ -46,38 +47,39 @@ option_list declare(ps_options& o) {
   return list;
 }
 
-/// Trees of these states, as the daemon gave them; what they have in common is their filter.
 struct listing {
-  client& daemon;
-  tree_filter filter;
-  std::size_t most;
-  std::vector<json> trees = {};
+  std::vector<json> trees;
   bool more = false;
-
-  void add(std::vector<tree_phase> states) {
-    filter.states = std::move(states);
-    more |= list_trees(daemon, filter, most, [this](json&& t) { trees.push_back(std::move(t)); });
-  }
-
-  /// Newest first, and no more than were asked for.
-  void add_merged(std::vector<tree_phase> states) {
-    const auto begin = static_cast<std::ptrdiff_t>(trees.size());
-    add(std::move(states));
-    std::stable_sort(trees.begin() + begin, trees.end(), [](const json& a, const json& b) {
-      return text_field(a, "created") > text_field(b, "created");
-    });
-    if (trees.size() - static_cast<std::size_t>(begin) <= most) return;
-    more = true;
-    trees.resize(static_cast<std::size_t>(begin) + most);
-  }
 };
+
+/// Those of `states` that are wanted; where none is named, all are.
+std::vector<tree_phase> among(const std::vector<tree_phase>& wanted,
+                              std::vector<tree_phase> states) {
+  std::erase_if(states, [&wanted](tree_phase s) {
+    return !wanted.empty() && std::ranges::find(wanted, s) == wanted.end();
+  });
+  return states;
+}
+
+/// First live trees, then finished ones; at most `most` of each.
+listing list_in_order(client& daemon, tree_filter filter, std::size_t most) {
+  using enum tree_phase;
+  const auto wanted = std::exchange(filter.states, {});
+  listing found;
+  const auto take = [&found](json&& t) { found.trees.push_back(std::move(t)); };
+  filter.states = among(wanted, live_phases);
+  found.more |= list_state_by_state(daemon, filter, most, take);
+  filter.states = among(wanted, {done, failed, cancelled});
+  if (!filter.states.empty()) found.more |= list_trees(daemon, filter, most, take);
+  return found;
+}
 
 void print_table(const std::vector<json>& trees) {
   std::vector<listed_tree> rows;
   for (const auto& t : trees) rows.push_back({read_tree(t), read_usage(t)});
   const auto columns = stdout_is_terminal() ? size_of_terminal(STDOUT_FILENO).columns : INT_MAX;
   std::string text;
-  for (const auto& line : tree_table(rows, now_in_ms())) text += fit(line, columns) + "\n";
+  for (const auto& line : tree_table(rows, columns)) text += fit(line, columns) + "\n";
   print(text);
 }
 
@@ -89,14 +91,7 @@ int ps(command_words words) {
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
   auto filter = o.which.filter(list, now_in_ms());
   client daemon(o.daemon);
-  listing found{daemon, std::move(filter), o.all ? SIZE_MAX : o.limit};
-  if (o.which.states.empty()) {
-    using enum tree_phase;
-    found.add({running, paused, queued});
-    found.add_merged({done, failed, cancelled});
-  } else {
-    found.add_merged(o.which.states);
-  }
+  const auto found = list_in_order(daemon, std::move(filter), o.all ? SIZE_MAX : o.limit);
   if (o.common.json)
     for (const auto& t : found.trees) print_json(t);
   else

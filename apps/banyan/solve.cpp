@@ -50,7 +50,7 @@ class spectator {
 public:
   spectator(runtime& work, bool quiet, std::size_t num_problems)
       : work_(work),
-        many_(num_problems > most_shown && !stderr_is_terminal()),
+        many_(num_problems > most_shown && !can_draw_on(STDERR_FILENO)),
         total_(num_problems),
         view_(quiet || many_),
         line_(quiet || !many_) {}

@@ -33,8 +33,9 @@ struct submit_options {
 
 constexpr auto about =
     "Sends problems to a daemon and prints the ids of their trees. With --wait it prints, in the\n"
-    "order of the problems, what became of each, as `solve` does: exit code 0 means that all of\n"
-    "them have a verified solution. What is not said is as the daemon has it.";
+    "order of the problems, what became of each, as `solve` does, and the ids on standard error:\n"
+    "exit code 0 means that all of them have a verified solution. A daemon that begins anew\n"
+    "meanwhile is waited for. What is not said is as the daemon has it.";
 
 constexpr auto examples =
     "  banyan submit --target 54 25 7 3\n"
@@ -114,9 +115,10 @@ json post_when_there_is_room(client& daemon, const json& body, progress_line& li
   }
 }
 
+/// A tree lives on while its daemon begins anew.
 json finished(client& daemon, const std::string& id) {
   for (auto pause = first_glance;; pause = std::min(2 * pause, last_glance)) {
-    auto tree = whole_tree(daemon, id);
+    auto tree = daemon.patiently([&] { return whole_tree(daemon, id); });
     const auto state = text_field(tree, "state");
     if (state == "done" || state == "failed" || state == "cancelled") return tree;
     daemon.wait(pause);
@@ -160,7 +162,10 @@ int submit(command_words words) {
     body["problem"] = {{"numbers", p.value.numbers}, {"target", p.value.target}};
     const auto answer = post_when_there_is_room(daemon, body, line);
     ids.push_back(text_field(answer, "id"));
-    if (o.wait) continue;
+    if (o.wait) {
+      o.common.log(common_options::level::info, ids.back() + ": " + to_string(p.value));
+      continue;
+    }
     line.clear();
     o.common.json ? print_json(answer) : print(printable(ids.back()) + "\n");
   }

@@ -35,8 +35,11 @@ constexpr auto about =
     "Shows what a daemon does: its pools (threads that wait and that are decoded in one batch,\n"
     "tokens a second, the cache and how often it is hit), totals, and the live trees, those with\n"
     "the most threads and tokens first. On a terminal: q quits, arrows and PgUp, PgDn move, Enter\n"
-    "shows a tree and goes back, c cancels it, p pauses it, r resumes it. Elsewhere a snapshot is\n"
-    "printed per interval.";
+    "shows a tree and goes back, c cancels it, p pauses it, r resumes it: the tree that is "
+    "marked,\n"
+    "and none when that one has ended. Elsewhere, and where TERM is dumb, a snapshot is printed "
+    "per\n"
+    "interval.";
 
 constexpr auto examples = "  banyan top\n"
                           "  banyan top --interval 5 --count 12 > minute.txt\n"
@@ -63,12 +66,13 @@ constexpr std::size_t rows_in_a_snapshot = 20;
 void print_snapshot(const reading& now, const reading* before, const top_options& o,
                     const std::string& url) {
   if (o.common.json) return print_json({{"status", now.status}, {"trees", now.told}});
+  const auto columns = stdout_is_terminal() ? size_of_terminal(STDOUT_FILENO).columns : INT_MAX;
   std::string text;
-  for (const auto& line : overview(now, before, url)) text += line + "\n";
+  for (const auto& line : overview(now, before, url, columns)) text += line + "\n";
   text += "\n";
   auto shown = now.trees;
   shown.resize(std::min(shown.size(), rows_in_a_snapshot));
-  for (const auto& line : tree_table(shown, now_in_ms())) text += line + "\n";
+  for (const auto& line : tree_table(shown, columns)) text += fit(line, columns) + "\n";
   if (const auto others = now.trees.size() - shown.size(); others > 0)
     text += "and " + counted(others, "more tree") + "\n";
   print(text);
@@ -88,6 +92,8 @@ int print_snapshots(client& daemon, const top_options& o) {
 
 // ---- the screen
 
+constexpr std::size_t totals = 4; // lines of the overview above its pools
+
 /// The user wants to go.
 struct quit {};
 
@@ -105,12 +111,12 @@ public:
   [[noreturn]] void run() {
     for (;;) {
       draw();
-      auto next = clock::now() + interval_of(options_);
-      while (clock::now() < next) {
+      const auto next = clock::now() + interval_of(options_);
+      while (clock::now() < next && !std::exchange(hurry_, false)) {
         listen(
             std::min(milliseconds(100), milliseconds(1 + (next - clock::now()) / milliseconds(1))));
         if (pressed_.empty() && !resized()) continue;
-        if (obey()) next = clock::now();
+        obey();
         draw();
       }
       look();
@@ -121,7 +127,7 @@ private:
   void listen(milliseconds patience) {
     if (interrupted() != 0) throw was_interrupted();
     while (const auto k = screen_.next_key(patience)) {
-      if (k->letter == 'q' && !question_) throw quit();
+      if (k->letter == 'q' && doomed_.empty()) throw quit();
       pressed_.push_back(*k);
       patience = milliseconds(0);
     }
@@ -130,6 +136,7 @@ private:
   void look() {
     try {
       auto now = read_daemon(daemon_);
+      obey(); // what was pressed meanwhile is about what is still seen
       before_ = std::exchange(now_, std::move(now));
       if (!shown_.empty()) tree_ = whole_tree(daemon_, shown_);
       trouble_.clear();
@@ -138,20 +145,17 @@ private:
     }
   }
 
-  /// Does what the keys say; true: the daemon should be looked at again.
-  bool obey() {
-    bool changed = false;
+  void obey() {
     while (!pressed_.empty()) {
       const auto k = pressed_.front();
       pressed_.pop_front();
       said_.clear();
-      changed |= question_ ? answer(k) : obey(k);
+      doomed_.empty() ? obey(k) : answer(k);
     }
-    return changed;
   }
 
-  bool obey(const keystroke& k) {
-    const auto page = static_cast<std::ptrdiff_t>(std::max<std::size_t>(rows_, 2) - 1);
+  void obey(const keystroke& k) {
+    const auto page = static_cast<std::ptrdiff_t>(page_);
     switch (k.what) {
     case key::up: return move(-1);
     case key::down: return move(1);
@@ -163,58 +167,69 @@ private:
     case key::escape: return show("");
     case key::other: return obey(k.letter);
     }
-    return false;
   }
 
-  bool obey(char letter) {
-    if (selected().empty()) return false;
-    if (letter == 'c') question_ = true;
-    if (letter == 'p') return act("pause");
-    if (letter == 'r') return act("resume");
-    return false;
-  }
-
-  bool answer(const keystroke& k) {
-    question_ = false;
-    return (k.letter == 'y' || k.letter == 'Y') && act("cancel");
-  }
-
-  bool act(const std::string& action) {
+  void obey(char letter) {
+    if (letter != 'c' && letter != 'p' && letter != 'r') return;
     const auto id = selected();
+    if (id.empty()) {
+      said_ = "no tree is marked; move to one with the arrows";
+    } else if (letter == 'c') {
+      doomed_ = id;
+    } else {
+      act(letter == 'p' ? "pause" : "resume", id);
+    }
+  }
+
+  /// Whatever has become of the list since: the answer is about the tree that was asked about.
+  void answer(const keystroke& k) {
+    const auto id = std::exchange(doomed_, {});
+    if (k.letter == 'y' || k.letter == 'Y') act("cancel", id);
+  }
+
+  void act(const std::string& action, const std::string& id) {
     try {
       said_ =
           id + " " + text_field(daemon_.post(tree_path(id, "/" + action), json::object()), "state");
     } catch (const std::runtime_error& e) {
       said_ = e.what();
     }
-    return true;
+    hurry_ = true;
   }
 
-  bool show(const std::string& id) {
+  void show(const std::string& id) {
     shown_ = id;
     tree_ = json::object();
-    return !id.empty();
+    scrolled_ = 0;
+    hurry_ = !id.empty();
   }
 
-  bool move(std::ptrdiff_t by) {
-    const auto last = static_cast<std::ptrdiff_t>(now_.trees.size()) - 1;
-    const auto place =
-        std::clamp<std::ptrdiff_t>(place_of_selected() + by, 0, std::max<std::ptrdiff_t>(last, 0));
-    if (last >= 0) chosen_ = now_.trees[static_cast<std::size_t>(place)].value.id;
-    return false;
+  /// Through the list, or through the threads of the tree that is shown.
+  void move(std::ptrdiff_t by) {
+    const auto moved = [by](std::size_t from, std::size_t last) {
+      return static_cast<std::size_t>(std::clamp<std::ptrdiff_t>(
+          static_cast<std::ptrdiff_t>(from) + by, 0, static_cast<std::ptrdiff_t>(last)));
+    };
+    if (!shown_.empty()) {
+      scrolled_ = moved(scrolled_, last_scroll_);
+    } else if (!now_.trees.empty()) {
+      place_ = moved(place_of_chosen().value_or(place_), now_.trees.size() - 1);
+      chosen_ = now_.trees[place_].value.id;
+    }
   }
 
-  /// The tree that keys are about: where the list has changed, it stays the same one.
+  /// The tree that keys are about: where the list has changed, it stays the same one. Empty: it is
+  /// not there any more, or there never was one.
   std::string selected() const {
     if (!shown_.empty()) return shown_;
-    return now_.trees.empty() ? ""
-                              : now_.trees[static_cast<std::size_t>(place_of_selected())].value.id;
+    return place_of_chosen() ? chosen_ : "";
   }
 
-  std::ptrdiff_t place_of_selected() const {
+  std::optional<std::size_t> place_of_chosen() const {
     const auto found =
         std::ranges::find(now_.trees, chosen_, [](const auto& t) { return t.value.id; });
-    return found == now_.trees.end() ? 0 : found - now_.trees.begin();
+    if (found == now_.trees.end()) return {};
+    return static_cast<std::size_t>(found - now_.trees.begin());
   }
 
   bool resized() const {
@@ -227,10 +242,12 @@ private:
   void draw() {
     drawn_for_ = size_of_terminal(STDOUT_FILENO);
     const auto height = static_cast<std::size_t>(std::max(drawn_for_.rows, 4));
-    auto lines = overview(now_, before_ ? &*before_ : nullptr, daemon_.url());
-    for (auto& line : lines) line = fitted(line);
+    auto lines = overview(now_, before_ ? &*before_ : nullptr, daemon_.url(), drawn_for_.columns);
     lines.emplace_back();
-    if (lines.size() + 3 > height) lines.resize(std::min<std::size_t>(lines.size(), height - 3));
+    // A tree that is shown has most of the screen: where that is small, the pools make room.
+    const auto most =
+        shown_.empty() || 3 * lines.size() <= height ? height - 3 : std::min(height - 3, totals);
+    lines.resize(std::min(lines.size(), most));
     rows_ = height - lines.size() - 1;
     for (auto& line : shown_.empty() ? list_lines() : shown_lines())
       lines.push_back(std::move(line));
@@ -244,42 +261,62 @@ private:
 
   std::string fitted(const std::string& line) const { return fit(line, drawn_for_.columns); }
 
-  /// As much of the table as there is room for, around the selected tree.
+  /// As much of the table as there is room for, around the chosen tree. The first that is ever seen
+  /// is chosen; when that has ended none is, until the user moves to another.
   std::vector<std::string> list_lines() {
-    const auto table = tree_table(now_.trees, now_in_ms());
+    if (chosen_.empty() && !now_.trees.empty()) chosen_ = now_.trees[0].value.id;
+    const auto table = tree_table(now_.trees, drawn_for_.columns);
     const auto room = std::max<std::size_t>(rows_, 2) - 1;
-    const auto place = static_cast<std::size_t>(place_of_selected());
-    if (place < top_) top_ = place;
-    if (place >= top_ + room) top_ = place - room + 1;
+    page_ = room;
+    const auto chosen = place_of_chosen();
+    if (chosen) place_ = *chosen;
+    if (place_ < top_) top_ = place_;
+    if (place_ >= top_ + room) top_ = place_ - room + 1;
     top_ = std::min(top_, now_.trees.size() - std::min(now_.trees.size(), room));
     std::vector<std::string> lines{fitted(table[0])};
     for (auto i = top_; i < std::min(top_ + room, now_.trees.size()); ++i) {
       const auto line = fitted(table[i + 1]);
-      lines.push_back(i == place ? "\033[7m" + line : line);
+      lines.push_back(i == chosen ? "\033[7m" + line : line);
     }
     if (now_.trees.empty()) lines.emplace_back("no tree is live");
     return lines;
   }
 
-  std::vector<std::string> shown_lines() const {
+  std::vector<std::string> shown_lines() {
     const auto t = read_tree(tree_);
     if (t.threads.empty()) return {fitted(printable(shown_) + " ...")};
-    std::vector<std::string> lines{fitted(title(t))};
-    for (auto& line :
-         tree_lines(t, {}, colours(true), drawn_for_.columns, std::max<std::size_t>(rows_, 4) - 3))
+    std::vector<std::string> lines{fitted(title(t))}, end;
+    if (t.phase >= tree_phase::done) end.push_back(fitted(printable(outcome_text(t))));
+    end.push_back(fitted("  " + figures(read_usage(tree_))));
+    const auto room = std::max(rows_, end.size() + 3) - end.size() - 1;
+    for (auto& line : seen_of(tree_lines(t, {}, colours(true), drawn_for_.columns), room))
       lines.push_back(std::move(line));
-    if (t.phase >= tree_phase::done) lines.push_back(fitted(printable(outcome_text(t))));
-    lines.push_back(fitted("  " + figures(read_usage(tree_))));
+    lines.insert(lines.end(), end.begin(), end.end());
+    return lines;
+  }
+
+  /// Those that are scrolled to; where that is not all of them, a line more says which.
+  std::vector<std::string> seen_of(std::vector<std::string> threads, std::size_t room) {
+    const auto all = threads.size();
+    const auto seen = all > room ? room - 1 : all;
+    page_ = seen;
+    last_scroll_ = all - seen;
+    scrolled_ = std::min(scrolled_, last_scroll_);
+    if (seen == all) return threads;
+    const auto begin = threads.begin() + static_cast<std::ptrdiff_t>(scrolled_);
+    std::vector<std::string> lines(begin, begin + static_cast<std::ptrdiff_t>(seen));
+    lines.push_back(fitted("threads " + std::to_string(scrolled_ + 1) + " to "
+                           + std::to_string(scrolled_ + seen) + " of " + std::to_string(all)));
     return lines;
   }
 
   std::string bottom_line() const {
-    if (question_) return fitted("cancel " + printable(selected()) + "? y/n");
+    if (!doomed_.empty()) return fitted("cancel " + printable(doomed_) + "? y/n");
     if (!said_.empty()) return fitted(printable(said_));
     if (!trouble_.empty()) return fitted(printable(trouble_));
     return fitted(shown_.empty()
                       ? "q quit  up, down, PgUp, PgDn move  Enter show  c cancel  p pause  r resume"
-                      : "q quit  Enter back  c cancel  p pause  r resume");
+                      : "q quit  up, down move  Enter back  c cancel  p pause  r resume");
   }
 
   client& daemon_;
@@ -288,10 +325,13 @@ private:
   reading now_;
   std::optional<reading> before_;
   std::deque<keystroke> pressed_;
-  std::string chosen_, shown_, said_, trouble_; // ids of trees; what happened; what is wrong
-  json tree_;                                   // the one that is shown
-  bool question_ = false;
-  std::size_t top_ = 0, rows_ = 0; // first row of the list that is seen; rows below the overview
+  std::string chosen_, shown_, doomed_; // ids of trees: marked, shown, to be cancelled if y comes
+  std::string said_, trouble_;          // what happened; what is wrong
+  json tree_;                           // the one that is shown
+  bool hurry_ = false;                  // the daemon is to be looked at at once
+  std::size_t top_ = 0, place_ = 0; // of the list: its first row that is seen, and the marked one
+  std::size_t scrolled_ = 0, last_scroll_ = 0; // threads above those that are seen; the most
+  std::size_t rows_ = 0, page_ = 1;            // below the overview; that PgUp and PgDn move by
   terminal_size drawn_for_{0, 0};
 };
 
@@ -302,7 +342,8 @@ int top(command_words words) {
   auto list = declare(o);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
   client daemon(o.daemon);
-  if (o.common.json || o.count > 0 || !stdout_is_terminal()) return print_snapshots(daemon, o);
+  if (o.common.json || o.count > 0 || !can_draw_on(STDOUT_FILENO))
+    return print_snapshots(daemon, o);
   auto first = read_daemon(daemon);
   try {
     top_screen(daemon, o, std::move(first)).run();

@@ -6,6 +6,8 @@
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
 
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 namespace banyan {
@@ -47,7 +49,7 @@ option_list declare(tree_options& o) {
 int follow(client& daemon, const tree_options& o) {
   watch_tree(daemon, o.ids[0], {o.common.json, o.texts, o.thread});
   const auto whole = whole_tree(daemon, o.ids[0]);
-  if (!o.common.json && o.thread.empty() && stdout_is_terminal()) print_tree(whole);
+  if (!o.common.json && o.thread.empty() && can_draw_on(STDOUT_FILENO)) print_tree(whole);
   return read_tree(whole).outcome.solved ? exit_done : exit_unsolved;
 }
 

@@ -142,7 +142,7 @@ def tree(id="T1", state="done", solved=True, **more):
             "outcome": {"solved": solved, "claimed": True, "operations": ["25-7=18", "18*3=54"], "solution": "path\n"} if finished else None,
             "failure": None, "weights_epoch": 1, "seed": 18446744073709551615,
             "usage": {"threads": 2, "depth": 1, "rounds": 1, "prompt_tokens": 60, "generated_tokens": 19,
-                      "critical_path_tokens": 19, "cached_tokens": 10, "wall_ms": 400.5 if finished else 0},
+                      "critical_path_tokens": 19, "cached_tokens": 10, "wall_ms": 400.5 if finished else 0 if state == "queued" else 107_000},
             "threads": threads, **more}
 
 
@@ -150,7 +150,7 @@ def lists(*trees, page=100):
     """An answer to GET /v1/trees: what its filter lets through, in pages, newest first."""
     def answer(r):
         q = dict(r.query)
-        states = [value for name, value in r.query if name == "state"]
+        states = [state for name, value in r.query if name == "state" for state in value.split(",")]
         found = sorted((t for t in trees if not states or t["state"] in states), key=lambda t: t["created"], reverse=True)
         ids = [t["id"] for t in found]
         begin = ids.index(q["after"]) + 1 if "after" in q else 0
@@ -204,6 +204,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+def daemon_at(port, answers):
+    """As soon as the port is free."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fake_daemon(port, answers)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 class connection(client_case):
     def test_where_no_daemon_answers(self):
         url = f"http://127.0.0.1:{free_port()}"
@@ -230,6 +242,8 @@ class connection(client_case):
         self.refused(2, "tree", "T1", says="problem.target: it is out of range; ")
         error(409, "T1: it is finished")
         self.refused(2, "tree", "T1", says="T1: it is finished; ")
+        error(404, "T1: there is no such tree; look again", "id")
+        self.assertIn("banyan: T1: there is", self.refused(2, "tree", "T1", says=""))
         error(401, "the token is missing")
         self.refused(2, "tree", "T1", says="--token-file")
         error(500, "oh")
@@ -389,11 +403,14 @@ class listing(client_case):
         self.assertEqual(self.ids(), ["R1", "P5", "Q4", "C7", "D6", "F3", "D2"])
         self.assertEqual(self.ids("--state", "done"), ["D6", "D2"])
         self.assertEqual(self.ids("--state", "failed", "--state", "done"), ["D6", "F3", "D2"])
+        self.assertEqual(self.ids("--state", "queued,done,running"), ["R1", "Q4", "D6", "D2"])
+        self.refused(2, "ps", "--state", "running,", says="running,")
 
     def test_no_more_than_asked_for(self):
         done = self.banyan("ps", "--limit", 2)
-        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()[1:]], ["R1", "P5", "Q4", "C7", "D6"])
+        self.assertEqual([line.split()[0] for line in done.stdout.splitlines()[1:]], ["R1", "P5", "C7", "D6"])
         self.assertIn("--all", done.stderr)
+        self.assertEqual(self.banyan("ps", "--limit", 3, "--state", "running,queued,paused").stderr, "")  # just as many as there are
         self.assertEqual(self.banyan("ps", "--limit", 2, "--quiet").stderr, "")
 
     def test_all_pages(self):
@@ -408,7 +425,8 @@ class listing(client_case):
         row = {line.split()[0]: line for line in lines[1:]}
         self.assertRegex(row["D2"], r"^D2 +done +25, 7, 3 -> 54 +2 +19 +40[01] ms +yes +run=a,user=b$")
         self.assertRegex(row["F3"], r"no: deadline$")
-        self.assertRegex(row["R1"], r":\d\d +-$")
+        self.assertRegex(row["R1"], r" 1:47 +-$")
+        self.assertRegex(row["Q4"], r" 19 +- +-$")
 
     def test_json_is_passed_through(self):
         lines = [json.loads(line) for line in self.works("ps", "--json", "--state", "done").splitlines()]
@@ -476,6 +494,15 @@ class one_tree(client_case):
             self.assertEqual(json.loads(self.works(action, "T1", "--json"))["state"], state)
         self.refused(2, "cancel", "T2", says="T2")
 
+    def test_actions_on_several_trees_do_all_that_can_be_done(self):
+        self.answers["POST /v1/trees/T1/pause"] = tree(state="paused")
+        self.answers["POST /v1/trees/T3/pause"] = tree("T3", "paused")
+        done = self.banyan("pause", "T2", "T1", "T4", "T3")
+        self.assertEqual((done.returncode, done.stdout), (2, "T1 paused\nT3 paused\n"))
+        self.assertRegex(done.stderr, r"^banyan: [^\n]*T2[^\n]*\nbanyan: [^\n]*T4[^\n]*\n$")
+        self.answers["POST /v1/trees/T2/pause"] = (503, {"error": {"message": "the daemon: it is about to end; ask another one"}})
+        self.assertEqual(self.banyan("pause", "T2", "T1", "T4").returncode, 3)
+
 
 class following(client_case):
     grows = [("tree", {"state": "running", "prompt": "p", "problem": {"numbers": [25, 7, 3], "target": 54}}),
@@ -501,6 +528,21 @@ class following(client_case):
         self.assertEqual(self.told(), ["tree running", "/ decoding", "/ spawned /0", "/0 done, 7 tokens", "/ joined",
                                        "/ done, 12 tokens", "tree done, solved"])
         self.assertIn('/ wrote "root\\n"', self.told("--texts"))
+
+    def test_a_finished_tree_is_told_in_the_order_of_time(self):
+        def at(second):
+            return {"at": f"2026-11-23T09:30:0{second}.000Z"}
+        child = {"thread": "/0", "parent": "/"}
+        self.answers["GET /v1/trees/T1/events"] = stream(
+            ("tree", {"state": "done", **at(9)}, 0), ("thread", {"state": "done", "tokens": 12, "failure": None, **at(9)}, 1),
+            ("text", {"text": "root\n", **at(1)}, 2), ("spawn", {"children": ["/0", "/1"], "text": "<spawn>", **at(1)}, 3),
+            ("thread", {**child, "state": "done", "tokens": 7, "failure": None, **at(5)}, 4), ("text", {**child, "text": "late", **at(5)}, 5),
+            ("thread", {**child, "thread": "/1", "state": "failed", "tokens": 3, "failure": "no_solution", **at(3)}, 6),
+            ("join", {"text": "<joined>", **at(5)}, 7), ("text", {"text": "end", **at(9)}, 8),
+            ("done", {"state": "done", "failure": None, "outcome": {"solved": True}, **at(9)}, 9))
+        told = [line.split(" ", 1)[1] for line in self.works("tree", "T1", "--follow", "--texts").splitlines()]
+        self.assertEqual(told, ['/ wrote "root\\n"', "/ spawned /0 /1", "/1 failed: no_solution, 3 tokens", '/0 wrote "late"', "/0 done, 7 tokens",
+                                "/ joined", '/ wrote "end"', "/ done, 12 tokens", "tree done, solved"])
 
     def test_the_exit_code_says_whether_it_is_solved(self):
         self.answers["GET /v1/trees/T1"] = tree(solved=False)
@@ -545,22 +587,11 @@ class following(client_case):
         run = self.start("tree", "T1", "--follow", "--thread", "/")
         self.assertEqual(run.stdout.readline(), "root\n")
         again = stream(*self.grows[:2], ("text", {"text": "root\nthinks on\n", "tokens": 9}), *self.ends[2:])
-        second = self.daemon_at(first.server.server_address[1],
+        second = daemon_at(first.server.server_address[1],
                                 {"GET /v1/trees/T1": tree(), "GET /v1/trees/T1/events": again})
         self.addCleanup(second.close)
         self.assertEqual(run.stdout.read(), "think\nthinks on\n")  # a line that has changed is begun anew
         self.assertEqual((run.wait(PATIENCE), run.stderr.read()), (0, ""))
-
-    def daemon_at(self, port, answers):
-        """As soon as the port is free."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return fake_daemon(port, answers)
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
     def test_a_daemon_that_is_gone_for_good(self):
         self.answers["GET /v1/trees/T1/events"] = stream(*self.grows[:3], lambda: threading.Thread(target=self.daemon.close).start())
@@ -628,8 +659,48 @@ class submitting(client_case):
     def test_what_stays_unsolved_is_told_by_the_exit_code(self):
         self.answers["GET /v1/trees/T1"] = tree()
         self.answers["GET /v1/trees/T2"] = tree("T2", "failed", solved=False, failure="deadline")
-        lines = self.works("submit", "--problems", self.problems(), "--wait", "--json", code=1).splitlines()
+        lines = self.works("submit", "--problems", self.problems(), "--wait", "--json", "--quiet", code=1).splitlines()
         self.assertEqual([json.loads(line)["outcome"]["solved"] for line in lines], [True, False])
+
+    def while_it_is_there(self, id):
+        """The tree runs until the daemon leaves; set once it was asked for."""
+        asked = threading.Event()
+        self.here = True
+        self.answers[f"GET /v1/trees/{id}"] = lambda r: asked.set() or (tree(id, "running") if self.here else None)
+        return asked
+
+    def leave(self):
+        """With it go the connections that stand."""
+        self.here = False
+        self.daemon.close()
+
+    def test_a_daemon_that_begins_anew_is_waited_for(self):
+        """The ids are known before it goes away."""
+        asked = self.while_it_is_there("T1")
+        run = self.start("submit", "--problems", self.problems(), "--wait")
+        self.assertEqual([run.stderr.readline() for _ in range(2)], ["banyan: T1: 25, 7, 3 -> 54\n", "banyan: T2: 1, 2 -> 3\n"])
+        self.assertTrue(asked.wait(PATIENCE))
+        self.leave()
+        answers = {"GET /v1/trees/T1": (503, {"error": {"message": "the daemon: it is not ready yet; try again"}}), "GET /v1/trees/T2": tree("T2")}
+        second = daemon_at(self.daemon.server.server_address[1], answers)
+        self.addCleanup(second.close)
+        deadline = time.monotonic() + PATIENCE
+        while not second.asked("/v1/trees/T1"):
+            self.assertIsNone(run.poll())
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        second.answers["GET /v1/trees/T1"] = tree()
+        out, _ = run.communicate(timeout=PATIENCE)
+        self.assertEqual((run.returncode, out.count("(verified)")), (0, 2))
+
+    def test_a_daemon_that_is_gone_for_good(self):
+        asked = self.while_it_is_there("T1")
+        run = self.start("submit", "--target", 54, 25, 7, 3, "--wait", "--timeout", 0.3)
+        self.assertTrue(asked.wait(PATIENCE))
+        self.leave()
+        _, errors = run.communicate(timeout=PATIENCE)
+        self.assertEqual(run.returncode, 3)
+        self.assertIn("no daemon answers there", errors)
 
     def test_a_full_queue_is_waited_for(self):
         accept, tries = self.answers["POST /v1/trees"], []
@@ -663,6 +734,13 @@ class exporting(client_case):
         self.assertEqual([t["id"] for t in trees], ["T0", "T1", "T2", "T3", "T4"])
         self.assertEqual(trees[0]["threads"][0]["text"], "root\nsays this\n")
         self.assertEqual(self.banyan("export", "--quiet", "--out", "-").stdout, done.stdout)
+
+    def test_progress_is_told_as_the_end_is(self):
+        trees = [tree(f"T{i}", created=f"2026-11-23T09:{i:02}:00.000Z") for i in range(50)]
+        self.answers["GET /v1/trees"] = lists(*trees)
+        for t in trees:
+            self.answers[f"GET /v1/trees/{t['id']}"] = t
+        self.assertEqual(self.banyan("export").stderr, 2 * "banyan: wrote 50 trees\n")
 
     def test_some_trees(self):
         out = self.works("export", "T3", "T1", "--quiet")
@@ -894,6 +972,82 @@ class on_a_terminal(client_case):
         at = t.wait_for(r"\x1b\[7mR[12]\d ", at)
         t.press("\x1b[H")
         self.selected(t, "R39", at)
+
+    def test_nobody_is_cancelled_in_the_place_of_a_tree_that_has_ended(self):
+        """Between the question and the answer, and before a key, the marked tree goes from the list."""
+        rest = [tree(f"R{i:02}", "running", created=f"2026-11-23T09:{i:02}:00.000Z") for i in range(39)]
+        self.answers["POST /v1/trees/R39/cancel"] = (409, {"error": {"message": "R39: it has ended; there is nothing to do"}})
+        t = self.top()
+        at = self.selected(t, "R39")
+        t.press("c")
+        at = t.wait_for(r"cancel R39\? y/n", at)
+        self.answers["GET /v1/trees"] = lists(*rest)
+        at = t.wait_for(r"\x1b\[H(?:(?!R39).)*cancel R39\? y/n", at)  # it is not in the list, but asked about
+        t.press("y")
+        at = t.wait_for("R39: it has ended", at)
+        for key in "pr":
+            t.press(key)
+            at = t.wait_for("no tree is marked", at)
+        t.press("c")
+        at = t.wait_for("no tree is marked", at)
+        self.assertFalse(any(b"\x1b[7m" in frame for frame in t.frames(at)))
+        self.assertEqual([r.path for r in self.daemon.seen if r.method == "POST"], ["/v1/trees/R39/cancel"])
+        t.press("\x1b[B")
+        self.selected(t, "R37", at)
+
+    def test_the_marked_tree_stays_the_same_one(self):
+        """The first that is seen is marked, whichever stands there later."""
+        self.answers["POST /v1/trees/R39/pause"] = tree("R39", "paused")
+        t = self.top()
+        at = self.selected(t, "R39")
+        trees = [tree(f"R{i:02}", "running", created=f"2026-11-23T09:{i:02}:00.000Z") for i in range(39, 42)]
+        self.answers["GET /v1/trees"] = lists(*trees)
+        at = t.wait_for(r"R41 .*R40 .*\x1b\[7mR39 ", at)
+        t.press("p")
+        t.wait_for("R39 paused", at)
+
+    def test_the_threads_of_a_tree_are_scrolled_through(self):
+        big = tree("R39", "running")
+        big["threads"] += [{**big["threads"][1], "path": f"/{i}"} for i in range(1, 12)]
+        self.answers["GET /v1/trees/R39"] = big
+        t = self.top(rows=12)
+        t.press("\r")
+        at = t.wait_for(r"/ +waiting.*threads 1 to \d+ of 13")
+        t.press("\x1b[B")
+        at = t.wait_for(r"threads 2 to", at)
+        t.press("\x1b[F")
+        at = t.wait_for(r"/11 .*threads \d+ to 13 of 13", at)
+        t.press("\x1b[H")
+        at = t.wait_for(r"threads 1 to", at)
+        t.press("\x1b[6~")
+        at = t.wait_for(r"threads [3-9] to", at)
+        t.press("\r")
+        self.selected(t, "R39", at)  # the list did not move
+
+    def test_a_narrow_terminal_shows_figures_before_all_else(self):
+        id = "01J9ZC3V7R2M8Q5T4W6X0Y1B3D"
+        self.answers["GET /v1/trees"] = lists(tree(id, "running", labels={"run": "a"}))
+        t = self.top(columns=60)
+        lines = shown(t.frames()[-1])
+        head = next(i for i, line in enumerate(lines) if "TOKENS" in line and "TIME" in line)
+        self.assertEqual(lines[head].split(), ["ID", "STATE", "PROBLEM", "THREADS", "TOKENS", "TIME"])
+        self.assertRegex(lines[head + 1], r"^\.\.[0-9A-Z]+ +running +25, 7, 3 -> 54 +2 +19 +1:47$")
+        self.assertTrue(id.endswith(lines[head + 1].split()[0][2:]))
+        self.assertRegex("\n".join(lines), r"(?m)^cpu:0 +3 +17 .* 54 % ")
+        self.assertRegex("\n".join(lines), r"(?m)^trees .* \.\.\.$")
+
+    def test_a_dumb_terminal_gets_lines(self):
+        self.answers["GET /v1/trees/T1/events"] = stream(*following.grows, *following.ends)
+        self.env["TERM"] = "dumb"
+        t = self.run_on_terminal("top", "--interval", 0.05)
+        t.wait_for("banyand .*R39 .*banyand .*R39 ")
+        t.press("\x03")
+        self.assertEqual(t.program.wait(PATIENCE), 130)
+        self.assertNotIn(b"\x1b", t.seen)
+        t = self.run_on_terminal("tree", "T1", "--follow")
+        self.assertEqual(t.program.wait(PATIENCE), 0)
+        t.wait_for("/ spawned /0\r\n.*tree done, solved\r\n$")
+        self.assertNotIn(b"\x1b", t.seen)
 
     def test_a_tree_is_shown_and_left(self):
         self.answers["GET /v1/trees/R39"] = tree("R39", "running")

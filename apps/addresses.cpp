@@ -1,0 +1,38 @@
+#include "apps/client.hpp"
+
+#include <cctype>
+
+namespace banyan {
+
+std::string url_escaped(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string escaped;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) || c == '-' || c == '.' || c == '_' || c == '~') {
+      escaped += c;
+    } else {
+      escaped += '%';
+      escaped += digits[byte >> 4];
+      escaped += digits[byte & 15];
+    }
+  }
+  return escaped;
+}
+
+std::string tree_path(std::string_view id, std::string_view rest) {
+  return "/v1/trees/" + url_escaped(id) + std::string(rest);
+}
+
+std::string query(std::span<const std::pair<std::string, std::string>> fields) {
+  std::string text;
+  for (const auto& [name, value] : fields)
+    if (!value.empty()) text += (text.empty() ? "?" : "&") + name + "=" + url_escaped(value);
+  return text;
+}
+
+std::string query(std::initializer_list<std::pair<std::string, std::string>> fields) {
+  return query(std::span(fields.begin(), fields.size()));
+}
+
+} // namespace banyan
