@@ -163,6 +163,40 @@ BENCHMARK_CAPTURE(page, the_one_that_waits, {.states = {tree_phase::queued, tree
     ->Arg(20000)
     ->Unit(benchmark::kMicrosecond);
 
+/// A list of two conditions, over small trees that all have the first one; one in 20,000 has what
+/// is searched for.
+void two_conditions(benchmark::State& state, const tree_filter& filter) {
+  store_in_folder store(false);
+  store->begin();
+  for (std::int64_t i = 0; i < state.range(0); ++i) {
+    auto t = finished(i);
+    t.threads = {thread_of("/", 30)};
+    t.labels = {{"env", "prod"}, {"run", i % 20'000 == 0 ? "x" : "b"}};
+    t.outcome.solved = i % 20'000 != 0;
+    store->finish(t);
+  }
+  store->commit();
+  std::size_t listed = 0;
+  for (auto _ : state) listed += store->list(filter).size();
+  state.counters["trees"] = static_cast<double>(listed) / static_cast<double>(state.iterations());
+}
+BENCHMARK_CAPTURE(two_conditions, label_and_state,
+                  {.states = {tree_phase::running}, .labels = {{"env", "prod"}}})
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(two_conditions, label_and_solved,
+                  {.labels = {{"env", "prod"}}, .solved = false, .limit = 1000})
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(two_conditions, two_labels, {.labels = {{"env", "prod"}, {"run", "x"}}})
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+/// Every fourth has failed.
+BENCHMARK_CAPTURE(two_conditions, two_common,
+                  {.states = {tree_phase::failed}, .labels = {{"env", "prod"}}})
+    ->Arg(100'000)
+    ->Unit(benchmark::kMicrosecond);
+
 void status(benchmark::State& state) {
   store_in_folder store(false);
   fill(*store.operator->(), state.range(0));

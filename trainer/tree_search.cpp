@@ -3,7 +3,8 @@
 #include "trainer/database.hpp"
 
 #include <algorithm>
-#include <functional>
+#include <deque>
+#include <limits>
 #include <set>
 #include <string>
 #include <string_view>
@@ -13,81 +14,162 @@ namespace banyan {
 
 namespace {
 
-/// A SELECT of places, of trees in one state or in any. SQLite takes a column with a plus in front
-/// for none of an index, so that only the most selective condition chooses one.
-class search {
+constexpr auto lowest = std::numeric_limits<std::int64_t>::min();
+constexpr auto highest = std::numeric_limits<std::int64_t>::max();
+
+/// The places of the trees that an index has under one key.
+class index_walk {
 public:
-  search(const tree_filter& filter, const std::string_view* state, std::optional<place> behind,
-         direction order)
-      : by_label_(!filter.labels.empty()) {
-    sql_ = "SELECT " + created() + ", " + seq() + " FROM "
-           + (by_label_ ? "labels l CROSS JOIN trees t ON t.seq=l.tree" : "trees t")
-           + " WHERE true";
-    for (const auto& [name, value] : filter.labels) require_label(name, value);
-    if (state) require("t.state=?", *state);
-    if (filter.solved) require("t.solved=?", std::int64_t{*filter.solved});
-    if (!filter.task.empty()) require("t.task=?", std::string_view(filter.task));
-    if (filter.created_from_ms != 0) add(created() + ">=?", filter.created_from_ms);
-    if (filter.created_before_ms != 0) add(created() + "<?", filter.created_before_ms);
-    sort(behind, order == direction::newest_first);
+  /// `rows`: "… FROM … WHERE …" with a `?` for each part of the key.
+  struct source {
+    const char *seq, *rows;
+  };
+
+  index_walk(database& file, const source& from, std::vector<sql_value> key, bool down)
+      : down_(down), key_(std::move(key)), rows_(file, sql_of(from)) {}
+
+  /// The first place at this one or behind it. Whoever walks never goes back.
+  std::optional<place> at_or_behind(const place& from) {
+    while (!ahead_.empty() && is_before(ahead_.front(), from)) ahead_.pop_front();
+    if (ahead_.empty() && !over_) fetch(from);
+    if (ahead_.empty()) return {};
+    return ahead_.front();
   }
 
-  void run(database& file, std::size_t limit, std::vector<place>& found) {
-    values_.emplace_back(static_cast<std::int64_t>(std::min<std::size_t>(limit, INT64_MAX)));
-    statement(file, sql_).each(values_, [&](const auto& row) {
-      found.push_back({row.number(0), row.number(1)});
+  bool is_before(const place& a, const place& b) const { return down_ ? a > b : a < b; }
+
+private:
+  static constexpr std::int64_t at_once = 16;
+
+  std::string sql_of(const source& from) const {
+    const std::string seq(from.seq), way = down_ ? " DESC" : "";
+    return "SELECT created_ms, " + seq + " FROM " + from.rows + " AND (created_ms, " + seq + ") "
+           + (down_ ? "<=" : ">=") + " (?, ?) ORDER BY created_ms" + way + ", " + seq + way
+           + " LIMIT ?";
+  }
+
+  void fetch(const place& from) {
+    auto values = key_;
+    for (const auto number : {from.created_ms, from.seq, at_once}) values.emplace_back(number);
+    rows_.each(values, [this](const auto& row) {
+      ahead_.push_back({row.number(0), row.number(1)});
     });
+    over_ = ahead_.size() < static_cast<std::size_t>(at_once);
+  }
+
+  bool down_;
+  std::vector<sql_value> key_;
+  statement rows_;
+  std::deque<place> ahead_; ///< fetched and not passed yet
+  bool over_ = false;       ///< nothing is behind them
+};
+
+/// One condition: the places of any of its keys.
+class condition {
+public:
+  void add(index_walk keyed) { walks_.push_back(std::move(keyed)); }
+
+  std::optional<place> at_or_behind(const place& from) {
+    std::optional<place> nearest;
+    for (auto& walk : walks_)
+      if (const auto at = walk.at_or_behind(from))
+        if (!nearest || walk.is_before(*at, *nearest)) nearest = at;
+    return nearest;
   }
 
 private:
-  std::string created() const { return by_label_ ? "l.created_ms" : "t.created_ms"; }
-  std::string seq() const { return by_label_ ? "l.tree" : "t.seq"; }
+  std::vector<index_walk> walks_;
+};
 
-  template <class... Values>
-  void add(const std::string& condition, Values... values) {
-    sql_ += " AND " + condition;
-    (values_.emplace_back(values), ...);
+/// Goes through the indexes of all conditions at once. They are in one order, so each leaps to
+/// where another one is, and the rarest sets the pace.
+class search {
+public:
+  search(database& file, const tree_filter& filter, direction order)
+      : filter_(filter), down_(order == direction::newest_first) {
+    for (const auto& [name, value] : filter.labels)
+      require(file, {"tree", "labels WHERE name=? AND value=?"}, {{name, value}});
+    if (filter.solved)
+      require(file, {"seq", "trees INDEXED BY trees_by_solved WHERE solved=?"},
+              {{std::int64_t{*filter.solved}}});
+    if (!filter.task.empty())
+      require(file, {"seq", "trees INDEXED BY trees_by_task WHERE task=?"}, {{filter.task}});
+    require_states(file);
+    if (conditions_.empty())
+      require(file, {"seq", "trees INDEXED BY trees_by_created WHERE true"}, {{}});
   }
 
-  void require(const char* condition, sql_value value) {
-    add((std::exchange(indexed_, true) ? "+" : "") + std::string(condition), value);
+  std::vector<place> run(std::optional<place> behind, std::size_t limit) {
+    std::vector<place> found;
+    auto from = begin(behind);
+    while (found.size() < limit) {
+      const auto at = first_common(from);
+      if (!at || is_beyond(*at)) break;
+      found.push_back(*at);
+      from = next_to(*at);
+    }
+    return found;
   }
 
-  /// The first one leads the search.
-  void require_label(std::string_view name, std::string_view value) {
-    if (!std::exchange(indexed_, true)) return add("l.name=? AND l.value=?", name, value);
-    add("EXISTS(SELECT 1 FROM labels m WHERE m.name=? AND m.value=? AND m.created_ms=l.created_ms"
-        " AND m.tree=l.tree)",
-        name, value);
+private:
+  void require_states(database& file) {
+    std::set<std::string_view> states;
+    for (const auto phase : filter_.states) states.insert(to_string(phase));
+    std::vector<std::vector<sql_value>> keys;
+    for (const auto& state : states) keys.push_back({state});
+    if (!keys.empty())
+      require(file, {"seq", "trees INDEXED BY trees_by_state WHERE state=?"}, std::move(keys));
   }
 
-  void sort(std::optional<place> behind, bool down) {
-    const auto place = "(" + created() + "," + seq() + ")";
-    if (behind) add(place + (down ? "<" : ">") + "(?,?)", behind->created_ms, behind->seq);
-    const char* way = down ? " DESC" : "";
-    sql_ += " ORDER BY " + created() + way + ", " + seq() + way + " LIMIT ?";
+  void require(database& file, const index_walk::source& from,
+               std::vector<std::vector<sql_value>> any_of) {
+    auto& added = conditions_.emplace_back();
+    for (auto& key : any_of) added.add({file, from, std::move(key), down_});
   }
 
-  bool by_label_;
-  bool indexed_ = false;
-  std::string sql_;
-  std::vector<sql_value> values_;
+  place next_to(const place& at) const { return {at.created_ms, at.seq + (down_ ? -1 : 1)}; }
+
+  place begin(const std::optional<place>& behind) const {
+    const auto edge = down_ ? newest() : place{first_ms(), lowest};
+    if (!behind) return edge;
+    return down_ ? std::min(edge, next_to(*behind)) : std::max(edge, next_to(*behind));
+  }
+
+  place newest() const {
+    const auto before_ms = filter_.created_before_ms;
+    return before_ms == 0 ? place{highest, highest} : place{before_ms, lowest};
+  }
+  std::int64_t first_ms() const {
+    return filter_.created_from_ms == 0 ? lowest : filter_.created_from_ms;
+  }
+
+  /// Of the time that the filter lets through.
+  bool is_beyond(const place& at) const {
+    return down_ ? filter_.created_from_ms != 0 && at.created_ms < filter_.created_from_ms
+                 : filter_.created_before_ms != 0 && at.created_ms >= filter_.created_before_ms;
+  }
+
+  std::optional<place> first_common(place at) {
+    for (std::size_t i = 0, agreed = 0; agreed < conditions_.size();
+         i = (i + 1) % conditions_.size()) {
+      const auto found = conditions_[i].at_or_behind(at);
+      if (!found) return {};
+      agreed = *found == at ? agreed + 1 : 1;
+      at = *found;
+    }
+    return at;
+  }
+
+  const tree_filter& filter_;
+  bool down_;
+  std::vector<condition> conditions_;
 };
 
 } // namespace
 
 std::vector<place> find_places(database& file, const tree_filter& filter,
                                std::optional<place> behind, std::size_t limit, direction order) {
-  std::vector<place> found;
-  std::set<std::string_view> states;
-  for (const auto phase : filter.states) states.insert(to_string(phase));
-  for (const auto& state : states) search(filter, &state, behind, order).run(file, limit, found);
-  if (states.empty()) search(filter, nullptr, behind, order).run(file, limit, found);
-  // Each state came in order, for itself.
-  std::ranges::sort(found);
-  if (order == direction::newest_first) std::ranges::reverse(found);
-  found.resize(std::min(found.size(), limit));
-  return found;
+  return search(file, filter, order).run(behind, limit);
 }
 
 } // namespace banyan
