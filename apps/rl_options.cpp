@@ -140,6 +140,7 @@ void declare_learning(option_list& list, train_rl_options& o) {
   list.number("clip-high", l.loss.clip_high, "the same, upwards", not_negative);
   list.number("kl", l.loss.kl, "weight of the distance to the first weights; 0: none",
               not_negative);
+  list.number("kl-max", l.loss.kl_max, "that distance of a token at most; 0: any", not_negative);
   list.number("importance-cap", l.loss.importance_cap,
               "largest correction from sampling to training; 0: no correction", not_negative);
   list.choice("token-mean", l.mean,

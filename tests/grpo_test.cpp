@@ -87,6 +87,37 @@ TEST_CASE("the distance to the reference is the k3 estimate", "[trainer]") {
   CHECK(t.figures.kl == Approx(k3).epsilon(1e-4));
 }
 
+TEST_CASE("a token that has become rare adds no more than the bound and has no gradient",
+          "[trainer]") {
+  // ln(0.5 / 0.01) = 3.912: k3 = 50 - 3.912 - 1 = 45.088
+  one_token t{.now = 0.01, .old = 0.01, .sampled = 0.01, .advantage = 0, .reference = 0.5};
+  t.options.kl = 2;
+  CHECK(t.loss() == Approx(2 * 10));
+  CHECK(t.slope == 0);
+  CHECK(t.figures.kl == Approx(10));
+  CHECK(t.figures.kl_max == Approx(45.088).epsilon(1e-4));
+  t.options.kl_max = 46;
+  CHECK(t.loss() == Approx(2 * 45.088).epsilon(1e-4));
+  CHECK(t.slope == Approx(2 * (1 - 50)).epsilon(1e-4));
+  t.options.kl_max = 0;
+  CHECK(t.loss() == Approx(2 * 45.088).epsilon(1e-4));
+}
+
+TEST_CASE("a distance that no float holds is bounded without spoiling the gradient", "[trainer]") {
+  one_token t{.now = 1e-45, .old = 1e-45, .sampled = 1e-45, .advantage = 0, .reference = 0.5};
+  t.options.kl = 1;
+  CHECK(t.loss() == Approx(10));
+  CHECK(t.slope == 0);
+}
+
+TEST_CASE("figures of batches have the largest distance of any token", "[trainer]") {
+  grpo_figures sums{.terms = 1, .kl = 2, .kl_max = 2};
+  sums += {.terms = 1, .kl = 7, .kl_max = 7};
+  sums += {.terms = 1, .kl = 3, .kl_max = 3};
+  CHECK(sums.kl == 12);
+  CHECK(sums.kl_max == 7);
+}
+
 TEST_CASE("a policy that is its reference is at no distance", "[trainer]") {
   one_token t{.now = 0.5, .old = 0.5, .sampled = 0.5, .advantage = 0, .reference = 0.5};
   t.options.kl = 10;

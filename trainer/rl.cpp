@@ -68,6 +68,7 @@ std::string to_json(const rl_progress& p) {
   j["generated_tokens_mean"] = p.trees.generated_tokens_mean();
   j["critical_path_tokens_mean"] = p.trees.critical_path_tokens_mean();
   j["kl"] = p.kl_measured ? mean(sums.kl) : json(nullptr);
+  j["kl_max"] = p.kl_measured ? number(sums.kl_max) : json(nullptr);
   j["entropy"] = mean(sums.entropy);
   j["clip_share"] = learnt ? json(p.learnt.clip_share) : json(nullptr);
   j["importance_mean"] = mean(sums.importance);
