@@ -132,7 +132,7 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
   if (counted.draining) return caf::make_error(errc::cancelled);
   if (find_running(request.id) || queue.find(request.id))
-    return caf::make_error(errc::bad_request, "id: " + request.id + " is taken");
+    return caf::make_error(errc::bad_request, "id: " + request.id + ": it is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
   const auto waiting = queue.size() + num_paused() + accepting;
   if (waiting >= options.max_queued_trees)
@@ -300,7 +300,7 @@ void node_state::tell(tree_event::kind what, const std::string& id, tree_phase p
 // ---- by hand ----
 
 caf::error no_tree(const std::string& id) {
-  return caf::make_error(errc::not_found, "id: no tree " + id + " runs here");
+  return caf::make_error(errc::not_found, "id: " + id + ": no such tree runs here");
 }
 
 caf::result<tree_status> node_state::steer(const steer_request& request) {
@@ -314,7 +314,7 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
   const auto* waiting = queue.find(request.id);
   if (!waiting) return no_tree(request.id);
   if (request.thread != "/")
-    return caf::make_error(errc::not_found, "thread: " + request.thread + " has not begun");
+    return caf::make_error(errc::not_found, "thread: " + request.thread + ": it has not begun");
   return steer_waiting(*waiting, request);
 }
 

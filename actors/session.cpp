@@ -280,19 +280,29 @@ void session_state::leave(const finished_tree& done) {
 
 // ---- pause and park ----
 
+namespace {
+
+caf::error no_thread(const std::string& path) {
+  return caf::make_error(errc::not_found, "thread: " + path + ": the tree has no such thread");
+}
+
+} // namespace
+
 caf::result<tree_status> session_state::steer(const steer_request& request) {
   const auto refused = [&](const char* why) {
-    return caf::make_error(errc::bad_request, "thread: " + request.thread + " " + why);
+    const auto who = request.thread == "/" ? "id: " + request.id : "thread: " + request.thread;
+    return caf::make_error(errc::bad_request, who + ": it " + why);
   };
   const auto* record = tree.find(request.thread);
-  if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
-  if (!live(request.thread)) return refused("has ended");
+  if (!record) return no_thread(request.thread);
+  if (!live(request.thread)) return refused("has ended; there is nothing to do");
   switch (request.action) {
   case tree_action::cancel: end_below(request.thread, errc::cancelled); break;
   case tree_action::pause: pause_below(request.thread); break;
   case tree_action::resume:
     if (!is_halted(request.thread)) break;
-    if (is_halted_above(request.thread)) return refused("is paused as a part of a larger one");
+    if (is_halted_above(request.thread))
+      return refused("is paused as a part of a larger one; resume that one");
     resume_below(request.thread);
     break;
   }
@@ -439,7 +449,7 @@ caf::result<thread_status> session_state::show(const thread_request& request) co
   for (const auto& [id, member] : members)
     if (member.path == request.thread) return self->delegate(member.actor, with_time(request));
   const auto* record = tree.find(request.thread);
-  if (!record) return caf::make_error(errc::not_found, "thread: no " + request.thread);
+  if (!record) return no_thread(request.thread);
   return thread_status{*record, false, {}, 0, 0, 0};
 }
 

@@ -218,6 +218,11 @@ TEST_CASE("a browser changes the token for a cookie", "[http]") {
   options.token = "open sesame";
   served s(options);
   CHECK(s.get("/?token=wrong").status == 401);
+  CHECK(s.get("/").body.find("\"unauthorized\"") != std::string::npos);
+  const auto closed = s.get("/", "Accept: text/html,*/*;q=0.8\r\n");
+  CHECK(closed.status == 401);
+  CHECK(closed.header("content-type") == "text/html; charset=utf-8");
+  CHECK(closed.body.find("/?token=TOKEN") != std::string::npos);
   const auto let_in = s.get("/?token=open%20sesame");
   CHECK(let_in.status == 303);
   CHECK(let_in.header("location") == "/");

@@ -49,10 +49,32 @@ http_response forbidden(const std::string& message) {
   return error_response(403, "forbidden", message);
 }
 
+/// For a person: how to come in.
+constexpr auto closed_page = R"(<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Banyan</title>
+<h1>This daemon wants its token</h1>
+<p>Open this page once as <code>/?token=TOKEN</code>, with what stands in the file that the daemon has
+as its <code>--token-file</code>. The browser is then known for as long as that token holds.
+</html>
+)";
+
 http_response unauthorized() {
   auto response = error_response(
       401, "unauthorized", "Authorization: the token is missing or wrong; send `Bearer TOKEN`");
   response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"banyan\"");
+  return response;
+}
+
+http_response at_the_door(const http_request& request) {
+  auto response = unauthorized();
+  if (request.header("accept").find("text/html") == std::string_view::npos) return response;
+  response.type = "text/html; charset=utf-8";
+  response.body = closed_page;
+  response.headers.emplace_back("Content-Security-Policy", "default-src 'none'");
   return response;
 }
 
@@ -164,7 +186,7 @@ std::optional<http_response> gate::check_token(const http_request& request) cons
   if (request.path != "/" || changes_state(request)) return unauthorized();
   url_query query(request.query);
   const auto given = query.text("token");
-  if (!given || !same_secret(*given, options_.token)) return unauthorized();
+  if (!given || !same_secret(*given, options_.token)) return at_the_door(request);
   return http_response{303,
                        "text/plain",
                        {},

@@ -228,8 +228,7 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
       const auto* thread = std::get<tree_ptr>(found)->find(path);
       if (!thread)
         return answer(refused(refusal::kind::not_found,
-                              "path: the tree has no thread " + path + "; look at the tree",
-                              "path"));
+                              path + ": the tree has no such thread; look at the tree", "path"));
       answer(thread_view{*thread, false, 0, false, 0, 0, 0});
     });
   };
@@ -284,8 +283,7 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
     impl_->find_stored(id, false, [reason, id, answer](std::variant<tree_ptr, refusal> found) {
       if (!std::holds_alternative<tree_ptr>(found)) return answer(std::get<refusal>(found));
       if (std::get<tree_ptr>(found)->finished_ms == 0) return answer(reason);
-      answer(refused(refusal::kind::conflict,
-                     "id: tree " + id + " has ended; there is nothing to do", "id"));
+      answer(refused(refusal::kind::conflict, id + ": it has ended; there is nothing to do", "id"));
     });
   };
   impl_->desk.ask<tree_status>(

@@ -143,8 +143,10 @@ private:
     };
     server_ = std::make_unique<http_server>(*forest_, options_.http);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    char after[32];
+    std::snprintf(after, sizeof after, "%.2f s", took.count());
     say(level::info, "model " + chosen.folder.string() + ", store " + options_.store_file().string()
-                         + ", ready after " + number_text(took.count()) + " s");
+                         + ", ready after " + after);
   }
 
   house_options house_settings(const model_choice& chosen, const pool_source& pool) {

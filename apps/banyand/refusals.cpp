@@ -12,6 +12,22 @@ namespace banyan {
 
 namespace {
 
+/// What an error of ours says, as actors write it: "field: what is wrong", and of ids and threads
+/// "field: value: what is wrong", for it is the value that was given that a person knows.
+struct complaint {
+  std::string field, text;
+
+  explicit complaint(const std::string& told) : field(told.substr(0, told.find(':'))), text(told) {
+    const auto rest = told.find(": ");
+    if ((field == "id" || field == "thread") && told.find(": ", rest + 2) != told.npos)
+      text = told.substr(rest + 2);
+  }
+  /// With a remedy, if it has none.
+  std::string with(const char* remedy) const {
+    return text.find("; ") == text.npos ? text + "; " + remedy : text;
+  }
+};
+
 /// The text that came with an error of ours.
 std::string told(const caf::error& why) {
   if (why.context().match_elements<std::string>()) return why.context().get_as<std::string>(0);
@@ -26,7 +42,7 @@ refusal refused(refusal::kind why, std::string message, std::string field) {
 
 refusal no_tree(const std::string& id) {
   return refused(refusal::kind::not_found,
-                 "id: there is no tree " + id + "; `banyan ps` lists them", "id");
+                 id + ": there is no such tree; `banyan ps --all` lists them", "id");
 }
 
 refusal refusal_of(const caf::error& why) {
@@ -35,11 +51,11 @@ refusal refusal_of(const caf::error& why) {
   if (why == caf::sec::request_timeout)
     return refused(kind::unavailable, "the daemon is too busy to answer; try again");
   const auto text = told(why);
-  const auto field = text.substr(0, text.find(':'));
+  const complaint said(text);
   switch (errc_of(why, errc::none)) {
-  case errc::bad_request: return refused(kind::bad_request, text + "; correct it", field);
+  case errc::bad_request: return refused(kind::bad_request, said.with("correct it"), said.field);
   case errc::not_found:
-    return refused(kind::not_found, text + "; `banyan ps` lists what runs", field);
+    return refused(kind::not_found, said.with("`banyan ps` lists what runs"), said.field);
   case errc::pool_full: return refused(kind::full, "queue: " + text + "; try again later");
   case errc::not_stored:
     return refused(kind::unavailable, "store: it could not be written; see the daemon's log");

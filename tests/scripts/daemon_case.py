@@ -31,6 +31,9 @@ class daemon_case(unittest.TestCase):
         self.assertIn("; ", given.error["message"])
         return given
 
+    def says(self, given, status, message):
+        self.assertEqual((given.status, given.error["message"]), (status, message), given)
+
     def same_texts(self, tree, other):
         self.assertEqual(told(tree), told(other))
 

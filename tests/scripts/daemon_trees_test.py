@@ -98,6 +98,13 @@ class trees(shared_case):
         self.refused(self.daemon.get("/v1/trees/01M84CSKDA0VYPFZ62RVZEM7RT"), 404, "not_found")
         self.refused(self.daemon.post("/v1/trees/none/cancel"), 404, "not_found")
 
+    def test_errors_name_what_was_given(self):
+        self.says(self.daemon.get("/v1/trees/none"), 404, "none: there is no such tree; `banyan ps --all` lists them")
+        name = self.daemon.solve(body(0))["id"]
+        self.says(self.daemon.post(f"/v1/trees/{name}/pause"), 409, f"{name}: it has ended; there is nothing to do")
+        self.says(self.daemon.get(f"/v1/trees/{name}/threads?path=/9/9"), 404, "/9/9: the tree has no such thread; look at the tree")
+        self.says(self.daemon.get(f"/v1/trees/{name}/threads?path=9"), 400, "9: it is not a thread's path; write it as /0/3")
+
     def test_nothing_can_be_done_with_a_finished_tree(self):
         name = self.daemon.solve(body(0))["id"]
         for action in ("cancel", "pause", "resume"):
@@ -168,6 +175,10 @@ class steering(shared_case):
         states = {t["path"]: t["state"] for t in self.daemon.tree(name)["threads"]}
         self.assertEqual((states.pop("/"), states.pop("/0")), ("waiting", "paused"))
         self.assertLessEqual(set(states.values()), set(ENDED))
+        ended, *_ = states
+        self.says(self.daemon.post(f"/v1/trees/{name}/cancel", {"thread": ended}), 409, f"{ended}: it has ended; there is nothing to do")
+        self.says(self.daemon.post(f"/v1/trees/{name}/cancel", {"thread": "/99"}), 404,
+                  "/99: the tree has no such thread; `banyan ps` lists what runs")
         self.assertEqual(self.daemon.post(f"/v1/trees/{name}/resume", {"thread": "/0"}).status, 200)
         self.same_texts(self.daemon.finished(name), undisturbed(0))
 

@@ -192,6 +192,10 @@ class browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", **facts, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
 
+    def type_key(self, letter):
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=letter)
+
     def write(self, text):
         self.call("Input.insertText", text=text)
 
@@ -356,7 +360,60 @@ class page(unittest.TestCase):
         self.browser.evaluate("new Promise((resolve) => setTimeout(resolve, 2000))") # to count in
         self.assertLess(len(self.browser.requests) - before, 8)
 
+    def test_trees_that_run_stand_in_front_of_those_that_wait(self):
+        self.submit_many(60)
+        self.browser.go("/")
+        states = "[...document.querySelectorAll('.forest tbody td.state')].map((cell) => cell.innerText.trim())"
+        self.browser.wait(f"{states}[0] === 'running' && {states}[1] === 'queued'")
+        rows = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr')].map((row) =>
+            ['.state', '.wall'].map((name) => row.querySelector(`td${name}`).innerText.trim()))""")
+        self.assertEqual({wall for state, wall in rows if state == "queued"}, {"–"})
+        self.browser.shot("queue")
+        self.browser.click(".pager a")
+        self.browser.wait(f"{states}.includes('done')")
+        self.assertNotIn("running", self.browser.evaluate(states)[1:])
+        self.assertEqual(self.browser.text(".pager a"), "First page")
+
     # ---- a tree
+
+    def test_a_tree_that_waited_is_seen_from_its_begin(self):
+        others = self.submit_many(40)
+        tree = submit()
+        self.open_tree(tree)
+        wall = "[...document.querySelectorAll('.tree-head dt')].find((dt) => dt.innerText === 'Wall time').nextSibling.innerText"
+        self.assertEqual(self.browser.evaluate(wall), "–")
+        self.stop(others)
+        self.wait_for_state("^(done|failed)", PATIENCE_S)
+        ran = api(f"/v1/trees/{tree}")["usage"]["wall_ms"]
+        self.browser.wait(f"{wall} !== '–'")
+        self.browser.click("#tab-timeline")
+        self.assertRegex(self.browser.text(".before"), r"^Queued for \d.* before this\.$")
+        first = "document.querySelector('.timeline .row .stretch.decoding')"
+        gutter = self.browser.evaluate(f"Number({first}.getAttribute('x'))")
+        self.assertEqual(gutter, 84)
+        last = self.browser.evaluate("document.querySelector('.axis').lastElementChild.textContent")
+        number, unit = last.split()
+        self.assertLess(float(number) * {"ms": 1, "s": 1000, "min": 60000}[unit], 2 * ran + 1000)
+        self.browser.shot("waited")
+        width = "document.querySelector('.timeline').getBoundingClientRect().width"
+        before = self.browser.evaluate(width)
+        self.browser.evaluate("document.querySelector('.canvas').focus()")
+        self.browser.type_key("+")
+        self.browser.wait(f"{width} > 1.4 * {before}")
+        self.browser.evaluate("document.querySelector('.canvas').scrollLeft = 100")
+        name, back = "document.querySelector('.row .path').getBoundingClientRect().left", "document.querySelector('.canvas').getBoundingClientRect().left"
+        self.browser.wait(f"document.querySelector('.canvas').scrollLeft > 90 && {name} > {back}")
+        self.browser.shot("zoomed")
+        self.browser.type_key("0")
+        self.browser.wait(f"{width} === {before}")
+
+    def test_the_focus_of_a_whole_view_draws_no_ring(self):
+        self.browser.go("/")
+        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.browser.tab_to("at.matches('[data-view=devices]')")
+        self.browser.press("Enter")
+        self.browser.wait("document.querySelector('.pool') && document.activeElement.id === 'main'")
+        self.assertEqual(self.browser.evaluate("getComputedStyle(document.activeElement).outlineStyle"), "none")
 
     def test_keyboard_leads_from_the_list_into_a_thread_and_back(self):
         tree = self.finished()
@@ -520,6 +577,8 @@ class page(unittest.TestCase):
         self.browser.offline(True)
         self.browser.wait("document.querySelector('.notice.lost')?.checkVisibility()")
         self.browser.shot("lost")
+        self.browser.evaluate("location.hash = '#/tree/01J9ZC3V7R2M8Q5T4W6X0Y1B3D'")
+        self.browser.wait("document.querySelector('main h1').innerText === 'The daemon does not answer'")
         self.browser.offline(False)
         self.browser.wait("document.querySelector('.notice.found')?.checkVisibility()")
 

@@ -1,4 +1,5 @@
-// All trees, newest first: the running ones as they grow, the finished ones page by page.
+// All trees, those that run first, as they grow, then those that wait, then the finished ones; page
+// by page.
 
 import { ask, error_line, listen, now, paced } from "./api.js";
 import { new_problem } from "./dialogs.js";
@@ -15,7 +16,10 @@ const filters = {
   state: { "": "any state", ...Object.fromEntries(states.map((state) => [state, state])) },
   solved: { "": "solved or not", true: "solved", false: "not solved" },
 };
-const asked = ["state", "solved", "label", "after"];
+const asked = ["state", "solved", "label"];
+
+/// The list is one of these after the other, each newest first.
+const parts = [["running", "paused"], ["queued"], ["done", "failed", "cancelled"]];
 
 const columns = {
   state: "State",
@@ -53,6 +57,7 @@ class tree_row {
   update(tree) {
     const { cells } = this;
     this.tree = tree;
+    this.at = now();
     this.show_state();
     say(cells.solved, verdict_of(tree));
     cells.solved.classList.toggle("good", verdict_of(tree) === "solved");
@@ -71,9 +76,10 @@ class tree_row {
 
   show_age() {
     const { state, usage, created } = this.tree;
-    const lived = now() - time(created);
-    say(this.cells.wall, duration(ended(state) ? usage?.wall_ms : lived));
-    say(this.cells.age, age(lived));
+    const more = state === "running" ? now() - this.at : 0;
+    const ran = (usage?.wall_ms ?? 0) + more;
+    say(this.cells.wall, ran > 0 ? duration(ran) : none);
+    say(this.cells.age, age(now() - time(created)));
   }
 }
 
@@ -102,7 +108,11 @@ class forest_view {
   }
 
   step_back() {
-    if (this.params.after) location.hash = this.address("");
+    if (!this.is_first_page()) location.hash = this.address();
+  }
+
+  is_first_page() {
+    return !this.params.after && !this.params.part;
   }
 
   // ---- what is on the page
@@ -176,42 +186,74 @@ class forest_view {
     return element(
       "table",
       { class: "forest" },
-      element("caption", { class: "unseen" }, "Trees, newest first"),
+      element("caption", { class: "unseen" }, "Trees: those that run first, then those that wait, then the finished ones, newest first"),
       element("thead", {}, element("tr", {}, ...heads)),
       this.rows,
     );
   }
 
-  /// Of the same list from the tree `after` on.
-  address(after) {
-    const rest = this.query({ after }).toString();
-    return `#/${rest ? `?${rest}` : ""}`;
+  /// Of the same list from a place on: { part, after }, its part and the tree in front of it.
+  address(place = {}) {
+    const query = this.filter_query();
+    for (const [name, value] of Object.entries(place)) if (value) query.set(name, value);
+    return `#/${query.size ? `?${query}` : ""}`;
   }
 
-  query(changes, said = {}) {
-    const query = new URLSearchParams(said);
-    const wanted = { ...this.params, ...changes };
-    for (const name of asked) if (wanted[name]) query.set(name, wanted[name]);
+  filter_query() {
+    const query = new URLSearchParams();
+    for (const name of asked) if (this.params[name]) query.set(name, this.params[name]);
     return query;
   }
 
   filter(changes) {
     Object.assign(this.params, changes);
-    this.params.after = "";
-    history.replaceState(null, "", this.address(""));
+    this.params.after = this.params.part = "";
+    history.replaceState(null, "", this.address());
     this.pace.wish();
   }
 
   // ---- what the daemon says
 
   async refresh() {
-    const trees = `/v1/trees?${this.query({}, { limit: page_size })}`;
     try {
-      const [list, status] = await Promise.all([ask(trees), ask("/v1/status")]);
-      if (!this.closed) this.show(list, status);
+      const status = await ask("/v1/status");
+      const page = await this.page(status.trees);
+      if (!this.closed) this.show(page, status);
     } catch (error) {
       if (error.status !== 0) this.trouble.replaceChildren(error_line(error));
     }
+  }
+
+  /// A page of the list, and the place of the next. `counts`: how many trees are in a live state.
+  async page(counts) {
+    const found = new Map(); // by id: one that changes its state meanwhile may come twice
+    let { part = 0, after = "" } = this.params;
+    for (part = Number(part); part < parts.length; ++part, after = "") {
+      const states = this.states_of(part, counts);
+      if (!states.length) continue;
+      const room = page_size - found.size;
+      const { trees, next } = await this.list(states, Math.max(1, room), after);
+      const taken = trees.slice(0, room);
+      for (const tree of taken) found.set(tree.id, tree);
+      const more = next || trees.length > taken.length;
+      if (more) return { trees: [...found.values()], next: { part, after: taken.at(-1)?.id } };
+    }
+    return { trees: [...found.values()], next: null };
+  }
+
+  /// Nobody need ask for live trees of a state in which there are none.
+  states_of(part, counts) {
+    const { state } = this.params;
+    const is_empty = (name) => !ended(name) && counts[name] === 0;
+    return parts[part].filter((name) => (!state || name === state) && !is_empty(name));
+  }
+
+  list(states, limit, after) {
+    const query = this.filter_query();
+    query.set("state", states.join());
+    query.set("limit", limit);
+    if (after) query.set("after", after);
+    return ask(`/v1/trees?${query}`);
   }
 
   show({ trees, next }, status) {
@@ -244,10 +286,10 @@ class forest_view {
   }
 
   show_pager(next) {
-    const link = (words, after) => element("a", { href: this.address(after) }, words);
+    const link = (words, place) => element("a", { href: this.address(place) }, words);
     this.pager.replaceChildren(
-      this.params.after ? link("Newest", "") : "",
-      next ? link("Older", next) : "",
+      this.is_first_page() ? "" : link("First page"),
+      next ? link("Next page", next) : "",
     );
   }
 

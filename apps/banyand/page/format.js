@@ -10,8 +10,9 @@ export function rate(n) {
   return n >= 100 ? whole.format(n) : short.format(n);
 }
 
+/// Times of the counters and of the polls do not fit exactly: more than all is all.
 export function share(part, all) {
-  return all > 0 && Number.isFinite(part) ? `${((100 * part) / all).toFixed(1)} %` : none;
+  return all > 0 && Number.isFinite(part) ? `${Math.min(100, (100 * part) / all).toFixed(1)} %` : none;
 }
 
 export function bytes(n) {
@@ -22,24 +23,25 @@ export function bytes(n) {
   return `${short.format(n)} ${units[unit]}`;
 }
 
+const pair = (n) => String(n).padStart(2, "0");
+
 export function duration(ms) {
   if (!Number.isFinite(ms)) return none;
   ms = Math.max(0, ms);
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59950) return `${(ms / 1000).toFixed(ms < 9995 ? 2 : 1)} s`;
   const s = Math.round(ms / 1000);
-  const pair = (n) => String(n).padStart(2, "0");
   if (s < 3600) return `${Math.floor(s / 60)} min ${pair(s % 60)} s`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${pair(Math.floor(s % 3600 / 60))} min`;
   return `${Math.floor(s / 86400)} d ${pair(Math.floor(s % 86400 / 3600))} h`;
 }
 
-/// How long ago, in the largest unit.
+/// How long ago: to the second below an hour, then in the largest unit.
 export function age(ms) {
   if (!Number.isFinite(ms)) return none;
   const s = Math.max(0, Math.round(ms / 1000));
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${pair(s % 60)} s`;
   if (s < 86400) return `${Math.floor(s / 3600)} h`;
   return `${Math.floor(s / 86400)} d`;
 }

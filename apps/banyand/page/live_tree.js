@@ -36,12 +36,24 @@ class live_thread {
 }
 
 export class live_tree {
-  /// `tree`: as GET /v1/trees/{id} has it.
-  constructor(tree) {
+  /// `tree`: as GET /v1/trees/{id} has it at `at`, Unix time in ms.
+  constructor(tree, at) {
+    this.threads = new Map(); // by path
+    this.take_tree(tree, at);
+  }
+
+  /// The whole tree as the API has it at `at`.
+  take_tree(tree, at) {
     this.facts = tree;
     this.state = tree.state;
-    this.threads = new Map(); // by path
+    this.ran = { ms: tree.usage?.wall_ms ?? 0, at };
     for (const thread of tree.threads) this.take(thread);
+  }
+
+  /// How long it ran, as the daemon counts: without waiting for its turn and without pauses.
+  wall_ms(now) {
+    const more = this.state === "running" ? Math.max(0, now - this.ran.at) : 0;
+    return this.ran.ms + more;
   }
 
   get ended() {
@@ -117,6 +129,7 @@ export class live_tree {
   hear(kind, event, at) {
     const before = this.threads.size;
     if (kind === "tree" || kind === "done") {
+      this.ran = { ms: this.wall_ms(at), at: Math.max(at, this.ran.at) };
       this.state = event.state;
       if (event.failure) this.facts.failure = event.failure;
       if (event.outcome) this.facts.outcome = event.outcome;

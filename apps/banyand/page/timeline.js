@@ -6,6 +6,7 @@ import { count, duration } from "./format.js";
 import { ended } from "./live_tree.js";
 
 const gutter = 84, right = 64, row = 22, least_width = 300;
+const most_zoom = 32;
 
 /// 1, 2 or 5 times a power of ten, so that there are at most `most` of them in `span`.
 function round_step(span, most) {
@@ -34,6 +35,14 @@ function stretches_of({ history, state }, began, until) {
   }
   const stretch = ({ state, at }, i) => ({ state, from: at, to: history[i + 1]?.at ?? until });
   return history.map(stretch).filter(({ state }) => !ended(state));
+}
+
+/// When the first thread did anything but wait for its turn; where nobody wrote that down, when
+/// the tree was created.
+function begin_of(threads, created) {
+  const marks = threads.flatMap(({ history }) => history);
+  const worked = marks.filter(({ state }) => state === "decoding").map(({ at }) => at);
+  return worked.length ? Math.min(...worked) : Math.min(created, ...marks.map(({ at }) => at));
 }
 
 // ---- what it is drawn with
@@ -77,6 +86,7 @@ export function timeline_legend() {
     entry("paused", bar("paused", 0.5, 23, 7)),
     entry("spawn", spawn_mark(12, 11)),
     entry("join", join_mark(12, 3)),
+    element("span", {}, "zoom: + − 0, Ctrl and the wheel"),
   );
 }
 
@@ -86,14 +96,50 @@ export class timeline {
   constructor(place, tree) {
     this.tree = tree;
     this.place = place;
+    this.zoom = 1;
+    this.before = element("p", { class: "before" });
     this.axis = shape("svg", { class: "axis", height: 26, "aria-hidden": "true" });
     this.grid = shape("g", { class: "grid" });
     this.links = shape("g", { class: "links" });
     this.rows = shape("g", { role: "presentation" });
     const layers = [this.grid, this.links, this.rows];
     this.picture = shape("svg", { class: "timeline", role: "presentation" }, ...layers);
-    place.replaceChildren(this.axis, this.picture);
+    place.replaceChildren(this.before, this.axis, this.picture);
+    place.onscroll = () => this.keep_names();
+    this.keep_names();
   }
+
+  // ---- zoom
+
+  /// Of so many times the width; what is at `client_x`, or else in the middle, stays there.
+  zoom_to(zoom, client_x) {
+    const { left, width } = this.place.getBoundingClientRect();
+    const at = (client_x ?? left + width / 2) - left;
+    const share = (this.place.scrollLeft + at - gutter) / (this.width - gutter - right);
+    this.zoom = Math.min(most_zoom, Math.max(1, zoom));
+    this.set_width();
+    set(this.picture, "width", this.width);
+    this.place.scrollLeft = share * (this.width - gutter - right) + gutter - at;
+  }
+
+  /// Whether the key means a zoom.
+  zoom_key(key) {
+    const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[key];
+    if (factor === undefined) return false;
+    this.zoom_to(this.zoom * factor);
+    return true;
+  }
+
+  set_width() {
+    this.width = this.zoom * Math.max(least_width, this.place.clientWidth);
+  }
+
+  /// The threads' names stand still while their bars are scrolled under them.
+  keep_names() {
+    this.place.style.setProperty("--scrolled", `${this.place.scrollLeft}px`);
+  }
+
+  // ---- drawing
 
   draw({ selected }) {
     const threads = this.tree.in_order();
@@ -111,15 +157,19 @@ export class timeline {
   measure(threads) {
     const times = threads.flatMap(({ history }) => history.map(({ at }) => at));
     const latest = Math.max(...times);
-    this.began = Math.min(Date.parse(this.tree.facts.created), ...times);
+    const created = Date.parse(this.tree.facts.created);
+    this.began = begin_of(threads, created);
     this.until = this.tree.ended ? latest : Math.max(latest, now());
+    const waited = this.began - created;
+    say(this.before, waited >= 100 ? `Queued for ${duration(waited)} before this.` : "");
     const span = this.until - this.began;
     this.span = this.tree.ended ? Math.max(1, span) : room_for(span);
-    this.width = Math.max(least_width, this.place.clientWidth);
+    this.set_width();
   }
 
+  /// What was before is at the begin.
   x(at) {
-    return gutter + ((at - this.began) / this.span) * (this.width - gutter - right);
+    return gutter + ((Math.max(at, this.began) - this.began) / this.span) * (this.width - gutter - right);
   }
 
   draw_axis(height) {
@@ -161,16 +211,17 @@ export class timeline {
       { role: "treeitem", id: `row${path}`, "data-path": path, "aria-level": depth + 1 },
       shape("title"),
       shape("rect", { class: "band", x: 2, y: 1, height: row - 2, rx: 4 }),
-      shape("text", { class: "path", x: indent, y: row / 2 }, path),
       shape("g"),
       shape("g"),
       shape("text", { class: "tokens", y: row / 2 }),
+      shape("rect", { class: "back", x: 3, y: 2, width: gutter - 8, height: row - 4 }),
+      shape("text", { class: "path", x: indent, y: row / 2 }, path),
     );
   }
 
   update(node, thread, selected) {
     const stretches = stretches_of(thread, this.began, this.until);
-    const [title, band, , bars] = node.children;
+    const [title, band, bars] = node.children;
     const words = this.words_for(thread, stretches);
     const look = state_class(thread.state, thread.failure);
     set(node, "transform", `translate(0 ${this.middles.get(thread.path) - row / 2})`);
@@ -184,7 +235,7 @@ export class timeline {
   }
 
   words_for({ path, state, tokens }, stretches) {
-    const from = duration(stretches[0]?.from - this.began);
+    const from = duration(Math.max(0, stretches[0]?.from - this.began));
     const to = duration(stretches.at(-1)?.to - this.began);
     return `${path}, ${state}, ${from} to ${to}, ${count(tokens)} tokens`;
   }
@@ -202,6 +253,7 @@ export class timeline {
 
   /// A stretch of waiting begins with a spawn and ends with a join.
   parts_of({ state, from, to }, next) {
+    if (to < this.began) return [];
     const begin = this.x(from), end = this.x(to), middle = row / 2;
     const parts = [bar(state, begin, Math.max(1, end - begin), middle)];
     if (state === "waiting") parts.push(spawn_mark(begin, middle));
@@ -210,7 +262,7 @@ export class timeline {
   }
 
   draw_end(node, { state, tokens }, stretches) {
-    const [, , , , symbol, figure] = node.children;
+    const [, , , symbol, figure] = node.children;
     const end = this.x(stretches.at(-1)?.to ?? this.began);
     set(symbol, "transform", `translate(${(end + 9).toFixed(1)} ${row / 2}) scale(.72)`);
     if (symbol.state !== state) symbol.replaceChildren(...mark_shapes((symbol.state = state)));

@@ -1,6 +1,6 @@
 // One tree: its figures, its threads drawn as a tree or over time, and the selected thread.
 
-import { ask, error_line, listen, paced, tell, tell_daemon, tree_path } from "./api.js";
+import { ask, error_line, listen, now, paced, tell, tell_daemon, tree_path } from "./api.js";
 import { confirm_cancel } from "./dialogs.js";
 import { element, mark } from "./dom.js";
 import { drawing } from "./drawing.js";
@@ -74,6 +74,7 @@ class tree_view {
       "aria-label": "Threads",
       click: (event) => this.click(event),
       keydown: (event) => this.key(event),
+      wheel: (event) => this.zoom_by_wheel(event),
     });
     const tabs = element(
       "div",
@@ -166,6 +167,7 @@ class tree_view {
     const frame = this.canvas.getBoundingClientRect();
     const beyond = (low, high) => Math.min(0, low) || Math.max(0, high);
     this.canvas.scrollTop += beyond(box.top - frame.top - 34, box.bottom - frame.bottom + 16);
+    if (box.width > frame.width) return; // the timeline, zoomed: it stays where it is looked at
     this.canvas.scrollLeft += beyond(box.left - frame.left - 16, box.right - frame.right + 16);
   }
 
@@ -177,10 +179,19 @@ class tree_view {
   key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const path = this.next(event.key);
-    if (event.key === "Enter") this.panel.text.focus();
+    if (this.picture.zoom_key?.(event.key)) this.fit();
+    else if (event.key === "Enter") this.panel.text.focus();
     else if (path) this.choose(path);
     else return;
     event.preventDefault();
+  }
+
+  /// As in other pictures: with Ctrl, or two fingers. Without it the wheel scrolls.
+  zoom_by_wheel(event) {
+    if (!event.ctrlKey || !this.picture.zoom_to) return;
+    event.preventDefault();
+    this.picture.zoom_to(this.picture.zoom * 2 ** (-event.deltaY / 200), event.clientX);
+    this.draw();
   }
 
   /// Where a key leads from the selected thread.
@@ -258,9 +269,7 @@ class tree_view {
   }
 
   take(tree) {
-    this.tree.facts = tree;
-    this.tree.state = tree.state;
-    for (const thread of tree.threads) this.tree.take(thread);
+    this.tree.take_tree(tree, now());
     for (const said of this.held) this.tree.hear(...said);
     if (this.over) this.tree.state = this.over; // is told a moment before it is on record
     if (this.tree.state !== tree.state) this.catching_up.wish(); // which of the two is newer?
@@ -292,12 +301,11 @@ class tree_view {
 }
 
 class missing_tree {
-  title = "No tree";
-
   constructor(place, error, { back, again }) {
+    this.title = error.status ? "No tree" : "No daemon";
     this.back = back;
     if (!error.status) this.timer = setTimeout(again, try_again_ms);
-    const title = element("h1", {}, "No tree to see here");
+    const title = element("h1", {}, error.status ? "No tree to see here" : "The daemon does not answer");
     const way = element("p", {}, element("a", { href: back }, "All trees"));
     place.replaceChildren(element("div", { class: "empty" }, title, error_line(error), way));
   }
@@ -325,7 +333,7 @@ async function whole_tree(id) {
 /// Returns how to make the view, once there is something to see.
 export async function open_tree({ id, ...params }) {
   try {
-    const tree = new live_tree(await whole_tree(id));
+    const tree = new live_tree(await whole_tree(id), now());
     return (place) => new tree_view(place, tree, params);
   } catch (error) {
     return (place) => new missing_tree(place, error, params);

@@ -3,7 +3,7 @@
 import { now } from "./api.js";
 import { action_button, element, label_chips, state_words } from "./dom.js";
 import { fact_list } from "./facts.js";
-import { clock_text, count, duration, problem, time } from "./format.js";
+import { clock_text, count, duration, none, problem } from "./format.js";
 
 function tokens_of(tree) {
   let sum = 0;
@@ -13,8 +13,10 @@ function tokens_of(tree) {
 
 const is_ended = (tree) => tree.ended;
 
-function wall_ms(tree) {
-  return tree.ended ? tree.facts.usage?.wall_ms : now() - time(tree.facts.created);
+/// Before its turn it has none.
+function wall_text(tree) {
+  const ms = tree.ended ? tree.facts.usage?.wall_ms : tree.wall_ms(now());
+  return ms > 0 ? duration(ms) : none;
 }
 
 /// Of a finished tree.
@@ -27,7 +29,7 @@ const figures = [
   usage("Rounds", "rounds"),
   usage("Prompt", "prompt_tokens"),
   usage("From cache", "cached_tokens"),
-  ["Wall time", (tree) => duration(wall_ms(tree))],
+  ["Wall time", wall_text],
   ["Weights", ({ facts }) => `epoch ${facts.weights_epoch}`],
   ["Seed", ({ facts }) => String(facts.seed)],
   ["Created", ({ facts }) => clock_text(facts.created)],
