@@ -2,6 +2,7 @@
 
 #include "apps/json_list.hpp"
 #include "model/checkpoint.hpp"
+#include "trainer/run_folder.hpp"
 
 namespace banyan {
 
@@ -132,7 +133,13 @@ namespace {
 constexpr std::string_view end_of_config = "# These are all options of the run.\n";
 
 void require_begun(const fs::path& out) {
-  if (out.empty() || fs::is_symlink(out / "last")) return;
+  if (out.empty()) return;
+  const auto last = out / "last";
+  if (fs::is_symlink(last) && !fs::exists(last))
+    throw bad_environment(last.string(),
+                          "it leads to " + fs::read_symlink(last).string() + ", which is gone",
+                          checkpoints_left(out) + ": make it lead to one that is whole");
+  if (fs::is_symlink(last)) return;
   throw bad_environment(out.string(), "there is nothing to resume in it", "begin without --resume");
 }
 

@@ -355,12 +355,27 @@ TEST_CASE("the config that a training run leaves repeats the run", "[apps]") {
 TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
   const scratch_folder folder;
   keep_run_config(folder.path(), "hidden = 64\nsteps = 50\nout = elsewhere\n");
+  std::filesystem::create_directory(folder / "step-000050");
   std::filesystem::create_directory_symlink("step-000050", folder / "last");
   training_command command;
   REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "90"}));
   CHECK(command.options.sft.model.hidden_size == 64);
   CHECK(command.options.sft.steps == 90);
   CHECK(command.options.sft.out == folder.path());
+}
+
+TEST_CASE("a last checkpoint that is gone is told with those that are left", "[apps]") {
+  const scratch_folder folder;
+  keep_run_config(folder.path(), "steps = 50\n");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  for (const auto* left : {"step-000010", "step-000040"})
+    std::filesystem::create_directory(folder / left);
+  const auto why = complaint([&] {
+    training_command command;
+    command.parse({"--out", folder.path().string(), "--resume"});
+  });
+  CHECK_THAT(why, Catch::Contains("last: it leads to step-000050, which is gone; "
+                                  "step-000010 and step-000040 are still there"));
 }
 
 TEST_CASE("training options that contradict each other are refused", "[apps]") {

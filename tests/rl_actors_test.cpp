@@ -410,6 +410,38 @@ TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
   CHECK_THROWS_AS(run.resume(), bad_checkpoint);
 }
 
+TEST_CASE("a reference of another shape is told and not learnt against", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  const auto vocabulary = countdown_tokenizer();
+  auto other = tiny_model(*vocabulary);
+  std::swap(other.intermediate_size, other.hidden_size); // as many numbers, in another order
+  other.num_layers = 2;
+  fs::remove_all(out / "reference");
+  save_checkpoint(out / "reference", random_weights(other, 1), *vocabulary);
+  training t(out.path());
+  CHECK_THROWS_WITH(t.make_run(true), Catch::Contains("reference/config.json: another shape"));
+}
+
+TEST_CASE("a run without its reference names the checkpoints that are left", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  fs::remove_all(out / "reference");
+  training t(out.path());
+  CHECK_THROWS_WITH(t.make_run(true),
+                    Catch::Contains("reference: ") && Catch::Contains("step-000001"));
+}
+
 TEST_CASE("weights that an update made useless are undone and never published", "[trainer]") {
   scratch_folder out;
   training t(out.path());

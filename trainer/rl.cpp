@@ -331,12 +331,24 @@ struct rl_run::impl {
     return {all.begin(), all.end()};
   }
 
+  std::shared_ptr<const model_weights> read_reference() const {
+    const auto folder = options.out / "reference";
+    if (!fs::exists(folder))
+      throw bad_checkpoint(
+          folder.string()
+          + ": the weights that the run began with are missing; put a copy of them "
+            "there, or begin a run in another --out from a --model ("
+          + checkpoints_left(options.out) + ")");
+    const auto first = load_checkpoint(folder, dtype::float32, options.device);
+    require_shape(*weights, *first.weights, folder);
+    return first.weights;
+  }
+
   std::vector<rollout_source> resume() {
     const auto from = folder.last();
     leave_shared_memory(*weights);
     load_into(*weights, from);
-    const auto first = load_checkpoint(options.out / "reference", dtype::float32, options.device);
-    reference = first.weights;
+    reference = read_reference();
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
     learner->differ_from_reference();
     returning.clear();

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -70,6 +71,19 @@ bool is_ours(const std::string& name) {
                              [&](const char* begin) { return name.starts_with(begin); });
 }
 
+const fs::path& made(const fs::path& folder) {
+  fs::create_directories(folder);
+  return folder;
+}
+
+/// By number.
+std::map<std::int64_t, fs::path> checkpoints_in(const fs::path& folder) {
+  std::map<std::int64_t, fs::path> all;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (const auto step = step_of(entry)) all[*step] = entry.path();
+  return all;
+}
+
 void remove_leftovers(const fs::path& folder) {
   std::vector<fs::path> dead;
   for (const auto& entry : fs::directory_iterator(folder))
@@ -80,8 +94,8 @@ void remove_leftovers(const fs::path& folder) {
 
 } // namespace
 
-run_folder::run_folder(fs::path out, std::int64_t keep) : out_(std::move(out)), keep_(keep) {
-  fs::create_directories(out_);
+run_folder::run_folder(fs::path out, std::int64_t keep)
+    : out_(std::move(out)), keep_(keep), lock_(made(out_)) {
   remove_leftovers(out_);
 }
 
@@ -99,11 +113,9 @@ void run_folder::save(std::int64_t step, const model_weights& weights, const tok
 }
 
 void run_folder::forget_others(std::int64_t newest) const {
-  std::map<std::int64_t, fs::path, std::greater<>> all;
-  for (const auto& entry : fs::directory_iterator(out_))
-    if (const auto step = step_of(entry)) all[*step] = entry.path();
+  const auto all = checkpoints_in(out_);
   auto places = std::max<std::int64_t>(keep_, 1);
-  for (const auto& [step, folder] : all)
+  for (const auto& [step, folder] : std::views::reverse(all))
     if (step > newest || places-- <= 0) fs::remove_all(folder);
 }
 
@@ -127,12 +139,34 @@ void restore_state(const fs::path& folder, optimizer& update,
   }
 }
 
+void require_shape(const model_weights& ours, const model_weights& theirs, const fs::path& folder) {
+  const auto mine = named_views(ours), given = named_views(theirs);
+  const auto alike = [](const named_tensor& a, const named_tensor& b) {
+    return a.name == b.name && a.value.sizes() == b.value.sizes();
+  };
+  if (std::ranges::equal(mine, given, alike) && ours.config.num_heads == theirs.config.num_heads
+      && ours.config.rope_theta == theirs.config.rope_theta)
+    return;
+  throw bad_checkpoint(
+      (folder / "config.json").string()
+      + ": another shape than the run's; resume with the options it was started with");
+}
+
+std::string checkpoints_left(const fs::path& out) {
+  std::string names;
+  std::size_t open = 0;
+  const auto all = checkpoints_in(out);
+  for (const auto& [step, folder] : all) {
+    if (!names.empty()) names += ++open + 1 < all.size() ? ", " : " and ";
+    names += folder.filename().string();
+  }
+  if (all.empty()) return "no checkpoint is left there";
+  return names + (all.size() == 1 ? " is" : " are") + " still there";
+}
+
 void load_into(model_weights& weights, const fs::path& folder) {
   const auto from = load_checkpoint(folder, dtype::float32, weights.embedding.device().str());
-  if (num_parameters(from.config) != num_parameters(weights.config))
-    throw bad_checkpoint(
-        (folder / "config.json").string()
-        + ": another shape than the run's; resume with the options it was started with");
+  require_shape(weights, *from.weights, folder);
   auto mine = named_views(weights), saved = named_views(*from.weights);
   for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(saved[i].value);
 }

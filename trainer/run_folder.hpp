@@ -1,8 +1,11 @@
 #pragma once
 
+#include "trainer/run_lock.hpp"
+
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -16,8 +19,8 @@ struct model_weights;
 /// link that always names a whole one.
 class run_folder {
 public:
-  /// Makes the folder, and removes what a killed process left half written in it. Keeps the newest
-  /// `keep` checkpoints, at least one.
+  /// Makes the folder, has it for itself from then on (see run_lock), and removes what a killed
+  /// process left half written in it. Keeps the newest `keep` checkpoints, at least one.
   run_folder(std::filesystem::path out, std::int64_t keep);
 
   const std::filesystem::path& path() const { return out_; }
@@ -36,6 +39,7 @@ private:
 
   std::filesystem::path out_;
   std::int64_t keep_;
+  run_lock lock_;
 };
 
 /// Writes what a trainer needs beside the weights: the optimiser's state (`trainer.safetensors`)
@@ -47,6 +51,14 @@ void save_state(const std::filesystem::path& folder, const optimizer&,
 /// bad_checkpoint for what is missing, damaged or of another shape.
 void restore_state(const std::filesystem::path& folder, optimizer&,
                    const std::function<void(const nlohmann::ordered_json&)>& take);
+
+/// Throws bad_checkpoint where the weights of a checkpoint folder are of another shape than ours.
+void require_shape(const model_weights& ours, const model_weights& theirs,
+                   const std::filesystem::path& folder);
+
+/// The checkpoints that a run's folder holds, for who looks for one that is gone: "step-000005 and
+/// step-000010 are still there", or that there is none.
+std::string checkpoints_left(const std::filesystem::path& out);
 
 /// Copies the weights of a checkpoint folder into `weights`. Throws bad_checkpoint where they do
 /// not fit.
