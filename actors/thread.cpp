@@ -21,6 +21,9 @@ constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
 /// Longer than any tree lives.
 constexpr auto longest_join = std::chrono::hours(24 * 365);
 
+/// A message on its way keeps a dead actor's memory: no look at a join is farther away than this.
+constexpr nanoseconds longest_tick = 1s;
+
 /// A session answers by the deadline; this much later nobody waits for it any more.
 constexpr nanoseconds grace = 1s;
 
@@ -276,13 +279,19 @@ void thread_state::arrive(std::uint32_t round, std::uint32_t i, child_result res
 
 /// Goes on without those that are late, or looks again when the time is over.
 void thread_state::look_at_join() {
+  const auto now = self->clock().now();
+  if (next_look && *next_look <= now) next_look.reset();
   if (!children || !join_by || halted) return;
-  if (const auto left = *join_by - self->clock().now(); left > 0s) {
-    self->delayed_send(self, timeout(left), atom::tick_v);
-    return;
-  }
+  if (now < *join_by) return look_by(std::min<time_point>(*join_by, now + longest_tick), now);
   children->expire();
   resume();
+}
+
+/// An earlier look is on its way where one is, and asks for the next.
+void thread_state::look_by(time_point at, time_point now) {
+  if (next_look && *next_look <= at) return;
+  next_look = at;
+  self->delayed_send(self, timeout(at - now), atom::tick_v);
 }
 
 void thread_state::resume() {

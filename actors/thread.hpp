@@ -71,6 +71,7 @@ struct thread_state {
   void ask_for_child(std::uint32_t index, std::string prompt);
   void arrive(std::uint32_t round, std::uint32_t index, child_result);
   void look_at_join();
+  void look_by(time_point, time_point now);
   void resume();
   void stay();
   void finish(std::string solution);
@@ -93,6 +94,7 @@ struct thread_state {
   std::optional<thread_allowance> allowance;
   std::optional<banyan::join> children; ///< while waiting
   std::optional<time_point> join_by;    ///< of a join that waits only so long; pauses move it
+  std::optional<time_point> next_look;  ///< at such a join: the earliest that is on its way
   std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
   std::optional<banyan::seat> seat;
   std::vector<pool_actor> lost_pools;

@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <stdexcept>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -81,6 +83,7 @@ struct pool_state {
       return refused;
     auto promise = entry.promise = self->make_response_promise<decode_reply>();
     num_watched += entry.watched;
+    open_of.emplace(entry.family, entry.thread, id);
     open.emplace(id, std::move(entry));
     wake();
     return promise;
@@ -93,15 +96,19 @@ struct pool_state {
 
   void answer(std::vector<ended_sequence> ended) {
     for (auto& [id, reply] : ended) {
-      auto request = open.extract(id);
-      num_watched -= request.mapped().watched;
-      request.mapped().promise.deliver(std::move(reply));
+      auto node = open.extract(id);
+      auto& request = node.mapped();
+      open_of.erase({request.family, request.thread, id});
+      num_watched -= request.watched;
+      request.promise.deliver(std::move(reply));
     }
   }
 
   void watch(const decode_watch& wish) {
-    for (auto& [id, request] : open) {
-      if (request.family != wish.family || request.thread != wish.thread) continue;
+    for (auto i = open_of.lower_bound({wish.family, wish.thread, 0}); i != open_of.end(); ++i) {
+      const auto& [family, thread, id] = *i;
+      if (family != wish.family || thread != wish.thread) return;
+      auto& request = open.at(id);
       num_watched += wish.on;
       num_watched -= std::exchange(request.watched, wish.on);
     }
@@ -237,6 +244,7 @@ struct pool_state {
   pool_actor::stateful_pointer<pool_state> self;
   std::shared_ptr<pool_parts> parts;
   std::unordered_map<std::uint64_t, open_request> open;
+  std::set<std::tuple<std::uint64_t, std::string, std::uint64_t>> open_of; ///< family, thread: ids
   std::uint64_t next_id = 0;
   std::size_t num_watched = 0;
   bool awake = false; ///< a `step` is on its way

@@ -189,6 +189,33 @@ TEST_CASE_METHOD(pool_system, "a watched thread hears all tokens but not too oft
   end(watcher);
 }
 
+TEST_CASE_METHOD(pool_system, "a thread that is watched costs the same however many others decode",
+                 "[pool]") {
+  constexpr std::uint32_t num_watches = 2000;
+  const auto told_s = [this](std::uint32_t num_open) {
+    pool_options options;
+    options.scheduling.max_batch = 1; // the others wait in its queue
+    auto pool = spawn(options);
+    for (std::uint32_t i = 0; i < num_open; ++i)
+      self->send(pool, request_of("/" + std::to_string(i), 1000));
+    steps(static_cast<int>(2 * num_open)); // each takes a message
+    double best = 1e9;
+    for (int round = 0; round < 5; ++round) {
+      for (std::uint32_t i = 0; i < num_watches; ++i)
+        self->send(pool, decode_watch{0, "/" + std::to_string(i % num_open), i % 2 == 0});
+      const auto begin = std::chrono::steady_clock::now();
+      steps(num_watches);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      best = std::min(best, took.count());
+    }
+    end(pool);
+    return best;
+  };
+  const auto few = told_s(50), many = told_s(10000);
+  INFO(few << " s, " << many << " s");
+  CHECK(many < 8 * few);
+}
+
 TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]") {
   auto pool = spawn();
   auto running = send(pool, request_of("/", 30));

@@ -96,6 +96,37 @@ TEST_CASE_METHOD(session_system, "a thread gives its cache back when it ends", "
   CHECK(script->cancelled.empty());
 }
 
+TEST_CASE_METHOD(session_system, "a thread that ended is pinned for a second at most", "[actors]") {
+  request.join = {join_policy::kind::deadline, 1, 1e8};
+  solve();
+  advance(1s);
+  CHECK_FALSE(caf::actor_cast<caf::strong_actor_ptr>(script->askers.at("/")));
+}
+
+TEST_CASE_METHOD(session_system,
+                 "a thread looks at a join once a second however often it is paused", "[actors]") {
+  request.join = {join_policy::kind::deadline, 1, 50.0};
+  script->silent = {"/0", "/1"};
+  auto session = begin();
+  auto reply = self->request(session, caf::infinite, work());
+  run();
+  const auto due_soon = [this] {
+    auto& clock = scheduler().clock();
+    return std::distance(clock.schedule().begin(), clock.schedule().upper_bound(clock.now() + 1s));
+  };
+  advance(3s);
+  const auto before = due_soon();
+  for (int i = 0; i < 20; ++i)
+    for (const auto action : {tree_action::pause, tree_action::resume})
+      REQUIRE(ask<tree_status>(session, steer_request{action, "t", "/"}));
+  advance(3s);
+  CHECK(due_soon() == before);
+  self->send(session, cancel_request{"t", "/"});
+  run();
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).failure == errc::cancelled);
+}
+
 TEST_CASE_METHOD(session_system, "a waiting parent keeps its cache", "[actors]") {
   script->silent = {"/0"};
   auto reply = self->request(begin(), caf::infinite, work());
