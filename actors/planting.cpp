@@ -51,11 +51,4 @@ void conclude(tree& t, std::int64_t finished_ms) {
   t.finished_ms = finished_ms;
 }
 
-tree outline(const tree& whole) {
-  auto t = whole;
-  for (auto& thread : t.threads)
-    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
-  return t;
-}
-
 } // namespace banyan

@@ -15,7 +15,4 @@ caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
 /// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
 void conclude(tree&, std::int64_t finished_ms);
 
-/// The tree without texts, logprobs and epochs: small enough to be shown often.
-tree outline(const tree&);
-
 } // namespace banyan
