@@ -98,6 +98,7 @@ banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
   tests/tree_store_test.cpp)
 
 banyan_tests(http_tests LINK banyan_http SOURCES
+  tests/event_streams_test.cpp
   tests/http_completion_test.cpp
   tests/http_description_test.cpp
   tests/http_limits_test.cpp
