@@ -22,6 +22,17 @@ std::string_view to_string(tree_event::kind kind) {
   return "unknown";
 }
 
+tree_event end_of(const tree& t) {
+  tree_event e;
+  e.what = tree_event::kind::done;
+  e.tree = t.id;
+  e.at_ms = t.finished_ms;
+  e.state = to_string(t.phase);
+  e.failure = t.failure;
+  e.outcome = t.outcome;
+  return e;
+}
+
 namespace {
 
 using event_ptr = std::shared_ptr<const tree_event>;

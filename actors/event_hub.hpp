@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,9 +34,13 @@ struct tree_event {
   std::string text;       ///< spawn: the block; text: what was written; join: the join block
   std::vector<std::string> children; ///< spawn: their paths
   errc failure = errc::none;
-  std::uint64_t tokens = 0; ///< sampled by the thread so far
+  std::uint64_t tokens = 0;               ///< sampled by the thread so far
+  std::optional<banyan::outcome> outcome; ///< done
 };
 std::string_view to_string(tree_event::kind);
+
+/// What is told when a tree has ended.
+tree_event end_of(const tree&);
 
 /// Passes events from the actors to whoever watches, and keeps the last ones for those who come
 /// back. Publishing never waits for a reader: one who does not take its events in time loses its

@@ -243,14 +243,14 @@ void node_state::give_up(queued_tree waiting, on_end then) {
   const auto now = options.reasoning.unix_ms();
   const auto unwanted = std::make_shared<queued_tree>(std::move(waiting));
   const finished_tree done{std::make_shared<const tree>(cancelled(*unwanted, now))};
-  write(done, [this, unwanted, done, now, then](errc why) {
+  write(done, [this, unwanted, done, then](errc why) {
     const auto end = why == errc::none ? caf::expected<finished_tree>(done)
                                        : caf::expected<finished_tree>(caf::make_error(why));
     if (auto& asker = unwanted->asker) end ? asker->deliver(*end) : asker->deliver(end.error());
     if (then) then(end);
     if (end) {
       count(*done.value);
-      tell(tree_event::kind::done, done.value->id, done.value->phase, now);
+      if (options.reasoning.events) options.reasoning.events->publish(end_of(*done.value));
     } else if (!counted.draining) {
       unwanted->asker.reset();
       queue.push_back(std::move(*unwanted));

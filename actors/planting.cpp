@@ -58,11 +58,4 @@ void keep_place(thread_record& now, const thread_record& known) {
   now.awaited = known.awaited;
 }
 
-tree outline(const tree& whole) {
-  auto t = whole;
-  for (auto& thread : t.threads)
-    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
-  return t;
-}
-
 } // namespace banyan

@@ -18,7 +18,4 @@ void conclude(tree&, std::int64_t finished_ms);
 /// A thread does not know its place in the tree: that stays as it is known.
 void keep_place(thread_record& now, const thread_record& known);
 
-/// The tree without texts, logprobs and epochs: small enough to be shown often.
-tree outline(const tree&);
-
 } // namespace banyan

@@ -274,7 +274,7 @@ void session_state::leave(const finished_tree& done) {
   if (asker) asker->deliver(done);
   for (auto& s : steered)
     s.asker.deliver(tree_status{std::make_shared<const banyan::tree>(outline(*done.value))});
-  tell(tree_event::kind::done);
+  if (options.reasoning.events) options.reasoning.events->publish(end_of(*done.value));
   self->quit();
 }
 
@@ -375,7 +375,7 @@ void session_state::resume_below(const std::string& path) {
 
 void session_state::enter(tree_phase phase) {
   tree.phase = phase;
-  tell(tree_event::kind::tree);
+  tell_phase();
   keep_state();
 }
 
@@ -418,14 +418,13 @@ void session_state::watch(const watch_request& wish) {
   for (const auto& [id, member] : members) self->send(member.actor, wish);
 }
 
-void session_state::tell(tree_event::kind what) const {
+void session_state::tell_phase() const {
   if (!options.reasoning.events) return;
   tree_event e;
-  e.what = what;
+  e.what = tree_event::kind::tree;
   e.tree = tree.id;
-  e.at_ms = tree.finished_ms > 0 ? tree.finished_ms : options.reasoning.unix_ms();
+  e.at_ms = options.reasoning.unix_ms();
   e.state = to_string(tree.phase);
-  e.failure = tree.failure;
   options.reasoning.events->publish(std::move(e));
 }
 

@@ -88,7 +88,7 @@ struct session_state {
   void tick_in(nanoseconds);
   void store(const finished_tree&);
   void leave(const finished_tree&);
-  void tell(tree_event::kind) const;
+  void tell_phase() const;
   member* sender();
 
   session_actor::stateful_pointer<session_state> self;

@@ -38,8 +38,6 @@ const embedded_file files[] = {
 ${table}};
 } // namespace
 
-std::span<const embedded_file> embedded_files() { return files; }
-
 const embedded_file* find_embedded(std::string_view name) {
   for (const auto& file : files)
     if (file.name == name) return &file;

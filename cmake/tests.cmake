@@ -94,9 +94,11 @@ banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::
 banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
   tests/database_test.cpp
   tests/store_actor_test.cpp
+  tests/store_search_test.cpp
   tests/tree_store_test.cpp)
 
 banyan_tests(http_tests LINK banyan_http SOURCES
+  tests/event_streams_test.cpp
   tests/http_completion_test.cpp
   tests/http_description_test.cpp
   tests/http_limits_test.cpp
@@ -105,7 +107,8 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_test.cpp)
 
 banyan_tests(forest_tests LINK banyan_forest SOURCES
-  tests/completions_test.cpp)
+  tests/completions_test.cpp
+  tests/store_reader_test.cpp)
 
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp

@@ -102,16 +102,6 @@ void store(const thread_record& t, records::Thread& to) {
   if (t.solution) to.set_solution(*t.solution);
 }
 
-void store_outline(const thread_record& t, records::Thread& to) {
-  store_figures(t, to);
-  for (const auto& s : t.segments) {
-    auto& segment = *to.add_segments();
-    segment.set_kind(stored(s.kind));
-    if (s.sampled()) segment.mutable_ids()->Resize(static_cast<int>(s.ids.size()), 0);
-  }
-  if (t.solution) to.set_solution("");
-}
-
 void store(const outcome& o, records::Outcome& to) {
   to.set_solved(o.solved);
   to.set_claimed(o.claimed);
@@ -328,13 +318,6 @@ std::string encode_tree(const tree& t) {
 }
 
 tree decode_tree(std::string_view bytes) { return parsed<records::Tree>(bytes, "a tree"); }
-
-std::string encode_outline(const tree& t) {
-  records::Tree message;
-  store_figures(t, message);
-  for (const auto& thread : t.threads) store_outline(thread, *message.add_threads());
-  return bytes_of(message, "tree '" + t.id + "'");
-}
 
 std::string encode_solve_request(const solve_request& r) {
   records::Request message;

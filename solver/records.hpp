@@ -29,10 +29,6 @@ std::string encode_tree(const tree&);
 /// Throws `bad_record` where the bytes are not a tree.
 tree decode_tree(std::string_view bytes);
 
-/// The tree without the texts, tokens and solutions of its threads, a tenth as large; `decode_tree`
-/// reads it. Its figures stay as they are: a sampled segment keeps as many ids, each 0.
-std::string encode_outline(const tree&);
-
 /// What a store keeps of a tree that is not finished. They throw like the two for trees.
 std::string encode_solve_request(const solve_request&);
 solve_request decode_solve_request(std::string_view bytes);

@@ -44,6 +44,12 @@ std::string_view to_string(tree_phase phase) {
   return "unknown";
 }
 
+std::optional<tree_phase> tree_phase_from(std::string_view name) {
+  for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
+    if (const auto phase = static_cast<tree_phase>(i); to_string(phase) == name) return phase;
+  return {};
+}
+
 // ---- paths
 
 std::string child_path(std::string_view parent, std::uint32_t index) {
@@ -186,6 +192,25 @@ std::uint64_t tree::longest_context() const {
     }
   }
   return longest;
+}
+
+namespace {
+
+segment without_text(const segment& s) {
+  return {s.kind, {}, std::vector<std::int32_t>(s.sampled() ? s.ids.size() : 0), {}, {}};
+}
+
+} // namespace
+
+tree outline(const tree& whole) {
+  tree t{{whole}, {}};
+  t.threads.reserve(whole.threads.size());
+  for (const auto& thread : whole.threads) {
+    auto& kept = t.threads.emplace_back(thread_record{{thread}, {}, {}});
+    for (const auto& s : thread.segments) kept.segments.push_back(without_text(s));
+    if (thread.solution) kept.solution.emplace();
+  }
+  return t;
 }
 
 // ---- self check

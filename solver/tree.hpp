@@ -45,6 +45,7 @@ enum class thread_phase : std::uint8_t {
 enum class tree_phase : std::uint8_t { queued, running, paused, done, failed, cancelled };
 std::string_view to_string(thread_phase);
 std::string_view to_string(tree_phase);
+std::optional<tree_phase> tree_phase_from(std::string_view name); ///< nothing where there is none
 inline bool ended(thread_phase p) { return p >= thread_phase::done; }
 
 /// Figures of a tree; meanings in docs/interfaces.md.
@@ -61,8 +62,8 @@ struct phase_mark {
   std::int64_t at_ms = 0; ///< Unix time
 };
 
-/// One thread of a tree, live or finished.
-struct thread_record {
+/// What is known of a thread, its texts and tokens aside.
+struct thread_figures {
   std::string path = "/"; ///< "/", "/0", "/0/3"
   thread_phase phase = thread_phase::queued;
   errc failure = errc::none;
@@ -74,9 +75,13 @@ struct thread_record {
   std::vector<std::string> waiting_for; ///< paths of children not yet joined
   std::string pool, node;
   std::uint64_t prompt_tokens = 0, cached_tokens = 0;
+  std::vector<phase_mark> history; ///< oldest first; the last ones only of a very long life
+};
+
+/// One thread of a tree, live or finished.
+struct thread_record : thread_figures {
   std::vector<segment> segments;
   std::optional<std::string> solution; ///< nothing: none found (or not yet)
-  std::vector<phase_mark> history;     ///< oldest first; the last ones only of a very long life
 
   std::string parent() const; ///< "" for the root
   std::string text() const;   ///< the final context: a spawn block only where nothing replaced it
@@ -84,9 +89,8 @@ struct thread_record {
   bool refused() const; ///< asked for beyond the budget: it is on record but never ran
 };
 
-/// A tree of reasoning threads: the same class while live and when finished, for rollouts and for
-/// demonstrations. Threads are kept in the order in which they were started; the root is first.
-struct tree {
+/// What is known of a tree, its threads aside.
+struct tree_figures {
   std::string id;
   std::string task = "countdown";
   banyan::problem problem;
@@ -99,6 +103,11 @@ struct tree {
   std::uint32_t weights_epoch = 0;
   std::uint64_t seed = 0;
   double wall_ms = 0;
+};
+
+/// A tree of reasoning threads: the same class while live and when finished, for rollouts and for
+/// demonstrations. Threads are kept in the order in which they were started; the root is first.
+struct tree : tree_figures {
   std::vector<thread_record> threads;
 
   /// Adds the root "/" or the child `path`, whose parent must be there, and sets its depth. Returns
@@ -125,6 +134,10 @@ struct tree {
   /// and one epoch per sampled id (where ids are given). Returns what is wrong, or nothing.
   std::optional<std::string> inconsistent() const;
 };
+
+/// The tree without the texts and tokens of its threads, a tenth as large. Its usage stays as it is:
+/// a sampled segment keeps as many ids, each 0. A thread that has a solution has an empty one.
+tree outline(const tree&);
 
 /// "/" + 0 = "/0"; "/0" + 3 = "/0/3".
 std::string child_path(std::string_view parent, std::uint32_t index);

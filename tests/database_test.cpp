@@ -174,7 +174,7 @@ tree finished_tree_of(const std::string& id) {
 void write_old_store(const fs::path& path) {
   database file(path, {}, first_version);
   const auto done = finished_tree_of("done");
-  const auto whole = encode_tree(done), outline = encode_outline(done);
+  const auto whole = encode_tree(done), outline = encode_tree(banyan::outline(done));
   statement(file, "INSERT INTO trees VALUES(1, 'done', 'countdown', 'done', 1000, 1500, 1, 1, NULL,"
                   " 499.5, 2, 0, 0, ?, NULL, ?)")
       .run({blob{outline}, blob{whole}});

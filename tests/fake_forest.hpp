@@ -167,6 +167,8 @@ public:
       const std::lock_guard lock(mutex_);
       trees found;
       bool behind = filter.after.empty();
+      if (!behind && !trees_.contains(filter.after))
+        return refusal{refusal::kind::bad_request, "after: no such tree; list anew", "after"};
       for (auto id = order_.rbegin(); id != order_.rend() && found.size() < filter.limit; ++id) {
         if (behind && passes(filter, trees_.at(*id))) found.push_back(outline(trees_.at(*id)));
         behind = behind || *id == filter.after;
@@ -236,12 +238,7 @@ private:
   }
 
   static tree_ptr outline(const tree& whole) {
-    auto t = whole;
-    for (auto& thread : t.threads) {
-      for (auto& s : thread.segments) s.text.clear();
-      thread.solution.reset();
-    }
-    return std::make_shared<tree>(std::move(t));
+    return std::make_shared<const tree>(banyan::outline(whole));
   }
 
   static bool passes(const tree_filter& f, const tree& t) {
@@ -260,13 +257,7 @@ private:
   void end_locked(const std::string& id, tree_phase phase) {
     auto& t = trees_.at(id);
     finish(t, phase);
-    tree_event e;
-    e.what = tree_event::kind::done;
-    e.tree = id;
-    e.state = to_string(phase);
-    e.failure = t.failure;
-    e.at_ms = t.finished_ms;
-    hub.publish(e);
+    hub.publish(end_of(t));
     if (const auto waiter = waiting_.find(id); waiter != waiting_.end()) {
       waiter->second(std::make_shared<tree>(t));
       waiting_.erase(waiter);

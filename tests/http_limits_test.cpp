@@ -251,6 +251,17 @@ TEST_CASE("a new token ends what the old one opened and a new rate holds", "[htt
   CHECK(s.get("/v1/trees", fresh).status == 429);
 }
 
+TEST_CASE("a new rate does not give back what was taken under the old one", "[http]") {
+  auto options = on_any_port();
+  options.requests_per_s = 0.001;
+  served s(options);
+  CHECK(s.get("/v1/trees").status == 200);
+  CHECK(s.get("/v1/trees").status == 429);
+  options.requests_per_s = 0.002;
+  s.server.reload(options);
+  CHECK(s.get("/v1/trees").status == 429);
+}
+
 TEST_CASE("who asks too often is told when to come back", "[http]") {
   auto options = on_any_port();
   options.requests_per_s = 0.5;

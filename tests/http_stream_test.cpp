@@ -191,17 +191,17 @@ TEST_CASE("a stream of one tree ends with its outcome", "[http]") {
   wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
 }
 
-TEST_CASE("the outcome is waited for when the end is told first", "[http]") {
+TEST_CASE("the end is told with its event and nobody is asked for it", "[http]") {
   served s;
   s.trees.put(fake_forest::running_tree("A"));
-  event_reader stream(s, "/v1/trees/A/events");
-  read_snapshot(stream);
-  auto done = event_of(kind::done, "A");
-  done.state = "done";
-  s.trees.hub.publish(done);
-  CHECK_FALSE(stream.client().readable(20));
-  s.trees.change("A", [](tree& t) { fake_forest::finish(t); });
-  CHECK(stream.event().data.at("outcome").at("solved") == true);
+  event_reader one(s, "/v1/trees/A/events"), all(s, "/v1/events");
+  read_snapshot(one);
+  int asked = 0;
+  s.trees.before_find = [&] { ++asked; };
+  s.trees.end("A");
+  CHECK(rest_of(one).back().data.at("outcome").at("solved") == true);
+  CHECK(all.event().data.at("outcome").at("solved") == true);
+  CHECK(asked == 0);
 }
 
 TEST_CASE("a finished tree is told whole", "[http]") {
@@ -411,7 +411,7 @@ TEST_CASE("the stream of all trees goes on where its reader left", "[http]") {
   CHECK(again.event().data.at("tree") == "B");
 }
 
-TEST_CASE("the end of a tree that nobody knows has no outcome", "[http]") {
+TEST_CASE("an end without an outcome is told without one", "[http]") {
   served s;
   event_reader stream(s, "/v1/events");
   s.trees.hub.publish(event_of(kind::done, "lost"));
@@ -468,6 +468,37 @@ TEST_CASE("a large snapshot is no reason to drop its reader", "[http]") {
   for (int i = 0; i < 2; ++i) stream.event();
   s.trees.hub.publish(event_of(kind::join, "A"));
   CHECK(stream.event().data.at("text").get<std::string>().size() > (6 << 20));
+  CHECK(stream.event().name == "join");
+}
+
+TEST_CASE("a story is told as fast as it is read", "[http]") {
+  served s;
+  auto t = fake_forest::running_tree("A");
+  for (int i = 0; i < 60; ++i) {
+    auto& child = t.add(child_path("/", static_cast<std::uint32_t>(i)));
+    child.segments = {{segment_kind::prompt, std::string(1 << 20, 'x'), {}, {}, {}}};
+  }
+  fake_forest::finish(t);
+  const auto parts = 3 + 2 * 60 + 1;
+  SECTION("of a finished tree") {}
+  SECTION("of a tree that lives") {
+    t.phase = tree_phase::running;
+    t.finished_ms = 0;
+  }
+  const bool lives = t.finished_ms == 0;
+  s.trees.put(t);
+  event_reader stream(s, "/v1/trees/A/events", {}, 4096);
+  std::vector<sent_event> told;
+  for (int i = 0; i < parts - (lives ? 1 : 0); ++i) told.push_back(stream.event());
+  CHECK(told.front().name == "tree");
+  for (std::size_t i = 0; i + 1 < told.size(); ++i) CHECK(number_of(told[i]) == i + 1);
+  if (!lives) {
+    CHECK(told.back().name == "done");
+    CHECK_FALSE(stream.next());
+    return;
+  }
+  CHECK(number_of(told.back()) == 999'999);
+  s.trees.hub.publish(event_of(kind::join, "A"));
   CHECK(stream.event().name == "join");
 }
 

@@ -195,6 +195,12 @@ TEST_CASE("trees are listed newest first and page by page", "[http]") {
   CHECK_FALSE(all.at("trees")[0].at("threads")[0].contains("solution"));
 }
 
+TEST_CASE("a page behind a tree that nobody knows is refused", "[http]") {
+  served s;
+  put_three(s.trees);
+  CHECK(told_error(s.get("/v1/trees?after=" + long_id('X'))) == "400 bad_request after");
+}
+
 TEST_CASE("every filter of the list holds", "[http]") {
   served s;
   put_three(s.trees);

@@ -1,6 +1,7 @@
 #include "tests/session_system.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 namespace banyan {
@@ -308,8 +309,10 @@ TEST_CASE_METHOD(pausing_session, "a watcher is told of every state, spawn, text
   // What the events say, put together, is the text of every thread.
   std::map<std::string, std::string> said;
   std::vector<tree_event::kind> kinds;
+  std::optional<outcome> told;
   for (const auto& e : watching->take()) {
     kinds.push_back(e.what);
+    told = e.outcome;
     if (e.what != tree_event::kind::text && e.what != tree_event::kind::join) continue;
     auto& text = said[e.thread];
     REQUIRE(e.position <= text.size());
@@ -321,6 +324,8 @@ TEST_CASE_METHOD(pausing_session, "a watcher is told of every state, spawn, text
        {tree_event::kind::tree, thread, spawn, tree_event::kind::text, tree_event::kind::join})
     CHECK(std::ranges::count(kinds, kind) > 0);
   CHECK(kinds.back() == done);
+  CHECK(told == t.outcome);
+  CHECK(t.outcome.solved);
 }
 
 TEST_CASE_METHOD(session_system, "what a watcher is told happened when the record says so",

@@ -476,8 +476,12 @@ TEST_CASE_METHOD(recovering_node, "watchers hear of trees that wait", "[actors]"
   REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::pause, "b", "/"}));
   REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::cancel, "b", "/"}));
   std::vector<std::string> states;
-  for (const auto& e : all->take()) states.push_back(e.state);
+  const auto told = all->take();
+  for (const auto& e : told) states.push_back(e.state);
   CHECK(states == std::vector<std::string>{"queued", "paused", "cancelled"});
+  CHECK(told.back().failure == errc::cancelled);
+  REQUIRE(told.back().outcome);
+  CHECK_FALSE(told.back().outcome->claimed);
   break_silence();
   self->send(narrow, atom::drain_v);
   run();

@@ -448,11 +448,11 @@ TEST_CASE_METHOD(store_in_folder, "pages make up the list", "[trainer]") {
   CHECK(listed(store, {.after = "b", .limit = 2}) == ids{"a", "e"});
   CHECK(listed(store, {.after = "e", .limit = 2}) == ids{"c"});
   CHECK(listed(store, {.after = "c"}).empty());
-  CHECK(listed(store, {.after = "nobody"}).empty());
+  CHECK_THROWS_AS(listed(store, {.after = "nobody"}), std::invalid_argument);
   CHECK(listed(store, {.limit = 0}).empty());
   CHECK(visited(store) == ids{"c", "e", "a", "b", "d"});
   CHECK(visited(store, {.after = "e", .limit = 2}) == ids{"a", "b"});
-  CHECK(visited(store, {.after = "nobody"}).empty());
+  CHECK_THROWS_AS(visited(store, {.after = "nobody"}), std::invalid_argument);
 }
 
 TEST_CASE_METHOD(store_in_folder, "trees are visited whole until one is enough", "[trainer]") {

@@ -11,7 +11,6 @@
 #include <ranges>
 #include <set>
 #include <string_view>
-#include <system_error>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -73,6 +72,17 @@ constexpr const char* second_version = R"(
 constexpr const char* third_version = R"(
   ALTER TABLE trees ADD COLUMN halted TEXT NOT NULL DEFAULT ''; -- paths of paused threads, a line each
   UPDATE trees SET halted = '/' WHERE state = 'paused';
+  CREATE TABLE dropped(            -- where trees stood that are gone: lists go on from there
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    seq INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX dropped_by_id ON dropped(id);
+  CREATE TRIGGER trees_dropped AFTER DELETE ON trees BEGIN
+    INSERT INTO dropped(id, created_ms, seq) VALUES(old.id, old.created_ms, old.seq);
+    DELETE FROM dropped WHERE number <= last_insert_rowid() - 10000;
+  END;
 )";
 
 constexpr const char* versions[] = {first_version, second_version, third_version};
@@ -80,12 +90,6 @@ constexpr const char* versions[] = {first_version, second_version, third_version
 constexpr database::schema tree_schema{0x42616e79, "tree store", versions}; // "Bany"
 
 // ---- trees
-
-std::optional<tree_phase> phase_from(std::string_view name) {
-  for (int i = 0; i <= static_cast<int>(tree_phase::cancelled); ++i)
-    if (const auto phase = static_cast<tree_phase>(i); to_string(phase) == name) return phase;
-  return {};
-}
 
 halted_paths paths_from(std::string_view lines) {
   halted_paths paths;
@@ -157,6 +161,9 @@ struct tree_store::impl {
                              " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"};
 
   statement place_of{file, "SELECT created_ms, seq FROM trees WHERE id=?"};
+  statement place_of_dropped{file, "SELECT created_ms, seq FROM dropped WHERE id=?"
+                                   " ORDER BY number DESC LIMIT 1"};
+  statement is_finished{file, "SELECT finished_ms IS NOT NULL FROM trees WHERE id=?"};
   statement whole_by_id{file, "SELECT seq, created_ms, state, request, tree FROM trees WHERE id=?"};
   statement whole_by_seq{file,
                          "SELECT seq, created_ms, state, request, tree FROM trees WHERE seq=?"};
@@ -198,7 +205,13 @@ struct tree_store::impl {
   std::vector<thread_record> threads(std::int64_t tree);
   std::optional<tree> load(statement& query, sql_value key);
   std::optional<tree> outline(std::int64_t seq);
-  std::optional<place> find_place(const std::string& id);
+  std::optional<place> find_place(const std::string& id); ///< nothing for no id
+
+  void start();
+  void end();
+  void count_end_of(const std::string& id);
+  std::shared_ptr<store_gauge> gauge;
+  std::int64_t more_finished = 0, more_unfinished = 0; ///< by the open transaction
 };
 
 tree_store::tree_store(const std::filesystem::path& path, store_options options)
@@ -223,8 +236,18 @@ std::string encoded(const Value& value, Encode encode) {
 
 } // namespace
 
-void tree_store::begin() { impl_->begin.run(); }
-void tree_store::commit() { impl_->commit.run(); }
+void tree_store::impl::start() {
+  begin.run();
+  more_finished = more_unfinished = 0;
+}
+
+void tree_store::impl::end() {
+  commit.run();
+  if (gauge) gauge->add(more_finished, more_unfinished);
+}
+
+void tree_store::begin() { impl_->start(); }
+void tree_store::commit() { impl_->end(); }
 void tree_store::roll_back() noexcept { impl_->file.roll_back(); }
 
 void tree_store::accept(const solve_request& request, std::int64_t created_ms) {
@@ -237,6 +260,7 @@ void tree_store::accept(const solve_request& request, std::int64_t created_ms) {
     throw std::invalid_argument("tree '" + request.id
                                 + "': there is one already; give it a new id");
   impl_->label(request.labels, {created_ms, seq});
+  ++impl_->more_unfinished;
 }
 
 void tree_store::impl::label(const std::map<std::string, std::string>& labels, const place& tree) {
@@ -260,8 +284,9 @@ void tree_store::set_state(const std::string& tree, tree_phase phase, const halt
 
 void tree_store::finish(const tree& t) {
   assert(impl_->file.in_transaction() && ended(t.phase));
-  const auto whole = encoded(t, encode_tree), outline = encoded(t, encode_outline);
+  const auto whole = encoded(t, encode_tree), outline = encoded(banyan::outline(t), encode_tree);
   const auto usage = t.usage();
+  impl_->count_end_of(t.id);
   place at;
   impl_->put_tree.each(
       {t.id, t.task, to_string(t.phase), t.created_ms, t.finished_ms,
@@ -276,6 +301,16 @@ void tree_store::finish(const tree& t) {
   impl_->drop_threads.run({at.seq});
 }
 
+void tree_store::impl::count_end_of(const std::string& id) {
+  bool unfinished = false, finished = false;
+  is_finished.each({id}, [&](const auto& row) {
+    finished = row.number(0) != 0;
+    unfinished = !finished;
+  });
+  more_finished += finished ? 0 : 1;
+  more_unfinished -= unfinished ? 1 : 0;
+}
+
 // ---- retention
 
 bool tree_store::impl::too_much(const retention& keep, std::int64_t now_ms,
@@ -287,7 +322,7 @@ bool tree_store::impl::too_much(const retention& keep, std::int64_t now_ms,
 
 std::size_t tree_store::impl::drop_oldest(const retention& keep, std::int64_t now_ms,
                                           std::size_t most) {
-  begin.run();
+  start();
   std::size_t dropped = 0;
   for (; dropped < most; ++dropped) {
     std::optional<std::int64_t> oldest;
@@ -296,8 +331,9 @@ std::size_t tree_store::impl::drop_oldest(const retention& keep, std::int64_t no
     });
     if (!oldest) break;
     drop_tree.run({*oldest});
+    --more_finished;
   }
-  commit.run();
+  end();
   return dropped;
 }
 
@@ -310,9 +346,10 @@ std::size_t tree_store::sweep(const retention& keep, std::int64_t now_ms, std::s
 
 std::size_t tree_store::forget_unfinished(const std::string& label) {
   assert(!impl_->file.in_transaction());
-  impl_->begin.run();
+  impl_->start();
   const auto dropped = impl_->drop_unfinished.run({label});
-  impl_->commit.run();
+  impl_->more_unfinished -= dropped;
+  impl_->end();
   return static_cast<std::size_t>(dropped);
 }
 
@@ -331,7 +368,7 @@ std::optional<tree> tree_store::impl::load(statement& query, sql_value key) {
   std::optional<tree> loaded;
   query.each({key}, [&](const auto& row) {
     loaded = row.null(4) ? begun(decoded(row.bytes(3), decode_solve_request), row.number(1),
-                                 phase_from(row.bytes(2)).value_or(tree_phase::queued),
+                                 tree_phase_from(row.bytes(2)).value_or(tree_phase::queued),
                                  threads(row.number(0)))
                          : decoded(row.bytes(4), decode_tree);
   });
@@ -340,13 +377,16 @@ std::optional<tree> tree_store::impl::load(statement& query, sql_value key) {
 
 std::optional<tree> tree_store::impl::outline(std::int64_t seq) {
   auto t = load(outline_by_seq, seq);
-  if (t && !ended(t->phase)) t = decode_tree(encode_outline(*t));
+  if (t && !ended(t->phase)) t = banyan::outline(*t);
   return t;
 }
 
 std::optional<place> tree_store::impl::find_place(const std::string& id) {
   std::optional<place> found;
-  place_of.each({id}, [&](const auto& row) { found = {row.number(0), row.number(1)}; });
+  for (auto* known : {&place_of, &place_of_dropped})
+    if (!found) known->each({id}, [&](const auto& row) { found = {row.number(0), row.number(1)}; });
+  if (!found && !id.empty())
+    throw std::invalid_argument("after: tree '" + id + "' is not known here; begin the list anew");
   return found;
 }
 
@@ -359,7 +399,6 @@ std::vector<tree> tree_store::list(const tree_filter& filter) const {
   const snapshot one(impl_->file);
   std::vector<tree> trees;
   const auto behind = impl_->find_place(filter.after);
-  if (!behind && !filter.after.empty()) return trees;
   for (const auto& at :
        find_places(impl_->file, filter, behind, filter.limit, direction::newest_first))
     if (auto t = impl_->outline(at.seq)) trees.push_back(std::move(*t));
@@ -372,7 +411,6 @@ void tree_store::for_each(const tree_filter& filter,
                           const std::function<bool(tree&&)>& each) const {
   constexpr std::size_t page = 64;
   auto behind = impl_->find_place(filter.after);
-  if (!behind && !filter.after.empty()) return;
   for (auto left = filter.limit; left > 0;) {
     const auto places =
         find_places(impl_->file, filter, behind, std::min(left, page), direction::oldest_first);
@@ -415,12 +453,14 @@ store_counts tree_store::counts() const {
   store_counts counts;
   counts.unfinished = static_cast<std::uint64_t>(impl_->number(impl_->num_unfinished));
   counts.finished = static_cast<std::uint64_t>(impl_->number(impl_->num_trees)) - counts.unfinished;
-  for (const auto* of : {"", "-wal", "-shm"}) {
-    std::error_code absent;
-    const auto size = std::filesystem::file_size(impl_->file.path().string() + of, absent);
-    if (!absent) counts.bytes += size;
-  }
+  counts.bytes = bytes_of_store(impl_->file.path());
   return counts;
+}
+
+std::shared_ptr<const store_gauge> tree_store::gauge() {
+  assert(!impl_->file.in_transaction());
+  if (!impl_->gauge) impl_->gauge = std::make_shared<store_gauge>(impl_->file.path(), counts());
+  return impl_->gauge;
 }
 
 } // namespace banyan

@@ -2,6 +2,7 @@
 
 #include "solver/request.hpp"
 #include "solver/tree.hpp"
+#include "trainer/store_gauge.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -39,8 +40,7 @@ struct tree_filter {
   std::string task;                          ///< empty: any
   std::int64_t created_from_ms = 0;          ///< Unix time, 0: no bound
   std::int64_t created_before_ms = 0;
-  std::string after; ///< go on behind the tree with this id, in the order of the list; nothing is
-                     ///< behind one that there is not
+  std::string after;       ///< go on behind the tree with this id, in the order of the list
   std::size_t limit = 100; ///< trees at most
 };
 
@@ -59,10 +59,6 @@ struct unfinished_tree {
 struct retention {
   double max_age_s = 0;
   std::uint64_t max_bytes = 0; ///< of the file; the oldest go first
-};
-
-struct store_counts {
-  std::uint64_t finished = 0, unfinished = 0, bytes = 0; ///< trees, trees, size of the files
 };
 
 /// All trees of a daemon in one SQLite file (WAL): accepted requests, threads at their last
@@ -109,6 +105,9 @@ public:
   /// A finished tree whole; an unfinished one as far as its boundaries tell.
   std::optional<tree> find(const std::string& id) const;
 
+  // Of the trees that were dropped, the places of the last 10,000 are still known: lists go on
+  // behind them. An `after` that is not known at all throws std::invalid_argument.
+
   /// Newest first; trees without texts, tokens and logprobs, but with their threads' figures.
   std::vector<tree> list(const tree_filter&) const;
 
@@ -118,7 +117,11 @@ public:
   /// Oldest first.
   std::vector<unfinished_tree> unfinished() const;
 
+  /// Counts what is in the file.
   store_counts counts() const;
+
+  /// Counts once, and goes with all that this store writes from now on. Outside of a transaction.
+  std::shared_ptr<const store_gauge> gauge();
 
 private:
   struct impl;

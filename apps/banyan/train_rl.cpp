@@ -248,7 +248,9 @@ private:
         return retention{.max_bytes = bytes};
       };
       keeping.log = warn();
-      return spawn_store(system, tree_store(store_file(), {.sync = false}), std::move(keeping));
+      tree_store file(store_file(), {.sync = false});
+      gauge_ = file.gauge();
+      return spawn_store(system, std::move(file), std::move(keeping));
     };
     return h;
   }
@@ -296,6 +298,8 @@ private:
     auto served = std::make_unique<served_node>();
     forest_options trees;
     trees.store = store_file();
+    trees.gauge = gauge_;
+    trees.log = warn();
     trees.range = chosen_.range;
     trees.model = facts_of(chosen_, model_);
     trees.events = events_;
@@ -312,6 +316,7 @@ private:
 
   train_rl_options& options_;
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
+  std::shared_ptr<const store_gauge> gauge_;
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;

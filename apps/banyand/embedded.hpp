@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <string_view>
 
 namespace banyan {
@@ -10,8 +9,6 @@ struct embedded_file {
   std::string_view name; ///< its path below the folder of its target: "page/index.html"
   std::string_view bytes;
 };
-
-std::span<const embedded_file> embedded_files();
 
 /// Null where there is none of that name.
 const embedded_file* find_embedded(std::string_view name);

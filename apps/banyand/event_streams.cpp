@@ -25,10 +25,6 @@ constexpr std::size_t most_unsent = 1 << 20, taken_at_once = 256;
 // last of them. One of a finished tree is always the same: it counts its parts, in the tree's name.
 constexpr std::uint64_t id_step = 1'000'000, last_part = id_step - 1;
 
-// A tree's end is told a moment before its record is everywhere.
-constexpr int most_tries = 40;
-constexpr double between_tries_s = 0.05;
-
 } // namespace
 
 /// One client's stream. It takes from the hub what its reader has room for; the rest lies with the
@@ -45,16 +41,17 @@ public:
 
 private:
   bool may_go_on(std::uint64_t number) const;
-  void look(std::function<void(const tree&)> then);
+  void look(std::function<void(const tree_ptr&)> then);
   bool begin();
   void go_on(const tree&);
-  void show(const tree&);
-  void show_finished(const tree&);
+  void show(const tree_ptr&);
+  void show_finished(const tree_ptr&);
+  std::string next_id();
+  void tell_story();
   void tell_nothing_left();
   void enter(std::uint64_t since);
   void pump();
   void tell(const tree_event&);
-  void end_tree(tree_event);
   void close();
   std::string id(std::uint64_t n, std::uint64_t part = 0) const {
     return event_id(c_.streams.name(), n * id_step + part);
@@ -64,10 +61,12 @@ private:
   reply_ptr reply_;
   std::string tree_;
   std::unique_ptr<event_hub::subscription> source_;
+  std::optional<tree_story> story_; ///< what is left of it
+  std::uint64_t told_ = 0;          ///< parts of the story
   std::deque<tree_event> queue_;
   std::uint64_t mark_ = 0;  ///< events up to here are in what was told
   std::uint64_t since_ = 0; ///< the events told everything already, when it began
-  bool live_ = false;       ///< the beginning is told, and no outcome is waited for
+  bool live_ = false;       ///< events follow, once the story is told
   bool entered_ = false;    ///< among the streams of a tree that lives
   bool over_ = false;       ///< the tree is: nothing comes behind what is there
 };
@@ -95,11 +94,11 @@ void event_stream::open() {
     live_ = begin();
     return pump();
   }
-  look([self = shared_from_this(), after](const tree& t) {
-    if (after > 0) return self->go_on(t);
-    if (t.finished_ms != 0) return self->show_finished(t);
+  look([self = shared_from_this(), after](const tree_ptr& t) {
+    if (after > 0) return self->go_on(*t);
+    if (t->finished_ms != 0) return self->show_finished(t);
     // Now every thread knows that it is watched: from here on, its events tell all of its text.
-    self->look([self](const tree& now) { self->show(now); });
+    self->look([self](const tree_ptr& now) { self->show(now); });
   });
 }
 
@@ -113,10 +112,9 @@ bool event_stream::may_go_on(std::uint64_t number) const {
 }
 
 /// The tree as it is now, and everything up to the mark in it.
-void event_stream::look(std::function<void(const tree&)> then) {
+void event_stream::look(std::function<void(const tree_ptr&)> then) {
   mark_ = c_.trees.events().newest();
-  c_.trees.find(tree_, thread_range{},
-                relay<tree_ptr>(c_, reply_, [then](const tree_ptr& t) { then(*t); }));
+  c_.trees.find(tree_, thread_range{}, relay<tree_ptr>(c_, reply_, std::move(then)));
 }
 
 bool event_stream::begin() {
@@ -144,29 +142,24 @@ void event_stream::go_on(const tree& t) {
   pump();
 }
 
-void event_stream::show(const tree& t) {
-  if (t.finished_ms != 0) return show_finished(t);
+void event_stream::show(const tree_ptr& t) {
+  if (t->finished_ms != 0) return show_finished(t);
   if (!begin()) return;
-  const auto story = story_of(t, unix_ms_now());
-  for (std::size_t i = 0; i < story.size(); ++i) {
-    const auto part =
-        i + 1 == story.size() ? last_part : std::min<std::uint64_t>(i + 1, last_part - 1);
-    reply_->write(event_text(story[i].name, id(mark_, part), story[i].data));
-  }
+  story_.emplace(t, unix_ms_now());
   enter(mark_);
   live_ = true;
   pump();
 }
 
 /// What the client has not seen of it.
-void event_stream::show_finished(const tree& t) {
-  const auto story = story_of(t, unix_ms_now());
-  const auto seen = event_number(reply_->request().header("last-event-id"), t.id);
-  if (seen >= story.size()) return tell_nothing_left();
-  if (!begin()) return;
-  for (auto i = seen; i < story.size(); ++i)
-    reply_->write(event_text(story[i].name, event_id(t.id, i + 1), story[i].data));
-  close();
+void event_stream::show_finished(const tree_ptr& t) {
+  over_ = true;
+  source_.reset();
+  story_.emplace(t, unix_ms_now());
+  const auto seen = event_number(reply_->request().header("last-event-id"), t->id);
+  for (; told_ < seen && !story_->over(); ++told_) story_->next();
+  if (story_->over()) return tell_nothing_left();
+  if (begin()) pump();
 }
 
 /// The status that ends a browser's coming back.
@@ -180,42 +173,52 @@ void event_stream::enter(std::uint64_t since) {
   c_.streams.enter(tree_, since);
 }
 
+// ---- the story
+
+/// Of a tree that lives, only the last part is one from which a client can go on.
+std::string event_stream::next_id() {
+  ++told_;
+  if (over_) return event_id(tree_, told_);
+  return id(mark_, story_->over() ? last_part : std::min<std::uint64_t>(told_, last_part - 1));
+}
+
+/// As much as its reader has room for.
+void event_stream::tell_story() {
+  while (!story_->over() && reply_->unsent() < most_unsent) {
+    const auto part = story_->next();
+    reply_->write(event_text(part.name, next_id(), part.data));
+  }
+  if (story_->over()) story_.reset();
+}
+
 // ---- live
 
 void event_stream::pump() {
+  if (story_) tell_story();
+  if (story_) return;
   while (live_ && reply_->unsent() < most_unsent) {
     if (queue_.empty())
       for (auto& e : source_->take(taken_at_once)) queue_.push_back(std::move(e));
     if (queue_.empty()) break;
-    auto e = std::move(queue_.front());
+    const auto e = std::move(queue_.front());
     queue_.pop_front();
-    if (e.id <= mark_) continue;
-    if (e.what == tree_event::kind::done) return end_tree(std::move(e));
-    tell(e);
+    if (e.id > mark_) tell(e);
   }
-  if (live_ && queue_.empty() && (over_ || source_->lost())) close();
+  if (queue_.empty() && (over_ || (live_ && source_->lost()))) close();
 }
 
 void event_stream::tell(const tree_event& e) {
   reply_->write(event_text(to_string(e.what), id(e.id), event_data(e)));
-}
-
-void event_stream::end_tree(tree_event e) {
+  if (e.what != tree_event::kind::done || tree_.empty()) return;
+  over_ = true; // nothing is told behind an end
   live_ = false;
-  c_.streams.outcome_of(c_, e.tree, [self = shared_from_this(), e](const auto& known) {
-    const auto outcome = known ? outcome_parts(*known) : nlohmann::ordered_json();
-    self->reply_->write(event_text("done", self->id(e.id),
-                                   done_data(e.at_ms, e.tree, e.state, e.failure, outcome)));
-    self->over_ = !self->tree_.empty();
-    if (self->over_) return self->close();
-    self->live_ = self->reply_->open();
-    self->pump();
-  });
+  queue_.clear();
 }
 
 void event_stream::close() {
   const auto self = shared_from_this(); // the list may hold the last other one
   live_ = false;
+  story_.reset();
   if (std::exchange(entered_, false)) {
     if (over_) source_.reset();
     c_.streams.leave(c_, tree_, std::move(source_));
@@ -233,7 +236,6 @@ void event_streams::open(http_context& c, const reply_ptr& reply, const std::str
 
 void event_streams::clear() {
   streams_.clear();
-  asked_.clear();
   watches_.clear();
 }
 
@@ -278,31 +280,6 @@ void event_streams::keep_alive(http_context& c) {
   for (const auto& stream : streams_) stream->comment();
   ticking_ = !streams_.empty();
   if (ticking_) c.loop->after(c.options.keep_alive_s, [this, &c] { keep_alive(c); });
-}
-
-// ---- outcomes
-
-void event_streams::outcome_of(http_context& c, const std::string& tree, told_outcome told) {
-  auto& waiting = asked_[tree];
-  waiting.push_back(std::move(told));
-  if (waiting.size() == 1) ask(c, tree, 0);
-}
-
-void event_streams::ask(http_context& c, const std::string& tree, int tries) {
-  c.trees.find(tree, {}, [this, &c, tree, tries, loop = c.loop](const auto& answered) {
-    const auto* t = std::get_if<tree_ptr>(&answered);
-    loop->post([this, &c, tree, tries, t = t ? *t : nullptr] { answer(c, tree, t, tries); });
-  });
-}
-
-void event_streams::answer(http_context& c, const std::string& tree, const tree_ptr& t, int tries) {
-  if (t && t->finished_ms == 0 && tries < most_tries)
-    return c.loop->after(between_tries_s, [this, &c, tree, tries] { ask(c, tree, tries + 1); });
-  const auto waiting = std::move(asked_[tree]);
-  asked_.erase(tree);
-  std::optional<outcome> known;
-  if (t && t->finished_ms != 0) known = t->outcome;
-  for (const auto& told : waiting) told(known);
 }
 
 // ---- routes

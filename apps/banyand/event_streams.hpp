@@ -4,13 +4,10 @@
 #include "apps/banyand/reply.hpp"
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
-#include <vector>
 
 namespace banyan {
 
@@ -43,11 +40,6 @@ public:
   /// From this event on the events tell all that the tree's threads write; UINT64_MAX: they do not.
   std::uint64_t told_since(const std::string& tree) const;
 
-  /// What became of a tree that has just ended; nothing where nobody knows. Many streams that ask
-  /// at a time are one question.
-  using told_outcome = std::function<void(const std::optional<outcome>&)>;
-  void outcome_of(http_context&, const std::string& tree, told_outcome);
-
 private:
   struct watch {
     std::size_t streams = 0;
@@ -55,13 +47,10 @@ private:
     std::uint64_t left = 0; ///< the departure after which nobody was there; rises over all trees
     std::unique_ptr<event_hub::subscription> source;
   };
-  void ask(http_context&, const std::string& tree, int tries);
-  void answer(http_context&, const std::string& tree, const tree_ptr&, int tries);
   void keep_alive(http_context&);
 
   std::string name_;
   std::set<std::shared_ptr<event_stream>> streams_;
-  std::map<std::string, std::vector<told_outcome>> asked_;
   std::map<std::string, watch> watches_;
   std::uint64_t departures_ = 0;
   bool ticking_ = false;

@@ -34,7 +34,9 @@ json event_data(const tree_event& e) {
   using kind = tree_event::kind;
   auto j = event_place(e.at_ms, e.tree, e.thread, e.parent, e.position);
   switch (e.what) {
-  case kind::done: return done_data(e.at_ms, e.tree, e.state, e.failure, nullptr);
+  case kind::done:
+    return done_data(e.at_ms, e.tree, e.state, e.failure,
+                     e.outcome ? outcome_parts(*e.outcome) : json());
   case kind::tree: j["state"] = e.state; return j;
   case kind::thread:
     j["state"] = e.state;

@@ -25,7 +25,7 @@ nlohmann::ordered_json event_place(std::int64_t at_ms, const std::string& tree,
                                    const std::string& thread, const std::string& parent,
                                    std::uint64_t position);
 
-/// What is told of an event, a tree's outcome aside.
+/// What is told of an event.
 nlohmann::ordered_json event_data(const tree_event&);
 
 /// The end of a tree that has ended, as an event; `outcome` may be null.

@@ -6,6 +6,7 @@
 #include "solver/tree.hpp"
 #include "trainer/tree_store.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,9 +34,17 @@ struct refusal {
   int retry_s = 1;
 };
 
-/// Gets the answer, or why there is none; called once, on any OS thread.
+/// Whether somebody still waits for an answer. Asked on any OS thread.
+using still_wanted = std::shared_ptr<const std::atomic<bool>>;
+
+/// Gets the answer, or why there is none; called once, on any OS thread, or not at all once it is
+/// not wanted any more.
 template <class T>
-using answer_to = std::function<void(std::variant<T, refusal>)>;
+struct answer_to : std::function<void(std::variant<T, refusal>)> {
+  using std::function<void(std::variant<T, refusal>)>::function;
+
+  still_wanted wanted; ///< null: always
+};
 
 using tree_ptr = std::shared_ptr<const tree>;
 
@@ -145,7 +154,7 @@ public:
   virtual void find_thread(const std::string& id, const std::string& path,
                            answer_to<thread_view>) = 0;
 
-  /// Newest first, live and stored, without texts.
+  /// Newest first, live and stored, without texts. An `after` that nobody knows is refused.
   virtual void list(tree_filter, answer_to<std::vector<tree_ptr>>) = 0;
 
   /// Acts on a thread and all below it; "/" is the whole tree. Answers with the tree as it is then.

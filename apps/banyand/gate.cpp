@@ -117,7 +117,7 @@ gate::gate(const http_options& options, std::function<std::string()> new_session
       rates_(options.requests_per_s) {}
 
 void gate::take_over_options() {
-  if (rates_.per_s() != options_.requests_per_s) rates_ = rate_limiter(options_.requests_per_s);
+  rates_.set_rate(options_.requests_per_s);
   if (token_ == options_.token) return;
   token_ = options_.token;
   session_ = new_session_();
@@ -135,7 +135,6 @@ std::optional<http_response> gate::check(const http_request& request,
 
 std::optional<http_response> gate::check_rate(const http_request& request,
                                               rate_limiter::time_point now) {
-  rates_.set_rate(options_.requests_per_s);
   const auto wait_s = rates_.take(request.remote, now);
   if (wait_s <= 0) return {};
   auto response = error_response(429, "too_many_requests",

@@ -23,6 +23,7 @@ public:
 
   explicit rate_limiter(double per_s) : per_s_(per_s), capacity_(std::max(per_s, 1.0)) {}
 
+  /// From now on; what an address has taken stays taken.
   void set_rate(double per_s) {
     per_s_ = per_s;
     capacity_ = std::max(per_s, 1.0);
@@ -30,8 +31,6 @@ public:
 
   /// Seconds to wait; 0: go ahead.
   double take(const std::string& address, time_point now);
-
-  double per_s() const { return per_s_; }
 
 private:
   struct bucket {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <optional>
 #include <thread>
@@ -70,23 +71,34 @@ void append(chunk_builder& builder, std::string piece) { builder.append_chunk(st
 struct exchange {
   restinio::request_handle_t request; ///< until the response begins
   std::optional<std::variant<whole_builder, chunk_builder>> builder;
-  std::string pending;
-  std::size_t sent = 0; ///< of the pending bytes
+  std::deque<std::string> pending;
+  std::size_t sent = 0;   ///< bytes of the first one
+  std::size_t unsent = 0; ///< bytes of them all
   bool head_sent = false, writing = false, ending = false;
   std::function<void()> on_gone, on_drained;
 
-  std::size_t unsent() const { return pending.size() - sent; }
+  void add(std::string bytes);
   std::string take_piece();
 };
 using exchange_key = std::pair<restinio::connection_id_t, restinio::request_id_t>;
 
+void exchange::add(std::string bytes) {
+  if (bytes.empty()) return;
+  unsent += bytes.size();
+  pending.push_back(std::move(bytes));
+}
+
 std::string exchange::take_piece() {
-  auto piece = pending.substr(sent, piece_bytes);
-  sent += piece.size();
-  if (sent == pending.size() || sent >= 4 * piece_bytes) {
-    pending.erase(0, sent);
+  std::string piece;
+  while (!pending.empty() && piece.size() < piece_bytes) {
+    const auto taken = std::min(pending.front().size() - sent, piece_bytes - piece.size());
+    piece.append(pending.front(), sent, taken);
+    sent += taken;
+    if (sent < pending.front().size()) break;
+    pending.pop_front();
     sent = 0;
   }
+  unsent -= piece.size();
   return piece;
 }
 
@@ -197,7 +209,7 @@ struct http_server::core::sink : http_sink {
   }
   void write(std::string piece) override {
     with_exchange([&](core& c, exchange& e) {
-      e.pending += piece;
+      e.add(std::move(piece));
       c.write(key);
     });
   }
@@ -209,7 +221,7 @@ struct http_server::core::sink : http_sink {
   }
   std::size_t unsent() const override {
     std::size_t bytes = 0;
-    with_exchange([&](core&, exchange& e) { bytes = e.unsent(); });
+    with_exchange([&](core&, exchange& e) { bytes = e.unsent; });
     return bytes;
   }
   void on_gone(std::function<void()> told) override {
@@ -243,7 +255,7 @@ void http_server::core::begin(exchange_key key, const http_response& r, bool wit
   builder.set_content_length(r.body.size());
   e.builder.emplace(std::move(builder));
   e.request.reset();
-  if (with_body) e.pending = r.body;
+  if (with_body) e.add(r.body);
   e.ending = true;
   write(key);
 }
@@ -258,9 +270,9 @@ void http_server::core::begin_stream(exchange_key key, const http_response& head
 
 void http_server::core::write(exchange_key key) {
   auto& e = exchanges.at(key);
-  if (!e.builder || e.writing || (e.head_sent && e.unsent() == 0 && !e.ending)) return;
+  if (!e.builder || e.writing || (e.head_sent && e.unsent == 0 && !e.ending)) return;
   auto piece = e.take_piece();
-  const bool last = e.ending && e.unsent() == 0;
+  const bool last = e.ending && e.unsent == 0;
   e.writing = e.head_sent = true;
   // RESTinio is in the midst of its own work when it tells this.
   const auto told = [this, key, last](const auto& error) {
@@ -284,7 +296,7 @@ void http_server::core::written(exchange_key key, bool last) {
   }
   found->second.writing = false;
   write(key);
-  if (found->second.unsent() > 0 || !found->second.on_drained) return;
+  if (found->second.unsent > 0 || !found->second.on_drained) return;
   const auto told = found->second.on_drained; // it may end the exchange
   told();
 }

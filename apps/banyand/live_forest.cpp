@@ -46,7 +46,7 @@ struct live_forest::impl {
         ids(options.seed),
         running_completions(house.system(), {house.pools(), house.codec(), house.vocabulary()}),
         desk(house.system(), house.node()),
-        reader(options.store) {
+        reader(options.store, options.log) {
     options.events->on_watch([node = house.node()](const std::string& tree, bool on) {
       caf::anon_send(node, watch_request{tree, on});
     });
@@ -60,17 +60,14 @@ struct live_forest::impl {
   }
 
   /// A tree that lives no more, or never did.
-  void find_stored(const std::string& id, bool texts, const answer_to<tree_ptr>& answer) {
-    reader.post([=](const tree_store& store) {
-      try {
-        auto found = store.find(id);
-        if (!found) return answer(no_tree(id));
-        if (!texts) drop_texts(*found);
-        answer(std::make_shared<const tree>(std::move(*found)));
-      } catch (const std::exception& why) {
-        answer(refused(refusal::kind::internal, why.what()));
-      }
-    });
+  void find_stored(const std::string& id, bool texts, answer_to<tree_ptr> answer) {
+    reader.read(std::move(answer),
+                [id, texts](const tree_store& store) -> std::variant<tree_ptr, refusal> {
+                  auto found = store.find(id);
+                  if (!found) return no_tree(id);
+                  if (!texts) found = outline(*found);
+                  return std::make_shared<const tree>(std::move(*found));
+                });
   }
 
   /// The live tree with the texts of its live threads in the range, asked of each.
@@ -96,6 +93,29 @@ struct live_forest::impl {
               open->over |= just_ended(why) || errc_of(why, errc::none) == errc::not_found;
               count_down();
             });
+      }
+      count_down();
+    });
+  }
+
+  /// Asks those of the trees that live how they are.
+  void update(std::vector<tree> trees, const answer_to<std::vector<tree_ptr>>& answer) {
+    const auto all = std::make_shared<std::vector<tree>>(std::move(trees));
+    desk.run([this, all, answer](caf::event_based_actor* self) {
+      const auto missing = std::make_shared<std::size_t>(1);
+      const auto count_down = [=, this] {
+        if (--*missing == 0) answer(with_board(std::move(*all)));
+      };
+      for (auto& tree : *all) {
+        if (tree.finished_ms > 0) continue;
+        ++*missing;
+        self->request(desk.node(), node_desk::patience, tree_request{tree.id, false})
+            .then(
+                [&tree, all, count_down](const tree_status& now) {
+                  tree = *now.value;
+                  count_down();
+                },
+                [count_down](caf::error&) { count_down(); });
       }
       count_down();
     });
@@ -223,14 +243,16 @@ void live_forest::find(const std::string& id, const std::optional<thread_range>&
 void live_forest::find_thread(const std::string& id, const std::string& path,
                               answer_to<thread_view> answer) {
   const auto stored = [this, id, path, answer](const caf::error&) {
-    impl_->find_stored(id, true, [path, answer](std::variant<tree_ptr, refusal> found) {
+    answer_to<tree_ptr> look = [path, answer](std::variant<tree_ptr, refusal> found) {
       if (auto* why = std::get_if<refusal>(&found)) return answer(std::move(*why));
       const auto* thread = std::get<tree_ptr>(found)->find(path);
       if (!thread)
         return answer(refused(refusal::kind::not_found,
                               path + ": the tree has no such thread; look at the tree", "path"));
       answer(thread_view{*thread, false, 0, false, 0, 0, 0});
-    });
+    };
+    look.wanted = answer.wanted;
+    impl_->find_stored(id, true, std::move(look));
   };
   impl_->desk.ask<thread_status>(
       thread_request{id, path},
@@ -244,31 +266,14 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
 
 /// The store knows which trees there are; those that live are then asked how they are.
 void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answer) {
-  impl_->reader.post([this, filter = std::move(filter), answer](const tree_store& store) {
-    const auto all = std::make_shared<std::vector<tree>>();
-    try {
-      *all = store.list(filter);
-    } catch (const std::exception& why) {
-      return answer(refused(refusal::kind::internal, why.what()));
-    }
-    impl_->desk.run([this, all, answer](caf::event_based_actor* self) {
-      const auto missing = std::make_shared<std::size_t>(1);
-      const auto count_down = [=, this] {
-        if (--*missing == 0) answer(impl_->with_board(std::move(*all)));
-      };
-      for (auto& tree : *all) {
-        if (tree.finished_ms > 0) continue;
-        ++*missing;
-        self->request(impl_->desk.node(), node_desk::patience, tree_request{tree.id, false})
-            .then(
-                [&tree, all, count_down](const tree_status& now) {
-                  tree = *now.value;
-                  count_down();
-                },
-                [count_down](caf::error&) { count_down(); });
-      }
-      count_down();
-    });
+  using listed = std::variant<std::vector<tree>, refusal>;
+  answer_to<std::vector<tree>> look = [this, answer](listed found) {
+    if (auto* why = std::get_if<refusal>(&found)) return answer(std::move(*why));
+    impl_->update(std::move(std::get<std::vector<tree>>(found)), answer);
+  };
+  look.wanted = answer.wanted;
+  impl_->reader.read(std::move(look), [filter = std::move(filter)](const tree_store& store) {
+    return listed(store.list(filter));
   });
 }
 
@@ -305,23 +310,19 @@ thread_page live_forest::threads(std::size_t offset, std::size_t limit) const {
   return page;
 }
 
+/// Does not read the store: whoever asks how the daemon is should not wait for those who do.
 void live_forest::status(answer_to<forest_status> answer) {
   const auto complete = [this, answer](const node_status& node) {
-    impl_->reader.post([this, answer, node](const tree_store& store) {
-      forest_status now;
-      now.node = node;
-      now.threads = impl_->house.board()->counts();
-      try {
-        now.store = store.counts();
-      } catch (const std::exception&) {
-      } // the rest is worth telling all the same
-      const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
-      now.uptime_s = up.count();
-      now.version = impl_->options.version;
-      now.closing = impl_->closed;
-      now.ready = !impl_->closed && !node.draining && node.pools_alive > 0;
-      answer(std::move(now));
-    });
+    forest_status now;
+    now.node = node;
+    now.threads = impl_->house.board()->counts();
+    now.store = impl_->options.gauge->read();
+    const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
+    now.uptime_s = up.count();
+    now.version = impl_->options.version;
+    now.closing = impl_->closed;
+    now.ready = !impl_->closed && !node.draining && node.pools_alive > 0;
+    answer(std::move(now));
   };
   impl_->desk.ask<node_status>(atom::status_v, complete,
                                [answer](const caf::error& why) { answer(refusal_of(why)); });

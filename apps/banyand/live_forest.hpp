@@ -6,19 +6,23 @@
 #include "apps/task_range.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
 struct forest_options {
-  std::filesystem::path store;     ///< the file that the house's store writes
-  std::optional<task_range> range; ///< problems that the model knows; nothing: any
+  std::filesystem::path store;              ///< the file that the house's store writes
+  std::shared_ptr<const store_gauge> gauge; ///< of that store
+  std::optional<task_range> range;          ///< problems that the model knows; nothing: any
   model_facts model;
   std::shared_ptr<event_hub> events;
   std::string version;
-  std::uint64_t seed = 0; ///< of tree ids
+  std::uint64_t seed = 0;                    ///< of tree ids
+  std::function<void(std::string_view)> log; ///< one line for each error; may be null
 };
 
 /// A daemon's trees: what lives is asked of the actors, what is over of the store's file. Must go

@@ -132,7 +132,9 @@ private:
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = some_seed(options_.seed);
+    trees.log = [](std::string_view line) { daemon_log::write(level::error, line); };
     house_ = std::make_unique<actor_house>(std::move(pools), house_settings(chosen, pools.front()));
+    trees.gauge = gauge_;
     forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
     if (const auto wrong = forest_->check_pools(); !wrong.empty())
       throw bad_environment("self-check", wrong, "see the log");
@@ -164,14 +166,15 @@ private:
       ::kill(::getpid(), SIGTERM);
     };
     house.make_store = [this](caf::actor_system& system) {
+      tree_store file(options_.store_file(), {.sync = options_.sync});
+      gauge_ = file.gauge();
       store_actor_options store;
       store.keep = [this] {
         const std::lock_guard lock(keep_mutex_);
         return keep_;
       };
       store.log = [](std::string_view line) { daemon_log::write(level::error, line); };
-      return spawn_store(system, tree_store(options_.store_file(), {.sync = options_.sync}),
-                         std::move(store));
+      return spawn_store(system, std::move(file), std::move(store));
     };
     return house;
   }
@@ -238,6 +241,7 @@ private:
   std::mutex lost_mutex_;
   std::string lost_; ///< who; empty: nobody
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
+  std::shared_ptr<const store_gauge> gauge_;
   std::unique_ptr<actor_house> house_;
   std::unique_ptr<live_forest> forest_;
   std::unique_ptr<http_server> server_;

@@ -131,6 +131,7 @@ void http_reply::leave() {
   if (stage_ == stage::over) return;
   if (stage_ == stage::asked) tell(client_gone, "the client left");
   stage_ = stage::over;
+  *wanted_ = false;
   if (const auto told = std::move(on_gone_)) told();
 }
 

@@ -4,6 +4,7 @@
 #include "apps/banyand/http_options.hpp"
 #include "apps/banyand/metrics.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -51,6 +52,7 @@ public:
   std::size_t unsent() const { return sink_->unsent(); }
 
   bool open() const { return stage_ != stage::over; }
+  still_wanted wanted() const { return wanted_; } ///< until the client has gone
   void on_gone(std::function<void()> told) { on_gone_ = std::move(told); }
   void on_drained(std::function<void()> told) { sink_->on_drained(std::move(told)); }
   void about(std::string tree) { tree_ = std::move(tree); } ///< for the log
@@ -86,6 +88,7 @@ private:
   std::string route_, tree_;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
   stage stage_ = stage::asked;
+  std::shared_ptr<std::atomic<bool>> wanted_ = std::make_shared<std::atomic<bool>>(true);
   std::function<void()> on_gone_;
 };
 using reply_ptr = std::shared_ptr<http_reply>;
@@ -94,7 +97,8 @@ using reply_ptr = std::shared_ptr<http_reply>;
 /// answers the request.
 template <class T, class Then>
 answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
-  return [loop = c.loop, reply, then = std::move(then)](std::variant<T, refusal> answer) {
+  answer_to<T> relayed = [loop = c.loop, reply,
+                          then = std::move(then)](std::variant<T, refusal> answer) {
     loop->post([reply, then, answer = std::move(answer)]() mutable {
       reply->guarded([&] {
         if (const auto* no = std::get_if<refusal>(&answer)) return reply->refuse(*no);
@@ -102,6 +106,8 @@ answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
       });
     });
   };
+  relayed.wanted = reply->wanted();
+  return relayed;
 }
 
 } // namespace banyan

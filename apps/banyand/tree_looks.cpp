@@ -7,13 +7,6 @@
 
 namespace banyan {
 
-void drop_texts(tree& t) {
-  for (auto& thread : t.threads) {
-    thread.solution.reset();
-    for (auto& s : thread.segments) s = {s.kind, {}, std::move(s.ids), {}, {}};
-  }
-}
-
 void add_board(tree& t, const board_rows& said) {
   std::unordered_map<std::string_view, const status_board::row*> rows;
   for (const auto& row : said) rows.emplace(row.thread, &row);

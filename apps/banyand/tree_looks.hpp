@@ -11,9 +11,6 @@ namespace banyan {
 
 // What a client sees of a tree, made of what the session, the store and the board know.
 
-/// Texts are for those who ask for them.
-void drop_texts(tree&);
-
 /// Rows of the board that belong to one tree.
 using board_rows = std::vector<status_board::row>;
 

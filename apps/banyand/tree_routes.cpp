@@ -19,9 +19,7 @@ constexpr std::size_t most_listed = 1000, threads_in_a_list = 100;
 // ---- lists
 
 tree_phase phase_named(std::string_view name) {
-  for (const auto phase : {tree_phase::queued, tree_phase::running, tree_phase::paused,
-                           tree_phase::done, tree_phase::failed, tree_phase::cancelled})
-    if (to_string(phase) == name) return phase;
+  if (const auto phase = tree_phase_from(name)) return *phase;
   refuse_field("state", "there is no such state",
                "give queued, running, paused, done, failed or cancelled");
 }
@@ -47,7 +45,6 @@ bool is_tree_id(std::string_view text) {
          && text.find_first_not_of("0123456789ABCDEFGHJKMNPQRSTVWXYZ") == text.npos;
 }
 
-/// A well-made id of no tree ends the list: retention may have dropped it, and all behind it.
 std::string read_after(url_query& query) {
   const auto after = query.text("after").value_or("");
   if (!after.empty() && !is_tree_id(after))

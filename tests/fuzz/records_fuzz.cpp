@@ -71,7 +71,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   read_all(input);
   read_tree(input);
-  read_and_write(input, encode_outline, decode_tree);
   read_and_write(input, encode_solve_request, decode_solve_request);
   read_and_write(input, encode_thread, decode_thread);
   return 0;

@@ -1,0 +1,225 @@
+#include "apps/banyand/store_reader.hpp"
+
+#include "apps/actor_house.hpp"
+#include "apps/banyand/live_forest.hpp"
+#include "model/tokenizer.hpp"
+#include "model/weights.hpp"
+#include "tests/scratch_folder.hpp"
+#include "trainer/store_actor.hpp"
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace banyan {
+namespace {
+
+using number = std::variant<int, refusal>;
+
+template <class T>
+const refusal& refused_in(const std::variant<T, refusal>& answer) {
+  REQUIRE(std::holds_alternative<refusal>(answer));
+  return std::get<refusal>(answer);
+}
+
+/// Something that keeps a reader's OS thread busy until it is let go.
+struct hold {
+  std::promise<void> begun, go;
+  std::shared_future<void> gone = go.get_future().share();
+
+  void wait() {
+    begun.set_value();
+    gone.wait();
+  }
+};
+
+struct read_store {
+  scratch_folder folder;
+  std::filesystem::path file = folder / "trees.db";
+  tree_store store{file, {.sync = false}};
+  std::vector<std::string> lines;
+  store_reader reader{file, [this](std::string_view line) { lines.emplace_back(line); }};
+
+  void stop(hold& h) {
+    reader.read<int>([](const number&) {},
+                     [&h](const tree_store&) {
+                       h.wait();
+                       return number(0);
+                     });
+    h.begun.get_future().wait();
+  }
+
+  /// Everything before it is done when this returns.
+  void wait() {
+    std::promise<void> reached;
+    reader.read<int>([&](const number&) { reached.set_value(); },
+                     [](const tree_store&) { return number(0); });
+    reached.get_future().wait();
+  }
+};
+
+TEST_CASE_METHOD(read_store, "who finds too many waiting for the store is told at once", "[http]") {
+  hold h;
+  stop(h);
+  std::atomic<std::size_t> answered = 0;
+  const auto ask = [&](answer_to<int> answer) {
+    reader.read<int>(std::move(answer), [](const tree_store&) { return number(1); });
+  };
+  for (std::size_t i = 0; i < store_reader::most_waiting; ++i)
+    ask([&](const number& n) { answered += std::holds_alternative<int>(n); });
+  bool full = false;
+  ask([&](const number& n) { full = refused_in(n).why == refusal::kind::unavailable; });
+  CHECK(full);
+  h.go.set_value();
+  wait();
+  CHECK(answered == store_reader::most_waiting);
+}
+
+TEST_CASE_METHOD(read_store, "nothing is read for who has left", "[http]") {
+  hold h;
+  stop(h);
+  const auto wanted = std::make_shared<std::atomic<bool>>(true);
+  std::atomic<std::size_t> read = 0;
+  const auto ask = [&](still_wanted by) {
+    answer_to<int> answer = [](const number&) {};
+    answer.wanted = std::move(by);
+    reader.read<int>(std::move(answer), [&](const tree_store&) { return number(int(++read)); });
+  };
+  for (std::size_t i = 0; i < store_reader::most_waiting; ++i) ask(wanted);
+  *wanted = false;
+  ask(nullptr); // there is room for it
+  h.go.set_value();
+  wait();
+  CHECK(read == 1);
+}
+
+TEST_CASE_METHOD(read_store, "an answer is given once even where it throws", "[http]") {
+  int told = 0;
+  reader.read<int>(
+      [&](const number&) {
+        ++told;
+        throw std::runtime_error("the asker's own trouble");
+      },
+      [](const tree_store&) { return number(1); });
+  wait();
+  CHECK(told == 1);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("the asker's own trouble") != std::string::npos);
+}
+
+TEST_CASE_METHOD(read_store, "what cannot be read is refused with the reason", "[http]") {
+  std::vector<refusal> told;
+  const auto ask = [&](auto look) {
+    reader.read<int>([&](const number& n) { told.push_back(refused_in(n)); }, look);
+  };
+  ask([](const tree_store&) -> number { throw std::runtime_error("broken; mend it"); });
+  ask([](const tree_store&) -> number { throw std::invalid_argument("after: unknown; go"); });
+  wait();
+  REQUIRE(told.size() == 2);
+  CHECK(told[0].why == refusal::kind::internal);
+  CHECK(told[0].message == "broken; mend it");
+  CHECK(told[1].why == refusal::kind::bad_request);
+  CHECK(told[1].field == "after");
+}
+
+// ---- a daemon's forest
+
+/// A model that knows nothing yet, small enough to decode at once.
+checkpoint tiny_model() {
+  checkpoint model;
+  model.vocabulary = countdown_tokenizer();
+  auto& c = model.config;
+  c.vocab_size = model.vocabulary->vocab_size();
+  c.hidden_size = 16;
+  c.num_layers = 1;
+  c.num_heads = c.num_kv_heads = 2;
+  c.head_dim = 8;
+  c.intermediate_size = 16;
+  c.max_positions = 96;
+  c.eos_id = model.vocabulary->eos_id();
+  c.pad_id = model.vocabulary->pad_id();
+  model.weights = std::make_shared<const model_weights>(random_weights(c, 1));
+  return model;
+}
+
+struct stored_forest {
+  scratch_folder folder;
+  std::filesystem::path file = folder / "trees.db";
+  std::shared_ptr<event_hub> hub = std::make_shared<event_hub>();
+  std::shared_ptr<const store_gauge> gauge;
+  std::unique_ptr<actor_house> house;
+  std::unique_ptr<live_forest> trees;
+
+  stored_forest() {
+    house_options h;
+    h.events = hub;
+    h.make_store = [this](caf::actor_system& system) {
+      tree_store store(file, {.sync = false});
+      gauge = store.gauge();
+      return spawn_store(system, std::move(store), {});
+    };
+    house = std::make_unique<actor_house>(
+        std::vector<pool_source>{{"cpu", dtype::float32, tiny_model()}}, std::move(h));
+    forest_options o;
+    o.store = file;
+    o.gauge = gauge;
+    o.events = hub;
+    trees = std::make_unique<live_forest>(*house, std::move(o));
+  }
+
+  forest_status status() {
+    std::promise<forest_status> told;
+    trees->status([&](std::variant<forest_status, refusal> answer) {
+      told.set_value(std::get<forest_status>(answer));
+    });
+    return told.get_future().get();
+  }
+};
+
+TEST_CASE_METHOD(stored_forest, "how the daemon is can be asked while the store is read",
+                 "[http]") {
+  std::promise<void> released;
+  hold h;
+  trees->find("nobody", {}, [&](const std::variant<tree_ptr, refusal>& answer) {
+    CHECK(std::holds_alternative<refusal>(answer));
+    h.wait(); // on the reader's OS thread
+    released.set_value();
+  });
+  h.begun.get_future().wait();
+  CHECK(status().ready);
+  h.go.set_value();
+  released.get_future().wait();
+}
+
+TEST_CASE_METHOD(stored_forest, "the status counts the trees of the store", "[http]") {
+  std::promise<void> done;
+  solve_request request;
+  request.problem = {{42, 61, 66}, 47};
+  trees->submit(request, nullptr, [&](const std::variant<tree_ptr, refusal>& answer) {
+    CHECK(std::holds_alternative<tree_ptr>(answer));
+    done.set_value();
+  });
+  done.get_future().wait();
+  const auto now = status();
+  CHECK(now.store.finished == 1);
+  CHECK(now.store.unfinished == 0);
+  CHECK(now.store.bytes > 0);
+}
+
+TEST_CASE_METHOD(stored_forest, "a list behind a tree that nobody knows is refused", "[http]") {
+  std::promise<refusal> told;
+  trees->list({.after = "nobody"}, [&](const std::variant<std::vector<tree_ptr>, refusal>& answer) {
+    told.set_value(refused_in(answer));
+  });
+  const auto why = told.get_future().get();
+  CHECK(why.why == refusal::kind::bad_request);
+  CHECK(why.field == "after");
+}
+
+} // namespace
+} // namespace banyan
