@@ -149,7 +149,13 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
 bool actor_house::park(std::chrono::milliseconds patience) {
   dismiss_watchman();
   caf::anon_send(node_, atom::park_v);
+  end_guests();
   return ends_within(*system_, std::exchange(node_, nullptr), patience);
+}
+
+void actor_house::end_guests() {
+  for (const auto& guest : guests_) end(guest);
+  guests_.clear();
 }
 
 /// The node ends its trees while the pools still answer; the store goes when all have told it what
@@ -157,6 +163,7 @@ bool actor_house::park(std::chrono::milliseconds patience) {
 /// its destructor would hang.
 void actor_house::leave() {
   dismiss_watchman();
+  end_guests();
   if (node_) caf::anon_send(node_, atom::drain_v);
   if (!ends_within(*system_, node_, drain_time)) end(node_);
   node_ = nullptr;

@@ -56,6 +56,9 @@ public:
   banyan::codec codec() const;
   const std::shared_ptr<const tokenizer>& vocabulary() const { return vocabulary_; }
 
+  /// Actors that the program itself added; they end before the node does.
+  void add(caf::actor guest) { guests_.push_back(std::move(guest)); }
+
   /// Leaves unfinished trees to the store and ends the node; true if that was done in time.
   bool park(std::chrono::milliseconds patience);
 
@@ -63,6 +66,7 @@ private:
   void add_pool(const pool_source&, const house_options&);
   void watch(std::function<void(const std::string&)> on_loss);
   void dismiss_watchman();
+  void end_guests();
   void leave();
 
   caf::actor_system_config config_;
@@ -72,6 +76,7 @@ private:
   std::vector<named_pool> pools_;
   tree_store_actor store_;
   node_actor node_;
+  std::vector<caf::actor> guests_;
   caf::actor watchman_;
   std::shared_ptr<status_board> board_;
 };
