@@ -227,9 +227,9 @@ tree cancelled(queued_tree& unwanted, std::int64_t now) {
   if (!unwanted.work.past.empty()) tree.threads = unwanted.work.past;
   for (auto& thread : tree.threads) {
     if (ended(thread.phase)) continue;
+    lay_down(thread);
     thread.phase = thread_phase::cancelled;
     thread.failure = errc::cancelled;
-    thread.waiting_for.clear();
     thread.since_ms = now;
     thread.history.push_back({thread.phase, now});
   }

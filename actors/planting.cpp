@@ -40,6 +40,16 @@ caf::expected<tree> plant(const solve_request& request, std::int64_t created_ms)
   return t;
 }
 
+void lay_down(thread_record& thread) {
+  if (ended(thread.phase)) return;
+  thread.waiting_for.clear();
+  auto& history = thread.history;
+  const auto last = history.empty() ? thread_phase::queued : history.back().phase;
+  if (last == thread_phase::queued || last == thread_phase::paused) return;
+  thread.phase = thread_phase::queued;
+  history.push_back({thread.phase, thread.since_ms});
+}
+
 void conclude(tree& t, std::int64_t finished_ms) {
   const auto& root = t.root();
   t.failure = root.failure;

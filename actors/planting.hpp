@@ -12,6 +12,10 @@ namespace banyan {
 /// cannot be solved: a malformed problem, or a prompt that is none.
 caf::expected<tree> plant(const solve_request&, std::int64_t created_ms);
 
+/// What is known of a thread whose process is gone, as it is until it goes on: nobody decodes it
+/// since its last boundary. A paused one stays paused.
+void lay_down(thread_record&);
+
 /// Writes down how a tree ended: its root's end is its own, its outcome is the verifier's word.
 void conclude(tree&, std::int64_t finished_ms);
 

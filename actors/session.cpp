@@ -73,6 +73,7 @@ void session_state::plant_past(const std::vector<thread_record>& past) {
     if (known.path != "/" && !tree.find(known.parent())) continue;
     auto& record = known.path == "/" ? tree.threads.front() : tree.add(known.path);
     record = known;
+    lay_down(record);
     if (!record.refused()) ledger->open_thread(record.depth);
     ledger->settle(record.path, record.generated_tokens());
   }

@@ -32,6 +32,7 @@ struct pool_status {
   std::uint32_t weights_epoch = 0;   ///< the newest that it has
   std::vector<std::uint32_t> epochs; ///< all that it has, older ones first
   std::uint64_t queued = 0, running = 0, finished = 0, failed = 0, steps = 0;
+  std::uint64_t cancelled = 0; ///< requests broken off: by a pause, by hand, by a join
   std::uint64_t blocks_total = 0, blocks_free = 0, blocks_leased = 0, blocks_cached = 0;
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   double busy_s = 0, forward_s = 0; ///< in steps altogether; in the model's forward pass

@@ -229,34 +229,42 @@ void thread_state::spawn(std::vector<std::string> prompts) {
   text->open_spawn(grammar->spawn_offset());
   if (!allowance->open_round()) return fail(errc::budget_spent);
   ++record.rounds;
-  mark_boundary();
   if (options.tree->budget.max_tree_tokens > 0) // what is left of the grant, while others decode
     self->request(options.session, timeout(time_left()), token_request{allowance->spent(), 0})
         .then([](token_grant) {}, [](caf::error&) {});
   await_children(std::move(prompts));
 }
 
+/// The record says that the thread waits before anybody answers.
 void thread_state::await_children(std::vector<std::string> prompts) {
+  const auto count = static_cast<std::uint32_t>(prompts.size());
   record.waiting_for.clear();
-  const auto& policy = options.tree->join;
-  children.emplace(policy, prompts.size());
-  if (policy.when == join_policy::kind::deadline) {
-    join_by = self->clock().now()
-              + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(
-                  std::min(policy.seconds, std::chrono::duration<double>(longest_join).count())));
-    look_at_join();
-  }
-  for (std::uint32_t i = 0; i < prompts.size(); ++i) ask_for_child(i, std::move(prompts[i]));
-  cell.set_waiting(static_cast<std::uint32_t>(prompts.size()));
+  for (std::uint32_t i = 0; i < count; ++i)
+    record.waiting_for.push_back(child_path(record.path, first_child + i));
+  children.emplace(options.tree->join, prompts.size());
+  cell.set_waiting(count);
   const auto at = grammar->spawn_offset();
   tell(tree_event::kind::spawn, at, grammar->text().substr(at), record.waiting_for);
-  halted ? stay() : enter(thread_phase::waiting);
+  if (!halted) enter(thread_phase::waiting);
+  mark_boundary();
+  for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i, std::move(prompts[i]));
+  if (halted) stay();
+  begin_join();
+}
+
+/// A join with a time of its own ends by then.
+void thread_state::begin_join() {
+  const auto& policy = options.tree->join;
+  if (policy.when != join_policy::kind::deadline) return;
+  join_by = self->clock().now()
+            + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(
+                std::min(policy.seconds, std::chrono::duration<double>(longest_join).count())));
+  look_at_join();
 }
 
 void thread_state::ask_for_child(std::uint32_t i, std::string prompt) {
   const auto round = record.rounds;
   const auto index = first_child + i;
-  record.waiting_for.push_back(child_path(record.path, index));
   // The session watches the tree's deadline, which a pause moves, and leaves no request open.
   self->request(options.session, caf::infinite,
                 spawn_request{record.path, round - 1, index, std::move(prompt), seat->pool()})
@@ -310,6 +318,7 @@ void thread_state::resume() {
   join_by.reset();
   record.waiting_for.clear();
   cell.set_waiting(0);
+  enter(thread_phase::decoding);
   mark_boundary();
   decode();
 }
@@ -339,10 +348,10 @@ void thread_state::go_on_after_pause(const resume_thread& message) {
   halted.reset();
   if (join_by) *join_by += self->clock().now() - halted_since;
   if (in_flight) return; // what was broken off comes back and is gone on from
-  if (!children) return decode();
-  if (children->met()) return resume();
-  enter(thread_phase::waiting);
-  look_at_join();
+  if (children && children->met()) return resume();
+  enter(children ? thread_phase::waiting : thread_phase::decoding);
+  mark_boundary(); // or it would be paused after a restart
+  children ? look_at_join() : decode();
 }
 
 // ---- end ----
@@ -371,6 +380,10 @@ void thread_state::fail(errc why) {
 void thread_state::enter(thread_phase phase) {
   constexpr std::size_t longest_history = 256;
   record.phase = phase;
+  if (!record.history.empty() && record.history.back().phase == phase) { // it never left
+    record.since_ms = record.history.back().at_ms;
+    return cell.enter(phase, record.since_ms);
+  }
   record.since_ms = options.tree->reasoning.unix_ms();
   if (record.history.size() == longest_history) record.history.erase(record.history.begin() + 1);
   record.history.push_back({phase, record.since_ms});

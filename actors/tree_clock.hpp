@@ -12,10 +12,7 @@ namespace banyan {
 /// restart is in it.
 class tree_clock {
 public:
-  void begin(time_point now, std::chrono::milliseconds used_before) {
-    began_ = now;
-    since_ = now - used_before;
-  }
+  void begin(time_point now, std::chrono::milliseconds used_before) { since_ = now - used_before; }
 
   void pause(time_point now) { paused_ = now; }
 
@@ -36,18 +33,13 @@ public:
   }
 
   /// Of the tree's time.
-  std::int64_t used_ms(time_point now) const {
-    const auto used = paused_.value_or(now) - since_;
-    return std::chrono::duration_cast<std::chrono::milliseconds>(used).count();
-  }
-
-  /// Since the tree began in this process, pauses included.
   double wall_ms(time_point now) const {
-    return std::chrono::duration<double, std::milli>(now - began_).count();
+    return std::chrono::duration<double, std::milli>(paused_.value_or(now) - since_).count();
   }
+  std::int64_t used_ms(time_point now) const { return static_cast<std::int64_t>(wall_ms(now)); }
 
 private:
-  time_point began_, since_;
+  time_point since_;
   std::optional<time_point> paused_;
 };
 

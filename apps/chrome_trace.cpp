@@ -131,12 +131,14 @@ private:
     if (parent != tracks_.end()) arrow("spawn", parent->second, k.begin, k, k.begin);
   }
 
-  /// When the parent went on after each time it waited.
+  /// When the parent went on after each time it waited; in a pause, or while it had no daemon, it
+  /// did not.
   static std::vector<std::int64_t> resumptions(const thread_record& parent) {
     std::vector<std::int64_t> times;
     for (std::size_t i = 1; i < parent.history.size(); ++i)
       if (parent.history[i - 1].phase == thread_phase::waiting
-          && parent.history[i].phase != thread_phase::paused)
+          && parent.history[i].phase != thread_phase::paused
+          && parent.history[i].phase != thread_phase::queued)
         times.push_back(us(parent.history[i].at_ms));
     return times;
   }

@@ -225,6 +225,7 @@ struct pool_state {
     now.running = scheduler.num_running();
     now.finished = counts.finished;
     now.failed = counts.failed;
+    now.cancelled = counts.cancelled;
     now.steps = counts.steps;
     now.blocks_total = static_cast<std::uint64_t>(blocks.num_blocks());
     now.blocks_free = blocks.num_free();

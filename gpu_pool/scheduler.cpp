@@ -127,7 +127,7 @@ std::vector<ended_sequence> scheduler::cancel(std::uint64_t number, const std::s
   }
   cache_.release(family.age, path);
   family.live -= ended.size();
-  counts_.failed += ended.size();
+  counts_.cancelled += ended.size();
   return ended;
 }
 

@@ -43,6 +43,7 @@ struct ended_sequence {
 
 struct scheduler_counts {
   std::uint64_t finished = 0, failed = 0, steps = 0, preempted = 0;
+  std::uint64_t cancelled = 0; ///< broken off by a pause, a cancel or a join that went on
   std::uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   std::uint64_t computed_tokens = 0; ///< through the model, again after a preemption
 };

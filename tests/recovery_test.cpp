@@ -435,6 +435,93 @@ TEST_CASE_METHOD(recovering_node, "the time of a tree that is cut off twice adds
   CHECK(kept->finished.front().value->outcome.solved);
 }
 
+TEST_CASE_METHOD(
+    recovering_node,
+    "wall time before and after a restart adds up and what lies between does not count",
+    "[actors]") {
+  script->silent = {"/1"};
+  submit();
+  advance(20s);
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"}));
+  advance(7s);
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/"}));
+  CHECK(ask<tree_status>(aut, tree_request{"t"})->value->wall_ms == 20'000);
+  crash();
+  for (int i = 0; i < 100; ++i) advance(1s);
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  advance(5s);
+  break_silence();
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value->wall_ms == 25'000);
+}
+
+/// Each phase and the second in which it began.
+std::string history_of(const tree& t, const std::string& path, std::int64_t from_ms) {
+  std::string history;
+  for (const auto& mark : t.find(path)->history)
+    history += std::string(to_string(mark.phase)) + " "
+               + std::to_string((mark.at_ms - from_ms) / 1000) + ", ";
+  return history;
+}
+
+TEST_CASE_METHOD(recovering_node, "nobody decodes or waits while there is no daemon", "[actors]") {
+  const auto begin = unix_ms()();
+  script->silent = {"/"};
+  submit();
+  advance(10s);
+  script->silent = {"/1"}; // the root spawns, "/0" ends
+  self->send(pool, atom::step_v);
+  run();
+  advance(10s);
+  crash();
+  advance(30s);
+  const auto t = continue_tree();
+  CHECK(history_of(t, "/", begin)
+        == "decoding 0, waiting 10, queued 10, waiting 50, decoding 50, done 50, ");
+  CHECK(history_of(t, "/0", begin) == "decoding 10, done 10, ");
+  CHECK(history_of(t, "/1", begin) == "decoding 50, failed 50, "); // begun anew
+}
+
+TEST_CASE_METHOD(recovering_node, "a thread that had joined is queued until it goes on",
+                 "[actors]") {
+  const auto begin = unix_ms()();
+  script->silent = {"/1"};
+  submit();
+  advance(10s);
+  script->silent = {"/"}; // it joins and decodes on
+  self->send(pool, atom::step_v);
+  run();
+  advance(10s);
+  crash();
+  advance(30s);
+  const auto t = continue_tree();
+  CHECK(history_of(t, "/", begin)
+        == "decoding 0, waiting 0, decoding 10, queued 10, decoding 50, done 50, ");
+}
+
+TEST_CASE_METHOD(recovering_node, "a paused tree was paused while there was no daemon",
+                 "[actors]") {
+  const auto begin = unix_ms()();
+  script->silent = {"/"};
+  script->sampled_when_cancelled = 20;
+  submit();
+  advance(10s);
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"}));
+  advance(10s);
+  crash();
+  advance(30s);
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", "/"}));
+  break_silence();
+  REQUIRE(kept->finished.size() == 1);
+  const auto history = history_of(*kept->finished.front().value, "/", begin);
+  CHECK(history.starts_with("decoding 0, paused 10, decoding 50, "));
+}
+
 TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "[actors]") {
   node_options options;
   options.reasoning = reasoning();

@@ -590,6 +590,19 @@ TEST_CASE("a thread that asks under other weights does not go on over its lease"
   }
 }
 
+TEST_CASE("what is broken off has not failed", "[pool]") {
+  plain_pool pool;
+  for (std::uint64_t family = 0; family < 3; ++family)
+    REQUIRE(pool.work.submit(family, request_of(family, "/", some_text(1, 5))) == errc::none);
+  CHECK(pool.work.cancel(0, "/", true).size() == 1);
+  CHECK(pool.work.cancel(1, "/").size() == 1);
+  pool.run();
+  const auto& counts = pool.work.counts();
+  CHECK(counts.cancelled == 2);
+  CHECK(counts.failed == 0);
+  CHECK(counts.finished == 1);
+}
+
 TEST_CASE("a request for weights that are not there is refused", "[pool]") {
   plain_pool pool;
   auto request = request_of(0, "/", some_text(1, 5));
@@ -602,6 +615,7 @@ TEST_CASE("a request for weights that are not there is refused", "[pool]") {
   CHECK(pool.work.forget_epochs(1) == std::vector<std::uint32_t>{0});
   CHECK(pool.work.submit(2, request) == errc::no_weights);
   CHECK(pool.work.counts().failed == 2);
+  CHECK(pool.work.counts().cancelled == 0);
   pool.run();
 }
 

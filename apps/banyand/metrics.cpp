@@ -85,6 +85,8 @@ void draw_work(metric_page& page, const pool_status& p, const labels& pool) {
   page.gauge("banyan_pool_running", "Sequences in the batch.", double(p.running), pool);
   page.count("banyan_pool_finished_total", "Requests answered.", double(p.finished), pool);
   page.count("banyan_pool_failed_total", "Requests that failed.", double(p.failed), pool);
+  page.count("banyan_pool_cancelled_total", "Requests broken off: paused, cancelled, not awaited.",
+             double(p.cancelled), pool);
   page.count("banyan_pool_steps_total", "Steps.", double(p.steps), pool);
   page.count("banyan_pool_prompt_tokens_total", "Tokens given to the model, found ones included.",
              double(p.prompt_tokens), pool);

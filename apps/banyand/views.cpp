@@ -52,6 +52,7 @@ json pool_view(const pool_status& p) {
           {"running", p.running},
           {"finished", p.finished},
           {"failed", p.failed},
+          {"cancelled", p.cancelled},
           {"steps", p.steps},
           {"blocks",
            {{"total", p.blocks_total},

@@ -17,6 +17,7 @@ const figures = [
   ["Outside the model", ({ speed }) => share(speed.busy_s - speed.forward_s, speed.busy_s)],
   ["Prompt from cache", ({ pool }) => share(pool.cached_tokens, pool.prompt_tokens)],
   ["Requests done", ({ pool }) => count(pool.finished)],
+  ["Requests broken off", ({ pool }) => count(pool.cancelled)],
   ["Requests failed", ({ pool }) => count(pool.failed), ({ pool }) => pool.failed > 0],
 ];
 

@@ -257,7 +257,7 @@ export class timeline {
     const begin = this.x(from), end = this.x(to), middle = row / 2;
     const parts = [bar(state, begin, Math.max(1, end - begin), middle)];
     if (state === "waiting") parts.push(spawn_mark(begin, middle));
-    if (state === "waiting" && next) parts.push(join_mark(end, middle));
+    if (state === "waiting" && next?.state === "decoding") parts.push(join_mark(end, middle));
     return parts;
   }
 
