@@ -154,11 +154,6 @@ bool actor_house::park(std::chrono::milliseconds patience) {
   return ends_within(*system_, std::exchange(node_, nullptr), patience);
 }
 
-void actor_house::end_guests() {
-  for (const auto& guest : guests_) end(guest);
-  guests_.clear();
-}
-
 /// The node ends its trees while the pools still answer; the store goes when all have told it what
 /// they had to. An actor system that does not come to an end is better left alone than waited for:
 /// its destructor would hang.
