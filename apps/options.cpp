@@ -123,6 +123,10 @@ option_list& option_list::not_kept() {
   return *this;
 }
 
+void option_list::not_shown(std::initializer_list<std::string_view> names) {
+  for (const auto name : names) find(name, {}, "--").is_shown = false;
+}
+
 option_list& option_list::text(const std::string& name, std::string& field,
                                const std::string& value_name, const std::string& help) {
   option o{name, value_name, help, "a text"};
@@ -375,6 +379,7 @@ std::string option_list::help() const {
     if (options.empty()) continue;
     po::options_description shown(title, 100, 60);
     for (const auto& o : options) {
+      if (!o.is_shown) continue;
       auto* value = po::value<std::string>();
       if (o.is_flag) {
         shown.add_options()(o.name.c_str(), o.help.c_str());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <set>
 #include <span>
@@ -31,6 +32,7 @@ struct option {
   bool is_flag = false, is_list = false;
   bool is_single = false; ///< of a list: all of its values stand behind one name
   bool is_kept = true;    ///< in the resolved config
+  bool is_shown = true;   ///< in the help
 };
 
 /// The options of one command. Each is bound to a field, whose value at that time is the default;
@@ -80,6 +82,9 @@ public:
   /// Leaves the last option out of the resolved config: it says how to run, not what.
   option_list& not_kept();
 
+  /// Leaves options out of the help that the command knows only to refuse them.
+  void not_shown(std::initializer_list<std::string_view> names);
+
   /// Reads the words after the command. False: `--help` was asked for and printed.
   bool parse(std::span<const std::string> words);
 
@@ -96,6 +101,7 @@ public:
 
   /// Was the option given, on the command line or in a config?
   bool given(std::string_view name) const { return given_.contains(name); }
+  const std::set<std::string, std::less<>>& given() const { return given_; }
 
   /// The options with their present values, in the syntax of a config file.
   std::string config() const;

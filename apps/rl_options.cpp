@@ -2,6 +2,7 @@
 
 #include "apps/train_options.hpp"
 
+#include <array>
 #include <cstdio>
 
 namespace banyan {
@@ -113,6 +114,7 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
               "how often the children asked for, or --token-budget, stand in front of a prompt",
               share);
   declare_decoding(list, o.decoding);
+  list.not_shown({"top-k", "top-p", "min-p"}); // see check()
 }
 
 void declare_learning(option_list& list, train_rl_options& o) {
@@ -197,9 +199,11 @@ void make_absolute(train_rl_options& o) {
 
 bool parse(option_list& list, train_rl_options& o, std::span<const std::string> words) {
   if (!list.parse(words)) return false;
-  read_run_config(list, o.common, o.rl.out, o.resume, o.rl.minutes);
+  const auto resumed = read_run_config(list, o.common, o.rl.out, o.resume, o.rl.minutes);
   o.rl.learner.temperature = o.decoding.sampling.temperature;
   check(o);
+  constexpr std::array<std::string_view, 2> fixed{"model", "optimizer"};
+  o.changed = changes(resumed, resolved_config(list, o), fixed);
   return true;
 }
 

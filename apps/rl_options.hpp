@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/decoding_options.hpp"
+#include "apps/run_changes.hpp"
 #include "trainer/reward.hpp"
 #include "trainer/rl.hpp"
 #include "trainer/rollout_actor.hpp"
@@ -35,6 +36,7 @@ struct train_rl_options {
   std::uint64_t store_megabytes = 512;
   std::string listen; ///< where to serve the live node over HTTP; empty: nowhere
   bool resume = false;
+  std::vector<config_change> changed; ///< of a resumed run; see `changes`
 
   train_rl_options();
 };

@@ -4,6 +4,8 @@
 #include "model/checkpoint.hpp"
 #include "trainer/run_folder.hpp"
 
+#include <array>
+
 namespace banyan {
 
 namespace fs = std::filesystem;
@@ -143,8 +145,8 @@ void require_begun(const fs::path& out) {
   throw bad_environment(out.string(), "there is nothing to resume in it", "begin without --resume");
 }
 
-void read_kept_config(option_list& list, const fs::path& out) {
-  if (out.empty()) return;
+std::string read_kept_config(option_list& list, const fs::path& out) {
+  if (out.empty()) return {};
   require_begun(out);
   const auto kept = out / "train.conf";
   constexpr auto remedy = "give the options of the run by --config FILE";
@@ -153,6 +155,7 @@ void read_kept_config(option_list& list, const fs::path& out) {
   if (!text.ends_with(end_of_config))
     throw bad_environment(kept.string(), "it is damaged: its end is missing", remedy);
   list.read_config_text(text, kept.string());
+  return text;
 }
 
 } // namespace
@@ -162,11 +165,11 @@ void keep_run_config(const fs::path& out, const std::string& config) {
 }
 
 void make_absolute(fs::path& path) {
-  if (!path.empty()) path = fs::absolute(path);
+  if (!path.empty()) path = fs::absolute(path).lexically_normal();
 }
 
 void make_absolute(std::string& path) {
-  if (!path.empty()) path = fs::absolute(path).string();
+  if (!path.empty()) path = fs::absolute(path).lexically_normal().string();
 }
 
 void make_absolute(std::vector<std::string>& paths) {
@@ -181,16 +184,36 @@ void make_absolute(train_options& o) {
   make_absolute(o.traces);
 }
 
-void read_run_config(option_list& list, const common_options& common,
-                     const std::filesystem::path& out, bool resume, double& minutes) {
+resumed_config read_run_config(option_list& list, const common_options& common,
+                               const std::filesystem::path& out, bool resume, double& minutes) {
   const bool minutes_asked = list.given("minutes"), steps_asked = list.given("steps");
   if (minutes_asked && steps_asked && minutes > 0)
     throw bad_usage("--minutes", "--steps is given too", "give one of the two");
-  if (resume && common.config.empty()) read_kept_config(list, out);
+  resumed_config resumed{{}, list.given()};
+  if (resume && common.config.empty()) resumed.kept = read_kept_config(list, out);
   read_config(list, common);
+  if (!common.config.empty()) resumed.asked = list.given();
   if (resume) require_begun(out);
+  if (resume && resumed.kept.empty() && fs::exists(out / "train.conf"))
+    resumed.kept = read_text(out / "train.conf");
   // Asking for steps overrules minutes that a config asks for.
   if (steps_asked && !minutes_asked) minutes = 0;
+  return resumed;
+}
+
+void take_shape(train_options& o, const model_config& of, const fs::path& folder) {
+  const auto shape = [](model_config m) {
+    option_list list({}, {}, {}, {});
+    declare_model(list, m);
+    return list.config();
+  };
+  // Options that say nothing about a shape are in neither text.
+  for (const auto& c : changes({shape(of), o.asked}, shape(o.sft.model), {}))
+    throw bad_usage("--" + c.name,
+                    "it is " + c.now + ", and " + c.before + " of the weights in "
+                        + folder.string(),
+                    "leave it out");
+  o.sft.model = of;
 }
 
 train_options::train_options() {
@@ -214,9 +237,12 @@ option_list declare(train_options& o) {
 
 bool parse(option_list& list, train_options& o, std::span<const std::string> words) {
   if (!list.parse(words)) return false;
-  read_run_config(list, o.common, o.sft.out, o.resume, o.sft.minutes);
+  const auto resumed = read_run_config(list, o.common, o.sft.out, o.resume, o.sft.minutes);
   o.sft.seed = o.sft.curriculum.seed = o.sft.curriculum.search.seed = o.seed;
   check(o);
+  constexpr std::array<std::string_view, 3> fixed{"model", "optimizer", "seed"};
+  o.changed = changes(resumed, resolved_config(list, o), fixed);
+  o.asked = resumed.asked;
   return true;
 }
 

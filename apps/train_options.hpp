@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/common_options.hpp"
+#include "apps/run_changes.hpp"
 #include "trainer/sft.hpp"
 
 #include <string>
@@ -18,6 +19,8 @@ struct train_options {
   int threads = 0; ///< OS threads of LibTorch; 0: all cores
   std::uint64_t seed = 0;
   bool resume = false;
+  std::vector<config_change> changed;       ///< of a resumed run; see `changes`
+  std::set<std::string, std::less<>> asked; ///< options that were given for this start
 
   train_options(); ///< the recipe of the shipped model
 };
@@ -26,9 +29,15 @@ option_list declare(train_options&);
 
 /// After the command line, the config of a run: the one given, or, for `--resume`, the one that the
 /// run left in its folder. `minutes` is the option of that name, beside which `steps` is one.
-/// Throws bad_environment where there is no run to resume, or its config is missing or cut off.
-void read_run_config(option_list&, const common_options&, const std::filesystem::path& out,
-                     bool resume, double& minutes);
+/// Returns what a resumed run was begun with. Throws bad_environment where there is no run to
+/// resume, or its config is missing or cut off.
+resumed_config read_run_config(option_list&, const common_options&,
+                               const std::filesystem::path& out, bool resume, double& minutes);
+
+/// Weights that are there have a shape of their own: takes it into the options, so that the config
+/// tells the truth. Throws bad_usage where one of the options `asked` for says another one;
+/// `folder`: theirs.
+void take_shape(train_options&, const model_config& of, const std::filesystem::path& folder);
 
 /// Leaves the resolved options of a run in its folder, for `--resume`.
 void keep_run_config(const std::filesystem::path& out, const std::string& config);

@@ -1,5 +1,6 @@
 #include "apps/decoding_options.hpp"
 #include "apps/options.hpp"
+#include "apps/rl_options.hpp"
 #include "apps/train_options.hpp"
 #include "tests/scratch_folder.hpp"
 
@@ -362,6 +363,51 @@ TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
   CHECK(command.options.sft.model.hidden_size == 64);
   CHECK(command.options.sft.steps == 90);
   CHECK(command.options.sft.out == folder.path());
+}
+
+TEST_CASE("a resumed run keeps what it was begun from and tells what else has changed", "[apps]") {
+  const scratch_folder folder;
+  keep_run_config(folder.path(), "steps = 50\nmodel = /m\nseed = 3\nrate = 0.25\n");
+  std::filesystem::create_directory(folder / "step-000050");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  const auto resumed = [&](words more) {
+    training_command command;
+    more.insert(more.end(), {"--out", folder.path().string(), "--resume"});
+    const auto why = complaint([&] { command.parse(more); });
+    return why.empty() ? changes_text(command.options.changed) : why;
+  };
+  CHECK(resumed({"--model", "/other"})
+        == "--model: the run was begun with /m and cannot go on with /other; "
+           "leave it out, or begin a run in another --out");
+  CHECK(resumed({"--optimizer", "adamw", "--seed", "4"}).starts_with("--optimizer: "));
+  CHECK(resumed({"--seed", "4"}).starts_with("--seed: the run was begun with 3"));
+  CHECK(resumed({"--model", "/x/../m", "--seed", "3", "--steps", "90", "--rate", "0.5"})
+        == "resumed with --rate 0.5 (was 0.25), --steps 90 (was 50)");
+  write(folder / "b.conf", "rate = 0.125\nseed = 3\nmodel = /m\n");
+  CHECK(resumed({"--config", (folder / "b.conf").string(), "--steps", "50"})
+        == "resumed with --rate 0.125 (was 0.25)");
+}
+
+TEST_CASE("weights that are there have a shape of their own", "[apps]") {
+  model_config theirs;
+  theirs.hidden_size = 32;
+  training_command silent, same, other;
+  REQUIRE(silent.parse({"--out", "run", "--model", "m"}));
+  take_shape(silent.options, theirs, "m");
+  CHECK(silent.list.config().find("hidden = 32\n") != std::string::npos);
+  REQUIRE(same.parse({"--out", "run", "--model", "m", "--hidden", "32", "--rate", "0.5"}));
+  take_shape(same.options, theirs, "m");
+  REQUIRE(other.parse({"--out", "run", "--model", "m", "--hidden", "64"}));
+  CHECK(complaint([&] { take_shape(other.options, theirs, "m"); })
+        == "--hidden: it is 64, and 32 of the weights in m; leave it out");
+}
+
+TEST_CASE("the help is silent about options that the command refuses", "[apps]") {
+  train_rl_options o;
+  const auto list = declare(o);
+  CHECK(list.help().find("--temperature") != std::string::npos);
+  for (const auto* name : {"--top-k", "--top-p", "--min-p"})
+    CHECK(list.help().find(name) == std::string::npos);
 }
 
 TEST_CASE("a last checkpoint that is gone is told with those that are left", "[apps]") {

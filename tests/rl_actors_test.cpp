@@ -55,6 +55,7 @@ struct training : deterministic_system {
   std::shared_ptr<const tokenizer> vocabulary = countdown_tokenizer();
   std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
   rl_options options;
+  rl_hooks hooks;
   rollout_actor_options rollouts;
   std::size_t num_pools = 1;
   std::string target_device = "cpu"; ///< what the trainer takes pools to be on
@@ -101,7 +102,7 @@ struct training : deterministic_system {
   }
 
   std::unique_ptr<rl_run> make_run(bool resume) {
-    auto run = std::make_unique<rl_run>(options, vocabulary, rl_hooks{}, weights());
+    auto run = std::make_unique<rl_run>(options, vocabulary, hooks, weights());
     if (resume)
       rollouts.returning = run->resume();
     else
@@ -483,10 +484,86 @@ TEST_CASE("a step that teaches nothing has no figures of learning but the gap", 
   t.start();
   t.run();
   const auto line = log_of(out.path()).at(0);
-  for (const auto* name : {"kl", "entropy", "clip_share", "importance_mean", "staleness_mean"})
+  for (const auto* name : {"loss", "grad_norm", "kl", "kl_max", "entropy", "clip_share",
+                           "importance_mean", "staleness_mean"})
     CHECK(line.at(name).is_null());
   CHECK(line.at("logprob_gap_max").get<double>() > 0);
   CHECK(line.at("logprob_gap_max").get<double>() < 1e-4);
+}
+
+TEST_CASE("a group without variance is not informative though it is trained on", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 1;
+  t.rollouts.plan.dynamic_sampling = false;
+  t.rollouts.plan.reward = [](const tree& x) {
+    return x.id.starts_with("0.0.") ? 1
+                                    : double(x.id.ends_with("0.0")); // members of group 1 differ
+  };
+  t.start();
+  t.run();
+  const auto line = log_of(out.path()).at(0);
+  CHECK(line.at("groups").at("all") == 2);
+  CHECK(line.at("groups").at("informative") == 1);
+}
+
+TEST_CASE("a run that learns nothing says so once", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 5;
+  t.rollouts.plan.max_groups = 1;
+  t.rollouts.plan.reward = [](const tree&) { return 1; };
+  std::vector<std::string> said;
+  t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+  t.start();
+  t.run();
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::StartsWith("step 3: in none of the last 3 steps")
+                          && Catch::Contains("--problems"));
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 5);
+  for (const std::size_t i : {0, 1, 3, 4}) CHECK_FALSE(log[i].contains("warning"));
+  CHECK(log[2].at("warning") == said[0]);
+}
+
+TEST_CASE("a step whose time is over before it begins is not begun", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  double now_s = 0;
+  int evaluations = 0;
+  t.options.minutes = 1;
+  t.options.staleness = 0;
+  t.options.evaluate_every = 100;
+  t.options.schedule.decay = decay_kind::linear;
+  t.rollouts.plan.reward = [](const tree& x) { return double(x.outcome.solved); };
+  t.hooks.seconds = [&now_s] { return now_s; };
+  t.hooks.evaluate = [&evaluations](const model_weights&) { return ++evaluations, "{}"; };
+  std::vector<double> seen;
+  t.hooks.on_progress = [&seen](const rl_progress& p) { seen.push_back(p.progress); };
+  t.start_with([&](const solve_request& r) {
+    now_s += 4;
+    return good_or_bad(*t.vocabulary, r);
+  });
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  CHECK(now_s >= 60);
+  CHECK(evaluations == 1);
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() >= 2); // the last one is the evaluation
+  for (std::size_t i = 0; i + 1 < log.size(); ++i) CHECK(log[i].at("lr").get<double>() > 0);
+  CHECK(t.result.last.filename() == "step-00000" + std::to_string(log.size() - 1));
+  CHECK(seen.back() < 1);
+}
+
+TEST_CASE("progress has the step in it that it is told after", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 2;
+  std::vector<double> seen;
+  t.hooks.on_progress = [&seen](const rl_progress& p) { seen.push_back(p.progress); };
+  t.start();
+  t.run();
+  CHECK(seen == std::vector<double>{0.5, 1});
 }
 
 TEST_CASE("a run whose trees go on with new weights learns from them to the end", "[trainer]") {

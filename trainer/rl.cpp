@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <deque>
 #include <functional>
 #include <stdexcept>
@@ -44,61 +43,15 @@ std::map<std::string, at::Tensor> by_name(const model_weights& w) {
   return all;
 }
 
-/// JSON has no word for what is not finite.
-json number(double x) { return std::isfinite(x) ? json(x) : json(nullptr); }
+/// With `--dynamic-sampling off` a step is trained on others, too.
+bool is_informative(const rollout_group& g) {
+  return std::ranges::adjacent_find(g.rewards, std::not_equal_to()) != g.rewards.end();
+}
+
+/// Steps in a row without an informative group, after which that is worth a word.
+constexpr std::int64_t many_idle_steps = 3;
 
 } // namespace
-
-std::string to_json(const rl_progress& p) {
-  const auto& sums = p.learnt.sums;
-  const bool learnt = sums.terms > 0;
-  const auto mean = [&](double sum) { return learnt ? number(sum / sums.terms) : json(nullptr); };
-  const auto& c = p.counts;
-  json j;
-  j["step"] = p.step;
-  j["loss"] = number(sums.loss);
-  j["lr"] = p.rate;
-  j["grad_norm"] = number(p.learnt.grad_norm);
-  j["tokens"] = p.total_tokens;
-  j["tokens_per_s"] = p.train_s > 0 ? double(p.learnt.tokens) / p.train_s : 0;
-  j["elapsed_s"] = p.elapsed_s;
-  j["reward_mean"] = p.reward_mean;
-  j["accuracy"] = p.trees.accuracy();
-  j["children_mean"] = p.trees.children_mean();
-  j["generated_tokens_mean"] = p.trees.generated_tokens_mean();
-  j["critical_path_tokens_mean"] = p.trees.critical_path_tokens_mean();
-  j["kl"] = p.kl_measured ? mean(sums.kl) : json(nullptr);
-  j["kl_max"] = p.kl_measured ? number(sums.kl_max) : json(nullptr);
-  j["entropy"] = mean(sums.entropy);
-  j["clip_share"] = learnt ? json(p.learnt.clip_share) : json(nullptr);
-  j["importance_mean"] = mean(sums.importance);
-  j["logprob_lag_mean"] = mean(sums.lag);
-  j["logprob_gap_max"] = p.logprob_gap_max ? number(*p.logprob_gap_max) : json(nullptr);
-  j["staleness_mean"] = learnt ? json(p.learnt.staleness_mean) : json(nullptr);
-  j["rollout_s"] = p.around.rollout_s;
-  j["wait_s"] = p.around.wait_s;
-  j["train_s"] = p.train_s;
-  j["publish_ms"] = p.around.publish_ms;
-  j["publish_wait_ms"] = p.around.publish_wait_ms;
-  j["swap_ms"] = p.around.swap_ms;
-  j["pool_idle"] = number(p.around.pool_idle);
-  j["trees"] = p.trees.problems();
-  j["groups"] = {{"all", c.groups},
-                 {"informative", c.informative},
-                 {"all_solved", c.all_solved},
-                 {"none_solved", c.none_solved},
-                 {"dropped", c.dropped}};
-  j["dropped_by_difficulty"] = {{"hard", c.dropped_by_difficulty[0]},
-                                {"medium", c.dropped_by_difficulty[1]},
-                                {"easy", c.dropped_by_difficulty[2]},
-                                {"unknown", c.dropped_by_difficulty[3]}};
-  j["repeated"] = c.repeated;
-  j["sequences"] = p.learnt.sequences;
-  j["shared_tokens_share"] =
-      p.learnt.flat_tokens > 0 ? 1 - double(p.learnt.tokens) / double(p.learnt.flat_tokens) : 0;
-  j["skipped"] = p.skipped;
-  return j.dump();
-}
 
 struct rl_run::impl {
   rl_options options;
@@ -110,7 +63,8 @@ struct rl_run::impl {
   run_folder folder;
   train_log log;
 
-  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0, saved = -1, evaluated = -1;
+  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0, idle_in_a_row = 0;
+  std::int64_t saved = -1, evaluated = -1;
   std::uint64_t tokens = 0;
   double elapsed_s = 0; ///< before `began`
   clock::time_point began = clock::now();
@@ -154,7 +108,9 @@ struct rl_run::impl {
     save();
   }
 
-  double elapsed() const { return elapsed_s + seconds_since(began); }
+  double elapsed() const {
+    return hooks.seconds ? elapsed_s + hooks.seconds() : elapsed_s + seconds_since(began);
+  }
 
   double progress() const {
     return std::min(1.0, options.minutes > 0 ? elapsed() / (60 * options.minutes)
@@ -177,6 +133,8 @@ struct rl_run::impl {
     now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
+    now.counts.informative =
+        static_cast<std::uint64_t>(std::ranges::count_if(batch.groups, is_informative));
     now.rate = rate_at(options.schedule, step, now.progress);
     returning_then = batch.returning;
     const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));
@@ -228,6 +186,7 @@ struct rl_run::impl {
   void note(const rollout_figures& around) {
     at = stage::none;
     now.step = step;
+    now.progress = progress();
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     now.logprob_gap_max = gap();
@@ -240,8 +199,21 @@ struct rl_run::impl {
     now.skipped = skipped;
     returning = std::move(returning_then);
     forget_epochs();
+    count_idle();
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
+  }
+
+  void count_idle() {
+    idle_in_a_row = now.counts.informative > 0 ? 0 : idle_in_a_row + 1;
+    if (idle_in_a_row != many_idle_steps) return;
+    const bool solved = now.trees.accuracy() > 0.5;
+    now.warning =
+        "step " + std::to_string(step) + ": in none of the last " + std::to_string(many_idle_steps)
+        + " steps were trees of a problem worth different rewards, so nothing is learnt; give "
+        + (solved ? "harder" : "easier")
+        + " --problems, a larger --group or a higher --temperature";
+    if (options.learner.log) options.learner.log(now.warning);
   }
 
   void forget_epochs() {
@@ -254,6 +226,11 @@ struct rl_run::impl {
     if (is_time_to_evaluate() || (options.evaluate_every > 0 && done())) evaluate();
     const bool due = options.checkpoint_every > 0 && step % options.checkpoint_every == 0;
     if (done() || (due && bad_in_a_row == 0)) save();
+  }
+
+  void close() {
+    if (options.evaluate_every > 0) evaluate();
+    save();
   }
 
   void keep(const rollout_figures& around) {
@@ -397,6 +374,7 @@ bool rl_run::advance() { return impl_->advance(); }
 published_weights rl_run::publish() { return impl_->publish(); }
 void rl_run::finish(const rollout_figures& around) { impl_->finish(around); }
 void rl_run::save() { impl_->save(); }
+void rl_run::close() { impl_->close(); }
 void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
 sft_result rl_run::result() const {

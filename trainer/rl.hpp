@@ -46,7 +46,7 @@ struct rollout_figures {
 /// One step as it is logged.
 struct rl_progress {
   std::int64_t step = 0;
-  double progress = 0; ///< 0..1
+  double progress = 0; ///< 0..1, this step included
   double rate = 0, elapsed_s = 0, train_s = 0;
   std::uint64_t total_tokens = 0;        ///< trained on since the beginning
   std::optional<double> logprob_gap_max; ///< nothing: there was nothing to compare
@@ -57,6 +57,7 @@ struct rl_progress {
   evaluation trees = evaluation(); ///< over all trees of the step
   double reward_mean = 0;
   rollout_counts counts;
+  std::string warning; ///< empty: none
 };
 
 /// The log's line (docs/interfaces.md, "Logs and records").
@@ -66,6 +67,7 @@ struct rl_hooks {
   std::function<void(const rl_progress&)> on_progress;
   std::function<std::string(const model_weights&)> evaluate; ///< see sft_hooks
   std::function<void(const std::filesystem::path&)> describe;
+  std::function<double()> seconds; ///< since the run's start or resumption; null: measured
 };
 
 /// Weights of an epoch, which nobody changes any more.
@@ -123,6 +125,9 @@ public:
 
   /// A checkpoint of the present state, if there is none yet.
   void save();
+
+  /// Ends a run whose time ran out between two steps: evaluation, checkpoint.
+  void close();
 
   /// For a run that must end here, wherever it is: a step that was published is logged, with the
   /// figures there are; one that was begun is given up; and what was learnt is saved, but

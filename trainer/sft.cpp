@@ -129,6 +129,7 @@ struct sft_run::impl {
     ++step;
     count(p, std::move(batch));
     p.step = step;
+    p.progress = progress();
     p.tokens = tokens;
     p.elapsed_s = elapsed();
     const auto took_s = p.elapsed_s - begun_s;
@@ -215,6 +216,9 @@ void sft_run::resume() {
   s.saved = s.step;
   s.log.keep_until(s.step);
 }
+
+std::int64_t sft_run::step() const { return impl_->step; }
+bool sft_run::done() const { return impl_->done(); }
 
 sft_result sft_run::run() {
   auto& s = *impl_;

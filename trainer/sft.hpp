@@ -76,6 +76,9 @@ public:
   /// Takes weights, optimiser, step and counters over from `out/last`.
   void resume();
 
+  std::int64_t step() const; ///< the next
+  bool done() const;
+
   sft_result run();
 
 private:

@@ -77,6 +77,7 @@ struct trainer_state {
 
   void learn(const tree_groups& groups) {
     if (what == doing::ended) return;
+    if (run().done()) return close(); // its time ran out while it waited
     what = doing::learning;
     around = {.rollout_s = groups.rollout_s, .wait_s = seconds_since(since)};
     run().begin(*groups.value);
@@ -202,6 +203,11 @@ struct trainer_state {
   void stop() {
     stopping = true;
     if (what == doing::waiting) park();
+  }
+
+  void close() {
+    run().close();
+    end({});
   }
 
   /// Between two steps: what rolls out meanwhile is in the store.

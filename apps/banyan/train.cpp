@@ -91,13 +91,14 @@ int train_sft(command_words words) {
   train_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
-  const auto config = resolved_config(list, o);
   use_threads(o.threads);
   keep_freed_memory();
   require_device(o.sft.device);
   auto excluded = held_out_problems(o.exclude, o.evaluate_problems);
   auto from = start_of(o);
   require_new_run(o.sft.out, o.resume);
+  if (from.weights) take_shape(o, from.weights->config, o.resume ? o.sft.out / "last" : o.model);
+  const auto config = resolved_config(list, o);
 
   reporter report(o);
   sft_hooks hooks;
@@ -111,7 +112,7 @@ int train_sft(command_words words) {
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
-  keep_run_config(o.sft.out, config);
+  keep_config(o.common, o.sft.out, config, o.changed, run.step(), run.done());
   const auto result = run.run();
   report.clear();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");

@@ -143,7 +143,8 @@ public:
     if (!options_.resume) options_.model = chosen_.folder;
     const auto config = resolved_config(list, options_);
     auto training = make_run();
-    keep_run_config(options_.rl.out, config);
+    keep_config(options_.common, options_.rl.out, config, options_.changed, training->step(),
+                training->done());
     if (!options_.resume) training->start();
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);

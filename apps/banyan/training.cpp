@@ -5,6 +5,7 @@
 #include "apps/problem_file.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/terminal.hpp"
+#include "apps/train_options.hpp"
 #include "model/weights.hpp"
 
 #include <nlohmann/json.hpp>
@@ -40,6 +41,16 @@ examination(const common_options& common, const std::string& file,
                                 + std::to_string(figures.problems()));
     return figures.json();
   };
+}
+
+void keep_config(const common_options& common, const fs::path& out, const std::string& config,
+                 const std::vector<config_change>& changed, std::int64_t step, bool done) {
+  if (done && step > 0)
+    return common.log(level::warning, "the run is at step " + std::to_string(step)
+                                          + " and past its end: nothing is trained, train.conf "
+                                            "stays; give more --steps or --minutes");
+  keep_run_config(out, config);
+  if (!changed.empty()) common.log(level::info, changes_text(changed));
 }
 
 namespace {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/common_options.hpp"
+#include "apps/run_changes.hpp"
 #include "solver/countdown.hpp"
 #include "trainer/sft.hpp"
 
@@ -26,6 +27,11 @@ std::function<std::string(const model_weights&)> examination(const common_option
                                                              const std::string& file,
                                                              std::shared_ptr<const tokenizer>,
                                                              const std::string& device);
+
+/// Leaves the config of a run that begins or goes on in its folder, and says what of it is not as
+/// it was. One that is at its end already leaves that as it is and says so.
+void keep_config(const common_options&, const std::filesystem::path& out, const std::string& config,
+                 const std::vector<config_change>& changed, std::int64_t step, bool done);
 
 /// Says how a run ended, draws its picture, and returns the exit code. `command`: "train sft".
 int end_of_run(const common_options&, const std::filesystem::path& out, const std::string& command,

@@ -406,6 +406,43 @@ class train(folder_case):
         config.write_text(before)
         self.assertEqual(self.resume("a", "--steps", 3).returncode, 0)
 
+    def test_a_run_has_its_folder_for_itself(self):
+        run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "a"), *TINY, "--steps", "1000000", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(run.stdout.close)
+        self.addCleanup(run.kill)
+        run.stdout.readline()
+        config = (self.folder / "a" / "train.conf").read_text()
+        self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", "--steps", 5, names="another run uses it")
+        self.assertEqual((self.folder / "a" / "train.conf").read_text(), config)
+        run.kill()
+        run.wait()
+        done = self.resume("a", "--steps", 1, "--quiet")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_options_that_cannot_change_are_refused_and_the_config_stays_true(self):
+        self.run_of("a", "--steps", 4)
+        out, config = self.folder / "a", self.folder / "a" / "train.conf"
+        before = config.read_text()
+        resume = ["train", "sft", "--out", out, "--resume"]
+        self.refused(2, *resume, "--hidden", 64, names="--hidden: it is 64, and 16 of the weights")
+        self.refused(2, *resume, "--model", MODEL, names="--model: the run was begun with nothing")
+        self.refused(2, "train", "sft", "--out", self.folder / "b", "--model", out / "last", "--hidden", 64,
+                     names="--hidden: it is 64, and 16 of the weights")
+        self.assertFalse((self.folder / "b").exists())
+        done = self.resume("a", "--steps", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("the run is at step 4 and past its end", done.stderr)
+        self.assertEqual(config.read_text(), before)
+        done = self.resume("a", "--steps", 5, "--rate", "0.001")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("resumed with --rate 0.001 (was 0.004), --steps 5 (was 4)", done.stderr)
+        self.assertIn("steps = 5\n", config.read_text())
+        done = banyan("train", "sft", "--out", self.folder / "c", "--model", out / "last", "--steps", 1, "--threads", 1,
+                      "--trees", "1:1", "--drill-rows", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("hidden = 16\n", (self.folder / "c" / "train.conf").read_text())
+
     def test_a_config_with_paths_means_the_same_from_elsewhere(self):
         problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
         done = banyan("train", "sft", "--out", "a", *TINY, "--steps", 2, "--evaluate-every", 2, "--context", 64,
@@ -715,6 +752,27 @@ class train_rl(folder_case):
         losses = [[json.loads(line)["loss"] for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
                   for name in ("whole", "parts")]
         self.assertEqual(*losses)
+
+    def test_a_resumed_run_keeps_its_start_and_its_folder(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps",
+                                "1000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(run.stdout.close)
+        self.addCleanup(run.kill)
+        run.stdout.readline()
+        resume = ["train", "rl", "--out", self.folder / "a", "--resume"]
+        log = (self.folder / "a" / "log.jsonl").read_text()
+        self.refused(3, *resume, names="another run uses it")
+        self.assertTrue((self.folder / "a" / "log.jsonl").read_text().startswith(log))
+        run.kill()
+        run.wait()
+        config = (self.folder / "a" / "train.conf").read_text()
+        self.refused(2, *resume, "--model", SOURCE / "models" / "baselines" / "countdown-3-sft", names="--model")
+        self.assertEqual((self.folder / "a" / "train.conf").read_text(), config)
+        last = self.folder / "a" / "last"
+        gone = os.readlink(last)
+        shutil.rmtree(self.folder / "a" / gone)
+        (self.folder / "a" / "step-000777").mkdir()
+        self.refused(3, *resume, names="step-000777 is still there")
 
     def test_ctrl_c_writes_a_checkpoint(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
