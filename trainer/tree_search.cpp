@@ -28,7 +28,7 @@ public:
     if (filter.solved) require("t.solved=?", std::int64_t{*filter.solved});
     if (!filter.task.empty()) require("t.task=?", std::string_view(filter.task));
     if (filter.created_from_ms != 0) add(created() + ">=?", filter.created_from_ms);
-    if (filter.created_before_ms != 0) add(created() + "<?", filter.created_before_ms);
+    if (filter.created_before_ms) add(created() + "<?", *filter.created_before_ms);
     sort(behind, order == direction::newest_first);
   }
 

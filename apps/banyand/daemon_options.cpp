@@ -72,7 +72,8 @@ void declare_store(option_list& list, daemon_options& o) {
 void declare_limits(option_list& list, daemon_options& o) {
   auto& h = o.http;
   list.group("HTTP limits");
-  list.number("max-connections", h.max_connections, "open connections", positive);
+  list.number("max-connections", h.max_connections, "open connections; more are told to come back",
+              positive);
   list.number("max-body-bytes", h.max_body_bytes, "of a request", positive);
   list.number("max-header-bytes", h.max_header_bytes, "all headers of a request", positive);
   list.number("requests-per-second", h.requests_per_s, "by one address; 0: any number",

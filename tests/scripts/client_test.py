@@ -631,6 +631,13 @@ class submitting(client_case):
         lines = self.works("submit", "--problems", self.problems(), "--wait", "--json", code=1).splitlines()
         self.assertEqual([json.loads(line)["outcome"]["solved"] for line in lines], [True, False])
 
+    def test_a_daemon_that_goes_away_keeps_the_trees_that_were_waited_for(self):
+        self.answers["POST /v1/trees"] = lambda r: (202, {"id": "T1"})
+        self.answers["GET /v1/trees/T1"] = lambda r: (503, {"error": {"code": "unavailable", "field": None,
+                                                                      "message": "the daemon is about to end; try again"}})
+        for problems, named in ((("--target", 54, 25, 7, 3), "tree T1: "), (("--problems", self.problems()), "trees T1, T1: ")):
+            self.refused(3, "submit", *problems, "--wait", "--quiet", says=("about to end", named, "banyan tree ID --follow"))
+
     def test_a_full_queue_is_waited_for(self):
         accept, tries = self.answers["POST /v1/trees"], []
 
