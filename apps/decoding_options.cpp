@@ -47,8 +47,7 @@ void declare_decoding(option_list& list, decoding_options& o) {
   list.number("token-budget", o.token_budget, "condition on `Token Budget: N`; 0: do not",
               not_negative);
   option join{"join", "POLICY",
-              "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS",
-              "all, first_success, k_of_n:K or deadline:SECONDS"};
+              "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS", join_forms};
   join.read = [&o](const std::string& text) { return read_join(text, o.join); };
   join.write = [&o] { return std::vector{join_text(o.join)}; };
   list.add(std::move(join));

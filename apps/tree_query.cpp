@@ -26,9 +26,10 @@ std::optional<std::int64_t> read_span(std::string_view text) {
   return {};
 }
 
-std::int64_t read_point(const char* option, const std::string& text, std::int64_t now_ms) {
-  if (text.empty()) return 0;
-  if (const auto span = read_span(text)) return now_ms - *span;
+std::optional<std::int64_t> read_point(const char* option, const std::string& text,
+                                       std::int64_t now_ms) {
+  if (text.empty()) return {};
+  if (const auto span = read_span(text)) return std::max<std::int64_t>(0, now_ms - *span);
   if (const auto time = parse_time(text)) return *time;
   if (const auto day = parse_time(text + "T00:00:00Z")) return *day;
   throw bad_usage(
@@ -45,8 +46,7 @@ url_fields fields_of(const tree_filter& f) {
   if (f.solved) fields.emplace_back("solved", *f.solved ? "true" : "false");
   if (f.created_from_ms > 0)
     fields.emplace_back("created_after", time_text(f.created_from_ms - 1)); // the API excludes it
-  if (f.created_before_ms > 0)
-    fields.emplace_back("created_before", time_text(f.created_before_ms));
+  if (f.created_before_ms) fields.emplace_back("created_before", time_text(*f.created_before_ms));
   return fields;
 }
 
@@ -118,14 +118,14 @@ void declare_times(option_list& list, tree_query& q) {
   list.text("until", q.until, "TIME", "created before then");
 }
 
-std::map<std::string, std::string> read_labels(const std::vector<std::string>& texts,
-                                               const std::string& option) {
-  std::map<std::string, std::string> labels;
+std::multimap<std::string, std::string> read_labels(const std::vector<std::string>& texts,
+                                                    const std::string& option) {
+  std::multimap<std::string, std::string> labels;
   for (const auto& text : texts) {
     const auto equals = text.find('=');
     if (equals == text.npos || equals == 0)
       throw bad_usage(option, "'" + text + "' does not fit", "give NAME=VALUE, as in run=a");
-    labels[text.substr(0, equals)] = text.substr(equals + 1);
+    labels.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return labels;
 }
@@ -135,7 +135,7 @@ tree_filter tree_query::filter(const option_list& given, std::int64_t now_ms) co
   f.states = states;
   f.labels = read_labels(labels, "--label");
   if (given.given("solved")) f.solved = solved;
-  f.created_from_ms = read_point("--since", since, now_ms);
+  f.created_from_ms = read_point("--since", since, now_ms).value_or(0);
   f.created_before_ms = read_point("--until", until, now_ms);
   return f;
 }

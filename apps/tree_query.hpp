@@ -32,8 +32,8 @@ void declare(option_list&, tree_query&);
 void declare_times(option_list&, tree_query&);
 
 /// Of texts "name=value"; throws `bad_usage`, where `option` names where they stood.
-std::map<std::string, std::string> read_labels(const std::vector<std::string>&,
-                                               const std::string& option);
+std::multimap<std::string, std::string> read_labels(const std::vector<std::string>&,
+                                                    const std::string& option);
 
 /// Gives listed trees, without texts, to `take`: newest first, at most `most`, `filter.limit` at a
 /// time. True: there are more.

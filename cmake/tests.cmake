@@ -106,7 +106,7 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_stream_test.cpp
   tests/http_test.cpp)
 
-banyan_tests(forest_tests LINK banyan_forest SOURCES
+banyan_tests(forest_tests LINK banyan_forest banyan_store_actor SOURCES
   tests/completions_test.cpp
   tests/store_reader_test.cpp)
 

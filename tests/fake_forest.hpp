@@ -251,7 +251,7 @@ private:
     return one_of(f.states, t.phase) && (!f.solved || *f.solved == t.outcome.solved)
            && (f.task.empty() || f.task == t.task)
            && (f.created_from_ms == 0 || t.created_ms >= f.created_from_ms)
-           && (f.created_before_ms == 0 || t.created_ms < f.created_before_ms);
+           && (!f.created_before_ms || t.created_ms < *f.created_before_ms);
   }
 
   void end_locked(const std::string& id, tree_phase phase) {

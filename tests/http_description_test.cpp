@@ -110,6 +110,7 @@ http_options options_for(const std::string& status) {
   auto options = on_any_port();
   if (status == "401" || status == "303") options.token = "open sesame";
   if (status == "429") options.requests_per_s = 0.001;
+  if (status == "503") options.max_connections = 2;
   return options;
 }
 
@@ -143,6 +144,7 @@ std::string bytes_for(const std::string& status, const std::string& method,
   if (status == "403") return method + ' ' + target + " HTTP/1.1\r\nHost: evil.example\r\n\r\n";
   if (status == "413") return request_text(method, target, {}, "Content-Length: 9999999\r\n");
   std::string headers;
+  if (status == "415") headers = "Content-Encoding: gzip\r\n";
   if (status == "304") headers = "If-None-Match: *\r\n";
   if (status == "204") headers = "Last-Event-ID: A-4\r\n"; // its last one
   auto body = body_for(path);
@@ -157,6 +159,11 @@ http_answer answer_for(const std::string& status, const std::string& method,
   prepare(s.trees, status);
   const auto bytes = bytes_for(status, method, path);
   if (status == "429") s.get("/v1/models"); // takes the only token
+  auto other = s.connect();
+  if (status == "503" && path == "/v1/events") { // the only one there may be
+    other.send(bytes);
+    read_head(other);
+  }
   auto client = s.connect();
   client.send(bytes);
   auto answer = read_head(client);

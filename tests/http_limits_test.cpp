@@ -1,6 +1,8 @@
 #include "tests/http_fixture.hpp"
 
+#include <chrono>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <sys/resource.h>
@@ -145,6 +147,65 @@ TEST_CASE("a wish for another protocol is not granted and does no harm", "[http]
         == "404 not_found");
 }
 
+TEST_CASE("a client of HTTP/1.0 is served without a host and without chunks", "[http]") {
+  served s;
+  auto old = s.connect();
+  old.send("GET /v1/models HTTP/1.0\r\n\r\n");
+  CHECK(read_answer(old).status == 200);
+  CHECK(old.closed());
+  auto stream = s.connect();
+  stream.send("GET /v1/events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  const auto head = read_head(stream);
+  CHECK(head.status == 200);
+  CHECK(head.header("transfer-encoding").empty());
+  CHECK(head.header("content-length").empty());
+  CHECK(head.header("connection") == "close");
+  const std::string first = "retry: 1000\n\n";
+  CHECK(stream.take(first.size()) == first);
+  s.trees.hub.publish(event_of(tree_event::kind::thread, "A"));
+  CHECK(stream.take_until("\n\n")->starts_with("event: thread\n"));
+}
+
+TEST_CASE("a body without chunks ends with its connection", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  s.trees.end("A");
+  auto stream = s.connect();
+  stream.send("GET /v1/trees/A/events HTTP/1.0\r\n\r\n");
+  CHECK(read_head(stream).status == 200);
+  std::string last;
+  while (const auto event = stream.take_until("\n\n")) last = *event;
+  CHECK(last.starts_with("event: done\n"));
+}
+
+TEST_CASE("an answer that cannot have a body says nothing of one", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  s.trees.end("A");
+  auto client = s.connect();
+  for (const auto& [path, headers, status] : std::vector<std::tuple<std::string, std::string, int>>{
+           {"/v1/trees/A/events", "Last-Event-ID: A-99\r\n", 204},
+           {"/openapi.json", "If-None-Match: *\r\n", 304}}) {
+    client.send(request_text("GET", path, {}, headers));
+    const auto head = read_head(client);
+    CHECK(head.status == status);
+    CHECK_FALSE(head.headers.contains("content-length"));
+    CHECK_FALSE(head.headers.contains("content-type"));
+    CHECK_FALSE(head.headers.contains("transfer-encoding"));
+  }
+  client.send(health);
+  CHECK(read_answer(client).status == 200);
+}
+
+TEST_CASE("white space around a header's value does not matter", "[http]") {
+  auto options = on_any_port();
+  options.token = "open sesame";
+  served s(options);
+  CHECK(s.get("/v1/models", {}).status == 401);
+  CHECK(s.get("/v1/models", "Authorization:  \tBearer open sesame \t\r\n").status == 200);
+  CHECK(s.get("/v1/models", "Authorization: Bearer open sesame x\r\n").status == 401);
+}
+
 TEST_CASE("a whole URL stands for its path", "[http]") {
   served s;
   CHECK(s.get("http://localhost/healthz").status == 200);
@@ -273,7 +334,16 @@ TEST_CASE("who asks too often is told when to come back", "[http]") {
   CHECK(s.get("/healthz").status == 200);
 }
 
-TEST_CASE("more connections than there may be wait for their turn", "[http]") {
+/// What a client gets when there is room for it again.
+int status_with_room(const served& s) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (;;) {
+    const auto status = s.get("/v1/models").status;
+    if (status != 503 || std::chrono::steady_clock::now() > until) return status;
+  }
+}
+
+TEST_CASE("a client for whom there is no room is told so and a probe is answered", "[http]") {
   auto options = on_any_port();
   options.max_connections = 2;
   served s(options);
@@ -283,11 +353,60 @@ TEST_CASE("more connections than there may be wait for their turn", "[http]") {
     client->send(health);
     CHECK(read_answer(*client).status == 200);
   }
-  auto third = s.connect();
-  third.send(health);
-  CHECK_FALSE(third.readable(50));
+  for (int i = 0; i < 100; ++i) {
+    const auto answer = last_answer(s, request_text("GET", "/v1/models"));
+    CHECK(told_error(answer) == "503 unavailable");
+    CHECK(answer.header("retry-after") == "1");
+    CHECK(answer.header("connection") == "close");
+    const auto well = last_answer(s, health);
+    CHECK(well.status == 200);
+    CHECK(well.body == "ok\n");
+  }
+  first.send(health);
+  CHECK(read_answer(first).status == 200);
   first.close();
-  CHECK(read_answer(third).status == 200);
+  CHECK(status_with_room(s) == 200);
+}
+
+TEST_CASE("clients at the door that say nothing keep a probe waiting for a moment only", "[http]") {
+  auto options = on_any_port();
+  options.max_connections = 1;
+  served s(options);
+  auto inside = s.connect();
+  inside.send(health);
+  CHECK(read_answer(inside).status == 200);
+  std::vector<raw_client> silent;
+  for (int i = 0; i < 40; ++i) silent.push_back(s.connect());
+  CHECK(s.get("/healthz").status == 200);
+  CHECK(read_answer(silent.front()).status == 503);
+}
+
+TEST_CASE("streams of events leave room for others", "[http]") {
+  auto options = on_any_port();
+  options.max_connections = 8;
+  served s(options);
+  std::vector<event_reader> streams;
+  for (int i = 0; i < 7; ++i) {
+    streams.emplace_back(s, "/v1/events");
+    CHECK(streams.back().head.status == 200);
+  }
+  auto last = s.connect();
+  last.send(request_text("GET", "/v1/events"));
+  const auto refused = read_answer(last);
+  CHECK(told_error(refused) == "503 unavailable");
+  CHECK(refused.header("retry-after") == "1");
+  last.send(request_text("GET", "/v1/models"));
+  CHECK(read_answer(last).status == 200);
+  streams.pop_back();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  int status = 503;
+  while (status == 503 && std::chrono::steady_clock::now() < until) {
+    last.send(request_text("GET", "/v1/events"));
+    const auto head = read_head(last);
+    status = head.status;
+    last.take(std::stoul("0" + head.header("content-length")));
+  }
+  CHECK(status == 200);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) // UBSan opens a pipe to look at a type, and takes its failure
@@ -334,9 +453,7 @@ TEST_CASE("clients that leave before they are looked at keep no place", "[http]"
     auto gone = s.connect();
     gone.reset();
   }
-  auto client = s.connect();
-  client.send(health);
-  CHECK(read_answer(client).status == 200);
+  CHECK(status_with_room(s) == 200);
 }
 
 TEST_CASE("a client that sends nothing or half a request is dropped", "[http]") {

@@ -105,6 +105,12 @@ TEST_CASE("`nums` is `numbers`", "[http]") {
         == problem{{3, 5}, 15});
 }
 
+TEST_CASE("a problem is a line of a problem file with whatever else stands there", "[http]") {
+  const auto body = parse_tree_body(
+      R"({"problem": {"id": 7, "nums": [3, 5], "target": 15, "solution": ["3*5=15"], "note": {}}})");
+  CHECK(body.request.problem == problem{{3, 5}, 15});
+}
+
 TEST_CASE("a null field is one that is not there", "[http]") {
   const auto body = parse_tree_body(with_problem(
       R"("prompt": null, "sampling": null, "join": null, "labels": null, "wait": null)"));
@@ -136,8 +142,6 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
   CHECK(wrong_tree(problem_is(R"({"numbers": [1, 2], "target": "3"})")) == "problem.target");
   CHECK(wrong_tree(problem_is(R"({"numbers": [1, 2], "nums": [1, 2], "target": 3})"))
         == "problem.nums");
-  CHECK(wrong_tree(problem_is(R"({"numbers": [1, 2], "target": 3, "solution": []})"))
-        == "problem.solution");
   for (const auto& [more, field] : std::vector<std::pair<std::string, std::string>>{
            {R"("task": "chess")", "task"},
            {R"("task": 3)", "task"},
@@ -246,6 +250,20 @@ TEST_CASE("an action acts on the whole tree unless a thread is named", "[http]")
   CHECK(wrong("nothing") == "-");
 }
 
+TEST_CASE("a join policy that is out of range is told the range", "[http]") {
+  for (const auto* join : {"k_of_n:0", "k_of_n:4294967297", "deadline:0", "most"}) {
+    INFO(join);
+    try {
+      parse_tree_body(with_problem(R"("join": ")" + std::string(join) + '"'));
+      FAIL();
+    } catch (const request_error& e) {
+      CHECK(e.why.message.find('\'' + std::string(join) + "' does not fit") != std::string::npos);
+      CHECK(e.why.message.find("from 1 to 4294967295") != std::string::npos);
+      CHECK(e.why.message.find("above 0 and below 1000000000") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("a join policy is what it was written as", "[http]") {
   for (const auto* text : {"all", "first_success", "k_of_n:3", "deadline:0.5"}) {
     join_policy join;
@@ -330,6 +348,18 @@ TEST_CASE("what other servers take for nothing is nothing", "[http]") {
   CHECK(parse_completion_body(R"({"prompt": "a", "max_tokens": 0})").max_tokens == 0);
 }
 
+TEST_CASE("fields that would change the text and say nothing do no harm", "[http]") {
+  for (const auto* more :
+       {R"("repetition_penalty": 1)", R"("length_penalty": 1.0)", R"("min_tokens": 0)",
+        R"("use_beam_search": false)", R"("skip_special_tokens": true)", R"("stop_token_ids": [])",
+        R"("bad_words": [])", R"("logit_bias": {})", R"("suffix": "")", R"("guided_json": null)",
+        R"("truncate_prompt_tokens": null)", R"("response_format": {"type": "text"})",
+        R"("response_format": null)", R"("structured_outputs": null)", R"("user": "me")"}) {
+    INFO(more);
+    CHECK(wrong_completion(R"({"prompt": "a", )" + std::string(more) + "}") == "");
+  }
+}
+
 TEST_CASE("a wrong completion request names the field at fault", "[http]") {
   CHECK(wrong_completion("{}") == "prompt");
   CHECK(wrong_completion(R"({"prompt": []})") == "prompt");
@@ -364,6 +394,20 @@ TEST_CASE("a wrong completion request names the field at fault", "[http]") {
            {R"("min_tokens": 5)", "min_tokens"},
            {R"("ignore_eos": true)", "ignore_eos"},
            {R"("logit_bias": {"50256": -100})", "logit_bias"},
+           {R"("stop_token_ids": [3])", "stop_token_ids"},
+           {R"("allowed_token_ids": [3])", "allowed_token_ids"},
+           {R"("bad_words": ["no"])", "bad_words"},
+           {R"("include_stop_str_in_output": true)", "include_stop_str_in_output"},
+           {R"("guided_regex": "a+")", "guided_regex"},
+           {R"("guided_json": {"type": "object"})", "guided_json"},
+           {R"("guided_choice": ["a"])", "guided_choice"},
+           {R"("structured_outputs": {"regex": "a+"})", "structured_outputs"},
+           {R"("response_format": {"type": "json_object"})", "response_format"},
+           {R"("response_format": "text")", "response_format"},
+           {R"("length_penalty": 2)", "length_penalty"},
+           {R"("use_beam_search": true)", "use_beam_search"},
+           {R"("skip_special_tokens": false)", "skip_special_tokens"},
+           {R"("truncate_prompt_tokens": 5)", "truncate_prompt_tokens"},
            {R"("model": 3)", "model"},
        }) {
     INFO(more);
@@ -459,6 +503,13 @@ TEST_CASE("a query is read once and strictly", "[http]") {
   CHECK_FALSE(refused_field([] { url_query("a=%"); }).empty());
 }
 
+TEST_CASE("a client's own words come back short", "[http]") {
+  CHECK(shortened(std::string(80, 'x')) == std::string(80, 'x'));
+  CHECK(shortened(std::string(7000, 'x')) == std::string(80, 'x') + "…");
+  CHECK(shortened(std::string(79, 'x') + "ä and more") == std::string(79, 'x') + "…");
+  CHECK(refused_field([] { url_query(std::string(7000, 'x') + "=1").end(); }).size() < 100);
+}
+
 TEST_CASE("times are read in both forms", "[http]") {
   CHECK(parse_time("2026-11-22T09:30:00.123Z") == 1795339800123);
   CHECK(parse_time("2026-11-22T10:30:00.1234567+01:00") == 1795339800123);
@@ -499,6 +550,22 @@ TEST_CASE("without a token only our own names are answered", "[http]") {
     INFO(host);
     CHECK(let_in(g, request_from(host)) == 403);
   }
+}
+
+TEST_CASE("a host is asked for once and not of HTTP/1.0", "[http]") {
+  http_options options;
+  gate g(options, [] { return "secret"; });
+  http_request request{"GET", "/v1/status", {}, {}, {}, "127.0.0.1", {}};
+  CHECK(let_in(g, request) == 400);
+  request.is_1_0 = true;
+  CHECK(let_in(g, request) == 200);
+  request.headers = {{"origin", "http://evil.example"}};
+  request.method = "POST";
+  CHECK(let_in(g, request) == 403);
+  request.headers = {{"host", "evil.example"}};
+  CHECK(let_in(g, request) == 403);
+  request.headers = {{"host", "localhost"}, {"host", "localhost"}};
+  CHECK(let_in(g, request) == 400);
 }
 
 TEST_CASE("a page of another site changes nothing", "[http]") {
@@ -592,6 +659,9 @@ TEST_CASE("figures are drawn as Prometheus reads them", "[http]") {
        {"# TYPE banyan_trees gauge\n", "banyan_info{version=\"1.2\"} 1\n",
         "banyan_threads{state=\"waiting\"} 3\n", "banyan_threads{state=\"queued\"} 0\n",
         "banyan_tree_failures_total{failure=\"no_solution\"} 4\n",
+        "banyan_tree_failures_total{failure=\"pool_lost\"} 0\n",
+        "banyan_thread_failures_total{failure=\"no_solution\"} 0\n",
+        "banyan_thread_failures_total{failure=\"child_lost\"} 0\n",
         "banyan_pool_cache_hit_ratio{pool=\"cpu:0\"} 0.5\n",
         "banyan_pool_step_seconds_bucket{pool=\"cpu:0\",le=\"0.1\"} 2\n",
         "banyan_pool_step_seconds_bucket{pool=\"cpu:0\",le=\"+Inf\"} 3\n",

@@ -212,12 +212,16 @@ TEST_CASE("every filter of the list holds", "[http]") {
   CHECK(listed("state=done&state=running") == strings{"C", "B", "A"});
   CHECK(listed("label=run=a") == strings{"B", "A"});
   CHECK(listed("label=run%3Da&label=who=me") == strings{"A"});
+  CHECK(listed("label=run=b&label=run=a").empty());
+  CHECK(listed("label=run=a&label=run=a") == strings{"B", "A"});
   CHECK(listed("solved=true") == strings{"A"});
   CHECK(listed("solved=false") == strings{"C", "B"});
   CHECK(listed("task=countdown") == strings{"C", "B", "A"});
   CHECK(listed("task=chess").empty());
   CHECK(listed("created_after=2") == strings{"C"});
   CHECK(listed("created_before=1970-01-01T00:00:02Z") == strings{"A"});
+  CHECK(listed("created_before=1970-01-01T00:00:00Z").empty());
+  CHECK(listed("created_before=0").empty());
 }
 
 TEST_CASE("a list's parameters are held to their forms", "[http]") {
@@ -385,8 +389,8 @@ TEST_CASE("status and pools and nodes show what the forest says", "[http]") {
   CHECK(pools == status.at("pools"));
   CHECK(keys_of(pools[0])
         == strings{"name", "node", "weights_epoch", "queued", "running", "finished", "failed",
-                   "steps", "blocks", "prompt_tokens", "cached_tokens", "generated_tokens",
-                   "busy_s", "forward_s"});
+                   "cancelled", "steps", "blocks", "prompt_tokens", "cached_tokens",
+                   "generated_tokens", "busy_s", "forward_s"});
   CHECK(pools[0].at("blocks").at("total") == 100);
   const auto nodes = s.get_json("/v1/nodes").at("nodes");
   CHECK(nodes
@@ -586,7 +590,10 @@ TEST_CASE("a server that stops answers whoever waits and cancels nothing", "[htt
   s.trees.put(fake_forest::running_tree("A"));
   event_reader stream(s, "/v1/trees/A/events");
   s.server.stop();
-  CHECK(told_error(read_answer(waiting)) == "503 unavailable");
+  const auto told = read_answer(waiting);
+  CHECK(told_error(told) == "503 unavailable");
+  CHECK(told.body.find("tree T1 is kept and goes on") != told.body.npos);
+  CHECK(told.header("retry-after") == "1");
   while (stream.next()) {
   }
   s.trees.end("T1"); // nobody waits any more

@@ -416,12 +416,10 @@ TEST_CASE("a last checkpoint that is gone is told with those that are left", "[a
   std::filesystem::create_directory_symlink("step-000050", folder / "last");
   for (const auto* left : {"step-000010", "step-000040"})
     std::filesystem::create_directory(folder / left);
-  const auto why = complaint([&] {
-    training_command command;
-    command.parse({"--out", folder.path().string(), "--resume"});
-  });
-  CHECK_THAT(why, Catch::Contains("last: it leads to step-000050, which is gone; "
-                                  "step-000010 and step-000040 are still there"));
+  training_command command;
+  CHECK_THROWS_WITH(command.parse({"--out", folder.path().string(), "--resume"}),
+                    Catch::Contains("last: it leads to step-000050, which is gone; "
+                                    "step-000010 and step-000040 are still there"));
 }
 
 TEST_CASE("training options that contradict each other are refused", "[apps]") {

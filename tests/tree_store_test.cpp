@@ -508,12 +508,14 @@ tree_filter random_filter(std::mt19937& random) {
   tree_filter f;
   const auto below = [&](unsigned n) { return static_cast<int>(random() % n); };
   while (below(2) == 0) f.states.push_back(static_cast<tree_phase>(below(6)));
-  if (below(2) == 0) f.labels["run"] = std::string(1, static_cast<char>('a' + below(3)));
-  if (below(3) == 0) f.labels["user"] = std::to_string(below(2));
+  const auto run = [&] { return std::string(1, static_cast<char>('a' + below(3))); };
+  if (below(2) == 0) f.labels.emplace("run", run());
+  if (below(8) == 0) f.labels.emplace("run", run());
+  if (below(3) == 0) f.labels.emplace("user", std::to_string(below(2)));
   if (below(3) == 0) f.solved = below(2) == 0;
   if (below(3) == 0) f.task = below(2) == 0 ? "other" : "countdown";
   if (below(3) == 0) f.created_from_ms = 1000 + below(100);
-  if (below(3) == 0) f.created_before_ms = 1000 + below(100);
+  if (below(3) == 0) f.created_before_ms = below(8) == 0 ? 0 : 1000 + below(100);
   f.limit = static_cast<std::size_t>(1 + below(20));
   return f;
 }
@@ -529,7 +531,7 @@ bool lets_through(const tree_filter& f, const tree& t) {
          && (!f.solved || (finished && *f.solved == t.outcome.solved))
          && (f.task.empty() || f.task == t.task)
          && (f.created_from_ms == 0 || t.created_ms >= f.created_from_ms)
-         && (f.created_before_ms == 0 || t.created_ms < f.created_before_ms);
+         && (!f.created_before_ms || t.created_ms < *f.created_before_ms);
 }
 
 TEST_CASE_METHOD(store_in_folder, "every combination of filters finds what it describes",

@@ -137,7 +137,7 @@ private:
 
   place newest() const {
     const auto before_ms = filter_.created_before_ms;
-    return before_ms == 0 ? place{highest, highest} : place{before_ms, lowest};
+    return before_ms ? place{*before_ms, lowest} : place{highest, highest};
   }
   std::int64_t first_ms() const {
     return filter_.created_from_ms == 0 ? lowest : filter_.created_from_ms;
@@ -146,7 +146,7 @@ private:
   /// Of the time that the filter lets through.
   bool is_beyond(const place& at) const {
     return down_ ? filter_.created_from_ms != 0 && at.created_ms < filter_.created_from_ms
-                 : filter_.created_before_ms != 0 && at.created_ms >= filter_.created_before_ms;
+                 : filter_.created_before_ms && at.created_ms >= *filter_.created_before_ms;
   }
 
   std::optional<place> first_common(place at) {

@@ -34,12 +34,12 @@ struct store_options {
 
 /// Which trees; everything given must hold.
 struct tree_filter {
-  std::vector<tree_phase> states;            ///< any of these; none given: all
-  std::map<std::string, std::string> labels; ///< all of these
-  std::optional<bool> solved;                ///< the verdict; unfinished trees have none
-  std::string task;                          ///< empty: any
-  std::int64_t created_from_ms = 0;          ///< Unix time, 0: no bound
-  std::int64_t created_before_ms = 0;
+  std::vector<tree_phase> states;                 ///< any of these; none given: all
+  std::multimap<std::string, std::string> labels; ///< all of these: no tree has a name twice
+  std::optional<bool> solved;                     ///< the verdict; unfinished trees have none
+  std::string task;                               ///< empty: any
+  std::int64_t created_from_ms = 0;               ///< Unix time, 0: no bound
+  std::optional<std::int64_t> created_before_ms;
   std::string after;       ///< go on behind the tree with this id, in the order of the list
   std::size_t limit = 100; ///< trees at most
 };

@@ -10,6 +10,7 @@
 #include "apps/tree_view.hpp"
 
 #include <algorithm>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -96,8 +97,9 @@ json request_body(const option_list& given, const submit_options& o) {
   if (given.given("join")) body["join"] = join_text(d.join);
   if (d.children >= 0) body["children"] = d.children;
   if (d.token_budget > 0) body["token_budget"] = d.token_budget;
-  if (const auto labels = read_labels(o.labels, "--labels"); !labels.empty())
-    body["labels"] = labels;
+  for (const auto& [name, value] : read_labels(o.labels, "--labels"))
+    if (!body["labels"].emplace(name, value).second)
+      throw bad_usage("--labels", "'" + name + "' is there twice", "give a name one value");
   body["wait"] = false;
   return body;
 }
@@ -132,6 +134,17 @@ void print_result(const json& j, bool as_json) {
         + "\n");
 }
 
+/// The trees that were waited for when the daemon went away are kept there.
+bad_environment broken_off(std::span<const std::string> ids, const std::exception& why) {
+  constexpr std::size_t most_named = 3;
+  std::string names;
+  for (const auto& id : ids.first(std::min(ids.size(), most_named)))
+    names += (names.empty() ? "" : ", ") + printable(id);
+  if (ids.size() > most_named) names += " and " + std::to_string(ids.size() - most_named) + " more";
+  return {(ids.size() == 1 ? "tree " : "trees ") + names, why.what(),
+          "what it has taken goes on when it runs again, `banyan tree ID --follow` waits on"};
+}
+
 int wait_for(client& daemon, const std::vector<std::string>& ids, const submit_options& o) {
   std::size_t solved = 0;
   progress_line line(o.common.quiet || o.common.json);
@@ -139,7 +152,13 @@ int wait_for(client& daemon, const std::vector<std::string>& ids, const submit_o
     if (i > 0)
       line.show("solved " + std::to_string(solved) + " of " + std::to_string(i) + ", "
                 + std::to_string(ids.size() - i) + " to go");
-    const auto tree = finished(daemon, ids[i]);
+    const auto tree = [&] {
+      try {
+        return finished(daemon, ids[i]);
+      } catch (const bad_environment& why) {
+        throw broken_off(std::span(ids).subspan(i), why);
+      }
+    }();
     line.clear();
     solved += read_tree(tree).outcome.solved;
     print_result(tree, o.common.json);

@@ -68,29 +68,80 @@ std::vector<std::string> read_stops(const json& j) {
   return stops;
 }
 
-/// What would change the text, and cannot be had, unless it says nothing.
-void refuse_unknown_arts(fields& given, std::uint32_t n) {
-  constexpr std::pair<const char*, double> neutral[] = {
-      {"presence_penalty", 0}, {"frequency_penalty", 0}, {"repetition_penalty", 1},
-      {"length_penalty", 1},   {"typical_p", 1},         {"min_tokens", 0}};
-  for (const auto& [name, nothing] : neutral) {
+// What OpenAI's, vLLM's, SGLang's and llama.cpp's completions know, would change the text, and
+// cannot be had here. Each is refused unless it says nothing.
+
+constexpr std::pair<const char*, double> numbers_not_had[] = {
+    {"presence_penalty", 0}, {"frequency_penalty", 0}, {"repetition_penalty", 1},
+    {"repeat_penalty", 1},   {"length_penalty", 1},    {"no_repeat_ngram_size", 0},
+    {"typical_p", 1},        {"min_tokens", 0},        {"mirostat", 0},
+    {"dynatemp_range", 0},   {"dry_multiplier", 0},    {"xtc_probability", 0}};
+
+constexpr std::pair<const char*, bool> flags_not_had[] = {
+    {"ignore_eos", false},       {"use_beam_search", false},
+    {"early_stopping", false},   {"include_stop_str_in_output", false},
+    {"no_stop_trim", false},     {"skip_special_tokens", true},
+    {"add_special_tokens", true}};
+
+constexpr const char* others_not_had[] = {"suffix",
+                                          "logit_bias",
+                                          "stop_token_ids",
+                                          "allowed_token_ids",
+                                          "bad_words",
+                                          "stop_regex",
+                                          "truncate_prompt_tokens",
+                                          "prompt_embeds",
+                                          "grammar",
+                                          "json_schema",
+                                          "regex",
+                                          "ebnf",
+                                          "guided_json",
+                                          "guided_regex",
+                                          "guided_choice",
+                                          "guided_grammar",
+                                          "structural_tag",
+                                          "structured_outputs",
+                                          "logits_processors",
+                                          "custom_logit_processor",
+                                          "samplers",
+                                          "n_predict"};
+
+[[noreturn]] void refuse_art(const char* name) {
+  refuse_field(name, "there is no such thing here", "leave it out");
+}
+
+/// An empty text, list or object.
+bool says_nothing(const json& value) {
+  return value.is_string() ? value.get_ref<const std::string&>().empty()
+                           : value.is_structured() && value.empty();
+}
+
+void refuse_unknown_arts(fields& given) {
+  for (const auto& [name, nothing] : numbers_not_had) {
     double value = nothing;
     given.real(name, value, -1e9, 1e9);
-    if (value != nothing) refuse_field(name, "there is no such thing here", "leave it out");
+    if (value != nothing) refuse_art(name);
   }
-  for (const auto* name : {"ignore_eos", "use_beam_search"}) {
-    bool wanted = false;
-    given.flag(name, wanted);
-    if (wanted) refuse_field(name, "there is no such thing here", "leave it out");
+  for (const auto& [name, nothing] : flags_not_had) {
+    bool value = nothing;
+    given.flag(name, value);
+    if (value != nothing) refuse_art(name);
   }
-  std::string suffix;
-  given.text("suffix", suffix);
-  if (!suffix.empty()) refuse_field("suffix", "text cannot be inserted", "leave it out");
+  for (const auto* name : others_not_had)
+    if (const auto* value = given.find(name); value && !says_nothing(*value)) refuse_art(name);
+}
+
+void refuse_formats(fields& given) {
+  const auto* format = given.find("response_format");
+  if (format && *format != json{{"type", "text"}})
+    refuse_field("response_format", "there is text alone here",
+                 R"(leave it out, or give {"type": "text"})");
+}
+
+void refuse_best_of(fields& given, std::uint32_t n) {
   auto best_of = n;
   given.whole("best_of", best_of, 1);
   if (best_of != n) refuse_field("best_of", "all choices are returned", "give it the value of n");
-  const auto* bias = given.find("logit_bias");
-  if (bias && !bias->empty()) refuse_field("logit_bias", "there is no such bias", "leave it out");
 }
 
 /// Any number is enough for what is clamped to the context anyway.
@@ -139,7 +190,9 @@ completion_body parse_completion_body(std::string_view text) {
   read_stream(given, body);
   if (given.has("logprobs")) given.whole("logprobs", body.logprobs.emplace(), 0, 5);
   given.flag("echo", body.echo);
-  refuse_unknown_arts(given, body.n);
+  refuse_unknown_arts(given);
+  refuse_formats(given);
+  refuse_best_of(given, body.n);
   return body;
 }
 

@@ -56,7 +56,8 @@ void declare_model(option_list& list, daemon_options& o) {
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
   list.number("concurrency", o.concurrency, "trees that run at a time", positive);
-  list.number("max-queue", o.max_queued, "trees that wait or are paused; more are refused with 429", positive);
+  list.number("max-queue", o.max_queued, "trees that wait or are paused; more are refused with 429",
+              positive);
 }
 
 void declare_store(option_list& list, daemon_options& o) {
@@ -72,7 +73,8 @@ void declare_store(option_list& list, daemon_options& o) {
 void declare_limits(option_list& list, daemon_options& o) {
   auto& h = o.http;
   list.group("HTTP limits");
-  list.number("max-connections", h.max_connections, "open connections", positive);
+  list.number("max-connections", h.max_connections, "open connections; more are told to come back",
+              positive);
   list.number("max-body-bytes", h.max_body_bytes, "of a request", positive);
   list.number("max-header-bytes", h.max_header_bytes, "all headers of a request", positive);
   list.number("requests-per-second", h.requests_per_s, "by one address; 0: any number",

@@ -159,9 +159,11 @@ bool gate::is_ours(std::string_view authority) const {
 /// address it could even read the answers. Such requests name the other site.
 std::optional<http_response> gate::check_site(const http_request& request) const {
   const auto host = request.header("host");
-  if (std::ranges::count(request.headers, "host", &http_headers::value_type::first) != 1)
+  const auto hosts = std::ranges::count(request.headers, "host", &http_headers::value_type::first);
+  const bool nameless = hosts == 0 && request.is_1_0; // no browser
+  if (hosts != 1 && !nameless)
     return error_response(400, "bad_request", "Host: it is not there once; send it once", "Host");
-  if (options_.token.empty() && !is_ours(host))
+  if (options_.token.empty() && !nameless && !is_ours(host))
     return forbidden("Host: this is not " + std::string(host) + "; use the address listened on");
   const auto origin = request.header("origin");
   if (!changes_state(request) || origin.empty()) return {};

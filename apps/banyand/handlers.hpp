@@ -22,6 +22,7 @@ void list_nodes(http_context&, const reply_ptr&);
 void show_status(http_context&, const reply_ptr&);
 void show_metrics(http_context&, const reply_ptr&);
 void show_health(http_context&, const reply_ptr&);
+http_response health();
 void show_readiness(http_context&, const reply_ptr&);
 
 void list_models(http_context&, const reply_ptr&);

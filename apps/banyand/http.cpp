@@ -66,8 +66,18 @@ std::string_view reason_phrase(int status) {
   }
 }
 
+std::string shortened(std::string text) {
+  constexpr std::size_t most = 80;
+  if (text.size() <= most) return text;
+  auto end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end; // whole characters
+  return text.substr(0, end) + "…";
+}
+
 void refuse_field(const std::string& field, const std::string& wrong, const std::string& remedy) {
-  throw request_error{{refusal::kind::bad_request, field + ": " + wrong + "; " + remedy, field}};
+  const auto name = shortened(field);
+  throw request_error{{refusal::kind::bad_request, name + ": " + wrong + "; " + remedy, name}};
 }
 
 http_response error_response(int status, std::string code, std::string message, std::string field) {
@@ -78,10 +88,15 @@ http_response error_response(int status, std::string code, std::string message, 
   return response;
 }
 
+refusal goes_on_later(const std::string& tree) {
+  return {refusal::kind::unavailable,
+          "the daemon is about to end; tree " + tree + " is kept and goes on when it starts again"};
+}
+
 http_response no_such_model(const std::string& name, const std::string& served) {
-  return error_response(404, "model_not_found",
-                        "model: there is no " + name + "; give " + served + " or leave it out",
-                        "model");
+  return error_response(
+      404, "model_not_found",
+      "model: there is no " + shortened(name) + "; give " + served + " or leave it out", "model");
 }
 
 std::string openai_error_body(const http_response& response) {

@@ -21,6 +21,7 @@ struct http_request {
   std::string body;
   std::string remote;              ///< the address it came from, without port
   std::vector<std::string> params; ///< what stands for the {…} of its route, decoded
+  bool is_1_0 = false;             ///< HTTP/1.0
 
   std::string_view header(std::string_view name) const; ///< the first one; empty: none
 };
@@ -57,6 +58,8 @@ public:
   virtual void on_gone(std::function<void()>) = 0;
   /// Called whenever all that was written is sent.
   virtual void on_drained(std::function<void()>) = 0;
+  /// Called when the server ends and nothing is answered yet: the last moment to do so.
+  virtual void on_farewell(std::function<void()>) = 0;
 };
 
 /// The one OS thread on which requests are handled.
@@ -74,6 +77,9 @@ struct request_error {
   refusal why;
 };
 
+/// A client's own words as they are told back to it: not too many.
+std::string shortened(std::string);
+
 /// "field: what is wrong; what to do"
 [[noreturn]] void refuse_field(const std::string& field, const std::string& wrong,
                                const std::string& remedy);
@@ -82,6 +88,9 @@ struct request_error {
 http_response error_response(const refusal&);
 http_response error_response(int status, std::string code, std::string message,
                              std::string field = {});
+
+/// What the one who waits for a tree is told where the daemon ends first.
+refusal goes_on_later(const std::string& tree);
 
 /// As OpenAI refuses a model that is not `served`.
 http_response no_such_model(const std::string& name, const std::string& served);

@@ -1,6 +1,7 @@
 #include "apps/banyand/http_server.hpp"
 
 #include "apps/banyand/doorkeeper.hpp"
+#include "apps/banyand/exchange.hpp"
 #include "apps/banyand/io_loop.hpp"
 #include "apps/banyand/listen_address.hpp"
 #include "apps/banyand/routes.hpp"
@@ -59,96 +60,7 @@ struct restinio::connection_count_limit_types<banyan::traits> {
 namespace banyan {
 namespace {
 
-using whole_builder = restinio::response_builder_t<restinio::user_controlled_output_t>;
-using chunk_builder = restinio::response_builder_t<restinio::chunked_output_t>;
-
-void append(whole_builder& builder, std::string piece) { builder.append_body(std::move(piece)); }
-void append(chunk_builder& builder, std::string piece) { builder.append_chunk(std::move(piece)); }
-
-// ---- requests and responses
-
-/// A request, and what is written for it, piece by piece.
-struct exchange {
-  restinio::request_handle_t request; ///< until the response begins
-  std::optional<std::variant<whole_builder, chunk_builder>> builder;
-  std::deque<std::string> pending;
-  std::size_t sent = 0;   ///< bytes of the first one
-  std::size_t unsent = 0; ///< bytes of them all
-  bool head_sent = false, writing = false, ending = false;
-  std::function<void()> on_gone, on_drained;
-
-  void add(std::string bytes);
-  std::string take_piece();
-};
 using exchange_key = std::pair<restinio::connection_id_t, restinio::request_id_t>;
-
-void exchange::add(std::string bytes) {
-  if (bytes.empty()) return;
-  unsent += bytes.size();
-  pending.push_back(std::move(bytes));
-}
-
-std::string exchange::take_piece() {
-  std::string piece;
-  while (!pending.empty() && piece.size() < piece_bytes) {
-    const auto taken = std::min(pending.front().size() - sent, piece_bytes - piece.size());
-    piece.append(pending.front(), sent, taken);
-    sent += taken;
-    if (sent < pending.front().size()) break;
-    pending.pop_front();
-    sent = 0;
-  }
-  unsent -= piece.size();
-  return piece;
-}
-
-/// Path and query of a request target, which may be a whole URL.
-std::string_view local_target(std::string_view target) {
-  if (target.starts_with("http://") || target.starts_with("https://")) {
-    const auto slash = target.find('/', target.find("://") + 3);
-    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
-  }
-  return target.substr(0, target.find('#'));
-}
-
-http_request read_request(const restinio::request_t& from) {
-  const auto& head = from.header();
-  http_request request;
-  request.method = head.method().c_str();
-  const auto target = local_target(head.request_target());
-  const auto question = std::min(target.find('?'), target.size());
-  request.path = target.substr(0, question);
-  request.query = target.substr(std::min(question + 1, target.size()));
-  head.for_each_field([&request](const auto& field) {
-    std::string name(field.name());
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-    request.headers.emplace_back(std::move(name), field.value());
-  });
-  request.body = from.body();
-  request.remote = from.remote_endpoint().address().to_string();
-  return request;
-}
-
-template <class Builder>
-Builder make_builder(exchange& e, const http_response& r) {
-  using output = std::conditional_t<std::is_same_v<Builder, whole_builder>,
-                                    restinio::user_controlled_output_t, restinio::chunked_output_t>;
-  const restinio::http_status_line_t line(
-      restinio::http_status_code_t(static_cast<std::uint16_t>(r.status)),
-      std::string(reason_phrase(r.status)));
-  auto builder = e.request->create_response<output>(line);
-  builder.append_header_date_field();
-  builder.append_header(restinio::http_field::content_type, r.type);
-  for (const auto& [name, value] : r.headers) builder.append_header(name, value);
-  return builder;
-}
-
-/// A whole response as bytes, for a connection that RESTinio has given up.
-std::string bytes_of(const http_response& r) {
-  return "HTTP/1.1 " + std::to_string(r.status) + ' ' + std::string(reason_phrase(r.status))
-         + "\r\nContent-Type: " + r.type + "\r\nConnection: close\r\nContent-Length: "
-         + std::to_string(r.body.size()) + "\r\n\r\n" + r.body;
-}
 
 } // namespace
 
@@ -171,6 +83,8 @@ struct http_server::core : std::enable_shared_from_this<core> {
   void written(exchange_key, bool last);
   void leave(restinio::connection_id_t);
   void refuse_unread(restinio::connection_id_t, int status);
+  std::string turn_away(std::string_view head);
+  bool is_1_0(const restinio::request_t&);
 
   struct sink;
 
@@ -230,6 +144,9 @@ struct http_server::core::sink : http_sink {
   void on_drained(std::function<void()> told) override {
     with_exchange([&](core&, exchange& e) { e.on_drained = std::move(told); });
   }
+  void on_farewell(std::function<void()> told) override {
+    with_exchange([&](core&, exchange& e) { e.on_farewell = std::move(told); });
+  }
 };
 
 /// Serving begins a little later: RESTinio reads on wrongly where an answer comes before it knows
@@ -245,17 +162,17 @@ http_server::core::take(const restinio::request_handle_t& request) {
 void http_server::core::serve(exchange_key key) {
   const auto found = exchanges.find(key);
   if (found == exchanges.end() || !found->second.request) return;
-  routes.serve(read_request(*found->second.request), std::make_shared<sink>(weak_from_this(), key));
+  const auto& request = *found->second.request;
+  routes.serve(read_request(request, is_1_0(request)),
+               std::make_shared<sink>(weak_from_this(), key));
 }
 
 void http_server::core::begin(exchange_key key, const http_response& r, bool with_body) {
   auto& e = exchanges.at(key);
   if (!e.request) return;
-  auto builder = make_builder<whole_builder>(e, r);
-  builder.set_content_length(r.body.size());
-  e.builder.emplace(std::move(builder));
+  begin_whole(e, r);
   e.request.reset();
-  if (with_body) e.add(r.body);
+  if (with_body && !has_no_body(r.status)) e.add(r.body);
   e.ending = true;
   write(key);
 }
@@ -263,7 +180,7 @@ void http_server::core::begin(exchange_key key, const http_response& r, bool wit
 void http_server::core::begin_stream(exchange_key key, const http_response& head) {
   auto& e = exchanges.at(key);
   if (!e.request) return;
-  e.builder.emplace(make_builder<chunk_builder>(e, head));
+  begin_pieces(e, head, is_1_0(*e.request));
   e.request.reset();
   write(key);
 }
@@ -271,7 +188,7 @@ void http_server::core::begin_stream(exchange_key key, const http_response& head
 void http_server::core::write(exchange_key key) {
   auto& e = exchanges.at(key);
   if (!e.builder || e.writing || (e.head_sent && e.unsent == 0 && !e.ending)) return;
-  auto piece = e.take_piece();
+  auto piece = e.take_piece(piece_bytes);
   const bool last = e.ending && e.unsent == 0;
   e.writing = e.head_sent = true;
   // RESTinio is in the midst of its own work when it tells this.
@@ -321,14 +238,23 @@ void http_server::core::refuse_unread(restinio::connection_id_t connection, int 
   asio::use_service<socket_book>(io).last_words = bytes_of(response);
 }
 
+bool http_server::core::is_1_0(const restinio::request_t& request) {
+  return asio::use_service<socket_book>(io).of_1_0.contains(request.remote_endpoint());
+}
+
+std::string http_server::core::turn_away(std::string_view head) {
+  return bytes_of(routes.turn_away(head), !head.starts_with("HEAD "));
+}
+
 void http_server::core::listen() {
   const auto configure = [this](auto& settings) {
+    options.max_connections = room_for_connections(options.max_connections);
     const auto limit_s = std::min(options.read_timeout_s, options.write_timeout_s);
     settings.address(options.address)
         .port(options.port)
         .acceptor_post_bind_hook([this](auto& acceptor) {
           port = acceptor.local_endpoint().port();
-          door->stand_at(acceptor);
+          door->stand_at(acceptor, [this](std::string_view head) { return turn_away(head); });
         })
         .socket_options_setter([](auto& o) { o.set_option(asio::ip::tcp::no_delay(true)); })
         .logger([this](auto connection, int status) { refuse_unread(connection, status); })
@@ -336,7 +262,7 @@ void http_server::core::listen() {
             [this](auto id) { asio::post(io, [this, id] { leave(id); }); }))
         .request_handler([this](const auto& request) { return take(request); })
         .max_pipelined_requests(most_pipelined)
-        .max_parallel_connections(room_for_connections(options.max_connections))
+        .max_parallel_connections(options.max_connections)
         .timer_manager(milliseconds_of(std::clamp(limit_s / 4, 0.02, 1.0)))
         .read_next_http_message_timelimit(milliseconds_of(options.read_timeout_s))
         .write_http_response_timelimit(milliseconds_of(options.write_timeout_s))
@@ -381,6 +307,7 @@ void http_server::core::close() {
   }
   for (const auto& key : open) {
     exchanges.at(key).ending = true;
+    if (const auto tell = exchanges.at(key).on_farewell; tell && exchanges.at(key).request) tell();
     exchanges.at(key).request ? begin(key, farewell, true) : write(key);
   }
   if (exchanges.empty()) return io.stop();

@@ -51,6 +51,14 @@ private:
 
 std::string text(std::string_view view) { return std::string(view); }
 
+/// Every kind that a thread or a tree can have, from the start on: a rate needs the 0 in front of
+/// the first one.
+std::map<errc, std::uint64_t> with_all_kinds(std::map<errc, std::uint64_t> failures) {
+  for (auto kind = int(errc::no_solution); kind <= int(errc::pool_lost); ++kind)
+    failures.try_emplace(static_cast<errc>(kind), 0);
+  return failures;
+}
+
 void draw_trees(metric_page& page, const forest_status& s) {
   const auto& n = s.node;
   const auto state = [](const char* name) { return labels{{"state", name}}; };
@@ -62,7 +70,7 @@ void draw_trees(metric_page& page, const forest_status& s) {
   page.count("banyan_trees_solved_total", "Trees with a verified solution.", double(n.solved));
   page.count("banyan_trees_failed_total", "Trees that failed.", double(n.failed));
   page.count("banyan_trees_cancelled_total", "Trees that were cancelled.", double(n.cancelled));
-  for (const auto& [why, count] : n.failures)
+  for (const auto& [why, count] : with_all_kinds(n.failures))
     page.count("banyan_tree_failures_total", "Finished trees by failure.", double(count),
                {{"failure", text(to_string(why))}});
   for (const auto phase : {thread_phase::queued, thread_phase::decoding, thread_phase::waiting,
@@ -73,7 +81,7 @@ void draw_trees(metric_page& page, const forest_status& s) {
                {{"state", text(to_string(phase))}});
   }
   page.count("banyan_threads_finished_total", "Threads of finished trees.", double(n.threads));
-  for (const auto& [why, count] : n.thread_failures)
+  for (const auto& [why, count] : with_all_kinds(n.thread_failures))
     page.count("banyan_thread_failures_total", "Threads of finished trees by failure.",
                double(count), {{"failure", text(to_string(why))}});
   page.count("banyan_generated_tokens_total", "Tokens sampled in finished trees.",

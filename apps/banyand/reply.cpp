@@ -36,6 +36,9 @@ reply_ptr http_reply::make(http_context& context, http_request request,
   reply->sink_->on_gone([weak = reply->weak_from_this()] {
     if (const auto self = weak.lock()) self->leave();
   });
+  reply->sink_->on_farewell([weak = reply->weak_from_this()] {
+    if (const auto self = weak.lock()) self->refuse(self->farewell_);
+  });
   return reply;
 }
 
@@ -50,11 +53,10 @@ http_reply::http_reply(http_context& context, http_request request, std::shared_
 http_reply::~http_reply() {
   if (stage_ == stage::over) return;
   const bool begun = stage_ == stage::begun;
-  loop_->post([begun, sink = std::move(sink_), with_body = request_.method != "HEAD"] {
+  loop_->post([begun, sink = std::move(sink_), told = std::move(farewell_),
+               with_body = request_.method != "HEAD"] {
     if (begun) return sink->end();
-    sink->send(
-        error_response({refusal::kind::unavailable, "the daemon is about to end; try again"}),
-        with_body);
+    sink->send(error_response(told), with_body);
   });
 }
 

@@ -55,7 +55,9 @@ public:
   still_wanted wanted() const { return wanted_; } ///< until the client has gone
   void on_gone(std::function<void()> told) { on_gone_ = std::move(told); }
   void on_drained(std::function<void()> told) { sink_->on_drained(std::move(told)); }
-  void about(std::string tree) { tree_ = std::move(tree); } ///< for the log
+  void about(std::string tree) { tree_ = std::move(tree); }            ///< for the log
+  void hold(std::shared_ptr<void> place) { held_ = std::move(place); } ///< as long as it is there
+  void at_end(refusal told) { farewell_ = std::move(told); } ///< where it is not answered before
 
   /// Does `work`; what it throws becomes the answer.
   template <class Work>
@@ -89,7 +91,9 @@ private:
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
   stage stage_ = stage::asked;
   std::shared_ptr<std::atomic<bool>> wanted_ = std::make_shared<std::atomic<bool>>(true);
+  refusal farewell_{refusal::kind::unavailable, "the daemon is about to end; try again"};
   std::function<void()> on_gone_;
+  std::shared_ptr<void> held_;
 };
 using reply_ptr = std::shared_ptr<http_reply>;
 

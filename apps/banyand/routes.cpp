@@ -81,7 +81,7 @@ found_route find_route(std::string_view method, std::string_view path) {
 http_response no_route(const found_route& found, const http_request& request) {
   if (found.allowed.empty())
     return error_response(404, "not_found",
-                          request.path + ": there is no such path; see /openapi.json");
+                          shortened(request.path) + ": there is no such path; see /openapi.json");
   auto response = error_response(405, "method_not_allowed",
                                  request.method + ": not for this path; use " + found.allowed);
   response.headers.emplace_back("Allow", found.allowed);
@@ -97,6 +97,21 @@ http_response refused_encoding() {
   return error_response(415, "unsupported_encoding",
                         "Content-Encoding: the body cannot be decoded here; send it as it is",
                         "Content-Encoding");
+}
+
+http_response no_room(const char* what) {
+  return error_response(
+      {refusal::kind::unavailable,
+       std::string(what) + ": there are as many as there may be; try again later"});
+}
+
+bool is_stream(const http_route& route) {
+  return route.serve == stream_tree || route.serve == stream_forest;
+}
+
+/// So many connections may be streams of events, which stay for long: an eighth is for all else.
+long most_streams(std::size_t connections) {
+  return static_cast<long>(connections - std::min(connections - 1, std::max(connections / 8, 1UL)));
 }
 
 std::string random_name() {
@@ -130,8 +145,23 @@ void http_routes::serve(http_request request, std::shared_ptr<http_sink> sink) {
       return reply->send(std::move(*no));
     if (!found.route) return reply->send(no_route(found, reply->request()));
     if (is_encoded(reply->request())) return reply->send(refused_encoding());
+    if (is_stream(*found.route)) {
+      if (stream_places_.use_count() > most_streams(context_.options.max_connections))
+        return reply->send(no_room("streams of events"));
+      reply->hold(stream_places_);
+    }
     found.route->serve(context_, reply);
   });
+}
+
+http_response http_routes::turn_away(std::string_view head) {
+  const auto line = head.substr(0, head.find("\r\n"));
+  const bool asks_health = line.starts_with("GET /healthz ") || line.starts_with("HEAD /healthz ");
+  const auto response = asks_health ? health() : no_room("connections");
+  context_.counters.count("other", "other", response.status, 0);
+  if (context_.options.log && response.error)
+    context_.options.log(http_level::info, response.error->message, {});
+  return response;
 }
 
 http_response http_routes::refuse_unread(int status) {

@@ -28,6 +28,10 @@ public:
   /// A request that could not be read, and what its client is told.
   http_response refuse_unread(int status);
 
+  /// A client for whom there is no room, by the head of its request. What only asks whether this
+  /// process is well is told so.
+  http_response turn_away(std::string_view head);
+
   /// Ends the streams of a loop that has stopped.
   void clear() { streams_.clear(); }
 
@@ -35,6 +39,8 @@ private:
   event_streams streams_;
   http_context context_;
   gate gate_;
+  std::shared_ptr<void> stream_places_ =
+      std::make_shared<char>(); ///< each stream of events has one
 };
 
 } // namespace banyan

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -20,17 +22,12 @@ namespace banyan {
 /// the client could lose what it was told.
 class parting : public std::enable_shared_from_this<parting> {
 public:
-  /// `open` counts the partings there are.
-  parting(asio::ip::tcp::socket socket, std::string words, std::size_t& open)
+  /// `place` is let go with the connection.
+  parting(asio::ip::tcp::socket socket, std::string words, std::shared_ptr<void> place)
       : socket_(std::move(socket)),
         timer_(socket_.get_executor()),
         words_(std::move(words)),
-        open_(open) {
-    ++open_;
-  }
-  ~parting() { --open_; }
-  parting(const parting&) = delete;
-  parting& operator=(const parting&) = delete;
+        place_(std::move(place)) {}
 
   void start() {
     timer_.expires_after(std::chrono::seconds(2));
@@ -54,8 +51,44 @@ private:
   asio::ip::tcp::socket socket_;
   asio::steady_timer timer_;
   std::string words_;
-  std::size_t& open_;
+  std::shared_ptr<void> place_;
   std::array<char, 4096> bytes_{};
+};
+
+/// Hears what one wants for whom there is no room, for a second at most, and says `answer` of it.
+class short_visit : public std::enable_shared_from_this<short_visit> {
+public:
+  using answer_to_head = std::function<std::string(std::string_view head)>;
+
+  /// `place` is let go when the visitor has left.
+  short_visit(asio::ip::tcp::socket socket, answer_to_head answer, std::shared_ptr<void> place)
+      : socket_(std::move(socket)),
+        timer_(socket_.get_executor()),
+        answer_(std::move(answer)),
+        place_(std::move(place)) {}
+
+  void start() {
+    timer_.expires_after(std::chrono::seconds(1));
+    timer_.async_wait([self = shared_from_this()](auto error) {
+      if (!error) self->socket_.cancel(error);
+    });
+    asio::async_read_until(socket_, asio::dynamic_buffer(head_, most_heard), "\r\n\r\n",
+                           [self = shared_from_this()](auto, auto) { self->send_away(); });
+  }
+
+private:
+  static constexpr std::size_t most_heard = 16384;
+
+  void send_away() {
+    timer_.cancel();
+    std::make_shared<parting>(std::move(socket_), answer_(head_), std::move(place_))->start();
+  }
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer timer_;
+  answer_to_head answer_;
+  std::shared_ptr<void> place_;
+  std::string head_;
 };
 
 class speaking_socket;
@@ -71,6 +104,7 @@ public:
   explicit socket_book(asio::execution_context& owner) : service(owner) {}
 
   std::unordered_set<speaking_socket*> sockets;
+  std::set<asio::ip::tcp::endpoint> of_1_0; ///< clients whose first request was of HTTP/1.0
   std::string last_words;
   std::size_t partings = 0;
 
@@ -78,7 +112,30 @@ private:
   void shutdown() noexcept override {}
 };
 
-/// A socket that says its last words when it is shut down.
+/// Finds the version in the first line that is not empty.
+class version_reader {
+public:
+  /// True: there it is, and it is HTTP/1.0.
+  bool finds_1_0(std::string_view bytes) {
+    for (const char c : bytes) {
+      if (over_) return false;
+      over_ = c == '\n' && !line_end_.empty();
+      if (c == '\r' || c == '\n') continue;
+      line_end_ += c;
+      if (line_end_.size() > wanted.size()) line_end_.erase(0, 1);
+    }
+    return over_ && line_end_ == wanted;
+  }
+  bool over() const { return over_; }
+
+private:
+  static constexpr std::string_view wanted = "HTTP/1.0";
+  std::string line_end_;
+  bool over_ = false;
+};
+
+/// A socket that says its last words when it is shut down, and knows what RESTinio does not tell:
+/// which clients speak HTTP/1.0.
 class speaking_socket : public asio::ip::tcp::socket {
   using base = asio::ip::tcp::socket;
 
@@ -90,18 +147,42 @@ public:
   speaking_socket(speaking_socket&& other) noexcept : base(std::move(other)), book_(other.book_) {
     book_->sockets.insert(this);
   }
-  ~speaking_socket() { book_->sockets.erase(this); }
+  ~speaking_socket() {
+    book_->sockets.erase(this);
+    if (of_1_0_) book_->of_1_0.erase(*of_1_0_);
+  }
+
+  /// RESTinio's way to read; its handler keeps the connection, and so this, alive.
+  template <class Handler>
+  void async_read_some(const asio::mutable_buffer& into, Handler handler) {
+    const auto executor = asio::get_associated_executor(handler, get_executor());
+    base::async_read_some(
+        into, asio::bind_executor(executor, [this, into, handler = std::move(handler)](
+                                                const auto& error, std::size_t count) mutable {
+          if (!version_.over()) look(static_cast<const char*>(into.data()), count);
+          handler(error, count);
+        }));
+  }
 
   void shutdown(shutdown_type what, asio::error_code& error) {
     const auto words = std::exchange(book_->last_words, {});
     if (words.empty() || book_->partings >= socket_book::most_partings)
       return void(base::shutdown(what, error));
-    std::make_shared<parting>(std::move(static_cast<base&>(*this)), words, book_->partings)
-        ->start();
+    const std::shared_ptr<std::size_t> place(&++book_->partings, [](auto* open) { --*open; });
+    std::make_shared<parting>(std::move(static_cast<base&>(*this)), words, place)->start();
   }
 
 private:
+  void look(const char* bytes, std::size_t count) {
+    if (!version_.finds_1_0({bytes, count})) return;
+    asio::error_code gone;
+    const auto client = remote_endpoint(gone);
+    if (!gone) of_1_0_ = *book_->of_1_0.insert(client).first;
+  }
+
   socket_book* book_;
+  version_reader version_;
+  std::optional<asio::ip::tcp::endpoint> of_1_0_;
 };
 
 /// RESTinio's log tells why it closes a connection: "[connection:7] parser error HPE_CB_url: …".

@@ -69,7 +69,9 @@ void show_metrics(http_context& c, const reply_ptr& reply) {
   });
 }
 
-void show_health(http_context&, const reply_ptr& reply) { reply->send(plain(200, "ok\n")); }
+http_response health() { return plain(200, "ok\n"); }
+
+void show_health(http_context&, const reply_ptr& reply) { reply->send(health()); }
 
 void show_readiness(http_context& c, const reply_ptr& reply) {
   c.trees.status(relay<forest_status>(c, reply, [reply](const forest_status& s) {

@@ -28,6 +28,7 @@ std::int64_t whole_number(const json& j, const std::string& field) {
   return j.get<std::int64_t>();
 }
 
+/// As a line of a problem file, which may have further fields.
 problem read_problem(const json& j) {
   fields given(j, "problem");
   const auto* numbers = given.find("numbers");
@@ -41,7 +42,6 @@ problem read_problem(const json& j) {
   const auto* target = given.find("target");
   if (!target) refuse_field("problem.target", "it is missing", problem_form);
   p.target = whole_number(*target, "problem.target");
-  given.end();
   if (const auto why = malformed(p)) refuse_field(place_of_fault(p), *why, problem_form);
   return p;
 }
@@ -116,8 +116,8 @@ void read_join_field(fields& given, join_policy& join) {
   std::string text = "all";
   given.text("join", text);
   if (!read_join(text, join))
-    refuse_field("join", "there is no such policy",
-                 "give all, first_success, k_of_n:K or deadline:SECONDS");
+    refuse_field("join", "'" + shortened(text) + "' does not fit",
+                 std::string("give ") + join_forms);
 }
 
 void read_budget(fields& whole, budget& b) {

@@ -32,11 +32,11 @@ void read_states(std::string_view names, std::vector<tree_phase>& states) {
   }
 }
 
-void read_label(const std::string& text, std::map<std::string, std::string>& labels) {
+void read_label(const std::string& text, tree_filter& filter) {
   const auto equals = text.find('=');
   if (equals == 0 || equals == text.npos)
     refuse_field("label", "it has no name and value", "write it as name=value");
-  labels[text.substr(0, equals)] = text.substr(equals + 1);
+  filter.labels.emplace(text.substr(0, equals), text.substr(equals + 1));
 }
 
 /// As actors/tree_ids.hpp makes them.
@@ -55,11 +55,10 @@ std::string read_after(url_query& query) {
 tree_filter read_filter(url_query& query) {
   tree_filter filter;
   for (const auto& names : query.texts("state")) read_states(names, filter.states);
-  for (const auto& label : query.texts("label")) read_label(label, filter.labels);
+  for (const auto& label : query.texts("label")) read_label(label, filter);
   filter.solved = query.flag("solved");
   filter.task = query.text("task").value_or("");
-  const auto after_ms = query.time_ms("created_after");
-  if (after_ms > 0) filter.created_from_ms = after_ms + 1;
+  if (const auto after_ms = query.time_ms("created_after")) filter.created_from_ms = *after_ms + 1;
   filter.created_before_ms = query.time_ms("created_before");
   filter.after = read_after(query);
   filter.limit = query.number("limit", 1, most_listed, 20);
@@ -96,6 +95,7 @@ void wait_for_tree(http_context& c, const reply_ptr& reply, tree_body body) {
   auto accepted = relay<std::string>(c, reply, [&c, reply, client](std::string id) {
     client->tree = id;
     reply->about(id);
+    reply->at_end(goes_on_later(id));
     if (client->gone) cancel_unheard(c, id);
   });
   auto finished = relay<tree_ptr>(

@@ -106,14 +106,14 @@ std::size_t url_query::number(std::string_view name, std::size_t low, std::size_
   return value;
 }
 
-std::int64_t url_query::time_ms(std::string_view name) {
+std::optional<std::int64_t> url_query::time_ms(std::string_view name) {
   const auto given = text(name);
-  if (!given) return 0;
+  if (!given) return {};
   const auto read = parse_time(*given);
   if (!read)
     refuse_field(std::string(name), "it is not a time",
                  "write it as 2026-11-22T09:30:00Z or in Unix seconds");
-  return *read;
+  return read;
 }
 
 void url_query::end() const {

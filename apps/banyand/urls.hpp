@@ -28,7 +28,7 @@ public:
   std::optional<bool> flag(std::string_view name);       ///< "true" or "false"
   std::size_t number(std::string_view name, std::size_t low, std::size_t high,
                      std::size_t otherwise);
-  std::int64_t time_ms(std::string_view name); ///< of RFC 3339 or Unix seconds; 0: not there
+  std::optional<std::int64_t> time_ms(std::string_view name); ///< of RFC 3339 or Unix seconds
 
   void end() const; ///< nothing more is asked for
 
