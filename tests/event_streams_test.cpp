@@ -62,6 +62,7 @@ struct slow_reader : http_sink {
   void end() override { ended = true; }
   std::size_t unsent() const override { return lying; }
   void on_gone(std::function<void()>) override {}
+  void on_farewell(std::function<void()>) override {}
   void on_drained(std::function<void()> told) override { drained = std::move(told); }
 
   void read() {
