@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
@@ -40,6 +41,9 @@ struct budget {
 /// What can be done with a live thread and all below it.
 enum class tree_action : std::uint8_t { cancel, pause, resume };
 
+/// Labels whose names begin so are Banyan's own; what comes from outside must not have them.
+inline constexpr std::string_view reserved_labels = "banyan.";
+
 /// Work for a node: one tree.
 struct solve_request {
   std::string id; ///< the tree's id; empty: the node makes one
@@ -52,6 +56,8 @@ struct solve_request {
   std::map<std::string, std::string> labels;
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end; none: with
                                               ///< the newest, also when they change meanwhile
+  bool stored_at_best =
+      false; ///< who asks takes the tree also where the store refuses it; not kept
 };
 
 } // namespace banyan
