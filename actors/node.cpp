@@ -146,8 +146,8 @@ caf::result<finished_tree> node_state::solve(solve_request& request) {
   const auto now = admit(request);
   if (!now) return now.error();
   write(tree_accepted{std::make_shared<const solve_request>(request), *now},
-        [this, id = request.id](errc why) {
-          if (why != errc::none) refuse(id, why);
+        [this, id = request.id, unstored = request.stored_at_best](errc why) {
+          if (why != errc::none && !unstored) refuse(id, why);
         });
   auto promise = self->make_response_promise<finished_tree>();
   guarded_promise<finished_tree> asker(promise);

@@ -50,6 +50,7 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
   }
   tree = std::move(*planted);
   clock.begin(self->clock().now(), std::chrono::milliseconds(work.used_ms));
+  stored_at_best = work.request.stored_at_best;
   ledger.emplace(work.request.budget);
   context = std::make_shared<tree_context>(tree_context{
       options.reasoning, tree.id, options.family, work.request.sampling, work.request.weights_epoch,
@@ -254,17 +255,18 @@ void session_state::finish() {
 }
 
 /// Whoever waits hears at once that the tree cannot be stored. But it was begun, and perhaps
-/// promised to somebody: it stays until there is room for it.
+/// promised to somebody: it stays until there is room for it; not for one who can do without.
 void session_state::store(const finished_tree& done) {
   unstored.reset();
   if (!options.store) return leave(done);
   self->request(options.store, caf::timespan(store_patience), done)
       .then([this, done](const stored&) { leave(done); },
             [this, done](caf::error& why) {
-              if (asker) asker->deliver(caf::make_error(errc::not_stored));
-              asker.reset();
               for (auto& s : std::exchange(steered, {}))
                 s.asker.deliver(caf::make_error(errc::not_stored));
+              if (asker && stored_at_best) return leave(done);
+              if (asker) asker->deliver(caf::make_error(errc::not_stored));
+              asker.reset();
               if (parking || why == caf::sec::request_receiver_down) return self->quit();
               unstored = done;
               tick_in(longest_tick);

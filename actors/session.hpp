@@ -95,6 +95,7 @@ struct session_state {
   session_options options;
   banyan::tree tree;
   std::shared_ptr<const tree_context> context;
+  bool stored_at_best = false; ///< see solve_request
   std::optional<tree_ledger> ledger;
   std::optional<guarded_promise<finished_tree>> asker;
   std::map<caf::actor_id, member> members;

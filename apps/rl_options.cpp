@@ -158,6 +158,10 @@ void declare_learning(option_list& list, train_rl_options& o) {
 void check(const train_rl_options& o) {
   if (o.rl.out.empty())
     throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
+  if (std::uint64_t{o.rollouts.prompts} * o.rollouts.max_groups > most_groups_a_step)
+    throw bad_usage("--prompts times --max-groups",
+                    "a step has room for " + std::to_string(most_groups_a_step) + " problems",
+                    "make one of them smaller");
   if (o.rl.evaluate_every > 0 && o.evaluate_problems.empty())
     throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
                     "give --evaluate-problems FILE");

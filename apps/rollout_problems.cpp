@@ -14,16 +14,23 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
 namespace {
 
-/// Room for the groups of one step in the stream of problems.
-constexpr std::uint64_t groups_a_step = 1 << 16;
+// What a rollout's labels say; nobody else's tree can have them.
+constexpr const char* run_label = "banyan.run";
+constexpr const char* asked_label = "banyan.asked";
+constexpr const char* step_label = "banyan.step";
+constexpr const char* group_label = "banyan.group";
+constexpr const char* member_label = "banyan.member";
+constexpr const char* attempt_label = "banyan.attempt";
+static_assert(std::string_view(member_label).starts_with(reserved_labels));
 
 std::uint64_t place_of(const rollout_source& source) {
-  return static_cast<std::uint64_t>(source.step) * groups_a_step + source.group;
+  return static_cast<std::uint64_t>(source.step) * most_groups_a_step + source.group;
 }
 
 /// Of all that decides about a tree: FNV-1a over the request as it is stored.
@@ -46,8 +53,8 @@ bool read(const std::map<std::string, std::string>& labels, const char* name, Nu
 
 std::optional<rollout_key> key_of(const tree& t) {
   rollout_key key;
-  if (read(t.labels, "step", key.step) && read(t.labels, "group", key.group)
-      && read(t.labels, "member", key.member) && read(t.labels, "attempt", key.attempt))
+  if (read(t.labels, step_label, key.step) && read(t.labels, group_label, key.group)
+      && read(t.labels, member_label, key.member) && read(t.labels, attempt_label, key.attempt))
     return key;
   return {};
 }
@@ -102,12 +109,12 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
   request.sampling.seed =
       chance(chance(seed + 2, place).next(), key.member + (std::uint64_t{key.attempt} << 32))
           .next();
-  request.labels = {{"run", run},
-                    {"asked", fingerprint(request)},
-                    {"step", std::to_string(key.step)},
-                    {"group", std::to_string(key.group)},
-                    {"member", std::to_string(key.member)},
-                    {"attempt", std::to_string(key.attempt)}};
+  request.labels = {{run_label, run},
+                    {asked_label, fingerprint(request)},
+                    {step_label, std::to_string(key.step)},
+                    {group_label, std::to_string(key.group)},
+                    {member_label, std::to_string(key.member)},
+                    {attempt_label, std::to_string(key.attempt)}};
   return request;
 }
 
@@ -123,6 +130,8 @@ bool rollout_problems::answers(const tree& t, const rollout_key& key, const roll
   return t.labels == request_for(key, source, run).labels;
 }
 
+void forget_unfinished_rollouts(tree_store& store) { store.forget_unfinished(member_label); }
+
 bool sampled_with(std::uint32_t epoch, const tree& t) {
   return t.weights_epoch == epoch && std::ranges::all_of(t.threads, [=](const auto& thread) {
            return std::ranges::all_of(thread.segments, [=](const segment& s) {
@@ -137,7 +146,7 @@ known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last) {
   for (auto step = first; step <= last; ++step) {
     tree_filter filter;
     filter.states = {tree_phase::done, tree_phase::failed};
-    filter.labels = {{"step", std::to_string(step)}};
+    filter.labels = {{step_label, std::to_string(step)}};
     filter.limit = std::numeric_limits<std::size_t>::max();
     store.for_each(filter, [&](tree&& t) {
       if (const auto key = key_of(t))

@@ -46,6 +46,9 @@ private:
 std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
 known_rollouts(const tree_store&, std::int64_t first, std::int64_t last);
 
+/// Drops the rollouts that nobody has finished, and no tree of others.
+void forget_unfinished_rollouts(tree_store&);
+
 /// Was all of the tree sampled with the weights of this epoch?
 bool sampled_with(std::uint32_t epoch, const tree&);
 

@@ -91,14 +91,23 @@ void require_device(const std::string& device) {
   if (index >= 0) require_cuda(device, index);
 }
 
+std::string whole_device_name(const std::string& device) {
+  const int index = cuda_index(device);
+  return index < 0 ? "cpu" : "cuda:" + std::to_string(index);
+}
+
+/// Of the CPU's allocator, of CUDA's runtime and of cuBLAS, which throw a plain c10::Error.
+constexpr std::string_view out_of_memory_texts[] = {
+    "not enough memory", "can't allocate memory", "CUDA error: out of memory",
+    "cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED"};
+
 bool is_out_of_memory(const std::exception& e) {
   if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const c10::OutOfMemoryError*>(&e))
     return true;
-  // The CPU's allocator throws a plain c10::Error.
   const std::string_view text = e.what();
   return dynamic_cast<const c10::Error*>(&e)
-         && (text.find("not enough memory") != text.npos
-             || text.find("can't allocate memory") != text.npos);
+         && std::ranges::any_of(out_of_memory_texts,
+                                [=](auto part) { return text.find(part) != text.npos; });
 }
 
 } // namespace banyan

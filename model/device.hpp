@@ -17,6 +17,10 @@ struct device_unavailable : std::runtime_error {
 /// device is ready.
 void require_device(const std::string& device);
 
+/// "cpu" or "cuda:N", as LibTorch names where a tensor is: "cuda" is "cuda:0". Throws
+/// `device_unavailable` for what is no name of a device.
+std::string whole_device_name(const std::string& device);
+
 /// Is this what LibTorch or the allocator throws where memory does not suffice, on any device?
 bool is_out_of_memory(const std::exception&);
 

@@ -44,7 +44,7 @@ void make_tables(layout& l, const at::Device& device) {
 }
 
 /// Rows, cells and mask for ATen's attention.
-void make_padded(layout& l, const at::Device& device) {
+void make_padded(layout& l, const at::Device& device, at::ScalarType compute) {
   const auto& starts = l.batch.starts;
   l.rows = static_cast<std::int64_t>(starts.size()) - 1;
   for (std::size_t i = 1; i < starts.size(); ++i)
@@ -64,7 +64,7 @@ void make_padded(layout& l, const at::Device& device) {
   auto key = index.view({1, 1, -1}), query = index.view({1, -1, 1});
   auto visible = at::tensor(until, at::kInt).to(device, at::kLong).view({l.rows, 1, l.longest});
   auto hidden = ((key <= query) & (query < visible)).logical_not();
-  l.mask = at::zeros(hidden.sizes(), at::TensorOptions(at::kFloat).device(device))
+  l.mask = at::zeros(hidden.sizes(), at::TensorOptions(compute).device(device))
                .masked_fill_(hidden, -std::numeric_limits<float>::infinity())
                .unsqueeze(1);
 }
@@ -150,7 +150,7 @@ struct tree_attention_function : torch::autograd::Function<tree_attention_functi
 } // namespace
 
 training_attention::training_attention(const sequence_batch& batch, const model_config& config,
-                                       const at::Device& device) {
+                                       const at::Device& device, at::ScalarType compute) {
   auto l = std::make_shared<layout>();
   l->batch = {.ids = {},
               .positions = batch.positions,
@@ -159,7 +159,7 @@ training_attention::training_attention(const sequence_batch& batch, const model_
   l->config = config;
   l->own_kernel = device.is_cpu() && tree_attention_fits(config.head_dim);
   make_tables(*l, device);
-  if (!l->own_kernel) make_padded(*l, device);
+  if (!l->own_kernel) make_padded(*l, device, compute);
   layout_ = std::move(l);
 }
 

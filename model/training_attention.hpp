@@ -15,8 +15,9 @@ struct sequence_batch;
 class training_attention {
 public:
   /// Keeps what all layers share: tables, positions, visibility. `batch` must outlive the forward
-  /// pass only.
-  training_attention(const sequence_batch& batch, const model_config&, const at::Device&);
+  /// pass only. `compute`: the type of qkv.
+  training_attention(const sequence_batch& batch, const model_config&, const at::Device&,
+                     at::ScalarType compute = at::kFloat);
 
   /// qkv: [tokens, (heads + 2 kv_heads) · head_dim] → [tokens, heads · head_dim], same type
   at::Tensor operator()(const at::Tensor& qkv) const;

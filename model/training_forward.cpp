@@ -137,9 +137,9 @@ at::Tensor transformer::forward(const sequence_batch& batch, const at::Tensor& s
   const auto& w = *weights();
   const auto& c = w.config;
   const auto device = w.embedding.device();
+  const auto type = compute == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
   const auto s = std::make_shared<const step>(
-      step{c.rms_norm_eps, compute == dtype::bfloat16 ? at::kBFloat16 : at::kFloat,
-           training_attention(batch, c, device)});
+      step{c.rms_norm_eps, type, training_attention(batch, c, device, type)});
 
   auto x = at::embedding(w.embedding, index_tensor(batch.ids, device)); // [tokens, d] float32
   for (const auto& l : w.layers)

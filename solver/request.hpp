@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
@@ -45,6 +46,9 @@ enum class tree_action : std::uint8_t { cancel, pause, resume };
 /// Threads of a tree that somebody paused; all below them are paused too.
 using halted_paths = std::set<std::string, std::less<>>;
 
+/// Labels whose names begin so are Banyan's own; what comes from outside must not have them.
+inline constexpr std::string_view reserved_labels = "banyan.";
+
 /// Work for a node: one tree.
 struct solve_request {
   std::string id; ///< the tree's id; empty: the node makes one
@@ -57,6 +61,8 @@ struct solve_request {
   std::map<std::string, std::string> labels;
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end; none: with
                                               ///< the newest, also when they change meanwhile
+  bool stored_at_best =
+      false; ///< who asks takes the tree also where the store refuses it; not kept
 };
 
 } // namespace banyan

@@ -2,6 +2,8 @@
 
 #include "model/attention.hpp"
 
+#include <c10/util/Exception.h>
+
 #include <catch2/catch.hpp>
 
 using namespace banyan;
@@ -22,4 +24,28 @@ TEST_CASE("a GPU that is not there is refused with a remedy", "[model]") {
 
 TEST_CASE("a build without CUDA kernels says so", "[model]") {
   if (!has_cuda_kernels()) CHECK_THROWS_AS(paged_attention_cuda({}, nullptr), std::runtime_error);
+}
+
+TEST_CASE("a device has one name however it was given", "[model]") {
+  CHECK(whole_device_name("cpu") == "cpu");
+  CHECK(whole_device_name("cuda") == "cuda:0");
+  CHECK(whole_device_name("cuda:0") == "cuda:0");
+  CHECK(whole_device_name("cuda:3") == "cuda:3");
+  CHECK_THROWS_AS(whole_device_name("nowhere"), device_unavailable);
+}
+
+TEST_CASE("memory that does not suffice is known by what CUDA and the CPU say of it", "[model]") {
+  const auto known = [](const char* text) {
+    try {
+      TORCH_CHECK(false, text);
+    } catch (const std::exception& e) {
+      return is_out_of_memory(e);
+    }
+    return false;
+  };
+  CHECK(known("CUDA error: out of memory\nCUDA kernel errors might be"));
+  CHECK(known("cudaErrorMemoryAllocation"));
+  CHECK(known("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"));
+  CHECK(known("DefaultCPUAllocator: not enough memory"));
+  CHECK_FALSE(known("CUDA error: an illegal memory access was encountered"));
 }

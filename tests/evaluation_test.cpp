@@ -2,6 +2,9 @@
 
 #include "solver/tree.hpp"
 
+#include <cmath>
+#include <limits>
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
@@ -106,6 +109,14 @@ TEST_CASE("tokens of k samples are k times those of one", "[trainer]") {
   const auto j = nlohmann::json::parse(of_one_problem({t, t}).json());
   CHECK(j.at("cons_at_k").at(1).at("generated_tokens_mean") == 6);
   CHECK(j.at("wasted_tokens_mean") == 0);
+}
+
+TEST_CASE("a gap that is not a number is not hidden by those that come after", "[trainer]") {
+  evaluation e;
+  e.found_gap(0.25);
+  e.found_gap(std::numeric_limits<double>::quiet_NaN());
+  e.found_gap(0.5);
+  CHECK(std::isnan(e.logprob_gap_max()));
 }
 
 } // namespace

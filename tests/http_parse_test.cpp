@@ -66,7 +66,7 @@ TEST_CASE("every field of a tree request arrives", "[http]") {
                  "seed": 18446744073709551615},
     "budget": {"max_tokens": 1, "max_tree_tokens": 2, "max_threads": 3, "max_depth": 4,
                "max_rounds": 5, "deadline_s": 6.5, "max_context": 7},
-    "labels": {"run": "a", "note": ""}, "wait": false, "stay": true)"));
+    "labels": {"run": "a", "note": "", "member": "b", "banyan": "c"}, "wait": false, "stay": true)"));
   const auto& r = body.request;
   conditioning said;
   said.sub_call_budget = 4;
@@ -86,7 +86,9 @@ TEST_CASE("every field of a tree request arrives", "[http]") {
   CHECK(r.budget.max_rounds == 5);
   CHECK(r.budget.deadline_s == 6.5);
   CHECK(r.budget.max_context == 7);
-  CHECK(r.labels == std::map<std::string, std::string>{{"run", "a"}, {"note", ""}});
+  CHECK(r.labels
+        == std::map<std::string, std::string>{
+            {"run", "a"}, {"note", ""}, {"member", "b"}, {"banyan", "c"}});
   CHECK_FALSE(body.wait);
   CHECK(body.stay);
 }
@@ -177,6 +179,7 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
            {R"("labels": {"a": 1})", "labels.a"},
            {R"("labels": {"a=b": "1"})", "labels.a=b"},
            {R"("labels": {"": "1"})", "labels."},
+           {R"("labels": {"banyan.member": "1"})", "labels.banyan.member"},
            {R"("wait": 1)", "wait"},
            {R"("stay": "yes")", "stay"},
            {R"("Wait": true)", "Wait"},

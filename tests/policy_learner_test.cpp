@@ -93,6 +93,14 @@ struct learning {
   }
 };
 
+/// A step during which nothing of any size can be allocated.
+void run_without_memory(learning& l) {
+  l.learner.begin(groups(), 1, 1e-3);
+  const scarce_memory scarce(1024);
+  while (l.learner.advance()) {
+  }
+}
+
 double mean_logprob(const model_weights& w, const tree& t) {
   const at::NoGradGuard no_grad;
   const auto batch = make_batch(sequences_of(t, *vocabulary));
@@ -301,9 +309,23 @@ TEST_CASE("where memory does not suffice the step is done in smaller parts", "[t
 }
 
 TEST_CASE("memory that never suffices is an error and not an endless loop", "[trainer]") {
-  learning l(plain());
-  const scarce_memory scarce(1024);
-  CHECK_THROWS(l.run(groups()));
+  auto o = plain();
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning l(o);
+  CHECK_THROWS(run_without_memory(l));
+  CHECK(said.size() == 1); // tried in smaller parts once
+}
+
+TEST_CASE("a thread for which memory does not suffice is named", "[trainer]") {
+  auto o = plain();
+  o.micro_tokens = 1;
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning l(o);
+  CHECK_THROWS(run_without_memory(l));
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::Contains("cannot be learnt from in smaller parts"));
 }
 
 TEST_CASE("staleness is counted in epochs over tokens", "[trainer]") {
@@ -377,4 +399,21 @@ TEST_CASE("threads without advantage are laid out only for the distance to the r
   for (const auto& s : lay_out({&group, 1}, o)) CHECK(s.terms.at(0).weight == Approx(1.0 / 9));
   o.loss.kl = 0.1;
   CHECK(lay_out({&group, 1}, o).size() == 3);
+}
+
+TEST_CASE("a step that is undone leaves weights and optimiser as they were", "[trainer]") {
+  const auto given = groups();
+  for (const auto kind : {optimizer_kind::adamw, optimizer_kind::muon}) {
+    auto o = plain();
+    o.optimizer.kind = kind;
+    learning undone(o), undisturbed(o);
+    for (auto* l : {&undone, &undisturbed}) l->run(given);
+    const auto before = copy_of(*undone.weights);
+    undone.run(given);
+    REQUIRE(difference(*undone.weights, *before) > 0);
+    undone.learner.undo(*before);
+    CHECK(difference(*undone.weights, *before) == 0);
+    for (auto* l : {&undone, &undisturbed}) l->run(given);
+    CHECK(difference(*undone.weights, *undisturbed.weights) == 0);
+  }
 }

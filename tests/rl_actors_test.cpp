@@ -2,7 +2,9 @@
 #include "actors/node.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/checkpoint.hpp"
+#include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
+#include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "solver/trace.hpp"
 #include "tests/deterministic_system.hpp"
@@ -66,6 +68,7 @@ struct training : deterministic_system {
   trainer_actor learning;
   std::optional<std::string> ended;
   sft_result result;
+  std::vector<std::string> told; ///< the trainer's log
 
   explicit training(const fs::path& out) {
     at::set_num_threads(1);
@@ -104,7 +107,7 @@ struct training : deterministic_system {
   std::unique_ptr<rl_run> make_run(bool resume) {
     auto run = std::make_unique<rl_run>(options, vocabulary, hooks, weights());
     if (resume)
-      rollouts.returning = run->resume();
+      rollouts.places = run->resume();
     else
       run->start();
     return run;
@@ -145,6 +148,7 @@ struct training : deterministic_system {
     t.run = std::move(run);
     t.rollouts = rolling;
     t.pools = std::move(targets);
+    t.log = [this](std::string_view line) { told.emplace_back(line); };
     t.on_end = [this](const std::string& why, const sft_result& how) {
       ended = why;
       result = how;
@@ -306,6 +310,25 @@ TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
   CHECK(log.at(0).at("groups").at("dropped") == 0);
 }
 
+TEST_CASE("a store that refuses for a while costs no tree and no attempt", "[trainer]") {
+  scratch_folder undisturbed, disturbed;
+  training whole(undisturbed.path());
+  whole.start();
+  whole.run();
+  training t(disturbed.path());
+  t.rollouts.plan.max_attempts = 1;
+  t.start();
+  t.kept->fails = true;
+  t.run_until(2, 0);
+  const auto stored_then = t.kept->finished.size();
+  t.kept->fails = false;
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(stored_then == 0);
+  CHECK_FALSE(t.kept->finished.empty());
+  CHECK(essence(disturbed.path()) == essence(undisturbed.path()));
+}
+
 TEST_CASE("a step of which no tree can be rolled out ends the run", "[trainer]") {
   scratch_folder out;
   made_up_training t(out.path());
@@ -392,6 +415,28 @@ TEST_CASE("a run goes on with the pools that are left", "[trainer]") {
   REQUIRE(t.ended == "");
   CHECK(t.result.finished);
   CHECK(log_of(out.path()).size() == 4);
+  REQUIRE(t.told.size() == 1);
+  CHECK_THAT(t.told[0], Catch::Contains("a pool on cpu did not take the weights of epoch"));
+}
+
+TEST_CASE("a pool that does not take weights ends so that nobody samples from old ones",
+          "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.rollouts.policy = in_flight::go_on;
+  t.num_pools = 2;
+  t.start();
+  t.run_until(1, 0);
+  // From now on everything that the trainer has comes too late for it.
+  auto far_ahead = std::make_shared<transformer>(t.weights());
+  far_ahead->prepare();
+  t.self->send(t.pools[1], weights_ready{1'000'000, far_ahead, {}});
+  t.run();
+  REQUIRE(t.ended == "");
+  auto reply = t.self->request(t.pools[1], caf::infinite, atom::status_v);
+  t.run();
+  CHECK_FALSE(take<pool_status>(reply));
+  CHECK(t.told.size() == 1);
 }
 
 TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
@@ -456,6 +501,25 @@ TEST_CASE("weights that an update made useless are undone and never published", 
   CHECK(log_of(out.path()).size() == 2);
   const auto last = load_checkpoint(out.path() / "last", dtype::float32);
   CHECK(at::equal(last.weights->embedding, t.weights()->embedding));
+}
+
+TEST_CASE("what is saved after steps that were undone is what was there before them", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.schedule.rate = 1e36;
+  t.options.steps = 2;
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  REQUIRE(t.result.skipped == 2);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding));
+  const auto optimizer = map_safetensors(out.path() / "last" / "trainer.safetensors").tensors;
+  REQUIRE(optimizer.size() > 1);
+  for (const auto& [name, value] : optimizer) {
+    INFO(name);
+    CHECK(value.abs().sum().item<double>() == 0);
+  }
 }
 
 TEST_CASE("a step that teaches nothing says nothing about bad ones", "[trainer]") {

@@ -130,7 +130,8 @@ TEST_CASE("what a step learns from does not depend on the order in which trees e
 }
 
 TEST_CASE("a tree that the machine failed is rolled out again and never scored", "[trainer]") {
-  for (const auto failure : {errc::pool_lost, errc::child_lost, errc::deadline}) {
+  for (const auto failure :
+       {errc::pool_lost, errc::pool_full, errc::child_lost, errc::deadline, errc::not_stored}) {
     rollout_plan plan(small());
     plan.open(0);
     take_all(plan);
@@ -189,7 +190,7 @@ TEST_CASE("a group that uses up its attempts is dropped by difficulty and comes 
   CHECK(batch.counts.dropped == 1);
   CHECK(batch.counts.dropped_by_difficulty[static_cast<std::size_t>(difficulty::hard)] == 1);
   CHECK(batch.groups.size() == 2);
-  REQUIRE(batch.returning.size() == 1);
+  REQUIRE(batch.places.waiting.size() == 1);
   plan.open(1);
   const auto first = take_all(plan).front();
   CHECK(first.step == 1);
@@ -238,7 +239,7 @@ TEST_CASE("a tree from before a restart is taken only where it fits its place", 
     return key.attempt == 1 && (source.step == 1) == (&t == right.get());
   };
   rollout_plan plan(o);
-  plan.restore(std::vector<rollout_source>{{1, 5}});
+  plan.restore({.waiting = {{1, 5}}, .open = {}});
   for (const auto& t : {wrong, right})
     for (std::uint32_t group = 0; group < 2; ++group) plan.restore({3, group, 0, 1}, t);
   plan.restore({3, 1, 1, 0}, right);
@@ -274,4 +275,99 @@ TEST_CASE("nothing more is rolled out for a group that was dropped", "[trainer]"
   CHECK(plan.take_useless() == std::vector<rollout_key>{{0, 0, 1, 0}});
   CHECK(plan.take_useless().empty());
   for (const auto& key : take_all(plan)) CHECK(key.group != 0);
+}
+
+namespace {
+
+/// What the groups of a step ask for.
+std::vector<rollout_source> sources_of(const rollout_plan& plan, std::int64_t step,
+                                       std::uint32_t groups) {
+  std::vector<rollout_source> all;
+  for (std::uint32_t i = 0; i < groups; ++i) all.push_back(plan.source_of({step, i, 0, 0}));
+  return all;
+}
+
+rollout_options with_one_attempt() {
+  auto o = small();
+  o.max_attempts = 1;
+  return o;
+}
+
+} // namespace
+
+TEST_CASE("after a restart open steps ask for what they asked for before", "[trainer]") {
+  const bool opened_before_the_drop = GENERATE(true, false);
+  rollout_plan plan(with_one_attempt());
+  plan.open(0);
+  if (opened_before_the_drop) plan.open(1);
+  plan.finish({0, 0, 0, 0}, nullptr);
+  if (!opened_before_the_drop) plan.open(1);
+  finish_mixed(plan, 0, 1);
+  finish_mixed(plan, 0, 2);
+  const auto expected = sources_of(plan, 1, 2);
+  CHECK((expected[0] == rollout_source{0, 0}) != opened_before_the_drop);
+
+  rollout_plan again(with_one_attempt());
+  again.restore(plan.take(0).places);
+  again.open(1);
+  CHECK(sources_of(again, 1, 2) == expected);
+  for (auto* p : {&plan, &again}) p->open(2);
+  CHECK(sources_of(again, 2, 2) == sources_of(plan, 2, 2));
+}
+
+TEST_CASE("what an open step has dropped is its own after a restart", "[trainer]") {
+  rollout_plan plan(with_one_attempt());
+  plan.open(0);
+  plan.open(1);
+  plan.finish({1, 1, 0, 0}, nullptr);
+  finish_mixed(plan, 0, 0);
+  finish_mixed(plan, 0, 1);
+  const auto places = plan.take(0).places;
+  CHECK(places.waiting.empty());
+  CHECK(places.open.at({1, 1}) == rollout_source{1, 1});
+}
+
+TEST_CASE("a problem whose place a resumed step does not have comes back later", "[trainer]") {
+  rollout_plan plan(small());
+  plan.restore({.waiting = {}, .open = {{{1, 0}, {1, 0}}, {{1, 4}, {0, 7}}, {{1, 5}, {1, 5}}}});
+  plan.open(1);
+  finish_mixed(plan, 1, 0);
+  finish_mixed(plan, 1, 1);
+  CHECK(plan.take(1).places.waiting == std::vector<rollout_source>{{0, 7}});
+}
+
+TEST_CASE("a tree that somebody cancelled is rolled out again and never scored", "[trainer]") {
+  auto cancelled = std::make_shared<tree>(*result(true));
+  cancelled->phase = tree_phase::cancelled;
+  rollout_plan plan(small());
+  plan.restore({0, 1, 0, 0}, cancelled);
+  plan.open(0);
+  CHECK(take_all(plan).size() == 4);
+  plan.finish({0, 0, 0, 0}, cancelled);
+  CHECK(take_all(plan) == std::vector<rollout_key>{{0, 0, 0, 1}});
+}
+
+TEST_CASE("a dropped group is as hard as those of its trees that are there say", "[trainer]") {
+  const auto dropped_as = [](std::uint32_t right, std::uint32_t wrong) {
+    auto o = with_one_attempt();
+    o.prompts = 1;
+    o.max_groups = 1;
+    o.group = right + wrong + 1;
+    rollout_plan plan(o);
+    plan.open(0);
+    for (std::uint32_t i = 0; i < right + wrong; ++i) plan.finish({0, 0, i, 0}, result(i < right));
+    plan.finish({0, 0, right + wrong, 0}, nullptr);
+    const auto counts = plan.take(0).counts.dropped_by_difficulty;
+    return static_cast<difficulty>(std::ranges::find(counts, 1U) - counts.begin());
+  };
+  CHECK(dropped_as(0, 3) == difficulty::hard);
+  CHECK(dropped_as(1, 2) == difficulty::medium);
+  CHECK(dropped_as(2, 1) == difficulty::easy);
+  CHECK(dropped_as(3, 0) == difficulty::easy);
+  auto o = with_one_attempt();
+  o.prompts = o.max_groups = 1;
+  rollout_plan plan(o);
+  plan.open(0);
+  plan.finish({0, 0, 0, 0}, nullptr);
+  CHECK(plan.take(0).counts.dropped_by_difficulty[3] == 1); // nothing is known of it
 }

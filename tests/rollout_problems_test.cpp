@@ -112,7 +112,7 @@ TEST_CASE("the trees of open steps are found in the store", "[apps]") {
   tree_ids ids(1);
   auto stranger = solved({});
   stranger.id = "stranger";
-  stranger.labels = {{"step", "2"}};
+  stranger.labels = {{"step", "2"}, {"banyan.step", "2"}};
   store.begin();
   for (const std::int64_t step : {1, 2, 3, 4})
     store.finish(solved(problems.request_for({step, 0, 2, 1}, {step, 0}, "us", ids)));
@@ -124,6 +124,26 @@ TEST_CASE("the trees of open steps are found in the store", "[apps]") {
     keys.push_back(key);
   }
   CHECK(keys == std::vector<rollout_key>{{2, 0, 2, 1}, {3, 0, 2, 1}});
+}
+
+TEST_CASE("unfinished rollouts are forgotten and trees of others stay", "[apps]") {
+  scratch_folder folder;
+  tree_store store(folder / "trees.db", {.sync = false});
+  const train_rl_options o;
+  tree_ids ids(1);
+  const auto rollout = rollout_problems(o, {}, {}).request_for({2, 0, 2, 1}, {2, 0}, "us", ids);
+  for (const auto& [name, value] : rollout.labels) CHECK(name.starts_with(reserved_labels));
+  solve_request anna;
+  anna.id = "anna";
+  anna.labels = {
+      {"member", "anna"}, {"step", "2"}, {"group", "0"}, {"attempt", "1"}, {"run", "us"}};
+  store.begin();
+  store.accept(anna, 1000);
+  store.accept(rollout, 1000);
+  store.commit();
+  forget_unfinished_rollouts(store);
+  CHECK(store.find("anna"));
+  CHECK_FALSE(store.find(rollout.id));
 }
 
 TEST_CASE("a tree that changed its weights is of no one epoch", "[apps]") {

@@ -158,6 +158,25 @@ TEST_CASE("shared prefixes give the loss and gradient of the flat computation", 
   }
 }
 
+TEST_CASE("a family that is too long is laid out in parts that lose nothing", "[trainer]") {
+  std::vector<thread_record> threads;
+  for (std::int32_t i = 0; i < 5; ++i) threads.push_back(thread_of({1, 2}, {10 + i, 3, 4}));
+  std::vector<credited_thread> credits;
+  for (const auto& t : threads) credits.push_back({&t, 1, 0.5F});
+  REQUIRE(share_prefixes(credits).size() == 1);
+  const auto parts = share_prefixes(credits, 9);
+  CHECK(parts.size() == 3); // of 2, 1 and 2 threads
+  std::size_t terms = 0, of_threads = 0;
+  for (const auto& part : parts) {
+    CHECK(part.length() <= 9);
+    terms += part.terms.size();
+    of_threads += part.num_threads;
+  }
+  CHECK(terms == 15);
+  CHECK(of_threads == 5);
+  CHECK(share_prefixes(credits, 1).size() == 5); // a thread is never cut
+}
+
 TEST_CASE("sequences are cut into runs that fit", "[trainer]") {
   std::vector<shared_sequence> all(4);
   for (std::size_t i = 0; i < all.size(); ++i) all[i].ids.assign(3 + 4 * (i == 2), 0);

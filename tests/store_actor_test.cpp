@@ -75,5 +75,30 @@ TEST_CASE_METHOD(store_system, "old trees go in parts and writers come in betwee
   CHECK(at_each.size() == 5);
 }
 
+TEST_CASE_METHOD(store_system, "an outage of the store is told when it begins and when it is over",
+                 "[trainer]") {
+  auto other = file();
+  std::vector<std::string> told;
+  store_actor_options options;
+  options.log = [&](std::string_view line) { told.emplace_back(line); };
+  store = spawn_store(sys, tree_store(folder / "trees.db", {.busy_s = 0.001}), options, false);
+  const auto is_stored = [&](std::string id) {
+    auto reply = self->request(store, caf::infinite, acceptance(std::move(id)));
+    run();
+    advance(std::chrono::seconds(11));
+    return take<stored>(reply).has_value();
+  };
+  other.begin(); // nobody else can write
+  CHECK_FALSE(is_stored("a"));
+  CHECK_FALSE(is_stored("b"));
+  REQUIRE(told.size() == 1);
+  CHECK_THAT(told[0], Catch::Contains("trees.db"));
+  other.roll_back();
+  CHECK(is_stored("c"));
+  CHECK(is_stored("d"));
+  REQUIRE(told.size() == 2);
+  CHECK_THAT(told[1], Catch::Contains("writes again"));
+}
+
 } // namespace
 } // namespace banyan

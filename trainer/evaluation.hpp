@@ -34,7 +34,7 @@ public:
 
   /// The largest difference between a token's logprob when sampled and when scored by the training
   /// pass.
-  void found_gap(double gap) { logprob_gap_max_ = gap > logprob_gap_max_ ? gap : logprob_gap_max_; }
+  void found_gap(double gap) { logprob_gap_max_ = larger(logprob_gap_max_, gap); }
 
   std::uint64_t problems() const { return trees_ / samples_; }
   std::size_t samples() const { return samples_; }

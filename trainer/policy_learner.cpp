@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups,
     // Without a distance to the reference nothing can be learnt where there is no advantage.
     if (options.loss.kl <= 0)
       std::erase_if(threads, [](const auto& c) { return c.advantage == 0; });
-    for (auto& s : share_prefixes(threads)) all.push_back(std::move(s));
+    for (auto& s : share_prefixes(threads, options.micro_tokens)) all.push_back(std::move(s));
   }
   return all;
 }
@@ -96,8 +97,13 @@ struct policy_learner::impl {
   bool equals_reference = true;
   bool halved = false;
 
+  // As a step began.
+  std::map<std::string, at::Tensor> optimizer_before;
+  bool equalled_reference = true;
+
   // A step.
   double rate = 0;
+  std::vector<rollout_group> groups;
   std::vector<shared_sequence> sequences;
   std::vector<std::span<const shared_sequence>> runs;
   std::vector<at::Tensor> old, distant; ///< per run: log π_old, log π_ref [terms]
@@ -115,24 +121,50 @@ struct policy_learner::impl {
 
   at::Device device() const { return weights->embedding.device(); }
 
-  void begin(std::span<const rollout_group> groups, std::uint32_t epoch, double at_rate) {
+  void begin(std::span<const rollout_group> given, std::uint32_t epoch, double at_rate) {
+    remember_optimizer();
     rate = at_rate;
-    sequences = lay_out(groups, options);
+    groups.assign(given.begin(), given.end());
     seen = {};
-
+    restart();
     double stale = 0, terms = 0;
     for (const auto& s : sequences) {
-      seen.tokens += s.length();
-      seen.flat_tokens += s.flat_length;
       for (const auto& t : s.terms) stale += double(epoch - t.epoch);
       terms += double(s.terms.size());
     }
-    seen.sequences = sequences.size();
     seen.staleness_mean = terms > 0 ? stale / terms : 0;
-    restart();
   }
 
+  /// In memory that is there from step to step.
+  void remember_optimizer() {
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, value] : update.state()) {
+      auto& kept = optimizer_before[name];
+      if (!kept.defined()) kept = at::empty_like(value);
+      kept.copy_(value);
+    }
+    equalled_reference = equals_reference;
+  }
+
+  void undo(const model_weights& before) {
+    const at::NoGradGuard no_grad;
+    update.forget_gradients();
+    update.restore(optimizer_before);
+    equals_reference = equalled_reference;
+    const auto then = named_views(before);
+    auto mine = named_views(*weights);
+    for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(then[i].value);
+  }
+
+  /// From the beginning, in parts as large as memory is taken to allow.
   void restart() {
+    sequences = lay_out(groups, options);
+    seen.sequences = sequences.size();
+    seen.tokens = seen.flat_tokens = 0;
+    for (const auto& s : sequences) {
+      seen.tokens += s.length();
+      seen.flat_tokens += s.flat_length;
+    }
     runs = cut(sequences, options.micro_tokens);
     old.assign(runs.size(), {});
     distant.assign(runs.size(), {});
@@ -148,8 +180,7 @@ struct policy_learner::impl {
       try {
         learn(next_run++);
       } catch (const std::exception& why) {
-        if (!is_out_of_memory(why)) throw;
-        use_less_memory();
+        if (!is_out_of_memory(why) || !use_less_memory(runs[next_run - 1])) throw;
       }
       return !seen.skipped();
     }
@@ -161,16 +192,28 @@ struct policy_learner::impl {
     return !seen.skipped() && ++inner < options.inner_steps;
   }
 
-  /// Only before the first update: later ones would have to begin from weights that are gone.
-  void use_less_memory() {
-    if (halved || inner > 0) throw;
+  /// False: it cannot. Only before the first update, for later ones would have to begin from
+  /// weights that are gone.
+  bool use_less_memory(std::span<const shared_sequence> too_much) {
+    if (halved || inner > 0) return false;
+    std::size_t tokens = 0;
+    for (const auto& s : too_much) tokens += s.length();
+    if (too_much.size() == 1 && too_much.front().num_threads == 1) {
+      log("memory does not suffice for a thread of " + std::to_string(tokens)
+          + " tokens, which cannot be learnt from in smaller parts");
+      return false;
+    }
     halved = true;
-    options.micro_tokens = std::max<std::size_t>(1, options.micro_tokens / 2);
-    if (options.log)
-      options.log("memory does not suffice: micro-batches of "
-                  + std::to_string(options.micro_tokens) + " tokens from now on");
+    options.micro_tokens = std::max<std::size_t>(1, std::min(options.micro_tokens, tokens) / 2);
+    log("memory does not suffice: micro-batches of " + std::to_string(options.micro_tokens)
+        + " tokens from now on");
     update.forget_gradients();
     restart();
+    return true;
+  }
+
+  void log(const std::string& line) const {
+    if (options.log) options.log(line);
   }
 
   scored score(const transformer& by, const policy_batch& batch, bool recompute) const {
@@ -260,6 +303,8 @@ void policy_learner::begin(std::span<const rollout_group> groups, std::uint32_t 
 }
 
 bool policy_learner::advance() { return impl_->advance(); }
+
+void policy_learner::undo(const model_weights& before) { impl_->undo(before); }
 
 bool policy_learner::is_learnable() { return impl_->is_learnable(); }
 

@@ -82,6 +82,10 @@ public:
   /// begins anew, once, with micro-batches half as large; the second time that throws.
   bool advance();
 
+  /// Undoes the step: the weights are `before`, with which it began, and the optimiser is as it was
+  /// then.
+  void undo(const model_weights& before);
+
   /// Are logprobs and their gradient finite under the present weights, on a part of the step?
   bool is_learnable();
 

@@ -9,6 +9,7 @@
 #include "trainer/logprob_gap.hpp"
 #include "trainer/not_finite.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/statistics.hpp"
 #include "trainer/train_log.hpp"
 
 #include <algorithm>
@@ -68,8 +69,8 @@ struct rl_run::impl {
   std::uint64_t tokens = 0;
   double elapsed_s = 0; ///< before `began`
   clock::time_point began = clock::now();
-  std::deque<published_weights> epochs;  ///< those that open steps are sampled with
-  std::vector<rollout_source> returning; ///< problems of dropped groups
+  std::deque<published_weights> epochs; ///< those that open steps are sampled with
+  problem_places places;                ///< before the step
   weight_makers makers;
 
   // The step that is being trained.
@@ -77,7 +78,7 @@ struct rl_run::impl {
   stage at = stage::none;
   rl_progress now;
   std::vector<std::shared_ptr<const tree>> examined; ///< for the gap
-  std::vector<rollout_source> returning_then;        ///< after the step
+  problem_places places_then;                        ///< after the step
   clock::time_point trained_since;
 
   impl(rl_options o, std::shared_ptr<const tokenizer> v, rl_hooks h,
@@ -127,7 +128,6 @@ struct rl_run::impl {
                                + std::to_string(batch.counts.groups)
                                + " groups of trees could be rolled out (pools or store have said "
                                  "why)");
-    at = stage::learning;
     trained_since = clock::now();
     leave_shared_memory(*weights);
     now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
@@ -136,17 +136,18 @@ struct rl_run::impl {
     now.counts.informative =
         static_cast<std::uint64_t>(std::ranges::count_if(batch.groups, is_informative));
     now.rate = rate_at(options.schedule, step, now.progress);
-    returning_then = batch.returning;
+    places_then = batch.places;
     const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));
     examined.assign(batch.examples.begin(), batch.examples.begin() + std::ptrdiff_t(few));
     learner->begin(batch.groups, static_cast<std::uint32_t>(step), now.rate);
+    at = stage::learning;
   }
 
   bool advance() {
     if (learner->advance()) return true;
     now.learnt = learner->figures();
     if (!now.learnt.skipped() && !are_good()) now.learnt.trouble = not_finite::weights;
-    if (now.learnt.skipped()) undo();
+    if (now.learnt.skipped()) learner->undo(*epochs.back().weights);
     return false;
   }
 
@@ -156,15 +157,6 @@ struct rl_run::impl {
     return are_finite(*weights) && learner->is_learnable();
   }
 
-  /// The weights are again what they were before the step.
-  void undo() {
-    const at::NoGradGuard no_grad;
-    learner->update().forget_gradients();
-    const auto before = named_views(*epochs.back().weights);
-    auto mine = named_views(*weights);
-    for (std::size_t i = 0; i < mine.size(); ++i) mine[i].value.detach().copy_(before[i].value);
-  }
-
   /// Decoding against training, each token under the weights that sampled it.
   std::optional<double> gap() const {
     std::optional<double> largest;
@@ -172,11 +164,12 @@ struct rl_run::impl {
       for (const auto& t : examined)
         if (const auto found = logprob_gap(*t, epoch, transformer(published), *vocabulary,
                                            options.learner.temperature))
-          largest = std::max(largest.value_or(0), *found);
+          largest = larger(largest.value_or(0), *found);
     return largest;
   }
 
   published_weights publish() {
+    now.train_s = seconds_since(trained_since);
     epochs.push_back({static_cast<std::uint32_t>(step + 1), kept()});
     ++step;
     at = stage::published;
@@ -190,14 +183,13 @@ struct rl_run::impl {
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     now.logprob_gap_max = gap();
-    now.train_s = seconds_since(trained_since);
     tokens += now.learnt.tokens;
     now.total_tokens = tokens;
     now.elapsed_s = elapsed();
     skipped += now.learnt.skipped();
     if (now.learnt.sequences > 0) bad_in_a_row = now.learnt.skipped() ? bad_in_a_row + 1 : 0;
     now.skipped = skipped;
-    returning = std::move(returning_then);
+    places = std::move(places_then);
     forget_epochs();
     count_idle();
     log.write(to_json(now));
@@ -234,7 +226,7 @@ struct rl_run::impl {
   }
 
   void keep(const rollout_figures& around) {
-    if (at == stage::learning) undo();
+    if (at == stage::learning) learner->undo(*epochs.back().weights);
     if (at == stage::published) note(around);
     at = stage::none;
     if (bad_in_a_row < options.max_bad_steps) save();
@@ -268,14 +260,17 @@ struct rl_run::impl {
                  {"skipped", skipped},
                  {"evaluated", evaluated},
                  {"epochs", json::array()},
-                 {"returning", json::array()}};
+                 {"returning", json::array()},
+                 {"open", json::array()}};
       for (const auto& [epoch, published] : epochs) {
         state["epochs"].push_back(epoch);
         if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
         write_safetensors(to / epoch_file(epoch), by_name(*published));
       }
-      for (const auto& source : returning)
+      for (const auto& source : places.waiting)
         state["returning"].push_back({source.step, source.group});
+      for (const auto& [place, source] : places.open)
+        state["open"].push_back({place.step, place.group, source.step, source.group});
       state["made_by"] = makers.entries();
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
@@ -321,14 +316,14 @@ struct rl_run::impl {
     return first.weights;
   }
 
-  std::vector<rollout_source> resume() {
+  problem_places resume() {
     const auto from = folder.last();
     leave_shared_memory(*weights);
     load_into(*weights, from);
     reference = read_reference();
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
     learner->differ_from_reference();
-    returning.clear();
+    places = {};
     restore_state(from, learner->update(), [&](const json& state) {
       step = state.at("step");
       tokens = state.at("tokens");
@@ -339,7 +334,9 @@ struct rl_run::impl {
       for (const std::uint32_t epoch : epochs_in(state, from))
         epochs.push_back({epoch, epoch == step ? kept() : read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
-        returning.push_back({source.at(0), source.at(1)});
+        places.waiting.push_back({source.at(0), source.at(1)});
+      for (const auto& entry : state.value("open", json::array()))
+        places.open[{entry.at(0), entry.at(1)}] = {entry.at(2), entry.at(3)};
       makers = {};
       for (const weight_makers::entry by : state.at("made_by")) makers.begin(by.first, by.second);
     });
@@ -348,7 +345,7 @@ struct rl_run::impl {
     saved = step;
     log.keep_until(step);
     if (is_time_to_evaluate()) evaluate(); // for one that was broken off
-    return returning;
+    return places;
   }
 };
 
@@ -362,7 +359,7 @@ rl_run::rl_run(rl_options options, std::shared_ptr<const tokenizer> vocabulary, 
 rl_run::~rl_run() = default;
 
 void rl_run::start() { impl_->start(); }
-std::vector<rollout_source> rl_run::resume() { return impl_->resume(); }
+problem_places rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
 const weight_makers& rl_run::makers() const { return impl_->makers; }
 bool rl_run::done() const { return impl_->done(); }

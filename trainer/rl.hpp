@@ -95,9 +95,8 @@ public:
   /// resumed from the first moment on. Throws std::system_error.
   void start();
 
-  /// Goes on from `out/last`. Returns the problems that waited for their return. Throws
-  /// bad_checkpoint.
-  std::vector<rollout_source> resume();
+  /// Goes on from `out/last`. Returns where problems were then. Throws bad_checkpoint.
+  problem_places resume();
 
   std::int64_t step() const; ///< the next to be trained
   const weight_makers& makers() const;

@@ -35,7 +35,7 @@ struct rollout_state {
     options = std::move(given);
     plan.emplace(options.plan);
     for (auto& [key, t] : options.known) plan->restore(key, std::move(t));
-    plan->restore(options.returning);
+    plan->restore(std::move(options.places));
     next_step = options.first_step;
     self->monitor(node);
     self->delayed_send(self, between_looks, atom::tick_v);
@@ -64,6 +64,7 @@ struct rollout_state {
   void start(const rollout_key& key) {
     auto request = options.request_for(key, plan->source_of(key));
     if (options.policy == in_flight::finish) request.weights_epoch = epoch_for(key.step);
+    request.stored_at_best = true; // it can be rolled out anew, which is better than to wait
     plan->started(key, now_s());
     running[key] = request.id;
     // The plan gives up on a tree long before this; it is here for a node that is silent.

@@ -31,7 +31,7 @@ struct rollout_actor_options {
   /// The tree to solve, with an id of its own; weights are put in by the actor.
   std::function<solve_request(const rollout_key&, const rollout_source&)> request_for;
   std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>> known; ///< from before a restart
-  std::vector<rollout_source> returning;                                  ///< the same
+  problem_places places;                                                  ///< the same
 };
 
 /// Starts the actor that rolls out trees on a node. It ends when the node ends.

@@ -51,9 +51,7 @@ void rollout_plan::restore(const rollout_key& key, std::shared_ptr<const tree> t
   known_.insert({{key.step, key.group, key.member, 0}, {key, std::move(t)}});
 }
 
-void rollout_plan::restore(const std::vector<rollout_source>& returning) {
-  returning_.assign(returning.begin(), returning.end());
-}
+void rollout_plan::restore(problem_places places) { places_ = std::move(places); }
 
 void rollout_plan::open(std::int64_t step) {
   const auto [entry, fresh] = steps_.try_emplace(step);
@@ -61,14 +59,19 @@ void rollout_plan::open(std::int64_t step) {
   for (std::uint32_t i = 0; i < options_.prompts; ++i) add_group(step, entry->second);
 }
 
-/// A problem that was dropped before comes first.
+/// What the place asked for before a restart; else a problem that was dropped before comes first.
+rollout_source rollout_plan::next_source(const rollout_source& place) {
+  if (const auto known = places_.open.extract(place)) return known.mapped();
+  auto& waiting = places_.waiting;
+  if (waiting.empty() || waiting.front().step >= place.step) return place;
+  const auto first = waiting.front();
+  waiting.erase(waiting.begin());
+  return first;
+}
+
 void rollout_plan::add_group(std::int64_t step, step_state& s) {
   const auto index = static_cast<std::uint32_t>(s.groups.size());
-  rollout_source source{step, index};
-  if (!returning_.empty() && returning_.front().step < step) {
-    source = returning_.front();
-    returning_.pop_front();
-  }
+  const auto source = next_source({step, index});
   s.groups.push_back({source, std::vector<std::shared_ptr<const tree>>(options_.group),
                       std::vector<std::uint32_t>(options_.group), options_.group});
   ++s.open;
@@ -144,7 +147,7 @@ void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& 
   --step.open;
   ++step.counts.dropped;
   ++step.counts.dropped_by_difficulty[static_cast<std::size_t>(difficulty_of(group.trees))];
-  returning_.push_back(group.source);
+  places_.waiting.push_back(group.source);
 }
 
 std::vector<double> rollout_plan::rewards_of(const group_state& group) const {
@@ -182,13 +185,34 @@ bool rollout_plan::complete(std::int64_t step) const {
   return found != steps_.end() && found->second.open == 0;
 }
 
+/// Open steps begin anew after a restart: what they ask for is theirs, also where a group of theirs
+/// was dropped, and waits for nobody else.
+problem_places rollout_plan::places() const {
+  auto now = places_;
+  std::set<rollout_source> theirs;
+  for (const auto& [number, step] : steps_)
+    for (std::uint32_t i = 0; i < step.groups.size(); ++i)
+      if (const auto& source = step.groups[i].source; theirs.insert(source).second)
+        now.open[{number, i}] = source;
+  std::erase_if(now.waiting, [&](const auto& source) { return theirs.contains(source); });
+  return now;
+}
+
+/// Problems that a restart kept places for which the step turned out not to have.
+void rollout_plan::give_back_places(std::int64_t step) {
+  auto& open = places_.open;
+  for (auto i = open.begin(); i != open.end() && i->first.step <= step; i = open.erase(i))
+    if (i->second.step < i->first.step) places_.waiting.push_back(i->second);
+}
+
 rollout_batch rollout_plan::take(std::int64_t number) {
   auto step = std::move(steps_.extract(number).mapped());
+  give_back_places(number);
   // What is still on its way belongs to dropped groups.
   std::erase_if(due_, [=](const auto& key) { return key.step == number; });
   std::erase_if(known_, [=](const auto& entry) { return entry.first.step <= number; });
   rollout_batch batch{.step = number, .counts = step.counts};
-  batch.returning.assign(returning_.begin(), returning_.end());
+  batch.places = places();
   for (std::size_t i = 0; i < step.groups.size(); ++i) {
     auto& group = step.groups[i];
     if (group.dropped) continue;

@@ -6,7 +6,6 @@
 #include <array>
 #include <compare>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,7 +29,18 @@ struct rollout_key {
 struct rollout_source {
   std::int64_t step = 0;
   std::uint32_t group = 0;
+  auto operator<=>(const rollout_source&) const = default;
 };
+
+/// Where problems are when a step was taken, for a run that goes on after it.
+struct problem_places {
+  std::vector<rollout_source> waiting; ///< of dropped groups: they come back in a later step
+  /// What the groups of steps that are open already ask for.
+  std::map<rollout_source, rollout_source> open;
+};
+
+/// Places for the groups of a step.
+inline constexpr std::uint64_t most_groups_a_step = 1 << 16;
 
 struct rollout_options {
   std::uint32_t prompts = 32;     ///< groups that a step is trained on
@@ -78,11 +88,11 @@ struct rollout_batch {
   evaluation figures = evaluation(); ///< over all trees of the step, those not trained on included
   double reward_sum = 0;             ///< the same
   rollout_counts counts;
-  std::vector<rollout_source> returning; ///< problems of dropped groups that wait for their return
+  problem_places places;
 };
 
-/// A failure that says something of the machine, not of the model: `pool_lost`, `child_lost`,
-/// `deadline`, of the tree or of a thread whose join was not itself bound to a time.
+/// A failure that says something of the machine, not of the model: `pool_lost`, `pool_full`,
+/// `child_lost`, `deadline` or `not_stored`, of the tree or of any of its threads.
 bool failed_by_machine(const tree&);
 
 /// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
@@ -101,7 +111,7 @@ public:
   /// What may be known of a step from before a restart; before it is opened. A tree is taken where
   /// it `fits` what the place turns out to ask for.
   void restore(const rollout_key&, std::shared_ptr<const tree>);
-  void restore(const std::vector<rollout_source>& returning);
+  void restore(problem_places);
 
   /// Begins a step; steps are opened in their order.
   void open(std::int64_t step);
@@ -141,6 +151,9 @@ private:
   };
 
   group_state* find(const rollout_key&);
+  problem_places places() const;
+  void give_back_places(std::int64_t step);
+  rollout_source next_source(const rollout_source& place);
   void add_group(std::int64_t step, step_state&);
   std::shared_ptr<const tree> take_known(const rollout_key&, const rollout_source&);
   void repeat(const rollout_key&);
@@ -159,7 +172,7 @@ private:
     std::shared_ptr<const tree> value;
   };
   std::multimap<rollout_key, known_tree> known_; ///< attempts are 0
-  std::deque<rollout_source> returning_;
+  problem_places places_; ///< `open`: of steps that were open before a restart
 };
 
 } // namespace banyan

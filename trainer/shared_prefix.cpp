@@ -117,29 +117,40 @@ private:
   std::size_t at_ = 0, depth_ = 0, flat_ = 0;
 };
 
+/// Threads with one prompt as one sequence.
+shared_sequence laid_out(std::span<const credited_thread> family) {
+  shared_sequence sequence{.num_threads = family.size()};
+  prefix_tree texts(family.front().thread->segments.front().ids.front());
+  for (const auto& t : family)
+    sequence.flat_length += thread_reader(texts, t).read(t.thread->segments);
+  texts.lay_out(sequence);
+  return sequence;
+}
+
+void lay_out_parts(std::span<const credited_thread> family, std::size_t most_tokens,
+                   std::vector<shared_sequence>& to) {
+  auto whole = laid_out(family);
+  if (whole.length() <= most_tokens || family.size() == 1) return to.push_back(std::move(whole));
+  const auto half = family.size() / 2;
+  lay_out_parts(family.first(half), most_tokens, to);
+  lay_out_parts(family.subspan(half), most_tokens, to);
+}
+
 } // namespace
 
-std::vector<shared_sequence> share_prefixes(std::span<const credited_thread> threads) {
-  struct family {
-    prefix_tree texts;
-    std::size_t flat_length = 0;
-  };
-  std::vector<family> families;
+std::vector<shared_sequence> share_prefixes(std::span<const credited_thread> threads,
+                                            std::size_t most_tokens) {
+  std::vector<std::vector<credited_thread>> families;
   std::map<token_ids, std::size_t> by_prompt;
   for (const auto& t : threads) {
     const auto& segments = t.thread->segments;
     if (segments.empty() || segments.front().ids.empty()) continue; // it never ran
-    const auto& prompt = segments.front().ids;
-    const auto [known, fresh] = by_prompt.try_emplace(prompt, families.size());
-    if (fresh) families.push_back({prefix_tree(prompt.front())});
-    auto& family = families[known->second];
-    family.flat_length += thread_reader(family.texts, t).read(segments);
+    const auto [known, fresh] = by_prompt.try_emplace(segments.front().ids, families.size());
+    if (fresh) families.emplace_back();
+    families[known->second].push_back(t);
   }
-  std::vector<shared_sequence> sequences(families.size());
-  for (std::size_t i = 0; i < families.size(); ++i) {
-    families[i].texts.lay_out(sequences[i]);
-    sequences[i].flat_length = families[i].flat_length;
-  }
+  std::vector<shared_sequence> sequences;
+  for (const auto& family : families) lay_out_parts(family, most_tokens, sequences);
   return sequences;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -38,15 +39,19 @@ struct shared_sequence {
   std::vector<std::int32_t> positions;     ///< [length]
   std::vector<std::int32_t> visible_until; ///< [length] see sequence_batch
   std::vector<sampled_term> terms;         ///< rows rising
+  std::size_t num_threads = 0;
   std::size_t flat_length = 0; ///< tokens of the same threads as flat sequences, for comparison
 
   std::size_t length() const { return ids.size(); }
 };
 
-/// One sequence per distinct prompt, in the order in which the prompts first come. Threads without
-/// sampled tokens give no terms. Throws std::invalid_argument for a thread whose sampled tokens
-/// lack ids, logprobs or epochs.
-std::vector<shared_sequence> share_prefixes(std::span<const credited_thread>);
+/// One sequence per distinct prompt, in the order in which the prompts first come. One of more than
+/// `most_tokens` is laid out in parts, down to single threads: what they share is there again in
+/// each, and the loss is the same. Threads without sampled tokens give no terms. Throws
+/// std::invalid_argument for a thread whose sampled tokens lack ids, logprobs or epochs.
+std::vector<shared_sequence>
+share_prefixes(std::span<const credited_thread>,
+               std::size_t most_tokens = std::numeric_limits<std::size_t>::max());
 
 /// Sequences as the model takes them, and their terms over its rows.
 struct policy_batch {

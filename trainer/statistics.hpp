@@ -1,10 +1,14 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <span>
 
 namespace banyan {
+
+/// The larger of two; not a number where one of them is not, which `std::max` may hide.
+inline double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
 using interval = std::array<double, 2>;
 

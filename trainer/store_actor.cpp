@@ -62,9 +62,10 @@ struct store_state {
       parts->store.begin();
       for (auto& e : batch) write(e);
       parts->store.commit();
+      recover();
     } catch (const std::exception& why) {
       parts->store.roll_back();
-      complain(why);
+      if (!refusing) refusing = complain(why);
       for (auto& e : batch) e.failure = errc::not_stored;
     }
     for (auto& e : batch) answer(e, e.failure);
@@ -107,12 +108,18 @@ struct store_state {
     self->quit();
   }
 
-  /// A full disk must not fill the log.
-  void complain(const std::exception& why) {
+  /// An outage is said when it begins and when it is over.
+  void recover() {
+    if (std::exchange(refusing, false)) log("the store writes again");
+  }
+
+  /// A full disk must not fill the log. Was it said?
+  bool complain(const std::exception& why) {
     const auto now = self->clock().now();
-    if (now < quiet_until) return;
+    if (now < quiet_until) return false;
     quiet_until = now + between_complaints;
     log(why.what());
+    return true;
   }
 
   void log(std::string_view line) const {
@@ -122,6 +129,7 @@ struct store_state {
   tree_store_actor::stateful_pointer<store_state> self;
   std::shared_ptr<store_parts> parts;
   std::vector<entry> open;
+  bool refusing = false; ///< commits fail, and it was said
   caf::actor_clock::time_point quiet_until{};
 };
 

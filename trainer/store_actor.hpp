@@ -17,7 +17,8 @@ struct store_actor_options {
 
 /// Starts the store on its own OS thread; `detached` false is for tests under a deterministic
 /// scheduler. What comes while a commit is on its way to the disk goes into the next one, so many
-/// clients cost few commits. A commit that fails is answered with `not_stored`; the store goes on.
+/// clients cost few commits. A commit that fails is answered with `not_stored`; the store goes
+/// on, and the log says when that begins and when it is over.
 tree_store_actor spawn_store(caf::actor_system&, tree_store, store_actor_options,
                              bool detached = true);
 

@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/messages.hpp"
+#include "model/device.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 
@@ -122,17 +123,23 @@ struct trainer_state {
         self->request(options->pools[i].pool, patience_with_pools,
                       weights_ready{published.epoch, ready[i], {}})
             .then([taken](const weights_taken& reply) { taken(reply.swap_ms); },
-                  [this, taken, pool = options->pools[i].pool](caf::error& why) {
-                    lose(pool, self->system().render(why));
+                  [this, taken, to = options->pools[i], epoch = published.epoch](caf::error& why) {
+                    lose(to, epoch, self->system().render(why));
                     taken(0);
                   });
     }
     around.publish_ms = 1000 * seconds_since(since);
   }
 
-  /// The others go on; without any there is nothing to train for.
-  void lose(const pool_actor& pool, const std::string& why) {
-    std::erase_if(options->pools, [&](const weights_target& t) { return t.pool == pool; });
+  /// The others go on; without any there is nothing to train for. The pool ends, so that nobody
+  /// samples from its old weights.
+  void lose(const weights_target& lost, std::uint32_t epoch, const std::string& why) {
+    const auto is_it = [&](const weights_target& t) { return t.pool == lost.pool; };
+    if (std::erase_if(options->pools, is_it) == 0) return; // known from another epoch
+    if (options->log)
+      options->log("a pool on " + lost.device + " did not take the weights of epoch "
+                   + std::to_string(epoch) + " and is used no more: " + why);
+    self->send_exit(lost.pool, caf::exit_reason::user_shutdown);
     if (options->pools.empty()) break_off("no pool took the weights: " + why);
   }
 
@@ -142,14 +149,15 @@ struct trainer_state {
     std::map<placement, std::shared_ptr<const transformer>> made;
     std::vector<std::shared_ptr<const transformer>> ready;
     for (const auto& to : options->pools) {
-      auto& model = made[{to.device, to.precision}];
+      const auto device = whole_device_name(to.device);
+      auto& model = made[{device, to.precision}];
       if (!model) {
         const bool same =
-            to.precision == dtype::float32 && weights->embedding.device() == at::Device(to.device);
+            to.precision == dtype::float32 && weights->embedding.device() == at::Device(device);
         auto copy = same ? weights
                          : std::make_shared<const model_weights>(
-                             copy_weights(*weights, to.precision, to.device));
-        const auto& older = newest[{to.device, to.precision}];
+                             copy_weights(*weights, to.precision, device));
+        const auto& older = newest[{device, to.precision}];
         auto fresh = older ? std::make_shared<transformer>(std::move(copy), *older)
                            : std::make_shared<transformer>(std::move(copy));
         fresh->prepare();

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <caf/fwd.hpp>
@@ -28,6 +29,7 @@ struct trainer_actor_options {
   std::vector<weights_target> pools; ///< that have the first of `run->published()` already
   /// OS threads that LibTorch uses for training on the CPU; 0: as it likes.
   int os_threads = 0;
+  std::function<void(std::string_view)> log; ///< one line each; may be null
   /// Told once, from the trainer's OS thread: an empty text, or why the run broke off; and how far
   /// it came.
   std::function<void(const std::string&, const sft_result&)> on_end;

@@ -14,6 +14,7 @@
 #include "solver/chance.hpp"
 #include "trainer/evaluation.hpp"
 #include "trainer/logprob_gap.hpp"
+#include "trainer/statistics.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -144,7 +145,7 @@ bool is_rescored(std::size_t index, std::size_t num_problems) {
          || (index * most_rescored) / num_problems != ((index + 1) * most_rescored) / num_problems;
 }
 
-/// Scores by the weights as training has them, in float32 whatever the pools decode in.
+/// Scores by the weights as training has them, in float32, with the products that pools decode in.
 double largest_gap(const std::vector<tree>& sample, const std::filesystem::path& folder,
                    const decoding_options& o) {
   const auto device = o.devices.empty() ? "cpu" : o.devices.front();
@@ -152,7 +153,7 @@ double largest_gap(const std::vector<tree>& sample, const std::filesystem::path&
   const transformer scorer(model.weights);
   double largest = 0;
   for (const auto& t : sample)
-    largest = std::max(
+    largest = larger(
         largest, logprob_gap(t, scorer, *model.vocabulary, o.sampling.temperature, o.precision));
   return largest;
 }

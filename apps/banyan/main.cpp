@@ -6,6 +6,7 @@
 #include "model/atomic_file.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
@@ -188,6 +189,7 @@ int run(const std::vector<std::string>& words) {
 
 int main(int argc, char** argv) {
   banyan::catch_interrupts();
+  std::signal(SIGXFSZ, SIG_IGN); // a file at its limit is an error of its write
   const auto code = banyan::run({argv + 1, argv + argc});
   // Everything is written. What an actor system or LibTorch would still take apart goes with the
   // process, and neither can hold it up.

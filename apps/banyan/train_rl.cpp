@@ -178,7 +178,7 @@ private:
     settings.learner.log = warn();
     settings.name = tree_ids(std::random_device{}()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
-    if (options_.resume) returning_ = run->resume();
+    if (options_.resume) places_ = run->resume();
     return run;
   }
 
@@ -210,9 +210,9 @@ private:
     r.oldest_epoch = run.published().front().epoch;
     r.policy = options_.policy;
     r.concurrency = options_.decoding.concurrency;
-    r.returning = returning_;
+    r.places = places_;
     tree_store store(store_file(), {.sync = false});
-    store.forget_unfinished("member");
+    forget_unfinished_rollouts(store);
     if (options_.resume)
       r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness);
     return r;
@@ -274,6 +274,7 @@ private:
       t.pools.push_back(
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
     t.os_threads = options_.threads;
+    t.log = warn();
     t.on_end = [ending](const std::string& why, const sft_result& result) {
       ending->set(why, result);
     };
@@ -322,7 +323,7 @@ private:
   model_choice chosen_;
   checkpoint model_;
   reporter report_;
-  std::vector<rollout_source> returning_;
+  problem_places places_;
   bool asked_to_stop_ = false;
 };
 

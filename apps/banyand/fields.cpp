@@ -105,6 +105,8 @@ void fields::labels(const char* name, std::map<std::string, std::string>& value)
     const auto place = std::string(name) + "." + key;
     if (key.empty() || key.find('=') != key.npos)
       wrong(place.c_str(), "a name must not be empty nor contain =", "choose another name");
+    if (key.starts_with(reserved_labels))
+      wrong(place.c_str(), "names that begin with banyan. are Banyan's own", "choose another name");
     if (!label.is_string()) wrong(place.c_str(), "it is not a string", "give one");
     value[key] = label.get<std::string>();
     if (key.size() + value[key].size() > longest_label)

@@ -148,7 +148,8 @@ class lab:
             words.append("on-" + "+".join(devices).replace(":", ""))
         name = ".".join([role, problems.stem, *words])
         identity = {"model": self.digest(model / "model.safetensors"), "problems": self.digest(problems),
-                    "seed": self.seed, "device": devices or self.devices, "options": options}
+                    "seed": self.seed, "device": devices or self.devices, "threads": self.threads,
+                    "options": options}
         kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
         if kept.exists() and lines.exists():
             known = json.loads(kept.read_text())

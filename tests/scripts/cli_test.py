@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 BANYAN = sys.argv.pop(1)
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -281,7 +283,6 @@ class generate(folder_case):
         out = self.write("p.jsonl", "earlier\n")
 
         def no_room():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         self.refused(3, "generate", "problems", "--count", 500, "--numbers", 3, "--out", out,
                      names="p.jsonl", preexec_fn=no_room)
@@ -786,6 +787,34 @@ class train_rl(folder_case):
             self.assertTrue((out / "last" / "model.safetensors").exists())
             self.assertIn("--resume", errors)
 
+    def test_a_tree_that_others_posted_outlives_a_killed_run(self):
+        out = self.folder / "served"
+
+        def serve(*words):
+            run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, words), "--listen", "127.0.0.1:0"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(run.stderr.close)
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            line = next(line for line in run.stderr if "serving " in line)
+            return run, re.search("http://[0-9.:]+", line).group()
+
+        run, url = serve(*self.FEW, "--steps", "1000", "--checkpoint-every", "1")
+        body = {"problem": {"numbers": [3, 5, 7], "target": 22}, "labels": {"member": "anna", "step": "1"}, "wait": False}
+        wish = urllib.request.Request(url + "/v1/trees", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(wish) as answer:
+            name = json.load(answer)["id"]
+        run.kill()
+        run.wait()
+        _, url = serve("--resume")
+        with urllib.request.urlopen(f"{url}/v1/trees/{name}") as answer:
+            self.assertEqual(json.load(answer)["labels"], body["labels"])
+
+    def test_a_file_at_its_limit_is_an_error_of_its_write(self):
+        def no_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        self.refused(3, "train", "rl", "--out", self.folder / "a", *self.FEW, names="File too large", preexec_fn=no_room)
+
     def test_a_run_has_all_that_it_needs_in_its_folder(self):
         shutil.copytree(MODEL, self.folder / "m")
         words = ["--prompts", 2, "--group", 4, "--threads", 1, "--pool-threads", 1, "--max-groups", 1]
@@ -816,6 +845,7 @@ class train_rl(folder_case):
             ([*out, "--evaluate-every", "5"], "--evaluate-every"),
             ([*out, "--children-between", "5:2"], "--children-between"),
             ([*out, "--listen", "nonsense"], "--listen"),
+            ([*out, "--prompts", "16384", "--max-groups", "5"], "--prompts"),
             ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
             ([*out, "--problems", unsolvable], "u.jsonl"),
             ([*out, "--problems", four], "four.jsonl"),

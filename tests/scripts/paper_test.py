@@ -262,6 +262,8 @@ class experiments(unittest.TestCase):
         self.assertEqual(third.stderr.count("running"), 1)
         other = self.run_of("sequential", "--problems-limit", 2)
         self.assertEqual(other.stderr.count("running"), began)
+        wider = self.run_of("sequential", "--problems-limit", 2, "--threads", 2)
+        self.assertEqual(wider.stderr.count("running"), began)  # its times are others
 
     def test_a_killed_run_goes_on_with_what_is_left(self):
         words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
