@@ -178,6 +178,9 @@ class client_case(unittest.TestCase):
     def start(self, *words, **more):
         run = subprocess.Popen([BANYAN, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                stdin=subprocess.DEVNULL, env=self.env, **more)
+        ending = threading.Timer(PATIENCE, run.kill)  # nobody reads for ever what does not come
+        ending.start()
+        self.addCleanup(ending.cancel)
         self.addCleanup(run.stdout.close)
         self.addCleanup(run.stderr.close)
         self.addCleanup(lambda: run.poll() is None and run.kill())
