@@ -435,7 +435,7 @@ TEST_CASE("a pool that does not take weights ends so that nobody samples from ol
   REQUIRE(t.ended == "");
   auto reply = t.self->request(t.pools[1], caf::infinite, atom::status_v);
   t.run();
-  CHECK_FALSE(take<pool_status>(reply));
+  CHECK_FALSE(deterministic_system::take<pool_status>(reply));
   CHECK(t.told.size() == 1);
 }
 

@@ -118,7 +118,7 @@ public:
   /// True: there it is, and it is HTTP/1.0.
   bool finds_1_0(std::string_view bytes) {
     for (const char c : bytes) {
-      if (over_) return false;
+      if (over_) break;
       over_ = c == '\n' && !line_end_.empty();
       if (c == '\r' || c == '\n') continue;
       line_end_ += c;
