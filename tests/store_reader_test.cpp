@@ -54,7 +54,7 @@ struct read_store {
     h.begun.get_future().wait();
   }
 
-  /// Everything before it is done when this returns.
+  /// Everything before it is done when this returns. There must be room for it.
   void wait() {
     std::promise<void> reached;
     reader.read<int>([&](const number&) { reached.set_value(); },
@@ -66,21 +66,25 @@ struct read_store {
 TEST_CASE_METHOD(read_store, "who finds too many waiting for the store is told at once", "[http]") {
   hold h;
   stop(h);
-  std::atomic<std::size_t> answered = 0;
+  std::size_t answered = 0, right = 0; // on the reader's OS thread, until the last one
+  std::promise<void> all;
   const auto ask = [&](answer_to<int> answer) {
     reader.read<int>(std::move(answer), [](const tree_store&) { return number(1); });
   };
   for (std::size_t i = 0; i < store_reader::most_waiting; ++i)
-    ask([&](const number& n) { answered += std::holds_alternative<int>(n); });
+    ask([&](const number& n) {
+      right += std::holds_alternative<int>(n);
+      if (++answered == store_reader::most_waiting) all.set_value();
+    });
   bool full = false;
   ask([&](const number& n) { full = refused_in(n).why == refusal::kind::unavailable; });
   CHECK(full);
   h.go.set_value();
-  wait();
-  CHECK(answered == store_reader::most_waiting);
+  all.get_future().wait();
+  CHECK(right == store_reader::most_waiting);
 }
 
-TEST_CASE_METHOD(read_store, "nothing is read for who has left", "[http]") {
+TEST_CASE_METHOD(read_store, "those who have left make room for others", "[http]") {
   hold h;
   stop(h);
   const auto wanted = std::make_shared<std::atomic<bool>>(true);
@@ -96,6 +100,20 @@ TEST_CASE_METHOD(read_store, "nothing is read for who has left", "[http]") {
   h.go.set_value();
   wait();
   CHECK(read == 1);
+}
+
+TEST_CASE_METHOD(read_store, "who leaves while it waits for the store is passed over", "[http]") {
+  hold h;
+  stop(h);
+  const auto wanted = std::make_shared<std::atomic<bool>>(true);
+  std::atomic<std::size_t> read = 0;
+  answer_to<int> answer = [](const number&) {};
+  answer.wanted = wanted;
+  reader.read<int>(std::move(answer), [&](const tree_store&) { return number(int(++read)); });
+  *wanted = false;
+  h.go.set_value();
+  wait();
+  CHECK(read == 0);
 }
 
 TEST_CASE_METHOD(read_store, "an answer is given once even where it throws", "[http]") {
