@@ -50,7 +50,7 @@ private:
 struct slow_reader : http_sink {
   std::size_t lying = 0, most_lying = 0, parts = 0;
   bool ended = false;
-  std::function<void()> drained;
+  std::function<void()> drained, gone;
 
   void send(const http_response&, bool) override { ended = true; }
   void begin(const http_response&) override {}
@@ -61,7 +61,7 @@ struct slow_reader : http_sink {
   }
   void end() override { ended = true; }
   std::size_t unsent() const override { return lying; }
-  void on_gone(std::function<void()>) override {}
+  void on_gone(std::function<void()> told) override { gone = std::move(told); }
   void on_farewell(std::function<void()>) override {}
   void on_drained(std::function<void()> told) override { drained = std::move(told); }
 
@@ -98,6 +98,30 @@ TEST_CASE("of a large story no more lies there than its reader takes", "[http]")
   CHECK(client->ended == !lives);
   CHECK(client->parts == (lives ? 43 : 44));
   streams.clear();
+}
+
+TEST_CASE("nothing is made of an answer whose client has gone", "[http]") {
+  fake_forest trees;
+  const http_options options;
+  const auto loop = std::make_shared<hand_loop>();
+  event_streams streams("test");
+  http_context context{trees, options, loop, streams, {}};
+  const auto client = std::make_shared<slow_reader>();
+  const auto reply = http_reply::make(context, {.method = "GET"}, client, "/");
+  int made = 0, noted = 0;
+  const auto shown = relay<int>(context, reply, [&](int) { ++made; });
+  const auto heard = relay_always<int>(context, reply, [&](int) { ++noted; });
+  shown(1);
+  heard(1);
+  loop->run_until([&] { return noted == 1; });
+  CHECK(made == 1);
+  CHECK(*shown.wanted);
+  client->gone();
+  shown(2);
+  heard(2);
+  loop->run_until([&] { return noted == 2; });
+  CHECK(made == 1);
+  CHECK_FALSE(*shown.wanted);
 }
 
 } // namespace

@@ -97,12 +97,11 @@ private:
 };
 using reply_ptr = std::shared_ptr<http_reply>;
 
-/// For the forest: brings its answer back to the loop's OS thread, where `then` gets it; a refusal
-/// answers the request.
+/// For the forest: brings its answer back to the loop's OS thread, where `then` gets it, whether
+/// the client is there or has gone; a refusal answers the request.
 template <class T, class Then>
-answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
-  answer_to<T> relayed = [loop = c.loop, reply,
-                          then = std::move(then)](std::variant<T, refusal> answer) {
+answer_to<T> relay_always(http_context& c, const reply_ptr& reply, Then then) {
+  return [loop = c.loop, reply, then = std::move(then)](std::variant<T, refusal> answer) {
     loop->post([reply, then, answer = std::move(answer)]() mutable {
       reply->guarded([&] {
         if (const auto* no = std::get_if<refusal>(&answer)) return reply->refuse(*no);
@@ -110,6 +109,14 @@ answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
       });
     });
   };
+}
+
+/// The same for an answer that is for the client alone: nothing is made of it once that has gone.
+template <class T, class Then>
+answer_to<T> relay(http_context& c, const reply_ptr& reply, Then then) {
+  auto relayed = relay_always<T>(c, reply, [reply, then = std::move(then)](T answer) {
+    if (reply->open()) then(std::move(answer));
+  });
   relayed.wanted = reply->wanted();
   return relayed;
 }

@@ -92,7 +92,7 @@ void wait_for_tree(http_context& c, const reply_ptr& reply, tree_body body) {
       client->gone = true;
       if (!client->tree.empty()) cancel_unheard(c, client->tree);
     });
-  auto accepted = relay<std::string>(c, reply, [&c, reply, client](std::string id) {
+  auto accepted = relay_always<std::string>(c, reply, [&c, reply, client](std::string id) {
     client->tree = id;
     reply->about(id);
     reply->at_end(goes_on_later(id));
