@@ -132,7 +132,7 @@ struct pool_state {
     forget_weights();
     awake = false;
     parts->scheduler.idle() ? rest() : wake();
-    step_s.add(seconds_since(begin));
+    if (!lanes.empty()) step_s.add(seconds_since(begin));
   }
 
   /// An idle pool has time to look at its books, but not after every short request.

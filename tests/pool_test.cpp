@@ -3,6 +3,8 @@
 #include "tests/deterministic_system.hpp"
 #include "tests/plain_pool.hpp"
 
+#include <numeric>
+
 #include <caf/event_based_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -132,6 +134,9 @@ TEST_CASE_METHOD(pool_system, "a pool whose work was all cancelled takes more", 
   CHECK(take<decode_reply>(gone)->finish == finish_reason::cancelled);
   CHECK_FALSE(scheduler().has_job());
   CHECK(ask<decode_reply>(pool, request_of("/", 5)));
+  const auto now = ask<pool_status>(pool, atom::status::value);
+  const auto& timed = now->step_s.counts; // a step without work is none
+  CHECK(std::accumulate(timed.begin(), timed.end(), std::uint64_t{0}) == now->steps);
 }
 
 TEST_CASE_METHOD(pool_system, "a failing device loses the pool and tells everybody", "[pool]") {
