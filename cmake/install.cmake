@@ -5,7 +5,7 @@
 #   lib/                     the shared libraries of Debian's that they need
 #   share/banyan/            the shipped models, the daemon's service and config
 #
-# The Debian package (`cpack -G DEB`) is the same bundle in /opt/banyan, with a user and a service.
+# The Debian package (`cpack -G DEB`) is the same bundle in /opt/banyan, with a user, a service and its settings in /etc.
 set(libtorch_version ${LibTorch_VERSION})
 set(cudart "")
 if(BANYAN_HAS_CUDA)
@@ -30,14 +30,17 @@ install(RUNTIME_DEPENDENCY_SET needed DESTINATION lib
   PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread|gcc_s|stdc\\+\\+|gomp)\\.so"
     "^lib(torch|c10|cud|cupti|nv)")
 install(DIRECTORY models/ DESTINATION share/banyan/models)
-install(FILES packaging/banyand.service packaging/banyand.conf DESTINATION share/banyan)
+install(FILES packaging/banyand.service packaging/banyand.conf packaging/banyand.default DESTINATION share/banyan)
 
 set(CPACK_GENERATOR TGZ DEB)
 set(CPACK_DEBIAN_PACKAGE_MAINTAINER "The Banyan engineers")
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6 (>= 2.36), libstdc++6 (>= 12), libgomp1, passwd")
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-pip")
-set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${CMAKE_SOURCE_DIR}/packaging/debian/postinst;${CMAKE_SOURCE_DIR}/packaging/debian/prerm")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "python3-venv")
+set(control_files conffiles postinst prerm postrm)
+list(TRANSFORM control_files PREPEND "${CMAKE_SOURCE_DIR}/packaging/debian/")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${control_files})
+set(CPACK_PRE_BUILD_SCRIPTS "${CMAKE_SOURCE_DIR}/packaging/debian/stage.cmake")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_PROJECT_CONFIG_FILE "${CMAKE_SOURCE_DIR}/cmake/cpack_by_generator.cmake")
 set(CPACK_STRIP_FILES ON)

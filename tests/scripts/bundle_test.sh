@@ -27,7 +27,12 @@ mkdir -p "$scratch/.cache/banyan/libtorch-2.11.0"
 ln -s "$libtorch" "$scratch/.cache/banyan/libtorch-2.11.0/torch"
 claim "what setup installed is found" ends_with 0 bare "$bundle/bin/banyan" --help
 claim "another cache folder is respected" ends_with 3 bare XDG_CACHE_HOME=/nowhere "$bundle/bin/banyan" --help
-claim "without LibTorch one line says what to do" says "$scratch/out" "^banyan: no LibTorch 2.11.0 was found; .*pip install"
+claim "without LibTorch one line says what to do" says "$scratch/out" "^banyan: no LibTorch 2.11.0 was found; .*python3 -m venv '$bundle/torch' && '$bundle/torch/bin/pip' install torch==2.11.0"
+mkdir -p "$bundle/torch/lib/python3.11/site-packages"
+ln -s "$libtorch" "$bundle/torch/lib/python3.11/site-packages/torch"
+claim "the bundle's own virtual environment is found" \
+  ends_with 0 bare XDG_CACHE_HOME=/nowhere "$bundle/bin/banyan" --help
+rm -r "$bundle/torch"
 claim "the torch of Python is found" \
   ends_with 0 bare PATH=/usr/bin:/bin XDG_CACHE_HOME=/nowhere PYTHONPATH="${libtorch%/*}" "$bundle/bin/banyan" --help
 mkdir -p "$scratch/old/torch/lib"
@@ -37,7 +42,7 @@ if grep -q '^cudart=.' "$bundle/bin/banyan"; then
   sed 's/^cudart=.*/cudart=libcudart.so.0/' "$bundle/bin/banyan" >"$bundle/bin/lacking"
   claim "without the CUDA runtime one line says what to do" \
     ends_with 3 bare LIBTORCH_ROOT="$libtorch" sh "$bundle/bin/lacking" --help
-  claim "and names it" says "$scratch/out" "^lacking: libcudart.so.0 was not found beside .*pip install"
+  claim "and names it" says "$scratch/out" "^lacking: libcudart.so.0 was not found beside .*pip' install"
 fi
 claim "the bundle's model solves the bundle's problems" ends_with 0 bare LIBTORCH_ROOT="$libtorch" \
   "$bundle/bin/banyan" solve --quiet --problems "$bundle/share/banyan/models/demo-problems.json"

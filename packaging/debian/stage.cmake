@@ -1,0 +1,13 @@
+# Run by cpack before it packs: what a Debian package has outside of /opt/banyan.
+if(NOT CPACK_GENERATOR STREQUAL "DEB")
+  return()
+endif()
+set(root "${CPACK_TEMPORARY_DIRECTORY}")
+set(sources "${CMAKE_CURRENT_LIST_DIR}/..")
+file(MAKE_DIRECTORY "${root}/etc/banyan" "${root}/etc/default" "${root}/lib/systemd/system" "${root}/usr/bin")
+file(COPY_FILE "${sources}/banyand.conf" "${root}/etc/banyan/banyand.conf")
+file(COPY_FILE "${sources}/banyand.default" "${root}/etc/default/banyan")
+file(COPY_FILE "${sources}/banyand.service" "${root}/lib/systemd/system/banyand.service")
+foreach(program banyan banyand)
+  file(CREATE_LINK "/opt/banyan/bin/${program}" "${root}/usr/bin/${program}" SYMBOLIC)
+endforeach()
