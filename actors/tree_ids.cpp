@@ -4,6 +4,12 @@
 
 namespace banyan {
 
+namespace {
+
+constexpr char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+} // namespace
+
 tree_ids::tree_ids(std::uint64_t seed) : state_(seed) {}
 
 /// SplitMix64.
@@ -23,7 +29,6 @@ std::string tree_ids::next(std::int64_t unix_ms) {
   } else if (++low_ == 0) {
     ++high_;
   }
-  constexpr char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
   std::string id(26, '0');
   auto put = [&](std::size_t begin, std::size_t end, std::uint64_t value) {
     for (auto i = end; i-- > begin; value >>= 5) id[i] = digits[value & 31];
@@ -32,6 +37,10 @@ std::string tree_ids::next(std::int64_t unix_ms) {
   put(10, 14, high_ << 4 | low_ >> 60);
   put(14, 26, low_ & ((std::uint64_t{1} << 60) - 1));
   return id;
+}
+
+bool is_tree_id(std::string_view text) {
+  return text.size() == 26 && text.find_first_not_of(digits) == text.npos;
 }
 
 } // namespace banyan

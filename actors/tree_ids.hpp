@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
@@ -21,5 +22,8 @@ private:
   std::uint64_t high_ = 0,
                 low_ = 0; ///< 16 and 64 bits that tell apart what was made in one millisecond
 };
+
+/// Whether it is made as `tree_ids` makes them.
+bool is_tree_id(std::string_view);
 
 } // namespace banyan

@@ -60,7 +60,7 @@ void declare_run(option_list& list, train_rl_options& o) {
       "listen", o.listen, "HOST:PORT",
       "serve the live node over HTTP, as banyand does: look at rollouts, or have trees solved; "
       "default: nowhere");
-  list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", positive);
+  list.number("store-megabytes", o.store_megabytes, "trees kept on disk at most", limits{1, 1e12});
 }
 
 /// A number drawn for each problem, or none.

@@ -110,6 +110,11 @@ banyan_tests(forest_tests LINK banyan_forest banyan_store_actor SOURCES
   tests/completions_test.cpp
   tests/store_reader_test.cpp)
 
+banyan_tests(daemon_tests LINK banyan_daemon banyan_log SOURCES
+  tests/data_folder_test.cpp
+  tests/daemon_options_test.cpp
+  tests/log_test.cpp)
+
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp
   tests/chrome_trace_test.cpp

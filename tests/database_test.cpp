@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <sys/stat.h>
 
 namespace banyan {
 namespace {
@@ -52,6 +53,20 @@ store_error::kind trouble_with(const fs::path& path, std::span<const char* const
   }
   FAIL("it was opened");
   return {};
+}
+
+TEST_CASE("a new file and those beside it are for their owner alone", "[trainer]") {
+  const scratch_folder folder;
+  const auto before = ::umask(022);
+  const database file(folder / "thing.db", {}, of(just_one));
+  ::umask(before);
+  std::size_t files = 0;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    INFO(entry.path());
+    CHECK(entry.status().permissions() == fs::perms(0600));
+    ++files;
+  }
+  CHECK(files == 3); // its log and that one's index
 }
 
 TEST_CASE("an old file goes through all versions up to the newest", "[trainer]") {

@@ -30,5 +30,13 @@ TEST_CASE("two sources make different ids in one millisecond", "[actors]") {
   CHECK(tree_ids(1).next(5) == tree_ids(1).next(5));
 }
 
+TEST_CASE("what is made as an id is one and nothing else", "[actors]") {
+  const auto id = tree_ids(1).next(5);
+  CHECK(is_tree_id(id));
+  for (const auto& other : {std::string(), id + "0", id.substr(1), id.substr(1) + "\n",
+                            id.substr(1) + "u", id.substr(1) + "U", "x\n" + id})
+    CHECK_FALSE(is_tree_id(other));
+}
+
 } // namespace
 } // namespace banyan

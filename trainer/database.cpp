@@ -8,7 +8,9 @@
 #include <thread>
 #include <utility>
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 namespace banyan {
 
@@ -44,6 +46,13 @@ const char* remedy(store_error::kind why) {
   return "check its folder, permissions and disk";
 }
 
+/// What is in a store is its owner's business: a new one is for that one alone, and so are, as
+/// SQLite makes them, the files beside it. If it cannot be made, SQLite says why.
+void make_private_file(const std::filesystem::path& path) {
+  const int fresh = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fresh >= 0) ::close(fresh);
+}
+
 } // namespace
 
 // ---- the file
@@ -56,6 +65,7 @@ database::database(const std::filesystem::path& path, const store_options& optio
     : path_(path), busy_ms_(static_cast<int>(options.busy_s * 1000)) {
   const int mode =
       options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  if (!options.read_only) make_private_file(path);
   sqlite3* opened = nullptr;
   errno = 0;
   const int code = ::sqlite3_open_v2(std::filesystem::absolute(path).c_str(), &opened,

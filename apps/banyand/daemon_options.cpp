@@ -67,7 +67,8 @@ void declare_store(option_list& list, daemon_options& o) {
   list.number("keep-days", o.keep_days, "days that finished trees are kept; 0: for ever",
               not_negative);
   list.number("keep-megabytes", o.keep_megabytes,
-              "the oldest finished trees go when the store is larger; 0: no limit", not_negative);
+              "the oldest finished trees go when the store is larger; 0: no limit",
+              limits{0, 1e12});
 }
 
 void declare_limits(option_list& list, daemon_options& o) {

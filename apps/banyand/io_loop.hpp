@@ -1,9 +1,8 @@
 #pragma once
 
 #include "apps/banyand/http.hpp"
+#include "apps/seconds.hpp"
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -12,10 +11,6 @@
 #include <restinio/asio_include.hpp>
 
 namespace banyan {
-
-inline std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
-}
 
 /// The loop over asio. May outlive its io_context once it is closed.
 class io_loop : public http_loop {

@@ -3,7 +3,9 @@
 #include "actors/config.hpp"
 #include "apps/json.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -37,19 +39,47 @@ const char* name_of(daemon_log::level l) {
   return "";
 }
 
-std::string as_json(daemon_log::level l, std::string_view message, std::string_view tree) {
-  nlohmann::ordered_json line{{"time", time_text(unix_ms_now())}, {"level", name_of(l)}};
-  if (!tree.empty()) line["tree"] = tree;
-  line["message"] = message;
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+/// Length of the control character that the text begins with; 0: it is none. A byte that is no
+/// UTF-8 counts as the C1 that it is to some terminals.
+std::size_t control(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return 2;
+  return 0;
 }
 
-std::string as_text(daemon_log::level l, std::string_view message, std::string_view tree) {
-  auto line = time_text(unix_ms_now()) + " " + name_of(l) + " ";
-  if (!tree.empty()) line += "[" + std::string(tree) + "] ";
-  for (const auto c : message) // one line, whatever it says
-    line += c == '\n' || c == '\r' ? ' ' : c;
-  return line;
+/// Length of the UTF-8 that the text begins with; 0: it is none.
+std::size_t character(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  const std::size_t size = first < 0x80                    ? 1
+                           : first >= 0xc2 && first < 0xe0 ? 2
+                           : first >= 0xe0 && first < 0xf0 ? 3
+                           : first >= 0xf0 && first < 0xf5 ? 4
+                                                           : 0;
+  if (size == 0 || text.size() < size) return 0;
+  const auto rest = text.substr(1, size - 1);
+  return std::ranges::all_of(rest, [](char c) { return (c & 0xc0) == 0x80; }) ? size : 0;
+}
+
+/// Each control character, and each byte that is no UTF-8, as `form` writes its number.
+std::string shown(std::string_view text, const char* form) {
+  std::string safe;
+  while (!text.empty()) {
+    const auto of_control = control(text);
+    const auto size = of_control > 0 ? of_control : character(text);
+    if (of_control > 0 || size == 0) {
+      char escaped[8];
+      const auto last = text[size > 0 ? size - 1 : 0]; // of a C1 in UTF-8 its number
+      std::snprintf(escaped, sizeof escaped, form, static_cast<unsigned>(last) & 0xff);
+      safe += escaped;
+    } else {
+      safe += text.substr(0, size);
+    }
+    text.remove_prefix(std::max<std::size_t>(size, 1));
+  }
+  return safe;
 }
 
 } // namespace
@@ -66,11 +96,23 @@ void daemon_log::begin(daemon_options::format f, level l) {
 
 void daemon_log::set_level(level l) { spdlog::default_logger_raw()->set_level(theirs(l)); }
 
+std::string daemon_log::line(daemon_options::format f, std::int64_t unix_ms, level l,
+                             std::string_view message, std::string_view tree) {
+  if (f == daemon_options::format::text) {
+    const auto about = tree.empty() ? "" : "[" + std::string(tree) + "] ";
+    return shown(time_text(unix_ms) + " " + name_of(l) + " " + about + std::string(message),
+                 "\\x%02x");
+  }
+  nlohmann::ordered_json line{{"time", time_text(unix_ms)}, {"level", name_of(l)}};
+  if (!tree.empty()) line["tree"] = tree;
+  line["message"] = message;
+  return shown(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), "\\u%04x");
+}
+
 void daemon_log::write(level l, std::string_view message, std::string_view tree) {
   auto* logger = spdlog::default_logger_raw();
   if (!logger->should_log(theirs(l))) return;
-  const bool json = format == daemon_options::format::json;
-  logger->log(theirs(l), json ? as_json(l, message, tree) : as_text(l, message, tree));
+  logger->log(theirs(l), line(format, unix_ms_now(), l, message, tree));
 }
 
 } // namespace banyan

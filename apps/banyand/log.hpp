@@ -2,12 +2,15 @@
 
 #include "apps/banyand/daemon_options.hpp"
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace banyan {
 
 /// The daemon's log: lines on standard error, as text for people or as JSON for programs, each with
-/// the tree that it is about, where there is one. Called from any OS thread.
+/// the tree that it is about, where there is one. Called from any OS thread. Whatever is said is
+/// one line without control characters: others wrote much of it.
 ///
 ///   2026-11-22T09:30:00.123Z info  [01J9…] accepted
 ///   {"time":"2026-11-22T09:30:00.123Z","level":"info","tree":"01J9…","message":"accepted"}
@@ -18,6 +21,10 @@ public:
   static void begin(daemon_options::format, level);
   static void set_level(level);
   static void write(level, std::string_view message, std::string_view tree = {});
+
+  /// What `write` writes.
+  static std::string line(daemon_options::format, std::int64_t unix_ms, level,
+                          std::string_view message, std::string_view tree);
 };
 
 } // namespace banyan

@@ -1,6 +1,7 @@
 #include "actors/event_hub.hpp"
 #include "apps/actor_house.hpp"
 #include "apps/banyand/daemon_options.hpp"
+#include "apps/banyand/data_folder.hpp"
 #include "apps/banyand/http_server.hpp"
 #include "apps/banyand/live_forest.hpp"
 #include "apps/banyand/log.hpp"
@@ -10,6 +11,7 @@
 #include "apps/failure.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
+#include "apps/seconds.hpp"
 #include "apps/terminal.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
@@ -21,74 +23,20 @@
 #include <cstdlib>
 #include <mutex>
 #include <random>
-#include <system_error>
 #include <thread>
 
-#include <fcntl.h>
-#include <pwd.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace banyan {
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using level = common_options::level;
 
 /// A thread that is told to park does so after the pool's next step.
 constexpr auto park_time = 5s;
-
-/// A daemon's folder, and that no other daemon uses it.
-class data_folder {
-public:
-  data_folder(const fs::path& folder, const std::string& owner) {
-    std::error_code wrong;
-    const bool fresh = fs::create_directories(folder, wrong);
-    if (wrong) throw bad_environment(folder.string(), wrong.message(), "name another --data-dir");
-    if (fresh || is_to_be_had(folder)) make_private(folder, owner);
-    lock_.file = (folder / "lock").string();
-    lock_.descriptor = ::open(lock_.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock_.descriptor < 0)
-      throw bad_environment(lock_.file, "it cannot be written", "name another --data-dir");
-    if (!owner.empty()) give_to(lock_.file, owner);
-    if (::flock(lock_.descriptor, LOCK_EX | LOCK_NB) != 0)
-      throw bad_environment(folder.string(), "another banyand uses it",
-                            "end that one, or name another --data-dir");
-  }
-
-private:
-  /// Nothing is in it, and it is no place like /tmp that others write to.
-  static bool is_to_be_had(const fs::path& folder) {
-    std::error_code unknown;
-    const auto rights = fs::status(folder, unknown).permissions();
-    return (rights & fs::perms::others_write) == fs::perms::none && fs::is_empty(folder, unknown);
-  }
-
-  static void make_private(const fs::path& folder, const std::string& owner) {
-    std::error_code refused;
-    fs::permissions(folder, fs::perms::owner_all, refused);
-    if (!owner.empty()) give_to(folder, owner);
-  }
-
-  static void give_to(const fs::path& folder, const std::string& owner) {
-    const auto* user = ::getpwnam(owner.c_str());
-    if (!user || ::geteuid() != 0) return; // `become` says what is wrong
-    static_cast<void>(::chown(folder.c_str(), user->pw_uid, user->pw_gid));
-  }
-
-  struct open_file {
-    std::string file;
-    int descriptor = -1;
-    open_file() = default;
-    open_file(const open_file&) = delete;
-    open_file& operator=(const open_file&) = delete;
-    ~open_file() {
-      if (descriptor >= 0) ::close(descriptor);
-    }
-  } lock_;
-};
 
 std::uint64_t some_seed(std::uint64_t asked) {
   if (asked != 0) return asked;
@@ -103,8 +51,10 @@ public:
       : options_(options), words_(std::move(words)), keep_(options.keep) {}
 
   int run() {
-    const data_folder folder(options_.data_dir, options_.user);
+    data_folder folder(options_.data_dir, options_.user);
+    ::umask(0077); // what is made from here on is for its user alone
     if (!options_.user.empty()) become(options_.user);
+    folder.lock();
     start();
     print("banyand: " + server_->url() + "\n");
     notify_manager("READY=1\nSTATUS=serving " + server_->url());
@@ -211,8 +161,7 @@ private:
     notify_manager("STOPPING=1");
     say(level::info, "ending: no more work is taken");
     forest_->close();
-    const auto until = std::chrono::steady_clock::now()
-                       + std::chrono::milliseconds(std::int64_t(options_.drain_s * 1000));
+    const auto until = std::chrono::steady_clock::now() + milliseconds_of(options_.drain_s);
     auto left = forest_->unfinished_now().value_or(0);
     while (left > 0 && std::chrono::steady_clock::now() < until && next_signal(20ms) == 0)
       left = forest_->unfinished_now().value_or(0);

@@ -1,5 +1,6 @@
 #include "apps/banyand/reply.hpp"
 
+#include "actors/tree_ids.hpp"
 #include "apps/json_parts.hpp"
 
 #include <algorithm>
@@ -58,6 +59,10 @@ http_reply::~http_reply() {
     if (begun) return sink->end();
     sink->send(error_response(told), with_body);
   });
+}
+
+void http_reply::about(const std::string& tree) {
+  if (is_tree_id(tree)) tree_ = tree;
 }
 
 void http_reply::tell(int status, const std::string& note) {

@@ -55,7 +55,7 @@ public:
   still_wanted wanted() const { return wanted_; } ///< until the client has gone
   void on_gone(std::function<void()> told) { on_gone_ = std::move(told); }
   void on_drained(std::function<void()> told) { sink_->on_drained(std::move(told)); }
-  void about(std::string tree) { tree_ = std::move(tree); }            ///< for the log
+  void about(const std::string& tree); ///< for the log, which names no tree that cannot be
   void hold(std::shared_ptr<void> place) { held_ = std::move(place); } ///< as long as it is there
   void at_end(refusal told) { farewell_ = std::move(told); } ///< where it is not answered before
 

@@ -1,3 +1,4 @@
+#include "actors/tree_ids.hpp"
 #include "apps/banyand/fields.hpp"
 #include "apps/banyand/handlers.hpp"
 #include "apps/banyand/tree_body.hpp"
@@ -37,12 +38,6 @@ void read_label(const std::string& text, tree_filter& filter) {
   if (equals == 0 || equals == text.npos)
     refuse_field("label", "it has no name and value", "write it as name=value");
   filter.labels.emplace(text.substr(0, equals), text.substr(equals + 1));
-}
-
-/// As actors/tree_ids.hpp makes them.
-bool is_tree_id(std::string_view text) {
-  return text.size() == 26
-         && text.find_first_not_of("0123456789ABCDEFGHJKMNPQRSTVWXYZ") == text.npos;
 }
 
 std::string read_after(url_query& query) {

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -70,6 +71,7 @@ class beginning(daemon_case):
             (["--dtype", "int8"], "int8"),
             (["--sync", "never"], "never"),
             (["--drain", -1], "--drain"),
+            (["--keep-megabytes", 18446744073710], "18446744073710"),
             (["--log-level", "loud"], "loud"),
             (["--log-format", "xml"], "xml"),
             (["--user", "nobody-of-that-name"], "nobody-of-that-name"),
@@ -168,6 +170,43 @@ class beginning(daemon_case):
 
     def test_the_folder_is_for_its_owner_alone(self):
         one = self.start()
+        self.assertEqual(one.data.stat().st_mode & 0o777, 0o700)
+
+    def test_its_files_are_for_their_owner_alone_in_any_folder(self):
+        data = self.folder / "data"
+        data.mkdir()
+        data.chmod(0o755)
+        (data / "of others").touch()
+        before = os.umask(0o022)
+        self.addCleanup(os.umask, before)
+        one = self.start()
+        one.solve(body(0))
+        made = {f.name: f.stat().st_mode & 0o777 for f in data.iterdir() if f.name != "of others"}
+        self.assertLessEqual({"lock", "trees.db"}, made.keys())
+        self.assertEqual(set(made.values()), {0o600}, made)
+        status = (pathlib.Path("/proc") / str(one.pid) / "status").read_text()
+        self.assertIn("Umask:\t0077\n", status)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
+    def test_what_a_lock_leads_to_does_not_become_the_users(self):
+        data, secret = self.folder / "data", self.write("secret", "of root")
+        secret.chmod(0o600)
+        self.folder.chmod(0o755)
+        data.mkdir()
+        shutil.chown(data, "nobody")
+        (data / "lock").symlink_to(secret)
+        self.fails(3, "--user", "nobody", names=str(data / "lock"))
+        self.assertEqual((secret.stat().st_uid, secret.stat().st_mode & 0o777), (0, 0o600))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
+    def test_root_makes_a_folder_for_the_user_it_becomes(self):
+        self.folder.chmod(0o755)
+        model = self.folder / "model"
+        shutil.copytree(MODEL, model)
+        one = self.start("--user", "nobody", model=model)
+        one.solve(body(0))
+        owners = {f.name: f.owner() for f in [one.data, *one.data.iterdir()]}
+        self.assertEqual(set(owners.values()), {"nobody"}, owners)
         self.assertEqual(one.data.stat().st_mode & 0o777, 0o700)
 
     def test_a_folder_that_others_use_stays_theirs(self):
@@ -269,6 +308,19 @@ class looking_inside(daemon_case):
         about = [line["message"] for line in lines if line.get("tree") == name]
         self.assertTrue(any(m.startswith("POST /v1/trees 200") for m in about), about)
         self.assertTrue(any(m.startswith(f"POST /v1/trees/{name}/cancel 409") for m in about), about)
+
+    def test_nobody_else_writes_lines_of_the_log(self):
+        for words in ((), ("--log-format", "json")):
+            with self.subTest(words=words):
+                one = self.start("--log-level", "info", *words)
+                known = one.log()
+                one.get("/v1/trees/x%0a2026-11-22T09:30:00Z%20error%20FORGED%1b%5b2J%7f%c2%9b%9b")
+                self.assertEqual(one.stop(), 0)
+                said = one.log().removeprefix(known)
+                (forged,) = (line for line in said.split("\n") if "FORGED" in line)
+                self.assertIn("GET /v1/trees/x", forged)
+                self.assertNotRegex(said, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+                self.assertNotIn('"tree"' if words else "[x", forged)
 
     def test_logs_are_as_loud_as_asked_for(self):
         one = self.start("--log-level", "error")
@@ -374,6 +426,14 @@ class ending(daemon_case):
     def test_it_waits_for_trees_as_long_as_it_was_told(self):
         one = self.start("--drain", 60)
         names = [one.submit(body(i)) for i in range(3)]
+        self.assertEqual(one.stop(), 0)
+        self.assertNotIn("kept for the next start", one.log())
+        again = self.start()
+        self.assertEqual({again.tree(n)["state"] for n in names} - {*ENDED}, set())
+
+    def test_a_wait_that_no_clock_counts_is_a_long_one(self):
+        one = self.start("--drain", "1e300", "--concurrency", 1)
+        names = [one.submit(body(i)) for i in range(40)]
         self.assertEqual(one.stop(), 0)
         self.assertNotIn("kept for the next start", one.log())
         again = self.start()
