@@ -167,4 +167,7 @@ add_test(NAME "scripts: setup installs what is missing and nothing else"
 if(NOT BANYAN_SANITIZE) # a bundle is for release builds
   add_test(NAME "apps: an installed bundle runs from wherever it is put"
     COMMAND "${CMAKE_SOURCE_DIR}/tests/scripts/bundle_test.sh" "${CMAKE_BINARY_DIR}")
+  add_test(NAME "apps: a Debian package keeps settings and trees"
+    COMMAND "${CMAKE_SOURCE_DIR}/tests/scripts/package_test.sh" "${CMAKE_BINARY_DIR}"
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
 endif()

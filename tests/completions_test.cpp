@@ -44,7 +44,7 @@ struct completing : deterministic_system {
       pools.push_back(
           {"scripted:" + std::to_string(pools.size()), sys.spawn(scripted_pool, script)});
     }
-    service.emplace(sys, completion_means{pools, toy_codec(), std::make_shared<bytes>()});
+    service.emplace(sys, completion_means{pools, toy_codec(), std::make_shared<bytes>(), 100});
   }
 
   ~completing() {
@@ -90,6 +90,23 @@ TEST_CASE_METHOD(completing, "a completion is decoded by one pool", "[apps]") {
   CHECK(scripts[1]->requests.size() == 1);
   CHECK(scripts[0]->requests.empty());
   CHECK(service->running() == 0);
+}
+
+TEST_CASE_METHOD(completing, "a prompt as long as the context is refused whatever is asked of it",
+                 "[apps]") {
+  for (const std::uint32_t tokens : {0, 16}) {
+    auto request = asking(std::string(100, 'x'));
+    request.max_tokens = tokens;
+    request.echo = true;
+    start(request);
+    CHECK(refused.find("no room in the model's context") != std::string::npos);
+    CHECK(text.empty());
+    refused.clear();
+    request.prompt = std::string(90, 'x');
+    start(request);
+    CHECK(refused.empty());
+    CHECK_FALSE(std::exchange(text, {}).empty());
+  }
 }
 
 TEST_CASE_METHOD(completing, "a completion goes on to another pool when its own is lost",

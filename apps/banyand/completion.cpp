@@ -56,6 +56,7 @@ struct completion_state {
   void start() {
     of_prompt = prompt();
     asked = request();
+    if (asked.ids.size() >= options.context) return fail(errc::context_full);
     const auto& wish = options.request;
     if (wish.echo && wish.logprobs) return score();
     if (wish.echo) echo({});

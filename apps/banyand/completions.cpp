@@ -80,8 +80,8 @@ std::uint64_t completions::start(completion_request request,
   };
   auto actor = spawn_completion(core_->system,
                                 {std::move(request), core_->means.codec, core_->means.vocabulary,
-                                 core_->pools_from(handle), first_family + handle,
-                                 std::move(on_piece), std::move(ended)});
+                                 core_->pools_from(handle), core_->means.context,
+                                 first_family + handle, std::move(on_piece), std::move(ended)});
   core_->open.emplace(handle, core::entry{std::move(actor), std::move(on_end)});
   return handle;
 }

@@ -20,6 +20,7 @@ struct completion_means {
   std::vector<named_pool> pools; ///< at least one; a completion goes on to the next if one is lost
   banyan::codec codec;
   std::shared_ptr<const tokenizer> vocabulary;
+  std::size_t context = SIZE_MAX; ///< the model's, in tokens
 };
 
 /// The plain completions that run. May be used from any OS thread.

@@ -4,6 +4,7 @@
 #include "actors/status_board.hpp"
 #include "actors/tree_ids.hpp"
 #include "apps/banyand/completions.hpp"
+#include "apps/banyand/http.hpp"
 #include "apps/banyand/refusals.hpp"
 #include "apps/banyand/store_reader.hpp"
 #include "apps/banyand/tree_looks.hpp"
@@ -44,7 +45,8 @@ struct live_forest::impl {
       : house(h),
         options(std::move(o)),
         ids(options.seed),
-        running_completions(house.system(), {house.pools(), house.codec(), house.vocabulary()}),
+        running_completions(house.system(), {house.pools(), house.codec(), house.vocabulary(),
+                                             std::size_t(options.model.context)}),
         desk(house.system(), house.node()),
         reader(options.store, options.log) {
     options.events->on_watch([node = house.node()](const std::string& tree, bool on) {
@@ -68,6 +70,15 @@ struct live_forest::impl {
                   if (!texts) found = outline(*found);
                   return std::make_shared<const tree>(std::move(*found));
                 });
+  }
+
+  /// For one who has waited in vain: a tree that is parked, or whose session is lost, is kept.
+  void find_after_all(const std::string& id, const answer_to<tree_ptr>& finished) {
+    find_stored(id, true, [id, finished](std::variant<tree_ptr, refusal> found) {
+      const auto* t = std::get_if<tree_ptr>(&found);
+      const bool goes_on = t && (*t)->finished_ms == 0;
+      finished(goes_on ? goes_on_later(id) : std::move(found));
+    });
   }
 
   /// The live tree with the texts of its live threads in the range, asked of each.
@@ -185,14 +196,17 @@ std::string live_forest::check_pools() {
 
 void live_forest::close() { impl_->closed = true; }
 
-std::optional<std::size_t> live_forest::unfinished_now() {
+std::optional<live_forest::unfinished_work> live_forest::unfinished_now() {
   caf::scoped_actor self(impl_->house.system());
-  std::optional<std::size_t> trees;
+  std::optional<unfinished_work> left;
   self->request(impl_->desk.node(), node_desk::patience, atom::status_v)
-      .receive([&](const node_status& now) { trees = now.running + now.queued - now.paused; },
-               [](const caf::error&) {});
-  if (trees) *trees += impl_->running_completions.running();
-  return trees;
+      .receive(
+          [&](const node_status& now) {
+            left = {now.running + now.queued - now.paused, 0};
+          },
+          [](const caf::error&) {});
+  if (left) left->completions = impl_->running_completions.running();
+  return left;
 }
 
 void live_forest::break_off_completions() { impl_->running_completions.break_off(); }
@@ -221,8 +235,12 @@ void live_forest::submit(solve_request request, answer_to<std::string> accepted,
         accept_request{std::move(request)},
         [accepted](const accepted_tree& tree) { accepted(tree.id); }, fail);
   if (accepted) accepted(request.id);
+  const auto id = request.id;
   impl_->desk.order<finished_tree>(
-      std::move(request), [finished](const finished_tree& done) { finished(done.value); }, fail);
+      std::move(request), [finished](const finished_tree& done) { finished(done.value); },
+      [this, id, finished, fail](const caf::error& why) {
+        just_ended(why) ? impl_->find_after_all(id, finished) : fail(why);
+      });
 }
 
 void live_forest::find(const std::string& id, const std::optional<thread_range>& texts,
@@ -248,7 +266,8 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
       const auto* thread = std::get<tree_ptr>(found)->find(path);
       if (!thread)
         return answer(refused(refusal::kind::not_found,
-                              path + ": the tree has no such thread; look at the tree", "path"));
+                              shortened(path) + ": the tree has no such thread; look at the tree",
+                              "path"));
       answer(thread_view{*thread, false, 0, false, 0, 0, 0});
     };
     look.wanted = answer.wanted;

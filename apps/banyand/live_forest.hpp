@@ -43,7 +43,11 @@ public:
 
   /// Trees that run or wait for their turn, and completions; nothing if the node does not answer in
   /// time.
-  std::optional<std::size_t> unfinished_now();
+  struct unfinished_work {
+    std::size_t trees = 0, completions = 0;
+    bool any() const { return trees + completions > 0; }
+  };
+  std::optional<unfinished_work> unfinished_now();
 
   /// Completions are nowhere kept: those who wait for one are told that the daemon ends.
   void break_off_completions();

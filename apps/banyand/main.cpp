@@ -44,6 +44,8 @@ std::uint64_t some_seed(std::uint64_t asked) {
   return (std::uint64_t{random()} << 32) | random();
 }
 
+bool is_told_to_end(int signal) { return signal == SIGTERM || signal == SIGINT; }
+
 /// Everything that runs, made in this order and ended in the other one.
 class daemon_process {
 public:
@@ -134,7 +136,7 @@ private:
     const auto watchdog = watchdog_interval();
     for (;;) {
       const auto signal = next_signal(watchdog.value_or(1h));
-      if (signal == SIGTERM || signal == SIGINT) return;
+      if (is_told_to_end(signal)) return;
       if (signal == SIGHUP) read_config_again();
       if (watchdog && forest_->unfinished_now()) notify_manager("WATCHDOG=1");
     }
@@ -162,13 +164,18 @@ private:
     say(level::info, "ending: no more work is taken");
     forest_->close();
     const auto until = std::chrono::steady_clock::now() + milliseconds_of(options_.drain_s);
-    auto left = forest_->unfinished_now().value_or(0);
-    while (left > 0 && std::chrono::steady_clock::now() < until && next_signal(20ms) == 0)
-      left = forest_->unfinished_now().value_or(0);
+    const auto look = [this] {
+      return forest_->unfinished_now().value_or(live_forest::unfinished_work{});
+    };
+    auto left = look();
+    while (left.any() && std::chrono::steady_clock::now() < until
+           && !is_told_to_end(next_signal(20ms)))
+      left = look();
     forest_->break_off_completions();
     if (!house_->park(park_time)) say(level::warning, "some trees could not be parked in time");
-    if (left > 0)
-      say(level::info, std::to_string(left) + " unfinished trees are kept for the next start");
+    if (left.trees > 0)
+      say(level::info,
+          std::to_string(left.trees) + " unfinished trees are kept for the next start");
     server_->stop();
     server_.reset();
     forest_.reset();

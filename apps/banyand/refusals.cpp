@@ -1,6 +1,7 @@
 #include "apps/banyand/refusals.hpp"
 
 #include "actors/errors.hpp"
+#include "apps/banyand/http.hpp"
 #include "apps/node_desk.hpp"
 
 #include <utility>
@@ -42,7 +43,7 @@ refusal refused(refusal::kind why, std::string message, std::string field) {
 
 refusal no_tree(const std::string& id) {
   return refused(refusal::kind::not_found,
-                 id + ": there is no such tree; `banyan ps --all` lists them", "id");
+                 shortened(id) + ": there is no such tree; `banyan ps --all` lists them", "id");
 }
 
 refusal refusal_of(const caf::error& why) {

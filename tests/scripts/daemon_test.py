@@ -484,6 +484,40 @@ class ending(daemon_case):
         self.assertEqual(again.post(f"/v1/trees/{name}/resume").status, 200)
         self.same_texts(again.finished(name), undisturbed(0))
 
+    def test_a_wish_to_read_the_config_does_not_cut_the_waiting_off(self):
+        one = self.start("--drain", 600, "--concurrency", 1)
+        names = [one.submit(body(i)) for i in range(20)]
+        one.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "no more work is taken" in one.log(), "it does not end")
+        for _ in range(3):
+            one.process.send_signal(signal.SIGHUP)
+        self.assertEqual(one.wait(), 0)
+        self.assertNotIn("kept for the next start", one.log())
+        again = self.start()
+        for name in names:
+            self.assertIsNotNone(again.tree(name)["finished"])
+
+    def test_who_waits_for_a_tree_hears_its_name_and_only_trees_are_counted_as_kept(self):
+        one = self.start("--drain", 0, "--concurrency", 1)
+        for i in range(3):
+            one.submit({**body(i), "sampling": {"temperature": 1, "seed": i}})
+        told, completed = [], []
+        waiting = threading.Thread(target=lambda: told.append(one.post("/v1/trees", body(5))))
+        writing = threading.Thread(target=lambda: completed.append(
+            one.post("/v1/completions", {"prompt": "Moving to Node #0\n", "max_tokens": 2000, "n": 100})))
+        waiting.start()
+        wait_for(lambda: one.status()["trees"]["accepted"] == 4, "the tree is not taken")
+        writing.start()
+        wait_for(lambda: sum(p["running"] + p["queued"] for p in one.get("/v1/pools").json["pools"]) > 50, "nothing is completed")
+        unfinished = one.status()["store"]["unfinished"]
+        self.assertEqual(one.stop(), 0)
+        waiting.join(), writing.join()
+        kept = re.search(r"(\d+) unfinished trees are kept", one.log())
+        self.assertLessEqual(int(kept[1]), unfinished)
+        message = self.refused(told[0], 503, "unavailable").error["message"]
+        name = re.search(r"tree (\w{26}) is kept", message)[1]
+        self.same_texts(self.start().finished(name), undisturbed(5))
+
     def test_a_second_signal_ends_the_waiting(self):
         one = self.start("--drain", 600, "--concurrency", 1)
         for i in range(200):
