@@ -518,6 +518,9 @@ TEST_CASE("a method that HTTP does not have is not implemented", "[http]") {
   CHECK(told_error(ask(s.server.port(), "FOO", "/v1/trees")) == "501 not_implemented");
 }
 
+/// As the daemon makes them: no other name gets into the log.
+const std::string some_id = "01J9ZC3V7R2M8Q5T4W6X0Y1B3D";
+
 TEST_CASE("an exception is one 500 and one line in the log", "[http]") {
   std::mutex mutex;
   strings lines;
@@ -528,13 +531,13 @@ TEST_CASE("an exception is one 500 and one line in the log", "[http]") {
   };
   served s(options);
   s.trees.throws = true;
-  CHECK(told_error(s.get("/v1/trees/A")) == "500 internal");
+  CHECK(told_error(s.get("/v1/trees/" + some_id)) == "500 internal");
   s.trees.throws = false;
   CHECK(s.get("/v1/trees").status == 200);
   const std::lock_guard lock(mutex);
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].starts_with("GET /v1/trees/A 500 in "));
-  CHECK(lines[0].ends_with(": the fake forest throws|A"));
+  CHECK(lines[0].starts_with("GET /v1/trees/" + some_id + " 500 in "));
+  CHECK(lines[0].ends_with(": the fake forest throws|" + some_id));
 }
 
 TEST_CASE("every request is one line in the log and tokens in URLs are none", "[http]") {
@@ -549,8 +552,12 @@ TEST_CASE("every request is one line in the log and tokens in URLs are none", "[
   s.get("/healthz?token=secret");
   s.post("/v1/trees", with(solvable, "wait", false).dump());
   s.post("/v1/trees", "{");
+  for (const auto& id : {some_id, std::string("T1%0aforged")}) s.get("/v1/trees/" + id);
   const std::lock_guard lock(mutex);
-  CHECK(lines == strings{"GET /healthz 200|", "POST /v1/trees 202|T1", "POST /v1/trees 400|"});
+  CHECK(lines
+        == strings{"GET /healthz 200|", "POST /v1/trees 202|", "POST /v1/trees 400|",
+                   "GET /v1/trees/" + some_id + " 404|" + some_id,
+                   "GET /v1/trees/T1%0aforged 404|"});
 }
 
 TEST_CASE("an answer that is forgotten is a 503", "[http]") {
