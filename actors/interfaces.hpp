@@ -106,6 +106,7 @@ CAF_ADD_ATOM(banyan, banyan::atom, tick, "tick")
 CAF_ADD_ATOM(banyan, banyan::atom, drain, "drain")
 CAF_ADD_ATOM(banyan, banyan::atom, park, "park")
 CAF_ADD_ATOM(banyan, banyan::atom, pause, "pause")
+CAF_ADD_ATOM(banyan, banyan::atom, probe, "probe")
 CAF_END_TYPE_ID_BLOCK(banyan)
 
 namespace banyan {
@@ -233,6 +234,8 @@ using tree_store_actor = tree_keeper_actor::extend<
     caf::reacts_to<atom::step>,
     // Drops finished trees that are too old or too many; the store sends it to itself.
     caf::reacts_to<atom::tick>,
+    // Tries whether it can write again; the store sends it to itself after a write that failed.
+    caf::reacts_to<atom::probe>,
     // Writes what came before, and ends.
     caf::reacts_to<atom::drain>>;
 

@@ -69,7 +69,7 @@ struct node_state {
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
   caf::result<stored> keep(const finished_tree&);
-  void count(const tree&);
+  void count(const std::shared_ptr<const tree>&);
   void drain();
   void park();
   caf::result<node_status> status();
@@ -81,6 +81,9 @@ struct node_state {
   using on_end = std::function<void(const caf::expected<finished_tree>&)>;
   void give_up(queued_tree, on_end = {});
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
+  void say(tree_news::kind what, const std::string& id, std::shared_ptr<const tree> t = {}) const {
+    if (options.news) options.news({what, id, std::move(t), {}});
+  }
   void leave_if_done();
   std::size_t num_paused() const; // of those that run
   running_tree* find_running(const std::string& id);
@@ -175,6 +178,7 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
 
 void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
   tell(tree_event::kind::tree, work.request.id, tree_phase::queued, options.reasoning.unix_ms());
+  say(tree_news::kind::accepted, work.request.id);
   queue.push_back({std::move(work), ++counted.accepted, std::move(asker)});
   start_next();
 }
@@ -182,7 +186,8 @@ void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_
 void node_state::take_up(tree_work& work) {
   const auto& id = work.request.id;
   if (counted.draining || find_running(id) || queue.find(id)) return;
-  if (!plant(work.request, work.created_ms)) return; // what another version took; it stays stored
+  if (!plant(work.request, work.created_ms)) return say(tree_news::kind::left_alone, id);
+  say(tree_news::kind::recovered, id);
   queue.push_back({std::move(work), ++counted.accepted, {}});
   start_next();
 }
@@ -249,7 +254,7 @@ void node_state::give_up(queued_tree waiting, on_end then) {
     if (auto& asker = unwanted->asker) end ? asker->deliver(*end) : asker->deliver(end.error());
     if (then) then(end);
     if (end) {
-      count(*done.value);
+      count(done.value);
       if (options.reasoning.events) options.reasoning.events->publish(end_of(*done.value));
     } else if (!counted.draining) {
       unwanted->asker.reset();
@@ -258,7 +263,9 @@ void node_state::give_up(queued_tree waiting, on_end then) {
   });
 }
 
-void node_state::count(const tree& tree) {
+void node_state::count(const std::shared_ptr<const tree>& ended) {
+  const auto& tree = *ended;
+  say(tree_news::kind::finished, tree.id, ended);
   ++counted.finished;
   counted.solved += tree.outcome.solved;
   counted.failed += tree.phase == tree_phase::failed;
@@ -273,13 +280,17 @@ void node_state::count(const tree& tree) {
 
 caf::result<stored> node_state::keep(const finished_tree& done) {
   auto* known = find_running(done.value->id);
-  if (!known || !std::exchange(known->counted, true)) count(*done.value);
+  if (!known || !std::exchange(known->counted, true)) count(done.value);
   return keep_in_store(done);
 }
 
 void node_state::lose(const caf::down_msg& down) {
-  std::erase_if(running,
-                [&](const auto& tree) { return tree.second.session.address() == down.source; });
+  std::erase_if(running, [&](const auto& tree) {
+    if (tree.second.session.address() != down.source) return false;
+    if (down.reason && down.reason != caf::exit_reason::normal && options.news)
+      options.news({tree_news::kind::lost, tree.first, nullptr, to_string(down.reason)});
+    return true;
+  });
   std::erase_if(options.pools,
                 [&](const named_pool& pool) { return pool.actor.address() == down.source; });
   if (!counted.draining) start_next();

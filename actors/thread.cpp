@@ -243,11 +243,12 @@ void thread_state::await_children(std::vector<std::string> prompts) {
     record.waiting_for.push_back(child_path(record.path, first_child + i));
   children.emplace(options.tree->join, prompts.size());
   cell.set_waiting(count);
-  const auto at = grammar->spawn_offset();
-  tell(tree_event::kind::spawn, at, grammar->text().substr(at), record.waiting_for);
   if (!halted) enter(thread_phase::waiting);
   mark_boundary();
   for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i, std::move(prompts[i]));
+  // Who hears of children can steer them: the session has been asked for them.
+  const auto at = grammar->spawn_offset();
+  tell(tree_event::kind::spawn, at, grammar->text().substr(at), record.waiting_for);
   if (halted) stay();
   begin_join();
 }

@@ -108,6 +108,7 @@ actor_house::actor_house(std::vector<pool_source> sources, house_options options
   settings.max_running_trees = options.concurrency;
   settings.max_queued_trees = options.max_queued;
   settings.seed = options.seed;
+  settings.news = options.news;
   node_ = spawn_node(*system_, std::move(settings));
   if (options.on_loss) watch(std::move(options.on_loss));
 }

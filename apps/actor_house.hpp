@@ -19,16 +19,18 @@ class event_hub;
 class status_board;
 struct codec;
 struct pool_options;
+struct tree_news;
 
 struct house_options {
   std::vector<std::int32_t> begin; ///< in front of every prompt (BOS), may be empty
   std::size_t concurrency = 64;    ///< trees at a time
   std::size_t max_queued = 1 << 20;
-  std::uint64_t seed = 0;                    ///< of tree ids
-  std::uint32_t weights_epoch = 0;           ///< of the sources' weights
-  std::size_t keep_epochs = 1;               ///< older weights that pools can still decode with
-  std::shared_ptr<event_hub> events;         ///< may be null
-  std::function<void(std::string_view)> log; ///< what pools have to say; called from any OS thread
+  std::uint64_t seed = 0;                     ///< of tree ids
+  std::uint32_t weights_epoch = 0;            ///< of the sources' weights
+  std::size_t keep_epochs = 1;                ///< older weights that pools can still decode with
+  std::shared_ptr<event_hub> events;          ///< may be null
+  std::function<void(std::string_view)> log;  ///< what pools have to say; called from any OS thread
+  std::function<void(const tree_news&)> news; ///< what becomes of trees; may be null
   /// Told once, on one of the actor system's threads, of an actor that ended unasked and without
   /// which nothing goes on: the node, the store, or the last pool. May be null.
   std::function<void(const std::string& who)> on_loss;

@@ -122,15 +122,19 @@ std::size_t take_header(const char* bytes, std::size_t, std::size_t size, void* 
 }
 
 /// What an error object says; empty if it is none.
-std::string told(const std::string& body) {
+/// A part of the error in an answer; empty where it has none.
+std::string part_of(const std::string& body, const char* name) {
   const auto j = json::parse(body, nullptr, false);
   if (!j.is_object() || !j.contains("error") || !j["error"].is_object()) return {};
-  const auto text = [&error = j["error"]](const char* name) {
-    const auto i = error.find(name);
-    return i != error.end() && i->is_string() ? i->get<std::string>() : std::string();
-  };
-  const auto field = text("field");
-  auto message = text("message");
+  const auto i = j["error"].find(name);
+  return i != j["error"].end() && i->is_string() ? i->get<std::string>() : std::string();
+}
+
+std::string code_of(const std::string& body) { return part_of(body, "code"); }
+
+std::string told(const std::string& body) {
+  const auto field = part_of(body, "field");
+  auto message = part_of(body, "message");
   if (!field.empty() && message.find(": ") == message.npos) message = field + ": " + message;
   return printable(message);
 }
@@ -264,6 +268,7 @@ struct client::impl {
     if (text.empty()) text = url.base + ": it answers with status " + std::to_string(code);
     if (text.find(": ") == text.npos) text = url.base + ": " + text;
     if (text.find("; ") == text.npos) text += std::string("; ") + remedy(code);
+    if (code_of(answer.body) == "damaged_tree") throw damaged_there(text);
     if (code < 400 || code >= 500) throw bad_environment(text);
     refused no(text, static_cast<int>(code));
     const auto seconds = std::strtod(answer.retry_after.c_str(), nullptr);

@@ -39,6 +39,11 @@ struct refused : bad_usage {
   refused(const std::string& what, int status) : bad_usage(what), status(status) {}
 };
 
+/// The daemon has the tree and cannot read it.
+struct damaged_there : bad_environment {
+  using bad_environment::bad_environment;
+};
+
 /// A daemon's HTTP API. Nothing waits longer than the timeout, but for a stream of events. Throws
 /// `refused`, and `bad_environment` where no daemon answers, its answer makes no sense, or
 /// something is wrong on its side (5xx).

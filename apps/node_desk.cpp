@@ -37,6 +37,12 @@ void node_desk::end() {
   self->wait_for(clerk_);
 }
 
+void node_desk::soon(caf::event_based_actor* self,
+                     std::function<void(caf::event_based_actor*)> work) {
+  constexpr caf::timespan moment = std::chrono::milliseconds(10);
+  self->delayed_send(self, moment, errand{std::move(work)});
+}
+
 void node_desk::run(std::function<void(caf::event_based_actor*)> work) {
   caf::anon_send(clerk_, errand{std::move(work)});
 }

@@ -54,18 +54,23 @@ public:
   /// Looks at something that may end while it is asked: a thread, and then its tree.
   template <class Answer, class Request, class Then, class Else>
   static void look(caf::event_based_actor* self, const node_actor& node, const Request& request,
-                   Then then, Else otherwise, int tries = 3) {
+                   Then then, Else otherwise, int tries = 10) {
     self->request(node, patience, request)
         .then([=](Answer& answer) { then(answer); },
               [=](caf::error& why) {
                 if (!just_ended(why) || tries == 1) return otherwise(why);
-                look<Answer>(self, node, request, then, otherwise, tries - 1);
+                soon(self, [=](caf::event_based_actor* again) {
+                  look<Answer>(again, node, request, then, otherwise, tries - 1);
+                });
               });
   }
 
   const node_actor& node() const { return node_; }
 
 private:
+  /// In a moment, in which the node hears of who has ended.
+  static void soon(caf::event_based_actor*, std::function<void(caf::event_based_actor*)>);
+
   caf::actor_system& system_;
   const node_actor node_;
   caf::actor clerk_;

@@ -57,13 +57,17 @@ std::string next_of(const json& j, const char* name) {
 }
 
 bool list_pages(client& daemon, const url_fields& fields, std::size_t page, std::size_t most,
-                const std::function<void(json&&)>& take) {
+                const std::function<void(json&&)>& take,
+                const std::function<void(const std::string&)>& damaged) {
   std::string after;
   for (std::size_t left = most;;) {
     auto asked = fields;
     asked.emplace_back("limit", std::to_string(std::clamp<std::size_t>(left, 1, page)));
     asked.emplace_back("after", after);
     auto answer = daemon.get("/v1/trees" + query(asked));
+    if (const auto lost = answer.find("damaged"); damaged && lost != answer.end())
+      for (const auto& id : *lost)
+        if (id.is_string()) damaged(id.get<std::string>());
     auto& trees = answer["trees"];
     for (auto& t : trees) {
       if (left == 0) return true;
@@ -141,23 +145,28 @@ tree_filter tree_query::filter(const option_list& given, std::int64_t now_ms) co
 }
 
 bool list_trees(client& daemon, const tree_filter& f, std::size_t most,
-                const std::function<void(json&&)>& take) {
+                const std::function<void(json&&)>& take,
+                const std::function<void(const std::string&)>& damaged) {
   auto fields = fields_of(f);
   std::string states;
   for (const auto s : f.states) (states += states.empty() ? "" : ",") += to_string(s);
   if (!states.empty()) fields.emplace_back("state", states);
-  return list_pages(daemon, fields, f.limit, most, take);
+  return list_pages(daemon, fields, f.limit, most, take, damaged);
 }
 
 bool list_state_by_state(client& daemon, tree_filter f, std::size_t most,
-                         const std::function<void(json&&)>& take) {
+                         const std::function<void(json&&)>& take,
+                         const std::function<void(const std::string&)>& damaged) {
   bool more = false;
   for (const auto state : std::exchange(f.states, {})) {
     f.states = {state};
-    more |= list_trees(daemon, f, most, [&](json&& t) {
-      --most;
-      take(std::move(t));
-    });
+    more |= list_trees(
+        daemon, f, most,
+        [&](json&& t) {
+          --most;
+          take(std::move(t));
+        },
+        damaged);
   }
   return more;
 }

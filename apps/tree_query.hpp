@@ -36,12 +36,15 @@ std::multimap<std::string, std::string> read_labels(const std::vector<std::strin
                                                     const std::string& option);
 
 /// Gives listed trees, without texts, to `take`: newest first, at most `most`, `filter.limit` at a
-/// time. True: there are more.
+/// time; `damaged`, which may be null, hears of those that the daemon could not read. True: there
+/// are more.
 bool list_trees(client&, const tree_filter&, std::size_t most,
-                const std::function<void(client::json&&)>& take);
+                const std::function<void(client::json&&)>& take,
+                const std::function<void(const std::string& id)>& damaged = nullptr);
 /// The same for the filter's first state, then for its second, and so on, at most `most` in all.
 bool list_state_by_state(client&, tree_filter, std::size_t most,
-                         const std::function<void(client::json&&)>& take);
+                         const std::function<void(client::json&&)>& take,
+                         const std::function<void(const std::string& id)>& damaged = nullptr);
 /// In the order in which they are listed.
 inline const std::vector live_phases{tree_phase::running, tree_phase::paused, tree_phase::queued};
 

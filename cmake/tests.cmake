@@ -92,9 +92,12 @@ banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::
   tests/rl_actors_test.cpp)
 
 banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
+  tests/damaged_trees_test.cpp
   tests/database_test.cpp
   tests/store_actor_test.cpp
   tests/store_search_test.cpp
+  tests/tree_search_test.cpp
+  tests/tree_store_faults_test.cpp
   tests/tree_store_test.cpp)
 
 banyan_tests(http_tests LINK banyan_http SOURCES

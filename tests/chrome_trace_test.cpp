@@ -184,6 +184,19 @@ TEST_CASE("what took less than a millisecond harms no trace", "[apps]") {
   for (const auto& e : trace.events("f")) CHECK(trace.lies_in_a_slice(e));
 }
 
+TEST_CASE("a join is drawn where its parent goes on and not where the daemon went", "[apps]") {
+  auto t = spawning_tree();
+  using enum thread_phase;
+  t.threads[0].history = {{decoding, begin_ms},       {waiting, begin_ms + 100},
+                          {queued, begin_ms + 390},   {waiting, begin_ms + 395},
+                          {decoding, begin_ms + 400}, {done, begin_ms + 500}};
+  const traced drawn({t});
+  const auto join = drawn.events("f", "join");
+  REQUIRE(join.size() == 1);
+  CHECK(join[0]["ts"] == 1000 * (begin_ms + 400));
+  CHECK(drawn.events("X", "queued").size() == 2); // of "/0" as before
+}
+
 TEST_CASE("each tree is a process of its own and arrows do not meet", "[apps]") {
   const traced trace({spawning_tree(), spawning_tree()});
   CHECK(trace.events("M", "process_name").size() == 2);

@@ -36,10 +36,11 @@ public:
   // ---- what the test says
 
   event_hub hub;
-  std::optional<refusal> refuse; ///< whatever is asked
-  bool at_once = false;          ///< trees are finished as soon as they are submitted
-  bool throws = false;           ///< whatever is asked
-  bool forgets = false;          ///< never answers
+  std::optional<refusal> refuse;    ///< whatever is asked
+  bool at_once = false;             ///< trees are finished as soon as they are submitted
+  std::vector<std::string> damaged; ///< what a list says of itself
+  bool throws = false;              ///< whatever is asked
+  bool forgets = false;             ///< never answers
   forest_status now;
   std::vector<thread_row> rows;
   std::function<void()> before_find; ///< called when a tree is looked for, on the caller's thread
@@ -161,16 +162,16 @@ public:
     });
   }
 
-  void list(tree_filter filter, answer_to<std::vector<tree_ptr>> answer) override {
-    using trees = std::vector<tree_ptr>;
-    reply<trees>(std::move(answer), [=, this]() -> std::variant<trees, refusal> {
+  void list(tree_filter filter, answer_to<tree_page> answer) override {
+    reply<tree_page>(std::move(answer), [=, this]() -> std::variant<tree_page, refusal> {
       const std::lock_guard lock(mutex_);
-      trees found;
+      tree_page found{{}, damaged};
+      auto& trees = found.trees;
       bool behind = filter.after.empty();
       if (!behind && !trees_.contains(filter.after))
         return refusal{refusal::kind::bad_request, "after: no such tree; list anew", "after"};
-      for (auto id = order_.rbegin(); id != order_.rend() && found.size() < filter.limit; ++id) {
-        if (behind && passes(filter, trees_.at(*id))) found.push_back(outline(trees_.at(*id)));
+      for (auto id = order_.rbegin(); id != order_.rend() && trees.size() < filter.limit; ++id) {
+        if (behind && passes(filter, trees_.at(*id))) trees.push_back(outline(trees_.at(*id)));
         behind = behind || *id == filter.after;
       }
       return found;

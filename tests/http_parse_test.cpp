@@ -655,6 +655,9 @@ TEST_CASE("figures are drawn as Prometheus reads them", "[http]") {
   pool.step_s.add(7);
   s.node.pools = {pool};
   s.threads[thread_phase::waiting] = 3;
+  s.damaged_trees = 2;
+  s.store_trouble = "d/trees.db: full; make room";
+  s.node.pools[0].cancelled = 6;
   http_counters http;
   http.count("GET", "/v1/trees/{id}", 200, 0.01);
   const auto text = metrics_text(daemon_metrics(s, http));
@@ -665,6 +668,9 @@ TEST_CASE("figures are drawn as Prometheus reads them", "[http]") {
         "banyan_tree_failures_total{failure=\"pool_lost\"} 0\n",
         "banyan_thread_failures_total{failure=\"no_solution\"} 0\n",
         "banyan_thread_failures_total{failure=\"child_lost\"} 0\n",
+        "banyan_store_damaged_trees 2\n", "banyan_store_writable 0\n",
+        "banyan_pool_failed_total{pool=\"cpu:0\"} 0\n",
+        "banyan_pool_cancelled_total{pool=\"cpu:0\"} 6\n",
         "banyan_pool_cache_hit_ratio{pool=\"cpu:0\"} 0.5\n",
         "banyan_pool_step_seconds_bucket{pool=\"cpu:0\",le=\"0.1\"} 2\n",
         "banyan_pool_step_seconds_bucket{pool=\"cpu:0\",le=\"+Inf\"} 3\n",

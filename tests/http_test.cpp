@@ -166,6 +166,7 @@ TEST_CASE("refusals become statuses", "[http]") {
                                                  {kind::conflict, "409 conflict problem"},
                                                  {kind::full, "429 full problem"},
                                                  {kind::unavailable, "503 unavailable problem"},
+                                                 {kind::damaged, "500 damaged_tree problem"},
                                                  {kind::internal, "500 internal problem"}}) {
     s.trees.refuse = refusal{why, "the queue: it is full; try again", "problem", 7};
     for (const bool wait : {true, false}) {
@@ -368,13 +369,36 @@ forest_status busy_status() {
   return s;
 }
 
+TEST_CASE("a store that cannot be written is a reason not to be ready", "[http]") {
+  served s;
+  s.trees.now = busy_status();
+  s.trees.now.ready = false;
+  s.trees.now.store_trouble = "d/trees.db: full; make room";
+  const auto ready = s.get("/readyz");
+  CHECK(ready.status == 503);
+  CHECK(ready.body.find("d/trees.db: full; make room") != std::string::npos);
+  const auto status = s.get_json("/v1/status");
+  CHECK(status.at("ready") == false);
+  CHECK(status.at("store").at("trouble") == "d/trees.db: full; make room");
+  CHECK(status.at("not_ready").get<std::string>().find("cannot be written") != std::string::npos);
+}
+
+TEST_CASE("a list names the trees that it leaves out", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  s.trees.damaged = {"B"};
+  const auto list = s.get_json("/v1/trees");
+  CHECK(list.at("trees").size() == 1);
+  CHECK(list.at("damaged") == json{"B"});
+}
+
 TEST_CASE("status and pools and nodes show what the forest says", "[http]") {
   served s;
   s.trees.now = busy_status();
   const auto status = s.get_json("/v1/status");
   CHECK(keys_of(status)
-        == strings{"version", "ready", "draining", "uptime_s", "trees", "threads", "failures",
-                   "store", "pools", "tokens"});
+        == strings{"version", "ready", "not_ready", "draining", "uptime_s", "trees", "threads",
+                   "failures", "store", "pools", "tokens"});
   CHECK(status.at("trees").at("accepted") == 9);
   CHECK(status.at("trees").at("queued") == 2);
   CHECK(status.at("trees").at("running") == 1);
@@ -383,7 +407,13 @@ TEST_CASE("status and pools and nodes show what the forest says", "[http]") {
   CHECK(status.at("threads").at("paused") == 0);
   CHECK(status.at("failures").at("no_solution") == 3);
   CHECK(status.at("failures").at("pool_lost") == 0);
-  CHECK(status.at("store") == json{{"finished", 4}, {"unfinished", 2}, {"bytes", 4096}});
+  CHECK(status.at("store")
+        == json{{"finished", 4},
+                {"unfinished", 2},
+                {"bytes", 4096},
+                {"damaged", 0},
+                {"trouble", nullptr}});
+  CHECK(status.at("not_ready") == nullptr);
   CHECK(status.at("tokens").at("generated") == 777);
   const auto pools = s.get_json("/v1/pools").at("pools");
   CHECK(pools == status.at("pools"));

@@ -15,6 +15,7 @@ struct node_system : session_system {
   std::shared_ptr<stored_trees> kept = std::make_shared<stored_trees>();
   std::vector<finished_tree>& stored = kept->finished;
   tree_store_actor store = sys.spawn(store_stub, kept);
+  std::vector<std::string> lost; ///< trees, and why
   node_actor aut;
 
   node_system() {
@@ -23,6 +24,9 @@ struct node_system : session_system {
     options.pools = pools;
     options.store = store;
     options.max_running_trees = 2;
+    options.news = [this](const tree_news& n) {
+      if (n.what == tree_news::kind::lost) lost.push_back(n.id + ": " + n.why);
+    };
     aut = spawn_node(sys, std::move(options));
   }
 
@@ -288,7 +292,11 @@ TEST_CASE_METHOD(node_system, "a lost session answers and makes room for the nex
   run();
   CHECK(script->requests.size() == 3); // the third tree runs
   CHECK_FALSE(take<finished_tree>(b));
+  REQUIRE(lost.size() == 1);
+  CHECK(lost[0].starts_with("b: "));
+  CHECK(lost[0].find("kill") != std::string::npos);
   break_silence();
+  CHECK(lost.size() == 1); // those that end as they should are not
   for (auto* reply : {&a, &c}) CHECK(finished(take<finished_tree>(*reply)).outcome.solved);
 }
 

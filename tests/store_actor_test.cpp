@@ -1,8 +1,10 @@
 #include "trainer/store_actor.hpp"
 
 #include "tests/deterministic_system.hpp"
+#include "tests/file_limit.hpp"
 #include "tests/scratch_folder.hpp"
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,7 +68,7 @@ TEST_CASE_METHOD(store_system, "old trees go in parts and writers come in betwee
     at_each.emplace_back(before.counts().finished, before.find("new").has_value());
     return retention{.max_age_s = 3600};
   };
-  store = spawn_store(sys, file(), {keep, nullptr}, false);
+  store = spawn_store(sys, file(), {keep}, false);
   auto reply = self->request(store, caf::infinite, acceptance("new"));
   run();
   CHECK(take<stored>(reply));
@@ -80,7 +82,7 @@ TEST_CASE_METHOD(store_system, "an outage of the store is told when it begins an
   auto other = file();
   std::vector<std::string> told;
   store_actor_options options;
-  options.log = [&](std::string_view line) { told.emplace_back(line); };
+  options.log = [&](std::string_view line, std::string_view) { told.emplace_back(line); };
   store = spawn_store(sys, tree_store(folder / "trees.db", {.busy_s = 0.001}), options, false);
   const auto is_stored = [&](std::string id) {
     auto reply = self->request(store, caf::infinite, acceptance(std::move(id)));
@@ -98,6 +100,77 @@ TEST_CASE_METHOD(store_system, "an outage of the store is told when it begins an
   CHECK(is_stored("d"));
   REQUIRE(told.size() == 2);
   CHECK_THAT(told[1], Catch::Contains("writes again"));
+}
+
+/// A store that says how it is; its disk has no more room than a test lets it.
+struct troubled_store : store_system {
+  std::vector<std::string> told;
+  std::vector<std::pair<std::string, std::string>> logged; // tree, line
+
+  troubled_store() {
+    store_actor_options options;
+    options.on_trouble = [this](const std::string& trouble) { told.push_back(trouble); };
+    options.log = [this](std::string_view line, std::string_view tree) {
+      logged.emplace_back(tree, line);
+    };
+    store = spawn_store(sys, file(), std::move(options), false);
+  }
+
+  errc accept(const std::string& id) {
+    const auto answer = ask<stored>(store, acceptance(id));
+    return answer ? errc::none : errc_of(answer.error(), errc::child_lost);
+  }
+};
+
+TEST_CASE_METHOD(troubled_store, "a store that nobody writes to finds out that it can write again",
+                 "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  CHECK(told.empty());
+  {
+    const file_limit limit(std::filesystem::file_size(folder / "trees.db-wal"));
+    CHECK(accept("b") == errc::not_stored);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].find("trees.db: ") != std::string::npos);
+    CHECK(told[0].find("make room") != std::string::npos);
+    for (int i = 0; i < 10; ++i) advance(std::chrono::seconds(1));
+    CHECK(told.size() == 1);
+  }
+  advance(std::chrono::seconds(2));
+  CHECK(told.size() == 2);
+  CHECK(told.back() == "");
+  for (int i = 0; i < 10; ++i) advance(std::chrono::seconds(1));
+  CHECK(told.size() == 2);
+  CHECK(accept("b") == errc::none);
+}
+
+TEST_CASE_METHOD(troubled_store, "room for a few bytes is no room for trees", "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  const auto size = std::filesystem::file_size(folder / "trees.db-wal");
+  {
+    const file_limit limit(size);
+    REQUIRE(accept("b") == errc::not_stored);
+  }
+  const file_limit limit(size + 50'000);
+  for (int i = 0; i < 10; ++i) advance(std::chrono::seconds(1));
+  CHECK(told.size() == 1);
+}
+
+TEST_CASE_METHOD(troubled_store, "a write that succeeds says so at once", "[trainer]") {
+  {
+    const file_limit limit(0);
+    REQUIRE(accept("a") == errc::not_stored);
+  }
+  CHECK(accept("a") == errc::none);
+  CHECK(told.size() == 2);
+  CHECK(told.back() == "");
+}
+
+TEST_CASE_METHOD(troubled_store, "a tree that is refused alone is named", "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  CHECK(accept("a") == errc::bad_request);
+  REQUIRE(logged.size() == 1);
+  CHECK(logged[0].first == "a");
+  CHECK(told.empty());
 }
 
 } // namespace

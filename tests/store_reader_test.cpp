@@ -231,7 +231,7 @@ TEST_CASE_METHOD(stored_forest, "the status counts the trees of the store", "[ht
 
 TEST_CASE_METHOD(stored_forest, "a list behind a tree that nobody knows is refused", "[http]") {
   std::promise<refusal> told;
-  trees->list({.after = "nobody"}, [&](const std::variant<std::vector<tree_ptr>, refusal>& answer) {
+  trees->list({.after = "nobody"}, [&](const std::variant<tree_page, refusal>& answer) {
     told.set_value(refused_in(answer));
   });
   const auto why = told.get_future().get();

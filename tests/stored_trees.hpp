@@ -67,6 +67,7 @@ inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer,
       },
       [](atom::step) {},
       [](atom::tick) {},
+      [](atom::probe) {},
       [](atom::drain) {},
   };
 }

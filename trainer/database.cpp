@@ -180,8 +180,6 @@ void database::fail() {
   fail(kind_of(code, system_error), text);
 }
 
-void database::fail_damaged(const std::string& why) { fail(store_error::kind::damaged, why); }
-
 void database::fail(store_error::kind why, const std::string& text) {
   fail(why, text, remedy(why));
 }

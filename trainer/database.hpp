@@ -41,10 +41,8 @@ public:
   /// Free pages go back to the file system, as far as nobody reads the file just now.
   void give_room_back();
 
-  /// Throws `store_error` for what SQLite said last, or `damaged` for what is wrong with its
-  /// content.
+  /// Throws `store_error` for what SQLite said last.
   [[noreturn]] void fail();
-  [[noreturn]] void fail_damaged(const std::string& why);
 
 private:
   friend class statement;

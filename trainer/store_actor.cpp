@@ -18,6 +18,7 @@ namespace {
 
 constexpr caf::timespan sweep_interval = std::chrono::minutes(1);
 constexpr std::size_t most_dropped_at_once = 100;
+constexpr caf::timespan between_tries = std::chrono::seconds(2);
 constexpr caf::timespan between_complaints = std::chrono::seconds(10);
 
 std::int64_t unix_ms_now() {
@@ -32,6 +33,7 @@ struct store_parts {
 
 /// Something to write, and who waits for it.
 struct entry {
+  std::string tree;
   std::function<void(tree_store&)> write;
   caf::typed_response_promise<stored> asker; ///< invalid where nobody waits
   errc failure = errc::none;
@@ -46,26 +48,28 @@ struct store_state {
     for (auto& e : open) answer(e, errc::not_stored);
   }
 
-  void add(std::function<void(tree_store&)> write) {
-    open.push_back({std::move(write), {}, errc::none});
+  void add(std::string tree, std::function<void(tree_store&)> write) {
+    open.push_back({std::move(tree), std::move(write), {}, errc::none});
     if (open.size() == 1) self->send(self, atom::step_v);
   }
 
-  caf::result<stored> add_awaited(std::function<void(tree_store&)> write) {
-    add(std::move(write));
+  caf::result<stored> add_awaited(std::string tree, std::function<void(tree_store&)> write) {
+    add(std::move(tree), std::move(write));
     return open.back().asker = self->make_response_promise<stored>();
   }
 
   void write() {
     auto batch = std::exchange(open, {});
+    if (batch.empty()) return;
     try {
       parts->store.begin();
       for (auto& e : batch) write(e);
       parts->store.commit();
-      recover();
+      tell_trouble({});
     } catch (const std::exception& why) {
       parts->store.roll_back();
-      if (!refusing) refusing = complain(why);
+      if (trouble.empty()) complain(why);
+      tell_trouble(why.what());
       for (auto& e : batch) e.failure = errc::not_stored;
     }
     for (auto& e : batch) answer(e, e.failure);
@@ -76,7 +80,7 @@ struct store_state {
     try {
       e.write(parts->store);
     } catch (const std::invalid_argument& why) {
-      log(why.what());
+      log(why.what(), e.tree);
       e.failure = errc::bad_request;
     }
   }
@@ -87,6 +91,27 @@ struct store_state {
       e.asker.deliver(stored{});
     else
       e.asker.deliver(caf::error{why});
+  }
+
+  void tell_trouble(const std::string& now) {
+    if (!now.empty() && !std::exchange(trying, true))
+      self->delayed_send(self, between_tries, atom::probe_v);
+    const auto before = std::exchange(trouble, now);
+    if (now == before) return;
+    if (now.empty()) log("the store writes again");
+    if (parts->options.on_trouble) parts->options.on_trouble(now);
+  }
+
+  /// Nobody may come to write who could find out that it works again.
+  void try_again() {
+    trying = false;
+    if (trouble.empty()) return;
+    try {
+      parts->store.try_writing();
+      tell_trouble({});
+    } catch (const std::exception& why) {
+      tell_trouble(why.what());
+    }
   }
 
   /// A part of what there is to drop, so that writers need not wait for the whole of it.
@@ -108,29 +133,24 @@ struct store_state {
     self->quit();
   }
 
-  /// An outage is said when it begins and when it is over.
-  void recover() {
-    if (std::exchange(refusing, false)) log("the store writes again");
-  }
-
-  /// A full disk must not fill the log. Was it said?
-  bool complain(const std::exception& why) {
+  /// A full disk must not fill the log.
+  void complain(const std::exception& why) {
     const auto now = self->clock().now();
-    if (now < quiet_until) return false;
+    if (now < quiet_until) return;
     quiet_until = now + between_complaints;
     log(why.what());
-    return true;
   }
 
-  void log(std::string_view line) const {
-    if (parts->options.log) parts->options.log(line);
+  void log(std::string_view line, std::string_view tree = {}) const {
+    if (parts->options.log) parts->options.log(line, tree);
   }
 
   tree_store_actor::stateful_pointer<store_state> self;
   std::shared_ptr<store_parts> parts;
   std::vector<entry> open;
-  bool refusing = false; ///< commits fail, and it was said
   caf::actor_clock::time_point quiet_until{};
+  std::string trouble; ///< why nothing can be written; empty: it can
+  bool trying = false; ///< a `probe` is on its way
 };
 
 tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_state> self,
@@ -141,19 +161,23 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
   if (state.parts->options.keep) state.sweep();
   return {
       [&state](const tree_boundary& b) {
-        state.add([b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
+        state.add(b.id, [b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
       },
       [&state](const tree_state& s) {
-        return state.add_awaited([s](tree_store& to) { to.set_state(s.id, s.phase, s.halted); });
+        return state.add_awaited(s.id,
+                                 [s](tree_store& to) { to.set_state(s.id, s.phase, s.halted); });
       },
       [&state](const finished_tree& done) {
-        return state.add_awaited([done](tree_store& to) { to.finish(*done.value); });
+        return state.add_awaited(done.value->id,
+                                 [done](tree_store& to) { to.finish(*done.value); });
       },
       [&state](const tree_accepted& t) {
-        return state.add_awaited([t](tree_store& to) { to.accept(*t.request, t.created_ms); });
+        return state.add_awaited(t.request->id,
+                                 [t](tree_store& to) { to.accept(*t.request, t.created_ms); });
       },
       [&state](atom::step) { state.write(); },
       [&state](atom::tick) { state.sweep(); },
+      [&state](atom::probe) { state.try_again(); },
       [&state](atom::drain) { state.leave(); },
   };
 }

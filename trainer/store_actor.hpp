@@ -11,14 +11,19 @@
 namespace banyan {
 
 struct store_actor_options {
-  std::function<retention()> keep;           ///< asked now and then; null: everything is kept
-  std::function<void(std::string_view)> log; ///< one line each; may be null
+  std::function<retention()> keep; ///< asked now and then; null: everything is kept
+  /// One line each, and the tree that it is about, if it is about one; may be null.
+  std::function<void(std::string_view line, std::string_view tree)> log;
+  /// Told on the store's OS thread why nothing can be written, and, with an empty text, that it can
+  /// be again: the store tries that by itself. May be null.
+  std::function<void(const std::string& trouble)> on_trouble;
 };
 
 /// Starts the store on its own OS thread; `detached` false is for tests under a deterministic
 /// scheduler. What comes while a commit is on its way to the disk goes into the next one, so many
-/// clients cost few commits. A commit that fails is answered with `not_stored`; the store goes
-/// on, and the log says when that begins and when it is over.
+/// clients cost few commits. A commit that fails is answered with `not_stored`; the store goes on,
+/// and tries every few seconds whether it can write again. The log says when that begins and when
+/// it is over.
 tree_store_actor spawn_store(caf::actor_system&, tree_store, store_actor_options,
                              bool detached = true);
 

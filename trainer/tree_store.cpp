@@ -2,92 +2,19 @@
 
 #include "solver/records.hpp"
 #include "trainer/database.hpp"
+#include "trainer/tree_schema.hpp"
 #include "trainer/tree_search.hpp"
 #include "trainer/unfinished_tree.hpp"
 
 #include <algorithm>
 #include <cassert>
-#include <limits>
 #include <ranges>
-#include <set>
 #include <string_view>
-#include <tuple>
-#include <unordered_map>
 #include <utility>
 
 namespace banyan {
 
 namespace {
-
-// ---- schema
-
-/// Lists are in the order of (created_ms, seq), and every index by which they are searched ends in
-/// it. `outline` comes before `tree`: a row is read from its front.
-constexpr const char* first_version = R"(
-  CREATE TABLE trees(
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    task TEXT NOT NULL,
-    state TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    finished_ms INTEGER,           -- NULL until then, like all up to `outline`
-    solved INTEGER,
-    claimed INTEGER,
-    failure TEXT,
-    wall_ms REAL,
-    threads INTEGER,
-    generated_tokens INTEGER,
-    weights_epoch INTEGER,
-    outline BLOB,                  -- Tree without texts and tokens
-    request BLOB,                  -- Request; NULL where only the finished tree was given
-    tree BLOB                      -- Tree
-  ) STRICT;
-  CREATE INDEX trees_by_created ON trees(created_ms);
-  CREATE INDEX trees_by_state ON trees(state, created_ms);
-  CREATE INDEX trees_by_task ON trees(task, created_ms);
-  CREATE INDEX trees_by_solved ON trees(solved, created_ms) WHERE solved IS NOT NULL;
-  CREATE INDEX trees_by_finished ON trees(finished_ms) WHERE finished_ms IS NOT NULL;
-
-  CREATE TABLE labels(
-    name TEXT NOT NULL,
-    value TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,   -- of the tree
-    tree INTEGER NOT NULL REFERENCES trees(seq) ON DELETE CASCADE,
-    PRIMARY KEY(name, value, created_ms, tree)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX labels_by_tree ON labels(tree);
-
-  CREATE TABLE threads(            -- of unfinished trees
-    tree INTEGER NOT NULL REFERENCES trees(seq) ON DELETE CASCADE,
-    path TEXT NOT NULL,
-    record BLOB NOT NULL,          -- Thread
-    UNIQUE(tree, path)
-  ) STRICT;
-)";
-
-constexpr const char* second_version = R"(
-  ALTER TABLE threads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0; -- of the tree's time, then
-)";
-
-constexpr const char* third_version = R"(
-  ALTER TABLE trees ADD COLUMN halted TEXT NOT NULL DEFAULT ''; -- paths of paused threads, a line each
-  UPDATE trees SET halted = '/' WHERE state = 'paused';
-  CREATE TABLE dropped(            -- where trees stood that are gone: lists go on from there
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    seq INTEGER NOT NULL
-  ) STRICT;
-  CREATE INDEX dropped_by_id ON dropped(id);
-  CREATE TRIGGER trees_dropped AFTER DELETE ON trees BEGIN
-    INSERT INTO dropped(id, created_ms, seq) VALUES(old.id, old.created_ms, old.seq);
-    DELETE FROM dropped WHERE number <= last_insert_rowid() - 10000;
-  END;
-)";
-
-constexpr const char* versions[] = {first_version, second_version, third_version};
-
-constexpr database::schema tree_schema{0x42616e79, "tree store", versions}; // "Bany"
 
 // ---- trees
 
@@ -171,8 +98,10 @@ struct tree_store::impl {
       file, "SELECT seq, created_ms, state, iif(outline IS NULL, request, NULL), outline"
             " FROM trees WHERE seq=?"};
   statement threads_of{file, "SELECT record FROM threads WHERE tree=?"};
-  statement all_threads{file, "SELECT tree, record, used_ms FROM threads"};
-  statement all_unfinished{file, "SELECT seq, created_ms, halted, request FROM trees"
+  statement unfinished_by_seq{file, "SELECT request, created_ms, halted FROM trees WHERE seq=?"};
+  statement used_by{file, "SELECT max(used_ms) FROM threads WHERE tree=?"};
+  statement id_by_seq{file, "SELECT id FROM trees WHERE seq=?"};
+  statement all_unfinished{file, "SELECT seq FROM trees"
                                  " WHERE state IN ('queued', 'running', 'paused')"
                                  " ORDER BY created_ms, seq"};
   statement num_trees{file, "SELECT count(*) FROM trees"};
@@ -192,19 +121,40 @@ struct tree_store::impl {
   bool too_much(const retention&, std::int64_t now_ms, std::int64_t finished_ms);
   std::size_t drop_oldest(const retention&, std::int64_t now_ms, std::size_t most);
 
-  /// What a record holds, or the trouble with it as `store_error`.
-  template <class Decode>
-  auto decoded(std::string_view bytes, Decode decode) {
+  /// What `read` makes of a tree's rows; `name` says which tree it is that cannot be read.
+  template <class Name, class Read>
+  auto intact(Name name, Read read) -> decltype(read()) {
+    std::string wrong = "it cannot be read from the file";
     try {
-      return decode(bytes);
+      return read();
     } catch (const bad_record& why) {
-      file.fail_damaged(why.what());
+      wrong = why.what();
+    } catch (const store_error& e) {
+      if (e.why != store_error::kind::damaged) throw;
+    }
+    const std::string id = name();
+    throw damaged_tree(id, file.path().string() + ": tree " + id + ": " + wrong
+                               + "; put an older copy of the file in its place, or do without"
+                                 " this tree");
+  }
+
+  /// The same of one tree among others: nothing, where it is left out.
+  template <class Read>
+  auto intact(std::int64_t seq, const on_damage& skip, Read read) -> decltype(read()) {
+    try {
+      return intact([&] { return id_of(seq); }, read);
+    } catch (const damaged_tree& one) {
+      if (!skip) throw;
+      skip(one);
+      return {};
     }
   }
 
+  std::string id_of(std::int64_t seq);
   std::vector<thread_record> threads(std::int64_t tree);
   std::optional<tree> load(statement& query, sql_value key);
   std::optional<tree> outline(std::int64_t seq);
+  std::optional<unfinished_tree> unfinished(std::int64_t seq);
   std::optional<place> find_place(const std::string& id); ///< nothing for no id
 
   void start();
@@ -353,12 +303,20 @@ std::size_t tree_store::forget_unfinished(const std::string& label) {
   return static_cast<std::size_t>(dropped);
 }
 
+/// A table of its own, so that nobody meets it among trees; what is left of it after a crash is
+/// written over the next time.
+void tree_store::try_writing() {
+  assert(!impl_->file.in_transaction());
+  impl_->file.run("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS room(filler BLOB);"
+                  "INSERT INTO room VALUES(zeroblob(262144)); COMMIT;"
+                  "DROP TABLE room");
+}
+
 // ---- reading
 
 std::vector<thread_record> tree_store::impl::threads(std::int64_t tree) {
   std::vector<thread_record> known;
-  threads_of.each({tree},
-                  [&](const auto& row) { known.push_back(decoded(row.bytes(0), decode_thread)); });
+  threads_of.each({tree}, [&](const auto& row) { known.push_back(decode_thread(row.bytes(0))); });
   return in_order(std::move(known));
 }
 
@@ -367,10 +325,10 @@ std::vector<thread_record> tree_store::impl::threads(std::int64_t tree) {
 std::optional<tree> tree_store::impl::load(statement& query, sql_value key) {
   std::optional<tree> loaded;
   query.each({key}, [&](const auto& row) {
-    loaded = row.null(4) ? begun(decoded(row.bytes(3), decode_solve_request), row.number(1),
+    loaded = row.null(4) ? begun(decode_solve_request(row.bytes(3)), row.number(1),
                                  tree_phase_from(row.bytes(2)).value_or(tree_phase::queued),
                                  threads(row.number(0)))
-                         : decoded(row.bytes(4), decode_tree);
+                         : decode_tree(row.bytes(4));
   });
   return loaded;
 }
@@ -390,35 +348,47 @@ std::optional<place> tree_store::impl::find_place(const std::string& id) {
   return found;
 }
 
-std::optional<tree> tree_store::find(const std::string& id) const {
-  const snapshot one(impl_->file);
-  return impl_->load(impl_->whole_by_id, id);
+std::string tree_store::impl::id_of(std::int64_t seq) {
+  std::string id;
+  id_by_seq.each({seq}, [&](const auto& row) { id = row.bytes(0); });
+  return id;
 }
 
-std::vector<tree> tree_store::list(const tree_filter& filter) const {
+std::optional<tree> tree_store::find(const std::string& id) const {
+  const snapshot one(impl_->file);
+  return impl_->intact([&] { return id; }, [&] { return impl_->load(impl_->whole_by_id, id); });
+}
+
+std::vector<tree> tree_store::list(const tree_filter& filter, const on_damage& skip) const {
   const snapshot one(impl_->file);
   std::vector<tree> trees;
-  const auto behind = impl_->find_place(filter.after);
-  for (const auto& at :
-       find_places(impl_->file, filter, behind, filter.limit, direction::newest_first))
-    if (auto t = impl_->outline(at.seq)) trees.push_back(std::move(*t));
+  auto behind = impl_->find_place(filter.after);
+  while (trees.size() < filter.limit) { // again where some were left out
+    const auto wanted = filter.limit - trees.size();
+    const auto places = find_places(impl_->file, filter, behind, wanted, direction::newest_first);
+    for (const auto& at : places)
+      if (auto t = impl_->intact(at.seq, skip, [&] { return impl_->outline(at.seq); }))
+        trees.push_back(std::move(*t));
+    if (places.size() < wanted) break;
+    behind = places.back();
+  }
   return trees;
 }
 
 /// In pages, so that neither a slow `each` holds back the log, nor what it does to the store is in
 /// anybody's way.
-void tree_store::for_each(const tree_filter& filter,
-                          const std::function<bool(tree&&)>& each) const {
+void tree_store::for_each(const tree_filter& filter, const std::function<bool(tree&&)>& each,
+                          const on_damage& skip) const {
   constexpr std::size_t page = 64;
   auto behind = impl_->find_place(filter.after);
   for (auto left = filter.limit; left > 0;) {
     const auto places =
         find_places(impl_->file, filter, behind, std::min(left, page), direction::oldest_first);
     for (const auto& at : places) {
-      auto t = [&] {
+      auto t = impl_->intact(at.seq, skip, [&] {
         const snapshot one(impl_->file);
         return impl_->load(impl_->whole_by_seq, at.seq);
-      }();
+      });
       if (t && !each(std::move(*t))) return;
     }
     if (places.size() < std::min(left, page)) return;
@@ -427,24 +397,25 @@ void tree_store::for_each(const tree_filter& filter,
   }
 }
 
-std::vector<unfinished_tree> tree_store::unfinished() const {
+std::optional<unfinished_tree> tree_store::impl::unfinished(std::int64_t seq) {
+  std::optional<unfinished_tree> found;
+  unfinished_by_seq.each({seq}, [&](const auto& row) {
+    found = {decode_solve_request(row.bytes(0)), row.number(1), paths_from(row.bytes(2))};
+  });
+  if (!found) return found;
+  found->threads = threads(seq);
+  used_by.each({seq}, [&](const auto& row) { found->used_ms = row.number(0); });
+  return found;
+}
+
+std::vector<unfinished_tree> tree_store::unfinished(const on_damage& skip) const {
   const snapshot one(impl_->file);
-  struct past {
-    std::vector<thread_record> threads;
-    std::int64_t used_ms = 0;
-  };
-  std::unordered_map<std::int64_t, past> known;
-  impl_->all_threads.each({}, [&](const auto& row) {
-    auto& tree = known[row.number(0)];
-    tree.threads.push_back(impl_->decoded(row.bytes(1), decode_thread));
-    tree.used_ms = std::max(tree.used_ms, row.number(2));
-  });
+  std::vector<std::int64_t> all;
+  impl_->all_unfinished.each({}, [&](const auto& row) { all.push_back(row.number(0)); });
   std::vector<unfinished_tree> trees;
-  impl_->all_unfinished.each({}, [&](const auto& row) {
-    auto& tree = known[row.number(0)];
-    trees.push_back({impl_->decoded(row.bytes(3), decode_solve_request), row.number(1),
-                     paths_from(row.bytes(2)), in_order(std::move(tree.threads)), tree.used_ms});
-  });
+  for (const auto seq : all)
+    if (auto t = impl_->intact(seq, skip, [&] { return impl_->unfinished(seq); }))
+      trees.push_back(std::move(*t));
   return trees;
 }
 

@@ -24,6 +24,17 @@ struct store_error : std::runtime_error {
   store_error(kind why, const std::string& text) : std::runtime_error(text), why(why) {}
 };
 
+/// One tree cannot be read; all others can.
+struct damaged_tree : store_error {
+  std::string id;
+  damaged_tree(std::string id, const std::string& text)
+      : store_error(kind::damaged, text), id(std::move(id)) {}
+};
+
+/// Told of each tree that is left out because it is damaged. Where it is null, the first such tree
+/// is thrown.
+using on_damage = std::function<void(const damaged_tree&)>;
+
 struct store_options {
   /// true: a commit is on the disk when it returns (`synchronous=FULL`), a power cut loses nothing
   /// that was acknowledged; false: a killed process loses nothing, a power cut the last moments.
@@ -100,22 +111,28 @@ public:
   /// of a transaction.
   std::size_t forget_unfinished(const std::string& label);
 
+  /// Writes as much as a tree of usual size, and takes it back: throws as any other writing where
+  /// there is no room. Outside of a transaction.
+  void try_writing();
+
   // ---- reading
 
-  /// A finished tree whole; an unfinished one as far as its boundaries tell.
+  /// A finished tree whole; an unfinished one as far as its boundaries tell. Throws `damaged_tree`
+  /// where its record says nothing.
   std::optional<tree> find(const std::string& id) const;
 
   // Of the trees that were dropped, the places of the last 10,000 are still known: lists go on
   // behind them. An `after` that is not known at all throws std::invalid_argument.
 
   /// Newest first; trees without texts, tokens and logprobs, but with their threads' figures.
-  std::vector<tree> list(const tree_filter&) const;
+  std::vector<tree> list(const tree_filter&, const on_damage& = nullptr) const;
 
   /// Calls `each` for every tree of the filter, oldest first, whole; it returns false to stop.
-  void for_each(const tree_filter&, const std::function<bool(tree&&)>& each) const;
+  void for_each(const tree_filter&, const std::function<bool(tree&&)>& each,
+                const on_damage& = nullptr) const;
 
   /// Oldest first.
-  std::vector<unfinished_tree> unfinished() const;
+  std::vector<unfinished_tree> unfinished(const on_damage& = nullptr) const;
 
   /// Counts what is in the file.
   store_counts counts() const;

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -38,7 +39,7 @@ constexpr auto about =
     "https://ui.perfetto.dev opens, where a tree is a process and each of its threads a track. "
     "They\n"
     "come from the daemon, or straight from the file of its store; token ids, and so records, are\n"
-    "in the store alone.";
+    "in the store alone. A damaged tree is named and left out; the exit code is then 3.";
 
 constexpr auto examples =
     "  banyan export --state done --out trees.jsonl\n"
@@ -143,12 +144,25 @@ public:
   void add() {
     if (++written_ % 50 == 0) line_.show("banyan: wrote " + counted(written_, "tree"));
   }
-  void finish() {
+
+  /// A tree that cannot be read.
+  void leave_out(const std::string& id, const std::string& why) {
+    if (!left_out_.insert(id).second) return;
     line_.clear();
-    options_.log(common_options::level::info, "wrote " + counted(written_, "tree"));
+    print_error("banyan: " + why + "\n");
+  }
+
+  /// The exit code.
+  int finish() {
+    line_.clear();
+    auto text = "wrote " + counted(written_, "tree");
+    if (!left_out_.empty()) text += ", left out " + std::to_string(left_out_.size()) + " damaged";
+    options_.log(common_options::level::info, text);
+    return left_out_.empty() ? exit_done : exit_environment;
   }
 
 private:
+  std::set<std::string> left_out_;
   const common_options& options_;
   progress_line line_;
   std::size_t written_ = 0;
@@ -162,35 +176,44 @@ void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& 
   auto ids = o.ids;
   if (ids.empty()) {
     std::vector<std::pair<std::string, std::string>> found; // created, id
-    list_trees(daemon, filter, SIZE_MAX, [&](json&& t) {
-      found.emplace_back(text_field(t, "created"), text_field(t, "id"));
-    });
+    list_trees(
+        daemon, filter, SIZE_MAX,
+        [&](json&& t) { found.emplace_back(text_field(t, "created"), text_field(t, "id")); },
+        [&](const std::string& id) { found.emplace_back("", id); }); // which says why, asked for
     std::ranges::stable_sort(found);
     for (auto& [created, id] : found) ids.push_back(std::move(id));
   }
-  for (const auto& id : ids) {
-    out.write(whole_tree(daemon, id));
-    progress.add();
-  }
+  for (const auto& id : ids) try {
+      out.write(whole_tree(daemon, id));
+      progress.add();
+    } catch (const damaged_there& why) {
+      progress.leave_out(id, why.what());
+    }
 }
 
 void export_from_store(const export_options& o, tree_filter filter, tree_sink& out,
                        counter& progress) {
   const tree_store store(o.store, {.read_only = true});
-  for (const auto& id : o.ids) {
-    const auto t = store.find(id);
-    if (!t) throw bad_usage(id, "no such tree is in " + o.store.string(), "check the id");
-    out.write(*t);
-    progress.add();
-  }
+  const auto leave_out = [&](const damaged_tree& one) { progress.leave_out(one.id, one.what()); };
+  for (const auto& id : o.ids) try {
+      const auto t = store.find(id);
+      if (!t) throw bad_usage(id, "no such tree is in " + o.store.string(), "check the id");
+      out.write(*t);
+      progress.add();
+    } catch (const damaged_tree& one) {
+      leave_out(one);
+    }
   if (!o.ids.empty()) return;
   filter.limit = INT64_MAX;
-  store.for_each(filter, [&](tree&& t) {
-    if (interrupted() != 0) throw was_interrupted();
-    out.write(t);
-    progress.add();
-    return true;
-  });
+  store.for_each(
+      filter,
+      [&](tree&& t) {
+        if (interrupted() != 0) throw was_interrupted();
+        out.write(t);
+        progress.add();
+        return true;
+      },
+      leave_out);
 }
 
 } // namespace
@@ -206,8 +229,7 @@ int export_command(command_words words) {
   o.store.empty() ? export_from_daemon(o, std::move(filter), *out, progress)
                   : export_from_store(o, std::move(filter), *out, progress);
   out->commit();
-  progress.finish();
-  return exit_done;
+  return progress.finish();
 }
 
 } // namespace banyan

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <set>
 #include <utility>
 
 #include <unistd.h>
@@ -50,6 +51,7 @@ option_list declare(ps_options& o) {
 struct listing {
   std::vector<json> trees;
   bool more = false;
+  std::set<std::string> damaged;
 };
 
 /// Those of `states` that are wanted; where none is named, all are.
@@ -67,10 +69,11 @@ listing list_in_order(client& daemon, tree_filter filter, std::size_t most) {
   const auto wanted = std::exchange(filter.states, {});
   listing found;
   const auto take = [&found](json&& t) { found.trees.push_back(std::move(t)); };
+  const auto damaged = [&found](const std::string& id) { found.damaged.insert(id); };
   filter.states = among(wanted, live_phases);
-  found.more |= list_state_by_state(daemon, filter, most, take);
+  found.more |= list_state_by_state(daemon, filter, most, take, damaged);
   filter.states = among(wanted, {done, failed, cancelled});
-  if (!filter.states.empty()) found.more |= list_trees(daemon, filter, most, take);
+  if (!filter.states.empty()) found.more |= list_trees(daemon, filter, most, take, damaged);
   return found;
 }
 
@@ -96,6 +99,10 @@ int ps(command_words words) {
     for (const auto& t : found.trees) print_json(t);
   else
     print_table(found.trees);
+  for (const auto& id : found.damaged)
+    o.common.log(common_options::level::warning,
+                 id + ": the daemon cannot read it from its store; `banyan tree " + id
+                     + "` says why");
   if (found.more && !o.common.json)
     o.common.log(common_options::level::info, "there are more; --all lists them all");
   return exit_done;

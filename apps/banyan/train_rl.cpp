@@ -248,7 +248,8 @@ private:
       keeping.keep = [bytes = options_.store_megabytes << 20] {
         return retention{.max_bytes = bytes};
       };
-      keeping.log = warn();
+      keeping.log = [say = warn()](std::string_view line, std::string_view) { say(line); };
+      keeping.on_trouble = [health = health_](const std::string& why) { health->set(why); };
       tree_store file(store_file(), {.sync = false});
       gauge_ = file.gauge();
       return spawn_store(system, std::move(file), std::move(keeping));
@@ -301,12 +302,15 @@ private:
     forest_options trees;
     trees.store = store_file();
     trees.gauge = gauge_;
-    trees.log = warn();
+    trees.health = health_;
     trees.range = chosen_.range;
     trees.model = facts_of(chosen_, model_);
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = options_.decoding.sampling.seed + 1;
+    trees.log = [this](level l, std::string_view text, std::string_view) {
+      options_.common.log(l, std::string(text));
+    };
     http_options http;
     read_address(options_.listen, http);
     served->forest = std::make_unique<live_forest>(actors, std::move(trees));
@@ -319,6 +323,7 @@ private:
   train_rl_options& options_;
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
   std::shared_ptr<const store_gauge> gauge_;
+  std::shared_ptr<store_health> health_ = std::make_shared<store_health>();
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;

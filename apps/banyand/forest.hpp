@@ -26,6 +26,7 @@ struct refusal {
     conflict,    ///< 409: it makes no sense now, e.g. to pause a finished tree
     full,        ///< 429: the queue is at its limit; try again in `retry_s`
     unavailable, ///< 503: the daemon is about to end, or the store cannot be written
+    damaged,     ///< 500: the tree is there and cannot be read
     internal,    ///< 500
   };
   kind why = kind::internal;
@@ -68,16 +69,27 @@ struct thread_row {
   std::int64_t since_ms = 0;
 };
 
+/// Some trees, and those that belong among them and cannot be read.
+struct tree_page {
+  std::vector<tree_ptr> trees;
+  std::vector<std::string> damaged; ///< ids
+};
+
 struct forest_status {
   node_status node;
   std::map<thread_phase, std::uint64_t> threads; ///< live ones, by state
   store_counts store;
+  std::uint64_t damaged_trees = 0; ///< that were met in the store so far
+  std::string store_trouble;       ///< why nothing can be written; empty: it can
   double uptime_s = 0;
   std::string version;
-  bool ready = false;   ///< takes work
+  bool ready = false;   ///< takes work: `why_not_ready` says nothing
   bool closing = false; ///< takes no more, for it is about to end
 
   bool ending() const { return closing || node.draining; }
+
+  /// Why it takes no work, with a remedy; empty if it does.
+  std::string why_not_ready() const;
 
   // Unfinished trees by state.
   std::uint64_t queued() const { return node.queued - node.queued_paused; }
@@ -155,7 +167,7 @@ public:
                            answer_to<thread_view>) = 0;
 
   /// Newest first, live and stored, without texts. An `after` that nobody knows is refused.
-  virtual void list(tree_filter, answer_to<std::vector<tree_ptr>>) = 0;
+  virtual void list(tree_filter, answer_to<tree_page>) = 0;
 
   /// Acts on a thread and all below it; "/" is the whole tree. Answers with the tree as it is then.
   virtual void act(tree_action, const std::string& id, const std::string& path,

@@ -29,6 +29,7 @@ std::pair<int, const char*> status_of(refusal::kind why) {
   case refusal::kind::conflict: return {409, "conflict"};
   case refusal::kind::full: return {429, "full"};
   case refusal::kind::unavailable: return {503, "unavailable"};
+  case refusal::kind::damaged: return {500, "damaged_tree"};
   case refusal::kind::internal: break;
   }
   return {500, "internal"};

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -30,6 +31,19 @@ using namespace std::chrono_literals;
 constexpr caf::timespan self_check_patience = 60s;
 constexpr std::uint32_t self_check_tokens = 4;
 constexpr std::uint64_t self_check_family = (std::uint64_t{1} << 62) - 1; ///< no tree has it
+
+std::string by_hand(tree_action action, const std::string& path) {
+  const char* done = action == tree_action::cancel  ? "cancelled"
+                     : action == tree_action::pause ? "paused"
+                                                    : "resumed";
+  return (path == "/" ? "" : "thread " + path + ": ") + std::string(done) + " by hand";
+}
+
+/// What a store lists, and the ids of trees that it cannot read.
+struct stored_page {
+  std::vector<tree> trees;
+  std::vector<std::string> damaged;
+};
 
 /// A live tree while its threads are asked for their texts.
 struct open_tree {
@@ -48,7 +62,8 @@ struct live_forest::impl {
         running_completions(house.system(), {house.pools(), house.codec(), house.vocabulary(),
                                              std::size_t(options.model.context)}),
         desk(house.system(), house.node()),
-        reader(options.store, options.log) {
+        reader(options.store,
+               [this](std::string_view line) { say(common_options::level::error, line, {}); }) {
     options.events->on_watch([node = house.node()](const std::string& tree, bool on) {
       caf::anon_send(node, watch_request{tree, on});
     });
@@ -64,11 +79,16 @@ struct live_forest::impl {
   /// A tree that lives no more, or never did.
   void find_stored(const std::string& id, bool texts, answer_to<tree_ptr> answer) {
     reader.read(std::move(answer),
-                [id, texts](const tree_store& store) -> std::variant<tree_ptr, refusal> {
-                  auto found = store.find(id);
-                  if (!found) return no_tree(id);
-                  if (!texts) found = outline(*found);
-                  return std::make_shared<const tree>(std::move(*found));
+                [this, id, texts](const tree_store& store) -> std::variant<tree_ptr, refusal> {
+                  try {
+                    auto found = store.find(id);
+                    if (!found) return no_tree(id);
+                    if (!texts) found = outline(*found);
+                    return std::make_shared<const tree>(std::move(*found));
+                  } catch (const damaged_tree& one) {
+                    note(one);
+                    return refused(refusal::kind::damaged, one.what());
+                  }
                 });
   }
 
@@ -79,6 +99,24 @@ struct live_forest::impl {
       const bool goes_on = t && (*t)->finished_ms == 0;
       finished(goes_on ? goes_on_later(id) : std::move(found));
     });
+  }
+
+  /// Logged once, however often somebody looks.
+  void note(const damaged_tree& one) {
+    {
+      const std::lock_guard lock(damaged_mutex);
+      if (!damaged.insert(one.id).second) return;
+    }
+    say(common_options::level::error, one.what(), one.id);
+  }
+
+  std::uint64_t num_damaged() {
+    const std::lock_guard lock(damaged_mutex);
+    return damaged.size();
+  }
+
+  void say(common_options::level level, std::string_view text, std::string_view tree) const {
+    if (options.log) options.log(level, text, tree);
   }
 
   /// The live tree with the texts of its live threads in the range, asked of each.
@@ -110,14 +148,15 @@ struct live_forest::impl {
   }
 
   /// Asks those of the trees that live how they are.
-  void update(std::vector<tree> trees, const answer_to<std::vector<tree_ptr>>& answer) {
-    const auto all = std::make_shared<std::vector<tree>>(std::move(trees));
+  void update(stored_page page, const answer_to<tree_page>& answer) {
+    const auto all = std::make_shared<stored_page>(std::move(page));
     desk.run([this, all, answer](caf::event_based_actor* self) {
       const auto missing = std::make_shared<std::size_t>(1);
       const auto count_down = [=, this] {
-        if (--*missing == 0) answer(with_board(std::move(*all)));
+        if (--*missing > 0) return;
+        answer(tree_page{with_board(std::move(all->trees)), std::move(all->damaged)});
       };
-      for (auto& tree : *all) {
+      for (auto& tree : all->trees) {
         if (tree.finished_ms > 0) continue;
         ++*missing;
         self->request(desk.node(), node_desk::patience, tree_request{tree.id, false})
@@ -147,6 +186,8 @@ struct live_forest::impl {
 
   actor_house& house;
   forest_options options;
+  std::mutex damaged_mutex;
+  std::set<std::string> damaged; ///< ids of trees that cannot be read, as far as they were met
   std::mutex ids_mutex;
   tree_ids ids;
   completions running_completions;
@@ -165,7 +206,7 @@ live_forest::~live_forest() = default;
 
 std::size_t live_forest::take_up_unfinished() {
   const tree_store store(impl_->options.store, {.read_only = true});
-  auto unfinished = store.unfinished();
+  auto unfinished = store.unfinished([this](const damaged_tree& one) { impl_->note(one); });
   for (auto& tree : unfinished)
     caf::anon_send(impl_->desk.node(),
                    tree_work{std::move(tree.request), tree.created_ms, std::move(tree.halted),
@@ -284,15 +325,19 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
 }
 
 /// The store knows which trees there are; those that live are then asked how they are.
-void live_forest::list(tree_filter filter, answer_to<std::vector<tree_ptr>> answer) {
-  using listed = std::variant<std::vector<tree>, refusal>;
-  answer_to<std::vector<tree>> look = [this, answer](listed found) {
+void live_forest::list(tree_filter filter, answer_to<tree_page> answer) {
+  answer_to<stored_page> look = [this, answer](std::variant<stored_page, refusal> found) {
     if (auto* why = std::get_if<refusal>(&found)) return answer(std::move(*why));
-    impl_->update(std::move(std::get<std::vector<tree>>(found)), answer);
+    impl_->update(std::move(std::get<stored_page>(found)), answer);
   };
   look.wanted = answer.wanted;
-  impl_->reader.read(std::move(look), [filter = std::move(filter)](const tree_store& store) {
-    return listed(store.list(filter));
+  impl_->reader.read(std::move(look), [this, filter = std::move(filter)](const tree_store& store) {
+    stored_page found;
+    found.trees = store.list(filter, [&](const damaged_tree& one) {
+      impl_->note(one);
+      found.damaged.push_back(one.id);
+    });
+    return std::variant<stored_page, refusal>(std::move(found));
   });
 }
 
@@ -312,8 +357,9 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
   };
   impl_->desk.ask<tree_status>(
       steer_request{action, id, path},
-      [this, answer](const tree_status& now) {
+      [this, action, path, answer](const tree_status& now) {
         auto seen = *now.value;
+        impl_->say(common_options::level::info, by_hand(action, path), seen.id);
         add_board(seen, impl_->house.board()->snapshot_of(seen.id));
         answer(std::make_shared<const tree>(std::move(seen)));
       },
@@ -340,7 +386,9 @@ void live_forest::status(answer_to<forest_status> answer) {
     now.uptime_s = up.count();
     now.version = impl_->options.version;
     now.closing = impl_->closed;
-    now.ready = !impl_->closed && !node.draining && node.pools_alive > 0;
+    now.damaged_trees = impl_->num_damaged();
+    if (impl_->options.health) now.store_trouble = impl_->options.health->trouble();
+    now.ready = !now.ending() && node.pools_alive > 0 && now.store_trouble.empty();
     answer(std::move(now));
   };
   impl_->desk.ask<node_status>(atom::status_v, complete,

@@ -3,6 +3,8 @@
 #include "actors/status.hpp"
 #include "apps/actor_house.hpp"
 #include "apps/banyand/forest.hpp"
+#include "apps/banyand/store_health.hpp"
+#include "apps/common_options.hpp"
 #include "apps/task_range.hpp"
 
 #include <filesystem>
@@ -14,6 +16,10 @@
 
 namespace banyan {
 
+/// Takes a line for the log, and the tree that it is about, where it is about one.
+using log_line =
+    std::function<void(common_options::level, std::string_view text, std::string_view tree)>;
+
 struct forest_options {
   std::filesystem::path store;              ///< the file that the house's store writes
   std::shared_ptr<const store_gauge> gauge; ///< of that store
@@ -21,8 +27,9 @@ struct forest_options {
   model_facts model;
   std::shared_ptr<event_hub> events;
   std::string version;
-  std::uint64_t seed = 0;                    ///< of tree ids
-  std::function<void(std::string_view)> log; ///< one line for each error; may be null
+  std::uint64_t seed = 0;                     ///< of tree ids
+  std::shared_ptr<const store_health> health; ///< null: the store can always be written
+  log_line log;                               ///< may be null
 };
 
 /// A daemon's trees: what lives is asked of the actors, what is over of the store's file. Must go
@@ -32,7 +39,8 @@ public:
   live_forest(actor_house&, forest_options);
   ~live_forest() override;
 
-  /// Goes on with the trees that an earlier process left unfinished; how many there are.
+  /// Goes on with the trees that an earlier process left unfinished; how many there are. A damaged
+  /// one stays in the store as it is.
   std::size_t take_up_unfinished();
 
   /// Decodes a few tokens on every pool; an empty text, or what is wrong. Waits.
@@ -57,7 +65,7 @@ public:
   void find(const std::string& id, const std::optional<thread_range>& texts,
             answer_to<tree_ptr>) override;
   void find_thread(const std::string& id, const std::string& path, answer_to<thread_view>) override;
-  void list(tree_filter, answer_to<std::vector<tree_ptr>>) override;
+  void list(tree_filter, answer_to<tree_page>) override;
   void act(tree_action, const std::string& id, const std::string& path,
            answer_to<tree_ptr>) override;
   thread_page threads(std::size_t offset, std::size_t limit) const override;

@@ -1,10 +1,12 @@
 #include "apps/banyand/log.hpp"
 
 #include "actors/config.hpp"
+#include "actors/node.hpp"
 #include "apps/json.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -82,6 +84,23 @@ std::string shown(std::string_view text, const char* form) {
   return safe;
 }
 
+std::string counted(std::uint64_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+}
+
+/// "solved, 781 tokens, 8 threads, 66 ms"
+std::string ending_of(const tree& t) {
+  const auto usage = t.usage();
+  std::string text = t.outcome.solved                   ? "solved"
+                     : t.phase == tree_phase::cancelled ? "cancelled"
+                     : t.failure == errc::none          ? "unsolved"
+                                                        : "failed";
+  if (!t.outcome.solved && t.failure != errc::none && t.failure != errc::cancelled)
+    text += " (" + std::string(to_string(t.failure)) + ")";
+  return text + ", " + counted(usage.generated_tokens, "token") + ", "
+         + counted(usage.threads, "thread") + ", " + std::to_string(std::lround(t.wall_ms)) + " ms";
+}
+
 } // namespace
 
 void daemon_log::begin(daemon_options::format f, level l) {
@@ -113,6 +132,21 @@ void daemon_log::write(level l, std::string_view message, std::string_view tree)
   auto* logger = spdlog::default_logger_raw();
   if (!logger->should_log(theirs(l))) return;
   logger->log(theirs(l), line(format, unix_ms_now(), l, message, tree));
+}
+
+void daemon_log::write(const tree_news& news) {
+  switch (news.what) {
+  case tree_news::kind::accepted: return write(level::debug, "accepted", news.id);
+  case tree_news::kind::recovered: return write(level::info, "goes on after a restart", news.id);
+  case tree_news::kind::left_alone:
+    return write(level::warning,
+                 "cannot go on: its request makes no sense to this version; it stays in the store",
+                 news.id);
+  case tree_news::kind::lost:
+    return write(level::error, "its session was lost: " + news.why + "; it goes on after a restart",
+                 news.id);
+  case tree_news::kind::finished: return write(level::info, ending_of(*news.value), news.id);
+  }
 }
 
 } // namespace banyan

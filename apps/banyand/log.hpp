@@ -8,6 +8,8 @@
 
 namespace banyan {
 
+struct tree_news;
+
 /// The daemon's log: lines on standard error, as text for people or as JSON for programs, each with
 /// the tree that it is about, where there is one. Called from any OS thread. Whatever is said is
 /// one line without control characters: others wrote much of it.
@@ -25,6 +27,9 @@ public:
   /// What `write` writes.
   static std::string line(daemon_options::format, std::int64_t unix_ms, level,
                           std::string_view message, std::string_view tree);
+
+  /// A tree that is taken is a line for who looks closely; how it ended is one for everybody.
+  static void write(const tree_news&);
 };
 
 } // namespace banyan

@@ -84,7 +84,10 @@ private:
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = some_seed(options_.seed);
-    trees.log = [](std::string_view line) { daemon_log::write(level::error, line); };
+    trees.health = health_;
+    trees.log = [](level l, std::string_view text, std::string_view tree) {
+      daemon_log::write(l, text, tree);
+    };
     house_ = std::make_unique<actor_house>(std::move(pools), house_settings(chosen, pools.front()));
     trees.gauge = gauge_;
     forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
@@ -111,6 +114,7 @@ private:
     house.seed = some_seed(options_.seed);
     house.events = events_;
     house.log = [](std::string_view line) { daemon_log::write(level::warning, line); };
+    house.news = [](const tree_news& news) { daemon_log::write(news); };
     house.on_loss = [this](const std::string& who) {
       say(level::error, who + " was lost");
       const std::lock_guard lock(lost_mutex_);
@@ -125,7 +129,10 @@ private:
         const std::lock_guard lock(keep_mutex_);
         return keep_;
       };
-      store.log = [](std::string_view line) { daemon_log::write(level::error, line); };
+      store.log = [](std::string_view line, std::string_view tree) {
+        daemon_log::write(level::error, line, tree);
+      };
+      store.on_trouble = [health = health_](const std::string& why) { health->set(why); };
       return spawn_store(system, std::move(file), std::move(store));
     };
     return house;
@@ -196,6 +203,7 @@ private:
   retention keep_;
   std::mutex lost_mutex_;
   std::string lost_; ///< who; empty: nobody
+  std::shared_ptr<store_health> health_ = std::make_shared<store_health>();
   std::shared_ptr<event_hub> events_ = std::make_shared<event_hub>();
   std::shared_ptr<const store_gauge> gauge_;
   std::unique_ptr<actor_house> house_;

@@ -135,6 +135,10 @@ void draw_daemon(metric_page& page, const forest_status& s) {
   page.gauge("banyan_store_trees", "Trees in the store.", double(s.store.finished),
              {{"state", "finished"}});
   page.gauge("banyan_store_trees", "", double(s.store.unfinished), {{"state", "unfinished"}});
+  page.gauge("banyan_store_damaged_trees", "Trees met in the store that cannot be read.",
+             double(s.damaged_trees));
+  page.gauge("banyan_store_writable", "1: what is given to the store can be written.",
+             s.store_trouble.empty() ? 1 : 0);
   page.gauge("banyan_store_bytes", "Size of the store's files.", double(s.store.bytes));
 }
 

@@ -22,12 +22,6 @@ http_response plain(int status, std::string text) {
   return {status, "text/plain; charset=utf-8", std::move(text), {}, {}};
 }
 
-std::string why_not_ready(const forest_status& s) {
-  if (s.ending()) return "the daemon is about to end; ask another one";
-  if (s.node.pools_alive == 0) return "no device is left; see the log and start the daemon again";
-  return "the daemon has just begun; try again";
-}
-
 json page_view(const thread_page& page) {
   json j{{"threads", json::array()}, {"total", page.total}};
   for (const auto& row : page.rows) j["threads"].push_back(thread_row_view(row));
@@ -76,7 +70,7 @@ void show_health(http_context&, const reply_ptr& reply) { reply->send(health());
 void show_readiness(http_context& c, const reply_ptr& reply) {
   c.trees.status(relay<forest_status>(c, reply, [reply](const forest_status& s) {
     if (s.ready && !s.ending()) return reply->send(plain(200, "ready\n"));
-    reply->refuse({refusal::kind::unavailable, why_not_ready(s)});
+    reply->refuse({refusal::kind::unavailable, s.why_not_ready()});
   }));
 }
 

@@ -60,8 +60,9 @@ tree_filter read_filter(url_query& query) {
   return filter;
 }
 
-json list_view(const std::vector<tree_ptr>& trees, std::size_t limit) {
-  json j{{"trees", json::array()}, {"next", nullptr}};
+json list_view(const tree_page& page, std::size_t limit) {
+  const auto& trees = page.trees;
+  json j{{"trees", json::array()}, {"next", nullptr}, {"damaged", page.damaged}};
   for (std::size_t i = 0; i < std::min(limit, trees.size()); ++i)
     j["trees"].push_back(tree_view(*trees[i], {.most_threads = threads_in_a_list}));
   if (trees.size() > limit) j["next"] = trees[limit - 1]->id;
@@ -137,9 +138,8 @@ void list_trees(http_context& c, const reply_ptr& reply) {
   auto filter = read_filter(query);
   query.end();
   const auto limit = filter.limit++; // one more, to see whether there is one
-  c.trees.list(std::move(filter),
-               relay<std::vector<tree_ptr>>(c, reply, [reply, limit](const auto& trees) {
-                 reply->send(list_view(trees, limit));
+  c.trees.list(std::move(filter), relay<tree_page>(c, reply, [reply, limit](const tree_page& page) {
+                 reply->send(list_view(page, limit));
                }));
 }
 

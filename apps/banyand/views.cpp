@@ -94,6 +94,14 @@ json failure_counts(const std::map<errc, std::uint64_t>& counted) {
 
 } // namespace
 
+std::string forest_status::why_not_ready() const {
+  if (ending()) return "the daemon is about to end; ask another one";
+  if (ready) return {};
+  if (node.pools_alive == 0) return "no device is left; see the log and start the daemon again";
+  if (!store_trouble.empty()) return "the store cannot be written: " + store_trouble;
+  return "the daemon has just begun; try again";
+}
+
 json tree_view(const tree& t, const tree_cut& cut) {
   const auto [threads, more] = shown(t, cut);
   auto j = tree_parts(t);
@@ -148,6 +156,7 @@ json nodes_view(const forest_status& s) {
 json status_view(const forest_status& s) {
   json j{{"version", s.version},
          {"ready", s.ready},
+         {"not_ready", text_or_null(s.why_not_ready())},
          {"draining", s.ending()},
          {"uptime_s", s.uptime_s},
          {"trees", tree_counts(s)},
@@ -157,7 +166,9 @@ json status_view(const forest_status& s) {
          {"store",
           {{"finished", s.store.finished},
            {"unfinished", s.store.unfinished},
-           {"bytes", s.store.bytes}}},
+           {"bytes", s.store.bytes},
+           {"damaged", s.damaged_trees},
+           {"trouble", text_or_null(s.store_trouble)}}},
          {"pools", pool_list(s)}};
   j["tokens"]["generated"] = s.node.generated_tokens;
   return j;

@@ -771,6 +771,26 @@ class exporting(client_case):
         self.assertEqual(list(self.folder.iterdir()), [])
         self.refused(3, "export", "--out", self.folder / "nowhere" / "a.jsonl", says="nowhere")
 
+    def test_a_damaged_tree_is_named_and_left_out(self):
+        def damaged(name):
+            return 500, {"error": {"code": "damaged_tree", "message": f"d/trees.db: tree {name}: not a tree; do without it"}}
+
+        listed = lists(*[tree(f"T{i}", created=f"2026-11-23T09:{i:02}:00.000Z") for i in range(5)], page=2)
+        self.answers["GET /v1/trees"] = lambda r: {**listed(r), "damaged": ["T9"]}
+        self.answers["GET /v1/trees/T9"], self.answers["GET /v1/trees/T2"] = damaged("T9"), damaged("T2")
+        for words in ([], ["T0", "T9", "T1", "T2", "T3", "T4"]):
+            done = self.banyan("export", "--quiet", *words)
+            self.assertEqual(done.returncode, 3)
+            self.assertEqual([json.loads(line)["id"] for line in done.stdout.splitlines()], ["T0", "T1", "T3", "T4"])
+            self.assertEqual(sorted(done.stderr.splitlines()),
+                             [f"banyan: d/trees.db: tree {name}: not a tree; do without it" for name in ("T2", "T9")])
+        out = self.folder / "trees.jsonl"
+        self.assertEqual(self.banyan("export", "--out", out).returncode, 3)
+        self.assertEqual(len(out.read_text().splitlines()), 4)
+        shown = self.banyan("ps")
+        self.assertEqual(shown.returncode, 0)
+        self.assertRegex(shown.stderr, "T9: .*; `banyan tree T9` says why")
+
     def test_a_store_that_is_not_there(self):
         done = self.banyan("export", "--store", self.folder / "trees.db")
         self.assertEqual((done.returncode, done.stdout), (3, ""))

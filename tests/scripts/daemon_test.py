@@ -10,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
@@ -322,11 +323,117 @@ class looking_inside(daemon_case):
                 self.assertNotRegex(said, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
                 self.assertNotIn('"tree"' if words else "[x", forged)
 
+    def test_every_tree_leaves_a_line_when_it_ends(self):
+        one = self.start("--log-format", "json")
+        solved = one.solve(body(0))
+        failed = one.solve(body(1, budget={"max_tokens": 5}))["id"]
+        waiting = one.submit(body(2, budget={"deadline_s": 3600}))
+        for action in ("pause", "resume", "cancel"):
+            one.post(f"/v1/trees/{waiting}/{action}")
+        self.assertEqual(one.stop(), 0)
+        lines = [json.loads(line) for line in one.log().splitlines()]
+
+        def about(name):
+            return [line["message"] for line in lines if line.get("tree") == name]
+
+        self.assertEqual(len(about(solved["id"])), 1, lines)
+        tokens, threads = solved["usage"]["generated_tokens"], solved["usage"]["threads"]
+        self.assertRegex(about(solved["id"])[0], rf"^((un)?solved|failed \(.*\)), {tokens} tokens, {threads} threads?, \d+ ms$")
+        self.assertEqual(len(about(failed)), 1, lines)
+        self.assertRegex(about(failed)[0], r"^failed \(budget_spent\), 5 tokens, 1 thread, \d+ ms$")
+        self.assertEqual({line["level"] for line in lines}, {"info"})
+        by_hand = [m for m in about(waiting) if m.endswith("by hand")]
+        self.assertEqual(by_hand, ["paused by hand", "resumed by hand", "cancelled by hand"][:len(by_hand)])
+
     def test_logs_are_as_loud_as_asked_for(self):
         one = self.start("--log-level", "error")
         one.get("/v1/nothing")
         one.stop()
         self.assertEqual(one.log(), "")
+
+
+# ---- trouble with the store
+
+
+class store_trouble(daemon_case):
+    def damage(self, one, sql, *values):
+        store = sqlite3.connect(one.data / "trees.db")
+        store.execute(sql, values)
+        store.commit()
+        store.close()
+
+    def rows(self, one, sql):
+        store = sqlite3.connect(one.data / "trees.db")
+        found = store.execute(sql).fetchall()
+        store.close()
+        return found
+
+    def export(self, one):
+        program = pathlib.Path(BANYAND).with_name("banyan")
+        return subprocess.run([program, "export", "--store", one.data / "trees.db"], capture_output=True, text=True,
+                              timeout=PATIENCE, env=ENVIRONMENT)
+
+    def test_a_damaged_tree_costs_nothing_but_itself(self):
+        one = self.start("--concurrency", 1)
+        whole, finished = (one.solve(body(i))["id"] for i in range(2))
+        asked = [one.submit(body(2 + i)) for i in range(12)]
+        one.kill()
+        unfinished = [row[0] for row in self.rows(one, "SELECT id FROM trees WHERE finished_ms IS NULL ORDER BY seq")]
+        self.assertGreater(len(unfinished), 1)
+        lost = unfinished[0]
+        garbage = b"\x00\xff" * 20
+        self.damage(one, "UPDATE trees SET request=? WHERE id=?", garbage, lost)
+        self.damage(one, "UPDATE trees SET outline=?, tree=? WHERE id=?", garbage, garbage, finished)
+
+        exported = self.export(one)
+        self.assertEqual(exported.returncode, 3)
+        self.assertEqual({json.loads(line)["id"] for line in exported.stdout.splitlines()}, {whole, *asked} - {lost})
+        self.assertRegex(exported.stderr, f"banyan: .*trees.db: tree {lost}: ")
+        self.assertRegex(exported.stderr, f"banyan: .*trees.db: tree {finished}: ")
+
+        two = self.start("--log-format", "json")
+        wait_for(two.idle, "the others do not go on")
+        listed = two.get("/v1/trees?limit=1000")
+        self.assertEqual(listed.status, 200, listed)
+        self.assertEqual(sorted(listed.json["damaged"]), sorted([lost, finished]))
+        self.assertEqual({t["id"] for t in listed.json["trees"]}, {whole, *asked} - {lost})
+        for name in (lost, finished):
+            told = self.refused(two.get(f"/v1/trees/{name}"), 500, "damaged_tree").error["message"]
+            self.assertIn(str(two.data / "trees.db"), told)
+            self.assertIn(f"tree {name}: ", told)
+        self.refused(two.post(f"/v1/trees/{lost}/cancel"), 500, "damaged_tree")
+        self.assertEqual(two.get(f"/v1/trees/{whole}").status, 200)
+        self.assertEqual(metrics_page(two.get("/metrics").body).value("banyan_store_damaged_trees"), 2)
+        self.assertEqual(two.status()["store"]["damaged"], 2)
+        two.get("/v1/trees")
+        self.assertEqual(two.stop(), 0)
+        lines = [json.loads(line) for line in two.log().splitlines() if line.startswith("{")]
+        for name in (lost, finished):
+            about = [(x["level"], x["message"]) for x in lines if x.get("tree") == name]
+            said = [level for level, message in about if not message.startswith(("GET ", "POST "))]
+            self.assertEqual(said, ["error"], about)
+        self.assertEqual(self.rows(two, f"SELECT request FROM trees WHERE id='{lost}'"), [(garbage,)])
+
+    def test_readiness_goes_with_the_room_on_the_disk_and_comes_back(self):
+        one = self.start("--log-level", "info")
+        one.solve(body(0))
+        self.assertEqual(one.get("/readyz").status, 200)
+        no_room = max(file.stat().st_size for file in one.data.iterdir())
+        _, hard = resource.prlimit(one.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (no_room, hard))
+        wait_for(lambda: one.post("/v1/trees", {**body(1), "wait": False}).status == 503, "the disk has room")
+        refused = self.refused(one.get("/readyz"), 503, "unavailable")
+        self.assertIn("trees.db", refused.error["message"])
+        now = one.status()
+        self.assertFalse(now["ready"])
+        self.assertIn("trees.db", now["not_ready"])
+        self.assertIn("make room", now["store"]["trouble"])
+        self.assertEqual(metrics_page(one.get("/metrics").body).value("banyan_ready"), 0)
+        resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        wait_for(lambda: one.get("/readyz").status == 200, "it does not become ready")  # without any write of ours
+        self.assertIsNone(one.status()["not_ready"])
+        self.assertIn("the store can be written again", one.log())
+        one.solve(body(1))
 
 
 # ---- options that change
