@@ -135,8 +135,8 @@ struct tree : tree_figures {
   std::optional<std::string> inconsistent() const;
 };
 
-/// The tree without the texts and tokens of its threads, a tenth as large. Its usage stays as it is:
-/// a sampled segment keeps as many ids, each 0. A thread that has a solution has an empty one.
+/// The tree without the texts and tokens of its threads, a tenth as large. Its usage stays as it
+/// is: a sampled segment keeps as many ids, each 0. A thread that has a solution has an empty one.
 tree outline(const tree&);
 
 /// "/" + 0 = "/0"; "/0" + 3 = "/0/3".
