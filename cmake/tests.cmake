@@ -160,10 +160,13 @@ set_tests_properties("page: a browser shows a daemon's trees"
 
 banyan_check_headers(tests banyan_gpu_pool banyan_trainer banyan_http Catch2::Catch2)
 
-add_test(NAME "layering: folders include only what they may know"
-  COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/layering.cmake")
-set_tests_properties("layering: folders include only what they may know"
-  PROPERTIES WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+# banyan_source_test(name script): a cmake script that looks at the sources.
+function(banyan_source_test name script)
+  add_test(NAME "${name}" COMMAND ${CMAKE_COMMAND} -P "${CMAKE_SOURCE_DIR}/cmake/${script}"
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+endfunction()
+banyan_source_test("layering: folders include only what they may know" layering.cmake)
+banyan_source_test("format: sources are as clang-format writes them" formatted.cmake)
 
 add_test(NAME "scripts: setup installs what is missing and nothing else"
   COMMAND "${CMAKE_SOURCE_DIR}/tests/scripts/setup_test.sh")

@@ -1,0 +1,11 @@
+# What .clang-format asks for. Run in the source tree: cmake -P cmake/formatted.cmake
+cmake_minimum_required(VERSION 3.25)
+foreach(folder IN ITEMS solver model actors gpu_pool trainer apps tests bench)
+  file(GLOB_RECURSE found ${folder}/*.hpp ${folder}/*.cpp ${folder}/*.cu)
+  list(APPEND files ${found})
+endforeach()
+find_program(clang_format clang-format REQUIRED)
+execute_process(COMMAND "${clang_format}" --dry-run -Werror ${files} RESULT_VARIABLE result)
+if(result)
+  message(FATAL_ERROR "run clang-format -i on the files above")
+endif()
