@@ -97,9 +97,7 @@ struct store_state {
     if (!now.empty() && !std::exchange(trying, true))
       self->delayed_send(self, between_tries, atom::probe_v);
     const auto before = std::exchange(trouble, now);
-    if (now == before) return;
-    if (now.empty()) log("the store writes again");
-    if (parts->options.on_trouble) parts->options.on_trouble(now);
+    if (now != before && parts->options.on_trouble) parts->options.on_trouble(now);
   }
 
   /// Nobody may come to write who could find out that it works again.

@@ -249,7 +249,10 @@ private:
         return retention{.max_bytes = bytes};
       };
       keeping.log = [say = warn()](std::string_view line, std::string_view) { say(line); };
-      keeping.on_trouble = [health = health_](const std::string& why) { health->set(why); };
+      keeping.on_trouble = [health = health_, say = warn()](const std::string& why) {
+        health->set(why);
+        if (why.empty()) say("the store can be written again");
+      };
       tree_store file(store_file(), {.sync = false});
       gauge_ = file.gauge();
       return spawn_store(system, std::move(file), std::move(keeping));

@@ -132,7 +132,10 @@ private:
       store.log = [](std::string_view line, std::string_view tree) {
         daemon_log::write(level::error, line, tree);
       };
-      store.on_trouble = [health = health_](const std::string& why) { health->set(why); };
+      store.on_trouble = [health = health_](const std::string& why) {
+        health->set(why);
+        if (why.empty()) daemon_log::write(level::info, "the store can be written again");
+      };
       return spawn_store(system, std::move(file), std::move(store));
     };
     return house;
