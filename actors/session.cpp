@@ -242,6 +242,7 @@ void session_state::tick_in(nanoseconds time) {
   if (!std::exchange(ticking, true)) self->delayed_send(self, caf::timespan(time), atom::tick_v);
 }
 
+/// For everybody else the tree has ended when its end is stored: until then it runs.
 void session_state::finish() {
   tree.wall_ms = clock.wall_ms(self->clock().now());
   for (auto& thread : tree.threads)
@@ -250,8 +251,9 @@ void session_state::finish() {
       thread.failure = errc::cancelled;
       thread.awaited = false;
     }
-  conclude(tree, options.reasoning.unix_ms());
-  store({std::make_shared<const banyan::tree>(tree)});
+  auto done = tree;
+  conclude(done, options.reasoning.unix_ms());
+  store({std::make_shared<const banyan::tree>(std::move(done))});
 }
 
 /// Whoever waits hears at once that the tree cannot be stored. But it was begun, and perhaps
@@ -465,7 +467,7 @@ thread_request session_state::with_time(thread_request request) const {
 
 tree_status session_state::status(bool texts) const {
   auto now = texts ? tree : outline(tree);
-  if (now.finished_ms == 0) now.wall_ms = clock.wall_ms(self->clock().now());
+  now.wall_ms = clock.wall_ms(self->clock().now());
   std::unordered_map<std::string_view, thread_record*> by_path;
   for (auto& thread : now.threads) by_path.emplace(thread.path, &thread);
   for (const auto& [id, member] : members) {

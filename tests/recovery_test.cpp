@@ -190,17 +190,26 @@ TEST_CASE_METHOD(recovering_node, "what cannot be stored does not wait for its t
 TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored is stored later",
                  "[actors]") {
   script->silent = {"/1"};
+  const auto watching = events->subscribe("t", 0, [] {});
+  const auto end_is_told = [&] {
+    const auto news = watching->take();
+    return std::ranges::any_of(news, [](auto& e) { return e.what == tree_event::kind::done; });
+  };
   auto reply = submit();
   kept->fails = true;
   break_silence();
   CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
-  CHECK(ask<tree_status>(aut, tree_request{"t"})->value->outcome.solved);
+  const auto seen = ask<tree_status>(aut, tree_request{"t"})->value;
+  CHECK(seen->phase == tree_phase::running); // nobody hears of an end that may be lost
+  CHECK(seen->finished_ms == 0);
+  CHECK_FALSE(end_is_told());
   advance(5s);
   CHECK(kept->finished.empty());
   kept->fails = false;
   advance(1s);
   REQUIRE(kept->finished.size() == 1);
   CHECK(kept->finished.front().value->outcome.solved);
+  CHECK(end_is_told());
   CHECK(ask<node_status>(aut, atom::status_v)->finished == 1);
 }
 
