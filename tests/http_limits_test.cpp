@@ -332,6 +332,9 @@ TEST_CASE("who asks too often is told when to come back", "[http]") {
   CHECK(told_error(answer) == "429 too_many_requests");
   CHECK(answer.header("retry-after") == "2");
   CHECK(s.get("/healthz").status == 200);
+  options.requests_per_s = 1e-300;
+  s.server.reload(options);
+  CHECK(s.get("/v1/trees").header("retry-after") == "86400");
 }
 
 /// What a client gets when there is room for it again.

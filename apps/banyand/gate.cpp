@@ -139,7 +139,8 @@ std::optional<http_response> gate::check_rate(const http_request& request,
   if (wait_s <= 0) return {};
   auto response = error_response(429, "too_many_requests",
                                  request.remote + ": too many requests; wait and try again");
-  response.headers.emplace_back("Retry-After", std::to_string(std::lround(std::ceil(wait_s))));
+  const auto told_s = std::min(std::ceil(wait_s), 86400.0); // a rate may be as low as it likes
+  response.headers.emplace_back("Retry-After", std::to_string(std::lround(told_s)));
   return response;
 }
 
