@@ -8,6 +8,7 @@
 #include "solver/tree.hpp"
 #include "trainer/logprob_gap.hpp"
 #include "trainer/not_finite.hpp"
+#include "trainer/run_course.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/statistics.hpp"
 #include "trainer/train_log.hpp"
@@ -64,11 +65,9 @@ struct rl_run::impl {
   run_folder folder;
   train_log log;
 
-  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0, idle_in_a_row = 0;
-  std::int64_t saved = -1, evaluated = -1;
-  std::uint64_t tokens = 0;
-  double elapsed_s = 0; ///< before `began`
-  clock::time_point began = clock::now();
+  run_course course;
+  std::int64_t& step = course.step;
+  std::int64_t idle_in_a_row = 0;
   std::deque<published_weights> epochs; ///< those that open steps are sampled with
   problem_places places;                ///< before the step
   weight_makers makers;
@@ -88,7 +87,8 @@ struct rl_run::impl {
         hooks(std::move(h)),
         weights(std::move(w)),
         folder(options.out, options.keep),
-        log(options.out / "log.jsonl") {}
+        log(options.out / "log.jsonl"),
+        course(options, hooks.seconds) {}
 
   /// The weights as they are now, for others to keep: the next step leaves this memory to them.
   std::shared_ptr<const model_weights> kept() const {
@@ -109,19 +109,6 @@ struct rl_run::impl {
     save();
   }
 
-  double elapsed() const {
-    return hooks.seconds ? elapsed_s + hooks.seconds() : elapsed_s + seconds_since(began);
-  }
-
-  double progress() const {
-    return std::min(1.0, options.minutes > 0 ? elapsed() / (60 * options.minutes)
-                                             : double(step) / double(options.steps));
-  }
-
-  bool done() const {
-    return options.minutes > 0 ? elapsed() >= 60 * options.minutes : step >= options.steps;
-  }
-
   void begin(const rollout_batch& batch) {
     if (batch.figures.problems() == 0)
       throw std::runtime_error("step " + std::to_string(step) + ": none of its "
@@ -130,7 +117,10 @@ struct rl_run::impl {
                                  "why)");
     trained_since = clock::now();
     leave_shared_memory(*weights);
-    now = {.step = step, .progress = progress(), .trees = batch.figures, .counts = batch.counts};
+    now = {.step = step,
+           .progress = course.progress(step),
+           .trees = batch.figures,
+           .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
     now.counts.informative =
@@ -179,16 +169,15 @@ struct rl_run::impl {
   void note(const rollout_figures& around) {
     at = stage::none;
     now.step = step;
-    now.progress = progress();
+    now.progress = course.progress(step);
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     now.logprob_gap_max = gap();
-    tokens += now.learnt.tokens;
-    now.total_tokens = tokens;
-    now.elapsed_s = elapsed();
-    skipped += now.learnt.skipped();
-    if (now.learnt.sequences > 0) bad_in_a_row = now.learnt.skipped() ? bad_in_a_row + 1 : 0;
-    now.skipped = skipped;
+    course.tokens += now.learnt.tokens;
+    now.total_tokens = course.tokens;
+    now.elapsed_s = course.elapsed_s();
+    if (now.learnt.sequences > 0) course.count(now.learnt.trouble);
+    now.skipped = course.skipped;
     places = std::move(places_then);
     forget_epochs();
     count_idle();
@@ -214,10 +203,10 @@ struct rl_run::impl {
 
   void finish(const rollout_figures& around) {
     note(around);
-    if (bad_in_a_row >= options.max_bad_steps) give_up();
-    if (is_time_to_evaluate() || (options.evaluate_every > 0 && done())) evaluate();
-    const bool due = options.checkpoint_every > 0 && step % options.checkpoint_every == 0;
-    if (done() || (due && bad_in_a_row == 0)) save();
+    if (course.has_failed()) course.give_up(now.learnt.trouble, "a lower --rate may help");
+    const bool done = course.done();
+    if (course.is_time_to_evaluate() || (options.evaluate_every > 0 && done)) evaluate();
+    if (done || course.is_time_to_save()) save();
   }
 
   void close() {
@@ -229,39 +218,16 @@ struct rl_run::impl {
     if (at == stage::learning) learner->undo(*epochs.back().weights);
     if (at == stage::published) note(around);
     at = stage::none;
-    if (bad_in_a_row < options.max_bad_steps) save();
+    if (!course.has_failed()) save();
   }
 
-  [[noreturn]] void give_up() const {
-    throw std::runtime_error("step " + std::to_string(step) + ": "
-                             + std::string(to_phrase(now.learnt.trouble)) + " not finite ("
-                             + std::to_string(bad_in_a_row)
-                             + " bad steps in a row; a lower --rate may help)");
-  }
-
-  bool is_time_to_evaluate() const {
-    return options.evaluate_every > 0 && step > 0 && step % options.evaluate_every == 0;
-  }
-
-  void evaluate() {
-    if (!hooks.evaluate || evaluated == step) return;
-    const auto figures = hooks.evaluate(*weights);
-    if (figures.empty()) return;
-    evaluated = step;
-    log.write_evaluation(step, figures);
-  }
+  void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
 
   void save() {
-    if (saved == step) return;
+    if (course.saved == step) return;
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
-      json state{{"step", step},
-                 {"tokens", tokens},
-                 {"elapsed_s", elapsed()},
-                 {"skipped", skipped},
-                 {"evaluated", evaluated},
-                 {"epochs", json::array()},
-                 {"returning", json::array()},
-                 {"open", json::array()}};
+      auto state = course.state();
+      for (const auto* list : {"epochs", "returning", "open"}) state[list] = json::array();
       for (const auto& [epoch, published] : epochs) {
         state["epochs"].push_back(epoch);
         if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
@@ -275,7 +241,7 @@ struct rl_run::impl {
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
-    saved = step;
+    course.saved = step;
   }
 
   std::shared_ptr<const model_weights> read_epoch(const fs::path& file) const {
@@ -293,13 +259,11 @@ struct rl_run::impl {
   }
 
   /// The last one is that of the checkpoint itself.
-  std::vector<std::uint32_t> epochs_in(const json& state, const fs::path& from) const {
+  std::vector<std::uint32_t> epochs_in(const json& state) const {
     auto all = state.at("epochs").get<std::vector<std::int64_t>>();
-    if (step < 0 || all.empty() || all.front() < 0 || all.back() != step
+    if (all.empty() || all.front() < 0 || all.back() != step
         || !std::ranges::is_sorted(all, std::less_equal()))
-      throw bad_checkpoint((from / "trainer.json").string()
-                           + ": its step and its epochs do not fit each other; resume from an "
-                             "earlier checkpoint");
+      throw std::domain_error("its step and its epochs do not fit each other");
     return {all.begin(), all.end()};
   }
 
@@ -325,13 +289,9 @@ struct rl_run::impl {
     learner->differ_from_reference();
     places = {};
     restore_state(from, learner->update(), [&](const json& state) {
-      step = state.at("step");
-      tokens = state.at("tokens");
-      elapsed_s = state.at("elapsed_s");
-      skipped = state.at("skipped");
+      course.restore(state);
       epochs.clear();
-      evaluated = state.value("evaluated", step);
-      for (const std::uint32_t epoch : epochs_in(state, from))
+      for (const std::uint32_t epoch : epochs_in(state))
         epochs.push_back({epoch, epoch == step ? kept() : read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
         places.waiting.push_back({source.at(0), source.at(1)});
@@ -342,9 +302,8 @@ struct rl_run::impl {
     });
     makers.begin(static_cast<std::uint32_t>(step) + 1, options.name);
     forget_epochs();
-    saved = step;
     log.keep_until(step);
-    if (is_time_to_evaluate()) evaluate(); // for one that was broken off
+    if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
     return places;
   }
 };
@@ -362,7 +321,7 @@ void rl_run::start() { impl_->start(); }
 problem_places rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->step; }
 const weight_makers& rl_run::makers() const { return impl_->makers; }
-bool rl_run::done() const { return impl_->done(); }
+bool rl_run::done() const { return impl_->course.done(); }
 std::vector<published_weights> rl_run::published() const {
   return {impl_->epochs.begin(), impl_->epochs.end()};
 }
@@ -375,7 +334,8 @@ void rl_run::close() { impl_->close(); }
 void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
 sft_result rl_run::result() const {
-  return {impl_->step, impl_->done(), impl_->skipped, impl_->folder.folder_of(impl_->saved)};
+  const auto& course = impl_->course;
+  return {course.step, course.done(), course.skipped, impl_->folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

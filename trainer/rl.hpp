@@ -18,18 +18,16 @@ namespace banyan {
 class transformer;
 
 /// Everything about a reinforcement learning run but its rollouts.
-struct rl_options {
+struct rl_options : course_options {
+  rl_options() : course_options{.steps = 150, .checkpoint_every = 10, .max_bad_steps = 5} {}
+
   std::filesystem::path out;
   std::string name; ///< of this start of the run, unlike that of any other; see `weight_makers`
-  std::int64_t steps = 150;
-  double minutes = 0; ///< instead of steps; 0: steps count
   schedule_options schedule{.rate = 2e-4, .warmup = 5, .decay = decay_kind::none};
-  std::int64_t staleness = 1;                   ///< steps that rollouts run ahead of training
-  std::string device = "cpu";                   ///< where to train
-  std::int64_t checkpoint_every = 10, keep = 2; ///< steps; folders kept
-  std::int64_t evaluate_every = 0;              ///< steps; 0: never
-  std::int64_t max_bad_steps = 5; ///< steps in a row that are not finite, before the run ends
-  std::int64_t gap_trees = 2;     ///< trees per step whose logprobs are scored again for the gap
+  std::int64_t staleness = 1; ///< steps that rollouts run ahead of training
+  std::string device = "cpu"; ///< where to train
+  std::int64_t keep = 2;      ///< checkpoints kept
+  std::int64_t gap_trees = 2; ///< trees per step whose logprobs are scored again for the gap
   learner_options learner;
 };
 
@@ -65,7 +63,7 @@ std::string to_json(const rl_progress&);
 
 struct rl_hooks {
   std::function<void(const rl_progress&)> on_progress;
-  std::function<std::string(const model_weights&)> evaluate; ///< see sft_hooks
+  weights_judge evaluate;
   std::function<void(const std::filesystem::path&)> describe;
   std::function<double()> seconds; ///< since the run's start or resumption; null: measured
 };

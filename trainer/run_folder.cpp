@@ -127,12 +127,17 @@ void save_state(const fs::path& folder, const optimizer& update,
 
 void restore_state(const fs::path& folder, optimizer& update,
                    const std::function<void(const nlohmann::ordered_json&)>& take) {
+  const auto damaged = [&folder](const std::exception& e) {
+    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
+                         + "; resume from an earlier checkpoint");
+  };
   try {
     update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
     take(nlohmann::ordered_json::parse(read_file(folder / "trainer.json")));
   } catch (const nlohmann::json::exception& e) {
-    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
-                         + "; resume from an earlier checkpoint");
+    damaged(e);
+  } catch (const std::domain_error& e) {
+    damaged(e);
   } catch (const std::invalid_argument& e) {
     throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
                          + "; resume with the options it was started with");

@@ -47,8 +47,9 @@ private:
 void save_state(const std::filesystem::path& folder, const optimizer&,
                 const nlohmann::ordered_json& state);
 
-/// Reads both back; `take` gets the trainer's own and may throw JSON's exceptions. Throws
-/// bad_checkpoint for what is missing, damaged or of another shape.
+/// Reads both back; `take` gets the trainer's own and may throw JSON's exceptions and
+/// std::domain_error for what is damaged. Throws bad_checkpoint for what is missing, damaged or of
+/// another shape.
 void restore_state(const std::filesystem::path& folder, optimizer&,
                    const std::function<void(const nlohmann::ordered_json&)>& take);
 

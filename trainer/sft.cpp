@@ -5,11 +5,11 @@
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "trainer/not_finite.hpp"
+#include "trainer/run_course.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/train_log.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <future>
 #include <stdexcept>
@@ -20,7 +20,6 @@
 namespace banyan {
 
 namespace fs = std::filesystem;
-using clock = std::chrono::steady_clock;
 
 struct sft_run::impl {
   sft_options options;
@@ -32,12 +31,8 @@ struct sft_run::impl {
   optimizer update;
   run_folder folder;
   train_log log;
-  std::int64_t step = 0, skipped = 0, bad_in_a_row = 0;
-  not_finite bad = not_finite::nothing;    ///< in the step that was last
-  std::int64_t saved = -1, evaluated = -1; ///< the steps that were last
-  std::uint64_t tokens = 0;
-  double elapsed_s = 0; ///< before `began`
-  clock::time_point began = clock::now();
+  run_course course;
+  not_finite bad = not_finite::nothing; ///< in the step that was last
   std::future<training_batch> next;
   training_batch proven; ///< the last one whose loss was finite
 
@@ -51,30 +46,22 @@ struct sft_run::impl {
         model(weights),
         update(*weights, options.optimizer),
         folder(options.out, options.keep),
-        log(options.out / "log.jsonl") {}
+        log(options.out / "log.jsonl"),
+        course(options) {}
 
-  double elapsed() const {
-    return elapsed_s + std::chrono::duration<double>(clock::now() - began).count();
-  }
-
-  double progress() const {
-    if (options.minutes > 0) return std::min(1.0, elapsed() / (60 * options.minutes));
-    const auto drills = std::min(options.curriculum.drill_steps, options.steps - 1);
-    return std::clamp(double(step - drills) / double(options.steps - drills), 0.0, 1.0);
-  }
-
-  bool done() const {
-    return options.minutes > 0 ? elapsed() >= 60 * options.minutes : step >= options.steps;
+  /// Drills do not count.
+  double progress(std::int64_t of_step) const {
+    return course.progress(of_step, options.curriculum.drill_steps);
   }
 
   /// The batch of this step; the next one is made meanwhile on another OS thread.
   training_batch take_batch() {
-    auto batch =
-        next.valid() ? next.get() : lessons.batch(static_cast<std::uint64_t>(step), progress());
-    ++step;
-    next = std::async(std::launch::async, [this, at = static_cast<std::uint64_t>(step),
-                                           p = progress()] { return lessons.batch(at, p); });
-    --step;
+    const auto make = [this](std::int64_t step, double p) {
+      return lessons.batch(static_cast<std::uint64_t>(step), p);
+    };
+    const auto step = course.step;
+    auto batch = next.valid() ? next.get() : make(step, progress(step));
+    next = std::async(std::launch::async, make, step + 1, progress(step + 1));
     return batch;
   }
 
@@ -99,55 +86,38 @@ struct sft_run::impl {
     bad = !std::isfinite(p.loss)        ? not_finite::loss
           : !std::isfinite(p.grad_norm) ? not_finite::gradient
                                         : not_finite::nothing;
-    if (bad == not_finite::nothing) {
-      bad_in_a_row = 0;
-      proven = std::move(batch);
-    } else {
-      ++skipped;
-      ++bad_in_a_row;
-    }
+    course.count(bad);
+    if (bad == not_finite::nothing) proven = std::move(batch);
   }
 
   [[noreturn]] void give_up() {
     save_if_good();
-    throw std::runtime_error("step " + std::to_string(step) + ": " + std::string(to_phrase(bad))
-                             + " not finite (" + std::to_string(bad_in_a_row)
-                             + " bad steps in a row); --resume with a lower --rate goes on from "
-                             + (options.out / fs::read_symlink(folder.last())).string());
+    course.give_up(bad, "--resume with a lower --rate goes on from "
+                            + (options.out / fs::read_symlink(folder.last())).string());
   }
 
   sft_progress one_step() {
-    const auto begun_s = elapsed();
-    sft_progress p{.progress = progress(),
-                   .drill = lessons.is_drill(static_cast<std::uint64_t>(step))};
-    p.rate = rate_at(options.schedule, step, p.progress);
+    const auto begun_s = course.elapsed_s();
+    sft_progress p{.progress = progress(course.step),
+                   .drill = lessons.is_drill(static_cast<std::uint64_t>(course.step))};
+    p.rate = rate_at(options.schedule, course.step, p.progress);
     auto batch = take_batch();
     p.loss = learn(batch);
     p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
     const auto num_tokens = batch.num_tokens();
-    tokens += num_tokens;
-    ++step;
+    course.tokens += num_tokens;
+    ++course.step;
     count(p, std::move(batch));
-    p.step = step;
-    p.progress = progress();
-    p.tokens = tokens;
-    p.elapsed_s = elapsed();
+    p.step = course.step;
+    p.progress = progress(course.step);
+    p.tokens = course.tokens;
+    p.elapsed_s = course.elapsed_s();
     const auto took_s = p.elapsed_s - begun_s;
     p.tokens_per_s = took_s > 0 ? double(num_tokens) / took_s : 0;
     return p;
   }
 
-  void evaluate() {
-    if (!hooks.evaluate || evaluated == step) return;
-    const auto figures = hooks.evaluate(*weights);
-    if (figures.empty()) return;
-    evaluated = step;
-    log.write_evaluation(step, figures);
-  }
-
-  bool is_time_to_evaluate() const {
-    return options.evaluate_every > 0 && step > 0 && step % options.evaluate_every == 0;
-  }
+  void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
 
   /// An update may have taken the weights to where nothing can be learnt any more.
   bool are_good() {
@@ -159,7 +129,7 @@ struct sft_run::impl {
   }
 
   void save_if_good() {
-    if (saved != step && are_good()) save();
+    if (course.saved != course.step && are_good()) save();
   }
 
   /// From now on `--resume` has something to go on from.
@@ -169,17 +139,12 @@ struct sft_run::impl {
   }
 
   void save() {
-    if (saved == step) return;
-    folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
-      save_state(to, update,
-                 {{"step", step},
-                  {"tokens", tokens},
-                  {"elapsed_s", elapsed()},
-                  {"skipped", skipped},
-                  {"evaluated", evaluated}});
+    if (course.saved == course.step) return;
+    folder.save(course.step, *weights, *vocabulary, [this](const fs::path& to) {
+      save_state(to, update, course.state());
       if (hooks.describe) hooks.describe(to);
     });
-    saved = step;
+    course.saved = course.step;
   }
 };
 
@@ -203,43 +168,33 @@ void sft_run::resume() {
   auto& s = *impl_;
   const auto folder = s.folder.last();
   load_into(*s.weights, folder);
-  restore_state(folder, s.update, [&](const nlohmann::ordered_json& state) {
-    s.step = state.at("step");
-    if (s.step < 0)
-      throw bad_checkpoint((folder / "trainer.json").string()
-                           + ": its step is below 0; resume from an earlier checkpoint");
-    s.tokens = state.at("tokens");
-    s.elapsed_s = state.at("elapsed_s");
-    s.skipped = state.at("skipped");
-    s.evaluated = state.value("evaluated", s.step);
-  });
-  s.saved = s.step;
-  s.log.keep_until(s.step);
+  restore_state(folder, s.update,
+                [&](const nlohmann::ordered_json& state) { s.course.restore(state); });
+  s.log.keep_until(s.course.step);
 }
 
-std::int64_t sft_run::step() const { return impl_->step; }
-bool sft_run::done() const { return impl_->done(); }
+std::int64_t sft_run::step() const { return impl_->course.step; }
+bool sft_run::done() const { return impl_->course.done(); }
 
 sft_result sft_run::run() {
   auto& s = *impl_;
-  s.began = clock::now();
+  auto& course = s.course;
+  course.go_on();
   bool stopped = false;
-  if (s.saved < 0) s.start();
-  if (s.is_time_to_evaluate()) s.evaluate(); // for one that was broken off
-  while (!s.done() && !stopped) {
+  if (course.saved < 0) s.start();
+  if (course.is_time_to_evaluate()) s.evaluate(); // for one that was broken off
+  while (!course.done() && !stopped) {
     const auto p = s.one_step();
     s.log.write(p);
-    if (s.hooks.on_progress && s.step % s.options.log_every == 0) s.hooks.on_progress(p);
-    if (s.bad_in_a_row >= s.options.max_bad_steps) s.give_up();
-    if (s.is_time_to_evaluate()) s.evaluate();
-    if (s.options.checkpoint_every > 0 && s.step % s.options.checkpoint_every == 0
-        && s.bad_in_a_row == 0)
-      s.save_if_good();
+    if (s.hooks.on_progress && p.step % s.options.log_every == 0) s.hooks.on_progress(p);
+    if (course.has_failed()) s.give_up();
+    if (course.is_time_to_evaluate()) s.evaluate();
+    if (course.is_time_to_save()) s.save_if_good();
     stopped = s.hooks.stop && s.hooks.stop();
   }
   s.save_if_good();
   if (!stopped && s.options.evaluate_every > 0) s.evaluate();
-  return {s.step, s.done(), s.skipped, s.folder.folder_of(s.saved)};
+  return {course.step, course.done(), course.skipped, s.folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

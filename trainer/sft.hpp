@@ -3,6 +3,7 @@
 #include "model/config.hpp"
 #include "trainer/curriculum.hpp"
 #include "trainer/optimizer.hpp"
+#include "trainer/run_course.hpp"
 #include "trainer/schedule.hpp"
 
 #include <cstdint>
@@ -17,19 +18,17 @@ namespace banyan {
 struct model_weights;
 
 /// Everything about a supervised run. The defaults are the recipe of the shipped model.
-struct sft_options {
+struct sft_options : course_options {
+  sft_options() : course_options{.steps = 12000, .checkpoint_every = 500, .max_bad_steps = 10} {}
+
   std::filesystem::path out;
-  std::int64_t steps = 12000; ///< optimiser steps in all
-  double minutes = 0;         ///< instead of steps; 0: steps count
   schedule_options schedule;
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
   std::string device = "cpu";
-  std::int64_t checkpoint_every = 500, keep = 2; ///< steps; folders kept (besides the last)
-  std::int64_t log_every = 10;                   ///< of so many steps one is shown; the log has all
-  std::int64_t evaluate_every = 0;               ///< steps; 0: never
-  std::int64_t max_bad_steps = 10; ///< losses in a row that are not finite, before the run ends
-  std::uint64_t seed = 0;          ///< of the initial weights
-  model_config model;              ///< ignored when weights are given
+  std::int64_t keep = 2;       ///< checkpoints kept (besides the last)
+  std::int64_t log_every = 10; ///< of so many steps one is shown; the log has all
+  std::uint64_t seed = 0;      ///< of the initial weights
+  model_config model;          ///< ignored when weights are given
   optimizer_options optimizer;
   curriculum_options curriculum;
 };
@@ -46,9 +45,7 @@ struct sft_progress {
 /// What the run asks of its surroundings.
 struct sft_hooks {
   std::function<void(const sft_progress&)> on_progress;
-  /// Evaluates these weights on real problems; returns the evaluate object as JSON, or nothing
-  /// where it was broken off.
-  std::function<std::string(const model_weights&)> evaluate;
+  weights_judge evaluate;
   /// Puts further files into the folder of a checkpoint before it counts as written.
   std::function<void(const std::filesystem::path&)> describe;
   std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
