@@ -4,7 +4,9 @@
 #include "model/tree_attention.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include <ATen/ATen.h>
@@ -12,17 +14,26 @@
 
 namespace banyan {
 
+namespace {
+
+/// Sequences of like length as rows for ATen's attention, padded to the longest of them.
+struct padded_rows {
+  std::int64_t rows = 0, longest = 0;
+  at::Tensor tokens; // [their tokens] where each is in the batch
+  at::Tensor cells;  // [their tokens] where each is in [rows · longest]
+  at::Tensor mask;   // [rows, 1, longest, longest] 0 or -inf; undefined: causal, nothing is hidden
+};
+
+} // namespace
+
 /// What the layers of one batch share.
 struct training_attention::layout {
   sequence_batch batch; ///< without the ids
   model_config config;
   at::Tensor cos, sin; // [max position + 1, head_dim / 2] float32
   bool own_kernel = false;
-  // For ATen's attention: rows padded to the longest sequence.
-  std::int64_t rows = 0, longest = 0;
-  at::Tensor positions; // [tokens]
-  at::Tensor cells;     // [tokens] where a token lies in [rows · longest]
-  at::Tensor mask;      // [rows, 1, longest, longest] 0 or -inf
+  at::Tensor positions; // [tokens], for ATen's attention
+  std::vector<padded_rows> groups;
 
   std::int64_t heads_in_qkv() const { return config.num_heads + 2 * config.num_kv_heads; }
 };
@@ -43,30 +54,39 @@ void make_tables(layout& l, const at::Device& device) {
   l.sin = angle.sin().to(at::kFloat).contiguous();
 }
 
-/// Rows, cells and mask for ATen's attention.
-void make_padded(layout& l, const at::Device& device, at::ScalarType compute) {
-  const auto& starts = l.batch.starts;
-  l.rows = static_cast<std::int64_t>(starts.size()) - 1;
-  for (std::size_t i = 1; i < starts.size(); ++i)
-    l.longest = std::max<std::int64_t>(l.longest, starts[i] - starts[i - 1]);
-  std::vector<std::int64_t> cells;
-  std::vector<std::int32_t> until(static_cast<std::size_t>(l.rows * l.longest), visible_always);
-  for (std::int64_t row = 0; row < l.rows; ++row)
-    for (auto t = starts[static_cast<std::size_t>(row)];
-         t < starts[static_cast<std::size_t>(row) + 1]; ++t) {
-      cells.push_back(row * l.longest + t - starts[static_cast<std::size_t>(row)]);
-      until[static_cast<std::size_t>(cells.back())] =
-          l.batch.visible_until[static_cast<std::size_t>(t)];
-    }
-  l.cells = at::tensor(cells, at::kLong).to(device);
-  l.positions = at::tensor(l.batch.positions, at::kInt).to(device, at::kLong);
-  auto index = at::arange(l.longest, at::TensorOptions(at::kLong).device(device));
+at::Tensor mask_of(const padded_rows& g, const std::vector<std::int32_t>& until,
+                   const at::Device& device, at::ScalarType compute) {
+  auto index = at::arange(g.longest, at::TensorOptions(at::kLong).device(device));
   auto key = index.view({1, 1, -1}), query = index.view({1, -1, 1});
-  auto visible = at::tensor(until, at::kInt).to(device, at::kLong).view({l.rows, 1, l.longest});
+  auto visible = at::tensor(until, at::kInt).to(device, at::kLong).view({g.rows, 1, g.longest});
   auto hidden = ((key <= query) & (query < visible)).logical_not();
-  l.mask = at::zeros(hidden.sizes(), at::TensorOptions(compute).device(device))
-               .masked_fill_(hidden, -std::numeric_limits<float>::infinity())
-               .unsqueeze(1);
+  return at::zeros(hidden.sizes(), at::TensorOptions(compute).device(device))
+      .masked_fill_(hidden, -std::numeric_limits<float>::infinity())
+      .unsqueeze(1);
+}
+
+padded_rows pad_rows(const sequence_batch& batch, const std::vector<std::size_t>& sequences,
+                     const at::Device& device, at::ScalarType compute) {
+  padded_rows g{.rows = static_cast<std::int64_t>(sequences.size())};
+  const auto first = sequences.front(); // the longest
+  g.longest = batch.starts[first + 1] - batch.starts[first];
+  std::vector<std::int64_t> tokens, cells;
+  std::vector<std::int32_t> until(static_cast<std::size_t>(g.rows * g.longest), visible_always);
+  bool hides = false;
+  for (std::size_t row = 0; row < sequences.size(); ++row) {
+    auto cell = static_cast<std::int64_t>(row) * g.longest;
+    for (auto t = batch.starts[sequences[row]]; t < batch.starts[sequences[row] + 1]; ++t, ++cell) {
+      tokens.push_back(t);
+      cells.push_back(cell);
+      const auto end = batch.visible_until[static_cast<std::size_t>(t)];
+      until[static_cast<std::size_t>(cell)] = end;
+      hides |= end != visible_always;
+    }
+  }
+  g.tokens = at::tensor(tokens, at::kLong).to(device);
+  g.cells = at::tensor(cells, at::kLong).to(device);
+  if (hides) g.mask = mask_of(g, until, device, compute);
+  return g;
 }
 
 /// Rotates halves, as Hugging Face's Llama does. x: [tokens, heads, head_dim]; cos, sin: [tokens,
@@ -77,21 +97,32 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
       .to(x.scalar_type());
 }
 
+/// query, key, value: [tokens, heads, head_dim]
+at::Tensor attention_of(const padded_rows& g, const at::Tensor& query, const at::Tensor& key,
+                        const at::Tensor& value) {
+  const auto pad = [&g](const at::Tensor& x) { // → [rows, heads, longest, head_dim]
+    auto cells = at::zeros({g.rows * g.longest, x.size(1), x.size(2)}, x.options())
+                     .index_copy(0, g.cells, x.index_select(0, g.tokens));
+    return cells.view({g.rows, g.longest, x.size(1), x.size(2)}).transpose(1, 2);
+  };
+  std::optional<at::Tensor> mask;
+  if (g.mask.defined()) mask = g.mask.to(query.scalar_type());
+  auto out = at::scaled_dot_product_attention(pad(query), pad(key), pad(value), mask, 0.0, !mask,
+                                              std::nullopt, query.size(1) != key.size(1));
+  return out.transpose(1, 2).reshape({g.rows * g.longest, -1}).index_select(0, g.cells);
+}
+
 at::Tensor padded_attention(const at::Tensor& qkv, const layout& l) {
   const auto& c = l.config;
   auto cos = l.cos.index_select(0, l.positions).unsqueeze(1),
        sin = l.sin.index_select(0, l.positions).unsqueeze(1);
   auto split = qkv.view({qkv.size(0), l.heads_in_qkv(), c.head_dim})
                    .split_with_sizes({c.num_heads, c.num_kv_heads, c.num_kv_heads}, 1);
-  auto pad = [&](const at::Tensor& x) { // → [rows, heads, longest, head_dim]
-    auto cells = at::zeros({l.rows * l.longest, x.size(1), x.size(2)}, x.options())
-                     .index_copy(0, l.cells, x);
-    return cells.view({l.rows, l.longest, x.size(1), x.size(2)}).transpose(1, 2);
-  };
-  auto out = at::scaled_dot_product_attention(
-      pad(rotate(split[0], cos, sin)), pad(rotate(split[1], cos, sin)), pad(split[2]),
-      l.mask.to(qkv.scalar_type()), 0.0, false, std::nullopt, c.num_heads != c.num_kv_heads);
-  return out.transpose(1, 2).reshape({l.rows * l.longest, -1}).index_select(0, l.cells);
+  const auto query = rotate(split[0], cos, sin), key = rotate(split[1], cos, sin);
+  auto output = at::zeros({qkv.size(0), c.num_heads * c.head_dim}, qkv.options());
+  for (const auto& g : l.groups)
+    output = output.index_copy(0, g.tokens, attention_of(g, query, key, split[2]));
+  return output;
 }
 
 tree_attention_args kernel_args(const layout& l, const at::Tensor& qkv, const at::Tensor& output,
@@ -149,6 +180,20 @@ struct tree_attention_function : torch::autograd::Function<tree_attention_functi
 
 } // namespace
 
+std::vector<std::vector<std::size_t>> of_like_length(std::span<const std::int32_t> starts) {
+  const auto length = [starts](std::size_t s) { return starts[s + 1] - starts[s]; };
+  std::vector<std::size_t> order;
+  for (std::size_t s = 0; s + 1 < starts.size(); ++s)
+    if (length(s) > 0) order.push_back(s);
+  std::ranges::stable_sort(order, std::ranges::greater(), length);
+  std::vector<std::vector<std::size_t>> groups;
+  for (const auto s : order) {
+    if (groups.empty() || 2 * length(s) < length(groups.back().front())) groups.emplace_back();
+    groups.back().push_back(s);
+  }
+  return groups;
+}
+
 training_attention::training_attention(const sequence_batch& batch, const model_config& config,
                                        const at::Device& device, at::ScalarType compute) {
   auto l = std::make_shared<layout>();
@@ -159,7 +204,11 @@ training_attention::training_attention(const sequence_batch& batch, const model_
   l->config = config;
   l->own_kernel = device.is_cpu() && tree_attention_fits(config.head_dim);
   make_tables(*l, device);
-  if (!l->own_kernel) make_padded(*l, device, compute);
+  if (!l->own_kernel) {
+    l->positions = at::tensor(batch.positions, at::kInt).to(device, at::kLong);
+    for (const auto& sequences : of_like_length(batch.starts))
+      l->groups.push_back(pad_rows(batch, sequences, device, compute));
+  }
   layout_ = std::move(l);
 }
 

@@ -2,7 +2,11 @@
 
 #include "model/config.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -11,7 +15,8 @@ namespace banyan {
 struct sequence_batch;
 
 /// Attention over one batch of training sequences, the rotary embedding included, with autograd. On
-/// the CPU it is our own kernel (tree_attention); elsewhere ATen's, over padded rows and a mask.
+/// the CPU it is our own kernel (tree_attention); elsewhere ATen's, over rows of like length that
+/// are padded, with a mask where something is hidden.
 class training_attention {
 public:
   /// Keeps what all layers share: tables, positions, visibility. `batch` must outlive the forward
@@ -26,5 +31,10 @@ public:
 private:
   std::shared_ptr<const layout> layout_;
 };
+
+/// The sequences that are not empty, longest first, in groups: none is shorter than half of the
+/// longest of its group, so less than half of a padded group is padding, and there are no more than
+/// log2(longest) + 1 groups. `starts`: as in sequence_batch.
+std::vector<std::vector<std::size_t>> of_like_length(std::span<const std::int32_t> starts);
 
 } // namespace banyan

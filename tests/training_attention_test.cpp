@@ -116,6 +116,12 @@ TEST_CASE("training attention in bfloat16 stays within its rounding", "[model]")
   compare({4, 4, 32}, at::kBFloat16, 3e-2);
 }
 
+TEST_CASE("sequences are padded with others of like length", "[model]") {
+  const std::vector<std::int32_t> starts = {0, 3, 193, 194, 194, 294, 296}; // 3 190 1 0 100 2
+  CHECK(of_like_length(starts) == std::vector<std::vector<std::size_t>>{{1, 4}, {0, 5}, {2}});
+  CHECK(of_like_length(std::vector<std::int32_t>{0}).empty());
+}
+
 TEST_CASE("a head size that the kernel does not take goes through padded rows to the same result",
           "[model]") {
   compare({2, 2, 8}, at::kFloat, 1e-5);
