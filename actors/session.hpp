@@ -8,6 +8,7 @@
 #include "actors/thread.hpp"
 #include "actors/tree_clock.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -31,6 +32,12 @@ struct session_options {
 
 struct session_state {
   static inline const char* name = "banyan.session";
+
+  /// A message on its way keeps a dead actor's memory: no tick is farther away than this.
+  static constexpr nanoseconds longest_tick = std::chrono::seconds(1);
+
+  /// A store that says nothing for so long has not stored.
+  static constexpr caf::timespan store_patience = std::chrono::seconds(60);
 
   /// A live thread.
   struct member {
@@ -85,11 +92,12 @@ struct session_state {
   void bury(std::map<caf::actor_id, member>::iterator);
   void leave_if_parked();
   void finish();
-  void tick_in(nanoseconds);
+  void tick_in(nanoseconds); ///< at most `longest_tick`
   void store(const finished_tree&);
   void leave(const finished_tree&);
   void tell_phase() const;
   member* sender();
+  static caf::error no_thread(const std::string& path);
 
   session_actor::stateful_pointer<session_state> self;
   session_options options;

@@ -58,6 +58,11 @@ std::string child_path(std::string_view parent, std::uint32_t index) {
   return path += std::to_string(index);
 }
 
+bool at_or_below(std::string_view path, std::string_view ancestor) {
+  if (ancestor == "/" || path == ancestor) return true;
+  return path.starts_with(ancestor) && path[ancestor.size()] == '/';
+}
+
 namespace {
 
 /// "" for the root; a path without a slash has no parent either.

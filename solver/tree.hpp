@@ -142,4 +142,7 @@ tree outline(const tree&);
 /// "/" + 0 = "/0"; "/0" + 3 = "/0/3".
 std::string child_path(std::string_view parent, std::uint32_t index);
 
+/// "/3/0" is at or below "/3" and "/", "/30" is not below "/3".
+bool at_or_below(std::string_view path, std::string_view ancestor);
+
 } // namespace banyan
