@@ -28,6 +28,7 @@ struct node_status;
 struct pool_status;
 struct solution;
 struct solve_request;
+struct spawn_notice;
 struct spawn_request;
 struct resume_thread;
 struct rollout_status;
@@ -77,6 +78,7 @@ CAF_ADD_TYPE_ID(banyan, (banyan::resume_thread))
 CAF_ADD_TYPE_ID(banyan, (banyan::rollout_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::solution))
 CAF_ADD_TYPE_ID(banyan, (banyan::solve_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::spawn_notice))
 CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::steer_request))
@@ -161,8 +163,9 @@ using session_actor = caf::typed_actor<
     // Solves the problem, from the beginning or from where the records end; answered once, with the
     // finished tree, when the store has it.
     caf::replies_to<tree_work>::with<finished_tree>,
-    // Starts a child thread, or finds the one that was started before; its solution or a typed
-    // failure answers.
+    // Starts the children of a round but those that were started before.
+    caf::reacts_to<spawn_notice>,
+    // The child's solution or a typed failure, once it has ended.
     caf::replies_to<spawn_request>::with<solution>,
     // A thread spawned, joined or paused: what it would go on from goes to the store.
     caf::reacts_to<thread_boundary>,

@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/status.hpp"
+#include "actors/tree_event.hpp"
 #include "solver/request.hpp"
 #include "solver/tree.hpp"
 
@@ -130,6 +131,7 @@ struct weights_taken {
 struct named_pool {
   std::string name;
   pool_actor actor;
+  std::shared_ptr<const pool_gauge> gauge = {}; ///< null: it shows nothing while it is in a step
 };
 
 // ---- thread and session ----
@@ -168,12 +170,18 @@ struct thread_boundary {
   thread_record record;
 };
 
-/// A parent asks for one child. `index` counts on over the parent's rounds.
+/// A parent names the children of a round: from then on they run, and can be seen and steered.
+struct spawn_notice {
+  std::uint32_t round = 0, first = 0; ///< the index of the first child
+  std::vector<std::string> prompts;
+  std::optional<named_pool> pool; ///< where the parent decodes
+  tree_event news;                ///< told before any of them says a word
+};
+
+/// A parent asks for what a child of its finds; behind its notice. `index` counts on over the
+/// parent's rounds.
 struct spawn_request {
-  std::string parent;
-  std::uint32_t round = 0, index = 0;
-  std::string prompt;
-  named_pool pool; ///< where the parent decodes
+  std::uint32_t index = 0;
 };
 
 /// What a child gives its parent: the answer, never the trace behind it.
@@ -322,6 +330,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::resume_thread)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::rollout_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solution)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::solve_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_notice)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::steer_request)

@@ -16,22 +16,26 @@ bool narration::watch(bool on, std::size_t text_size) {
   return true;
 }
 
-void narration::tell(tree_event::kind what, const thread_record& thread, std::uint64_t tokens,
-                     happening news) const {
-  if (!to_.events) return;
+tree_event narration::event(tree_event::kind what, const thread_record& thread,
+                            std::uint64_t tokens, happening news) const {
   tree_event e;
   e.what = what;
   e.tree = to_.tree;
   e.thread = thread.path;
   e.parent = thread.parent();
   e.position = news.position;
-  e.at_ms = what == tree_event::kind::thread ? thread.since_ms : to_.unix_ms();
+  e.at_ms = what == tree_event::kind::thread || !to_.unix_ms ? thread.since_ms : to_.unix_ms();
   e.state = to_string(thread.phase);
   e.text = std::move(news.text);
   e.children = std::move(news.children);
   e.failure = thread.failure;
   e.tokens = tokens;
-  to_.events->publish(std::move(e));
+  return e;
+}
+
+void narration::tell(tree_event::kind what, const thread_record& thread, std::uint64_t tokens,
+                     happening news) const {
+  if (to_.events) to_.events->publish(event(what, thread, tokens, std::move(news)));
 }
 
 void narration::tell_text(const thread_record& thread, std::uint64_t tokens, std::size_t begin,

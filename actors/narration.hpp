@@ -36,6 +36,9 @@ public:
   bool watch(bool on, std::size_t text_size);
 
   /// `tokens`: sampled by the thread so far.
+  tree_event event(tree_event::kind, const thread_record&, std::uint64_t tokens, happening) const;
+
+  /// Tells it at once.
   void tell(tree_event::kind, const thread_record&, std::uint64_t tokens, happening) const;
 
   /// Tells watchers what they do not know of `fresh`, which stands in the text from byte `begin`.

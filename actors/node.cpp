@@ -2,10 +2,13 @@
 
 #include "actors/event_hub.hpp"
 #include "actors/guarded_promise.hpp"
+#include "actors/narration.hpp"
 #include "actors/planting.hpp"
 #include "actors/session.hpp"
+#include "actors/steering.hpp"
 #include "actors/tree_ids.hpp"
 #include "actors/tree_queue.hpp"
+#include "actors/waiting_tree.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -26,8 +29,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A pool that is in a long step is left out of a status rather than waited for.
-constexpr caf::timespan pool_patience = 500ms;
+/// Of a pool that is in a longer step, a status has what it shows meanwhile.
+constexpr caf::timespan pool_patience = 30ms;
 
 /// A store that says nothing for so long has not stored.
 constexpr caf::timespan store_patience = 60s;
@@ -64,8 +67,10 @@ struct node_state {
   void watch(const watch_request&) const;
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
-  caf::result<tree_status> steer_waiting(const queued_tree&, const steer_request&);
-  void set_paused(const queued_tree&, bool, const std::shared_ptr<guarded_promise<tree_status>>&);
+  caf::result<tree_status> steer_waiting(const steer_request&);
+  caf::result<tree_status> give_up_by_hand(const std::string& id);
+  void tell_changed(const std::string& id, const std::vector<thread_record>&,
+                    std::int64_t used_ms) const;
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
   caf::result<stored> keep(const finished_tree&);
@@ -88,7 +93,7 @@ struct node_state {
   std::size_t num_paused() const; // of those that run
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
-  void pass_on(tree_boundary& boundary) const {
+  void pass_on(tree_boundary boundary) const {
     if (options.store) self->send(options.store, std::move(boundary));
   }
   template <class Message>
@@ -183,13 +188,18 @@ void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_
   start_next();
 }
 
+/// The store may still take it for one that runs.
 void node_state::take_up(tree_work& work) {
-  const auto& id = work.request.id;
+  const auto id = work.request.id;
   if (counted.draining || find_running(id) || queue.find(id)) return;
   if (!plant(work.request, work.created_ms)) return say(tree_news::kind::left_alone, id);
   say(tree_news::kind::recovered, id);
   queue.push_back({std::move(work), ++counted.accepted, {}});
   start_next();
+  if (const auto* waiting = queue.find(id))
+    write(tree_state{id, is_paused(*waiting) ? tree_phase::paused : tree_phase::queued,
+                     waiting->work.halted},
+          [](errc) {});
 }
 
 void node_state::start_next() {
@@ -226,28 +236,12 @@ void node_state::refuse(const std::string& id, errc why) {
   if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(why));
 }
 
-/// How a tree ends whose turn never came; what it did before a restart is in it.
-tree cancelled(queued_tree& unwanted, std::int64_t now) {
-  auto tree = std::move(*plant(unwanted.work.request, unwanted.work.created_ms));
-  if (!unwanted.work.past.empty()) tree.threads = unwanted.work.past;
-  for (auto& thread : tree.threads) {
-    if (ended(thread.phase)) continue;
-    lay_down(thread);
-    thread.phase = thread_phase::cancelled;
-    thread.failure = errc::cancelled;
-    thread.since_ms = now;
-    thread.history.push_back({thread.phase, now});
-  }
-  conclude(tree, now);
-  return tree;
-}
-
 /// Ends a tree before its turn came. It has ended when the store knows; where it cannot, the tree
 /// waits on.
 void node_state::give_up(queued_tree waiting, on_end then) {
   const auto now = options.reasoning.unix_ms();
   const auto unwanted = std::make_shared<queued_tree>(std::move(waiting));
-  const finished_tree done{std::make_shared<const tree>(cancelled(*unwanted, now))};
+  const finished_tree done{std::make_shared<const tree>(cancelled(unwanted->work, now))};
   write(done, [this, unwanted, done, then](errc why) {
     const auto end = why == errc::none ? caf::expected<finished_tree>(done)
                                        : caf::expected<finished_tree>(caf::make_error(why));
@@ -322,41 +316,52 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
     }
     return self->delegate(find_running(request.id)->session, request);
   }
-  const auto* waiting = queue.find(request.id);
-  if (!waiting) return no_tree(request.id);
-  if (request.thread != "/")
-    return caf::make_error(errc::not_found, "thread: " + request.thread + ": it has not begun");
-  return steer_waiting(*waiting, request);
+  if (!queue.find(request.id)) return no_tree(request.id);
+  if (request.thread == "/" && request.action == tree_action::cancel)
+    return give_up_by_hand(request.id);
+  return steer_waiting(request);
 }
 
-caf::result<tree_status> node_state::steer_waiting(const queued_tree& waiting,
-                                                   const steer_request& request) {
+caf::result<tree_status> node_state::give_up_by_hand(const std::string& id) {
   auto promise = self->make_response_promise<tree_status>();
   const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
-  if (request.action == tree_action::cancel)
-    give_up(std::move(*queue.take(request.id)), [asker](const caf::expected<finished_tree>& end) {
-      if (!end) return asker->deliver(end.error());
-      asker->deliver(tree_status{std::make_shared<const tree>(outline(*end->value))});
-    });
-  else
-    set_paused(waiting, request.action == tree_action::pause, asker);
+  give_up(std::move(*queue.take(id)), [asker](const caf::expected<finished_tree>& end) {
+    if (!end) return asker->deliver(end.error());
+    asker->deliver(tree_status{std::make_shared<const tree>(outline(*end->value))});
+  });
   return promise;
 }
 
-/// A tree that waits for its turn is passed over, or not any more.
-void node_state::set_paused(const queued_tree& waiting, bool paused,
-                            const std::shared_ptr<guarded_promise<tree_status>>& asker) {
-  const auto& id = waiting.work.request.id;
-  auto seen = outline(*plant(waiting.work.request, waiting.work.created_ms));
-  seen.phase = paused ? tree_phase::paused : tree_phase::queued;
-  queue.set_paused(id, paused);
-  const tree_state news{id, seen.phase, waiting.work.halted};
-  tell(tree_event::kind::tree, news.id, news.phase, options.reasoning.unix_ms());
-  write(news, [asker, seen = std::make_shared<const tree>(std::move(seen))](errc why) {
+/// What was done is answered when the store knows it.
+caf::result<tree_status> node_state::steer_waiting(const steer_request& request) {
+  caf::expected<std::vector<thread_record>> changed{caf::error{}};
+  queue.change(request.id, [&](tree_work& work) {
+    changed = banyan::steer(work, request, options.reasoning.unix_ms());
+  });
+  if (!changed) return std::move(changed.error());
+  const auto& work = queue.find(request.id)->work;
+  tell_changed(request.id, *changed, work.used_ms);
+  auto seen = std::make_shared<const tree>(outline(shown(work)));
+  if (request.thread == "/")
+    tell(tree_event::kind::tree, request.id, seen->phase, options.reasoning.unix_ms());
+  auto promise = self->make_response_promise<tree_status>();
+  const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
+  write(tree_state{request.id, seen->phase, work.halted}, [asker, seen](errc why) {
     if (why != errc::none) return asker->deliver(caf::make_error(why));
     asker->deliver(tree_status{seen});
   });
   start_next();
+  return promise;
+}
+
+void node_state::tell_changed(const std::string& id, const std::vector<thread_record>& changed,
+                              std::int64_t used_ms) const {
+  narration news;
+  news.open({options.reasoning.events, id, options.reasoning.unix_ms}, false);
+  for (const auto& thread : changed) {
+    pass_on(tree_boundary{id, std::make_shared<const thread_record>(thread), used_ms});
+    news.tell(tree_event::kind::thread, thread, thread.generated_tokens(), {});
+  }
 }
 
 // ---- the end ----
@@ -385,15 +390,19 @@ caf::result<tree_status> node_state::show(const tree_request& request) {
   if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   const auto* waiting = queue.find(request.id);
   if (!waiting) return no_tree(request.id);
-  auto seen = outline(*plant(waiting->work.request, waiting->work.created_ms));
-  if (is_paused(*waiting)) seen.phase = tree_phase::paused;
+  auto seen = shown(waiting->work);
+  if (!request.texts) seen = outline(seen);
   return tree_status{std::make_shared<const tree>(std::move(seen))};
 }
 
 caf::result<thread_status> node_state::show(const thread_request& request) const {
-  const auto* tree = find_running(request.id);
-  if (!tree) return no_tree(request.id);
-  return self->delegate(tree->session, request);
+  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
+  const auto* waiting = queue.find(request.id);
+  if (!waiting) return no_tree(request.id);
+  auto seen = shown(waiting->work);
+  auto* thread = seen.find(request.thread);
+  if (!thread) return no_thread(request.thread);
+  return thread_status{std::move(*thread), false, {}, 0, 0, 0};
 }
 
 caf::result<node_status> node_state::status() {
@@ -415,7 +424,10 @@ caf::result<node_status> node_state::status() {
               open->value.pools.push_back(std::move(one));
               open->count_down();
             },
-            [open](caf::error&) { open->count_down(); });
+            [open, pool](caf::error&) {
+              if (pool.gauge) open->value.pools.push_back(pool.gauge->now());
+              open->count_down();
+            });
   return promise;
 }
 
@@ -444,7 +456,7 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
       [&state](solve_request& request) { return state.solve(request); },
       [&state](accept_request& request) { return state.accept(request); },
       [&state](tree_work& work) { state.take_up(work); },
-      [&state](tree_boundary& boundary) { state.pass_on(boundary); },
+      [&state](tree_boundary& boundary) { state.pass_on(std::move(boundary)); },
       [&state](const tree_state& news) { return state.keep_in_store(news); },
       [&state](const steer_request& request) { return state.steer(request); },
       [&state](const watch_request& wish) { state.watch(wish); },

@@ -2,6 +2,7 @@
 
 #include "actors/narration.hpp"
 #include "actors/planting.hpp"
+#include "actors/steering.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -72,7 +73,7 @@ session_state::member& session_state::start(thread_record& record,
   start_request request{record.path,
                         record.segments.front().text,
                         {},
-                        is_halted(record.path),
+                        is_halted(halted, record.path),
                         options.reasoning.events && options.reasoning.events->watched(tree.id)};
   if (record.segments.size() > 1) {
     request.past = record;
@@ -92,37 +93,52 @@ session_state::member& session_state::start(thread_record& record,
   return members.emplace(id, member{record.path, std::move(actor)}).first->second;
 }
 
-caf::result<solution> session_state::spawn(spawn_request& request) {
+/// All are on record before anybody hears of them, and begin behind that.
+void session_state::open_round(spawn_notice& notice) {
+  const auto* parent = sender();
+  if (!parent || parent->ending != errc::none) return;
+  const auto above = parent->path;
+  std::vector<std::string> begun, refused;
+  for (std::uint32_t i = 0; i < notice.prompts.size(); ++i) {
+    auto path = child_path(above, notice.first + i);
+    if (const auto* known = tree.find(path)) { // from before a restart
+      if (!ended(known->phase)) begun.push_back(std::move(path));
+      continue;
+    }
+    auto& record = tree.add(path);
+    record.round = notice.round;
+    record.segments.push_back(prompt_segment(std::move(notice.prompts[i])));
+    const auto why = ledger->open_thread(record.depth);
+    if (why != errc::none) refuse(record, why);
+    this->record(record);
+    (why == errc::none ? begun : refused).push_back(std::move(path));
+  }
+  if (options.reasoning.events) options.reasoning.events->publish(std::move(notice.news));
+  for (const auto& path : refused) tell_refused(*tree.find(path));
+  for (const auto& path : begun) start(*tree.find(path), notice.pool);
+}
+
+void session_state::refuse(thread_record& record, errc why) const {
+  record.phase = thread_phase::failed;
+  record.failure = why;
+  record.since_ms = options.reasoning.unix_ms();
+  record.history.push_back({record.phase, record.since_ms});
+}
+
+caf::result<solution> session_state::answer(const spawn_request& request) {
   const auto* parent = sender();
   if (!parent) return errc::bad_request;
   if (parent->ending != errc::none) return errc::cancelled;
   const auto path = child_path(parent->path, request.index);
-  if (auto* known = tree.find(path)) return answer_again(*known, request);
-  auto& record = tree.add(path);
-  record.round = request.round;
-  record.segments.push_back(prompt_segment(std::move(request.prompt)));
-  if (const auto why = ledger->open_thread(record.depth); why != errc::none) {
-    record.phase = thread_phase::failed;
-    record.failure = why;
-    record.since_ms = options.reasoning.unix_ms();
-    this->record(record);
-    tell_refused(record);
-    return why;
+  if (auto* child = live(path)) {
+    if (child->asker) return errc::bad_request; // nobody may ask twice
+    child->asker.emplace(self->make_response_promise<solution>());
+    return child->asker->promise();
   }
-  this->record(record);
-  auto& child = start(record, std::move(request.pool));
-  child.asker.emplace(self->make_response_promise<solution>());
-  return child.asker->promise();
-}
-
-/// A parent that goes on from its record asks for the children that it had asked for before.
-caf::result<solution> session_state::answer_again(thread_record& record, spawn_request& request) {
-  if (live(record.path)) return errc::bad_request; // nobody may ask twice
-  if (record.solution) return solution{*record.solution};
-  if (ended(record.phase)) return record.failure;
-  auto& child = start(record, std::move(request.pool));
-  child.asker.emplace(self->make_response_promise<solution>());
-  return child.asker->promise();
+  const auto* known = tree.find(path);
+  if (!known || !ended(known->phase)) return errc::bad_request;
+  if (known->solution) return solution{*known->solution};
+  return known->failure;
 }
 
 caf::result<token_grant> session_state::grant(const token_request& request) {
@@ -318,10 +334,6 @@ session_state::member* session_state::live(std::string_view path) {
   return i == members.end() ? nullptr : &i->second;
 }
 
-caf::error session_state::no_thread(const std::string& path) {
-  return caf::make_error(errc::not_found, "thread: " + path + ": the tree has no such thread");
-}
-
 /// A live thread answers for itself: the session has no text of it.
 caf::result<thread_status> session_state::show(const thread_request& request) const {
   for (const auto& [id, member] : members)
@@ -343,7 +355,10 @@ tree_status session_state::status(bool texts) const {
   auto now = texts ? tree : outline(tree);
   now.wall_ms = clock.wall_ms(self->clock().now());
   std::unordered_map<std::string_view, thread_record*> by_path;
-  for (auto& thread : now.threads) by_path.emplace(thread.path, &thread);
+  for (auto& thread : now.threads) {
+    by_path.emplace(thread.path, &thread);
+    thread.waiting_for.clear(); // a boundary is no news of who has come since
+  }
   for (const auto& [id, member] : members) {
     if (!member.asker) continue;
     auto& parent = *by_path.at(by_path.at(member.path)->parent());
@@ -352,7 +367,7 @@ tree_status session_state::status(bool texts) const {
   }
   if (!halted.empty())
     for (const auto& [id, member] : members)
-      if (is_halted(member.path)) by_path.at(member.path)->phase = thread_phase::paused;
+      if (is_halted(halted, member.path)) by_path.at(member.path)->phase = thread_phase::paused;
   return {std::make_shared<const banyan::tree>(std::move(now))};
 }
 
@@ -371,7 +386,8 @@ session_actor::behavior_type session(session_actor::stateful_pointer<session_sta
   self->set_down_handler([&state](caf::down_msg& down) { state.lose(down); });
   return {
       [&state](const tree_work& work) { return state.solve(work); },
-      [&state](spawn_request& request) { return state.spawn(request); },
+      [&state](spawn_notice& notice) { state.open_round(notice); },
+      [&state](const spawn_request& request) { return state.answer(request); },
       [&state](thread_boundary& boundary) { state.keep(boundary); },
       [&state](const token_request& request) { return state.grant(request); },
       [&state](thread_report& report) { state.close(report); },

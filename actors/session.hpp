@@ -60,7 +60,8 @@ struct session_state {
   session_state(session_actor::stateful_pointer<session_state>);
 
   caf::result<finished_tree> solve(const tree_work&);
-  caf::result<solution> spawn(spawn_request&);
+  void open_round(spawn_notice&);
+  caf::result<solution> answer(const spawn_request&);
   caf::result<token_grant> grant(const token_request&);
   void keep(thread_boundary&);
   void close(thread_report&);
@@ -75,10 +76,8 @@ struct session_state {
 
   void plant_past(const std::vector<thread_record>&);
   member& start(thread_record&, std::optional<named_pool> parent);
-  caf::result<solution> answer_again(thread_record&, spawn_request&);
+  void refuse(thread_record&, errc why) const;
   member* live(std::string_view path);
-  bool is_halted(std::string_view path) const;
-  bool is_halted_above(std::string_view path) const;
   void pause_below(const std::string& path);
   void resume_below(const std::string& path);
   bool has_come_about(const steer_request&) const;
@@ -97,7 +96,6 @@ struct session_state {
   void leave(const finished_tree&);
   void tell_phase() const;
   member* sender();
-  static caf::error no_thread(const std::string& path);
 
   session_actor::stateful_pointer<session_state> self;
   session_options options;

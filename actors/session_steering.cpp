@@ -1,5 +1,7 @@
 #include "actors/session.hpp"
 
+#include "actors/steering.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -13,20 +15,14 @@ constexpr std::chrono::seconds settle_patience{1};
 } // namespace
 
 caf::result<tree_status> session_state::steer(const steer_request& request) {
-  const auto refused = [&](const char* why) {
-    const auto who = request.thread == "/" ? "id: " + request.id : "thread: " + request.thread;
-    return caf::make_error(errc::bad_request, who + ": it " + why);
-  };
-  const auto* record = tree.find(request.thread);
-  if (!record) return no_thread(request.thread);
-  if (!live(request.thread)) return refused("has ended; there is nothing to do");
+  if (!tree.find(request.thread)) return no_thread(request.thread);
+  if (!live(request.thread)) return has_ended(request);
   switch (request.action) {
   case tree_action::cancel: end_below(request.thread, errc::cancelled); break;
   case tree_action::pause: pause_below(request.thread); break;
   case tree_action::resume:
-    if (!is_halted(request.thread)) break;
-    if (is_halted_above(request.thread))
-      return refused("is paused as a part of a larger one; resume that one");
+    if (!is_halted(halted, request.thread)) break;
+    if (is_halted_above(halted, request.thread)) return is_part_of_paused(request);
     resume_below(request.thread);
     break;
   }
@@ -62,15 +58,6 @@ void session_state::answer_steered() {
   });
 }
 
-bool session_state::is_halted(std::string_view path) const {
-  return std::ranges::any_of(halted, [&](const auto& at) { return at_or_below(path, at); });
-}
-
-bool session_state::is_halted_above(std::string_view path) const {
-  return std::ranges::any_of(halted,
-                             [&](const auto& at) { return at != path && at_or_below(path, at); });
-}
-
 void session_state::pause_below(const std::string& path) {
   if (!halted.insert(path).second) return;
   if (path == "/") {
@@ -82,7 +69,7 @@ void session_state::pause_below(const std::string& path) {
 }
 
 void session_state::resume_below(const std::string& path) {
-  std::erase_if(halted, [&](const auto& at) { return at_or_below(at, path); });
+  take_up(halted, path);
   if (path == "/") {
     auto longer = *context;
     longer.deadline += clock.go_on(self->clock().now());

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace banyan {
@@ -40,9 +42,28 @@ struct pool_status {
   histogram step_s, queued_s;       ///< seconds of a step; of a request before its first step
 };
 
+/// A pool's status for who cannot wait until its step is over: as it was when the step began. Used
+/// from any OS thread.
+class pool_gauge {
+public:
+  void show(pool_status now) {
+    const std::lock_guard lock(mutex_);
+    now_ = std::move(now);
+  }
+
+  pool_status now() const {
+    const std::lock_guard lock(mutex_);
+    return now_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  pool_status now_;
+};
+
 struct node_status {
   std::uint64_t accepted = 0, running = 0, solved = 0, finished = 0;
-  std::vector<pool_status> pools;          ///< those that answered in time
+  std::vector<pool_status> pools;          ///< by name
   std::uint64_t pools_alive = 0;           ///< without them no tree gets anywhere
   std::uint64_t queued = 0;                ///< accepted, waiting for their turn
   std::uint64_t paused = 0;                ///< of the running and the queued ones

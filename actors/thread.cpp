@@ -245,10 +245,13 @@ void thread_state::await_children(std::vector<std::string> prompts) {
   cell.set_waiting(count);
   if (!halted) enter(thread_phase::waiting);
   mark_boundary();
-  for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i, std::move(prompts[i]));
-  // Who hears of children can steer them: the session has been asked for them.
   const auto at = grammar->spawn_offset();
-  tell(tree_event::kind::spawn, at, grammar->text().substr(at), record.waiting_for);
+  auto named = news.event(tree_event::kind::spawn, record, allowance->spent(),
+                          {at, grammar->text().substr(at), record.waiting_for});
+  self->send(options.session,
+             spawn_notice{record.rounds - 1, first_child, std::move(prompts),
+                          seat ? std::optional(seat->pool()) : std::nullopt, std::move(named)});
+  for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i);
   if (halted) stay();
   begin_join();
 }
@@ -263,12 +266,10 @@ void thread_state::begin_join() {
   look_at_join();
 }
 
-void thread_state::ask_for_child(std::uint32_t i, std::string prompt) {
+void thread_state::ask_for_child(std::uint32_t i) {
   const auto round = record.rounds;
-  const auto index = first_child + i;
   // The session watches the tree's deadline, which a pause moves, and leaves no request open.
-  self->request(options.session, caf::infinite,
-                spawn_request{record.path, round - 1, index, std::move(prompt), seat->pool()})
+  self->request(options.session, caf::infinite, spawn_request{first_child + i})
       .then(
           [=, this](solution& s) {
             arrive(round, i, {std::move(s.text), errc::none});

@@ -69,7 +69,7 @@ struct thread_state {
   void spawn(std::vector<std::string> prompts);
   void await_children(std::vector<std::string> prompts);
   void begin_join();
-  void ask_for_child(std::uint32_t index, std::string prompt);
+  void ask_for_child(std::uint32_t index);
   void arrive(std::uint32_t round, std::uint32_t index, child_result);
   void look_at_join();
   void look_by(time_point, time_point now);

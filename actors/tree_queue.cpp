@@ -20,12 +20,11 @@ const queued_tree* tree_queue::find(const std::string& id) const {
   return found == by_id_.end() ? nullptr : &*found->second;
 }
 
-void tree_queue::set_paused(const std::string& id, bool paused) {
+void tree_queue::change(const std::string& id, const std::function<void(tree_work&)>& how) {
   auto& tree = *by_id_.at(id);
   num_paused_ -= is_paused(tree);
-  num_paused_ += paused;
-  if (!paused) tree.work.halted.clear();
-  if (paused) tree.work.halted.insert("/");
+  how(tree.work);
+  num_paused_ += is_paused(tree);
 }
 
 std::optional<queued_tree> tree_queue::take(const std::string& id) {

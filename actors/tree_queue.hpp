@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
@@ -32,8 +33,8 @@ public:
   /// Null if no tree with that id waits.
   const queued_tree* find(const std::string& id) const;
 
-  /// A paused tree is passed over until it is resumed; its threads are paused with it.
-  void set_paused(const std::string& id, bool paused);
+  /// Changes a tree that waits, but not its id. One that is paused as a whole is passed over.
+  void change(const std::string& id, const std::function<void(tree_work&)>&);
 
   /// Takes a tree out; nothing if none with that id waits.
   std::optional<queued_tree> take(const std::string& id);

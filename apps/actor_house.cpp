@@ -144,9 +144,11 @@ void actor_house::add_pool(const pool_source& source, const house_options& optio
   settings.weights_epoch = options.weights_epoch;
   settings.keep_epochs = options.keep_epochs;
   settings.log = options.log;
-  pools_.push_back({settings.name, options.make_pool
-                                       ? options.make_pool(*system_, settings, source)
-                                       : spawn_pool(*system_, settings, source.model)});
+  settings.gauge = std::make_shared<pool_gauge>();
+  pools_.push_back({settings.name,
+                    options.make_pool ? options.make_pool(*system_, settings, source)
+                                      : spawn_pool(*system_, settings, source.model),
+                    settings.gauge});
 }
 
 bool actor_house::park(std::chrono::milliseconds patience) {

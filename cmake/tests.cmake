@@ -62,7 +62,8 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/thread_test.cpp
   tests/transcript_test.cpp
   tests/tree_ids_test.cpp
-  tests/tree_queue_test.cpp)
+  tests/tree_queue_test.cpp
+  tests/waiting_tree_test.cpp)
 
 banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/blocks_test.cpp

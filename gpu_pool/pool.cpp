@@ -124,6 +124,7 @@ struct pool_state {
   void step() {
     const auto begin = steady_clock::now();
     const auto lanes = parts->scheduler.next();
+    show_status(begin);
     if (!lanes.empty()) batch_sizes.add(static_cast<double>(lanes.size()));
     for (const auto id : parts->scheduler.admitted())
       queued_s.add(std::chrono::duration<double>(begin - open.at(id).since).count());
@@ -213,6 +214,13 @@ struct pool_state {
     return errc::pool_lost;
   }
 
+  /// Now and then: a copy of all figures takes as long as a small part of a short step.
+  void show_status(steady_clock::time_point now) {
+    if (!parts->options.gauge || now < last_shown + std::chrono::milliseconds(10)) return;
+    last_shown = now;
+    parts->options.gauge->show(status());
+  }
+
   pool_status status() const {
     const auto& scheduler = parts->scheduler;
     const auto& counts = scheduler.counts();
@@ -251,6 +259,7 @@ struct pool_state {
   bool awake = false; ///< a `step` is on its way
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
+  steady_clock::time_point last_shown{};
   histogram batch_sizes = of_batches(), step_s = of_seconds(), queued_s = of_seconds();
 };
 
@@ -258,6 +267,7 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
                                std::shared_ptr<pool_parts> parts) {
   auto& state = self->state;
   state.parts = std::move(parts);
+  if (const auto& gauge = state.parts->options.gauge) gauge->show(state.status());
   self->set_default_handler(caf::drop);
   self->set_exception_handler([&state](std::exception_ptr& why) { return state.lose(why); });
   return {

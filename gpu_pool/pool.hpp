@@ -14,6 +14,7 @@
 
 namespace banyan {
 
+class pool_gauge;
 class tokenizer;
 struct checkpoint;
 struct evaluator;
@@ -29,6 +30,7 @@ struct pool_options {
   std::int64_t progress_ms = 50; ///< between two `decode_progress` to a watched thread
   scheduler_options scheduling;
   std::function<void(std::string_view)> log; ///< one line each; may be null
+  std::shared_ptr<pool_gauge> gauge;         ///< where it shows its status; may be null
 };
 
 /// Blocks of the cache that these options give a model.

@@ -4,6 +4,8 @@
 #include "tests/session_system.hpp"
 #include "tests/stored_trees.hpp"
 
+#include <algorithm>
+#include <set>
 #include <utility>
 
 namespace banyan {
@@ -200,11 +202,16 @@ pool_actor::behavior_type busy_pool(pool_actor::stateful_pointer<scripted_pool_s
   };
 }
 
-TEST_CASE_METHOD(session_system, "a node does not wait for a pool that is busy", "[actors]") {
+TEST_CASE_METHOD(session_system, "a node shows a pool that is busy as it was", "[actors]") {
   auto busy = sys.spawn(busy_pool);
+  const auto gauge = std::make_shared<pool_gauge>();
+  pool_status known;
+  known.name = "busy";
+  known.running = 7;
+  gauge->show(known);
   node_options options;
   options.reasoning = reasoning();
-  options.pools = {{"busy", busy}, {"scripted:0", pool}};
+  options.pools = {{"busy", busy, gauge}, {"scripted:0", pool}};
   const auto aut = spawn_node(sys, options);
   options = {};
   auto reply = self->request(aut, caf::infinite, atom::status_v);
@@ -212,7 +219,8 @@ TEST_CASE_METHOD(session_system, "a node does not wait for a pool that is busy",
   advance(500ms);
   const auto now = take<node_status>(reply);
   REQUIRE(now);
-  CHECK(now->pools.size() == 1);
+  REQUIRE(now->pools.size() == 2);
+  CHECK(now->pools.front().running == 7);
   self->send(aut, atom::drain_v);
   end(busy);
 }
@@ -321,6 +329,18 @@ int solve_in_parallel(int count, node_options options, const std::shared_ptr<poo
   return solved;
 }
 
+/// How many children said a word before their parent's spawn was told.
+int told_too_early(const std::vector<tree_event>& news) {
+  int early = 0;
+  std::set<std::string> spawned; // "tree path"
+  for (const auto& e : news) {
+    for (const auto& path : e.children) spawned.insert(e.tree + " " + path);
+    early += e.what == tree_event::kind::thread && e.thread != "/"
+             && !spawned.contains(e.tree + " " + e.thread);
+  }
+  return early;
+}
+
 /// The ordinary scheduler, for once: what tests above show step by step has to hold with OS threads
 /// too.
 TEST_CASE("trees that run at the same time on several OS threads are all solved", "[actors]") {
@@ -329,13 +349,20 @@ TEST_CASE("trees that run at the same time on several OS threads are all solved"
                    {"/0", {texts::good_child}},
                    {"/1", {texts::bad_child}}};
   const auto board = std::make_shared<status_board>();
+  const auto events = std::make_shared<event_hub>();
+  const auto heard = events->subscribe("", 0, [] {});
   node_options options;
   options.reasoning.codec = toy_codec();
   options.reasoning.board = board;
+  options.reasoning.events = events;
   solve_request request;
   request.problem = texts::asked;
   CHECK(solve_in_parallel(200, std::move(options), script, request) == 200);
   CHECK(board->size() == 0);
+  const auto news = heard->take();
+  CHECK_FALSE(heard->lost());
+  CHECK(std::ranges::count(news, tree_event::kind::done, &tree_event::what) == 200);
+  CHECK(told_too_early(news) == 0);
 }
 
 } // namespace

@@ -22,6 +22,17 @@ struct broken_evaluator : random_evaluator {
   }
 };
 
+/// Looks at what its pool shows while it runs.
+struct looking_evaluator : random_evaluator {
+  using random_evaluator::random_evaluator;
+  state advance(state before, std::int32_t id) const override {
+    seen = gauge->now();
+    return random_evaluator::advance(before, id);
+  }
+  static inline std::shared_ptr<pool_gauge> gauge;
+  static inline pool_status seen;
+};
+
 struct pool_system : deterministic_system {
   ~pool_system() {
     for (auto& actor : ours) end(actor);
@@ -353,6 +364,16 @@ TEST_CASE_METHOD(pool_system, "a pool's status adds up", "[pool]") {
   CHECK(now->busy_s >= now->forward_s);
   run();
   CHECK(take<decode_reply>(open));
+}
+
+TEST_CASE_METHOD(pool_system, "a pool shows its status while it is in a step", "[pool]") {
+  pool_options options;
+  options.gauge = looking_evaluator::gauge = std::make_shared<pool_gauge>();
+  auto pool = spawn<looking_evaluator>(options);
+  run();
+  CHECK(options.gauge->now().name == "cpu:7");
+  REQUIRE(ask<decode_reply>(pool, request_of("/", 1)));
+  CHECK(looking_evaluator::seen.running == 1);
 }
 
 TEST_CASE_METHOD(pool_system, "a released lease frees a pool's blocks", "[pool]") {

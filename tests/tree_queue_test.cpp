@@ -12,6 +12,9 @@ queued_tree tree_of(const std::string& id, bool paused = false) {
   return t;
 }
 
+void pause(tree_work& work) { work.halted.insert("/"); }
+void resume(tree_work& work) { work.halted.clear(); }
+
 std::string id_of(const std::optional<queued_tree>& t) { return t ? t->work.request.id : "none"; }
 
 TEST_CASE("trees leave the queue in the order in which they came", "[actors]") {
@@ -39,25 +42,15 @@ TEST_CASE("paused trees are passed over until they are resumed", "[actors]") {
   queue.push_back(tree_of("a", true));
   queue.push_back(tree_of("b"));
   queue.push_back(tree_of("c"));
-  queue.set_paused("c", true);
-  queue.set_paused("c", true);
+  queue.change("c", pause);
+  queue.change("c", pause);
   CHECK(queue.num_paused() == 2);
   CHECK(id_of(queue.take_next()) == "b");
   CHECK(id_of(queue.take_next()) == "none");
-  queue.set_paused("c", false);
+  queue.change("c", resume);
   CHECK(id_of(queue.take_next()) == "c");
   CHECK(id_of(queue.take("a")) == "a");
   CHECK(queue.num_paused() == 0);
-}
-
-TEST_CASE("parts that were paused with their tree go on with it", "[actors]") {
-  tree_queue queue;
-  auto tree = tree_of("a", true);
-  tree.work.halted.insert("/0");
-  queue.push_back(std::move(tree));
-  queue.set_paused("a", false);
-  CHECK(queue.num_paused() == 0);
-  CHECK(queue.take_next()->work.halted.empty());
 }
 
 } // namespace

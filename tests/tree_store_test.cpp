@@ -166,6 +166,8 @@ TEST_CASE_METHOD(store_in_folder, "a tree has used as much time as its last boun
   write(store, [&] { store.record("a", thread_of("/"), 400); });
   reopen();
   CHECK(store.unfinished()[0].used_ms == 400);
+  CHECK(store.find("a")->wall_ms == 400);
+  CHECK(store.list({}).back().wall_ms == 400);
   CHECK(store.unfinished()[1].used_ms == 0);
 }
 

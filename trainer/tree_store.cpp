@@ -155,6 +155,7 @@ struct tree_store::impl {
   std::optional<tree> load(statement& query, sql_value key);
   std::optional<tree> outline(std::int64_t seq);
   std::optional<unfinished_tree> unfinished(std::int64_t seq);
+  std::int64_t used_ms(std::int64_t tree);                ///< until its last boundary of all
   std::optional<place> find_place(const std::string& id); ///< nothing for no id
 
   void start();
@@ -320,15 +321,25 @@ std::vector<thread_record> tree_store::impl::threads(std::int64_t tree) {
   return in_order(std::move(known));
 }
 
+std::int64_t tree_store::impl::used_ms(std::int64_t tree) {
+  std::int64_t used = 0;
+  used_by.each({tree}, [&](const auto& row) { used = row.number(0); });
+  return used;
+}
+
 /// `query` gives a row of seq, created_ms, state, request and a tree, which is NULL where it is not
 /// finished.
 std::optional<tree> tree_store::impl::load(statement& query, sql_value key) {
   std::optional<tree> loaded;
   query.each({key}, [&](const auto& row) {
-    loaded = row.null(4) ? begun(decode_solve_request(row.bytes(3)), row.number(1),
-                                 tree_phase_from(row.bytes(2)).value_or(tree_phase::queued),
-                                 threads(row.number(0)))
-                         : decode_tree(row.bytes(4));
+    if (!row.null(4)) {
+      loaded = decode_tree(row.bytes(4));
+      return;
+    }
+    loaded =
+        begun(decode_solve_request(row.bytes(3)), row.number(1),
+              tree_phase_from(row.bytes(2)).value_or(tree_phase::queued), threads(row.number(0)));
+    loaded->wall_ms = static_cast<double>(used_ms(row.number(0)));
   });
   return loaded;
 }
@@ -404,7 +415,7 @@ std::optional<unfinished_tree> tree_store::impl::unfinished(std::int64_t seq) {
   });
   if (!found) return found;
   found->threads = threads(seq);
-  used_by.each({seq}, [&](const auto& row) { found->used_ms = row.number(0); });
+  found->used_ms = used_ms(seq);
   return found;
 }
 

@@ -117,8 +117,8 @@ public:
 
   // ---- reading
 
-  /// A finished tree whole; an unfinished one as far as its boundaries tell. Throws `damaged_tree`
-  /// where its record says nothing.
+  /// A finished tree whole; an unfinished one as far as its boundaries tell, its time included.
+  /// Throws `damaged_tree` where its record says nothing.
   std::optional<tree> find(const std::string& id) const;
 
   // Of the trees that were dropped, the places of the last 10,000 are still known: lists go on

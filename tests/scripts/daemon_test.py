@@ -591,6 +591,25 @@ class ending(daemon_case):
         self.assertEqual(again.post(f"/v1/trees/{name}/resume").status, 200)
         self.same_texts(again.finished(name), undisturbed(0))
 
+    def test_trees_that_wait_after_a_restart_look_alike_from_everywhere(self):
+        one = self.start("--concurrency", 24)
+        names = [one.submit(body(i)) for i in range(24)]
+        paused = [name for name in names if one.post(f"/v1/trees/{name}/pause").status == 200]
+        one.kill()
+        again = self.start("--concurrency", 1)
+        self.assertGreater(len(paused), 4)
+        lists = {tree["id"]: tree for tree in again.all_trees("&state=paused")}
+        self.assertEqual(set(lists), set(paused))
+        for name in paused:
+            tree = again.tree(name)
+            self.assertEqual(tree["usage"], lists[name]["usage"])
+            self.assertEqual([t["path"] for t in tree["threads"]], [t["path"] for t in lists[name]["threads"]])
+            self.assertEqual([t["state"] for t in tree["threads"]], [t["state"] for t in lists[name]["threads"]])
+        for name in paused:  # all but one of them wait for their turn
+            self.assertIn(again.post(f"/v1/trees/{name}/resume").json["state"], ("queued", "running"))
+        for name in names:
+            again.finished(name)
+
     def test_a_wish_to_read_the_config_does_not_cut_the_waiting_off(self):
         one = self.start("--drain", 600, "--concurrency", 1)
         names = [one.submit(body(i)) for i in range(20)]
