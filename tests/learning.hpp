@@ -52,9 +52,10 @@ inline learner_options plain() {
 
 struct learning {
   std::shared_ptr<model_weights> weights = fresh_weights();
+  std::shared_ptr<const model_weights> reference = copy_of(*weights);
   policy_learner learner;
 
-  explicit learning(const learner_options& o) : learner(o, weights, copy_of(*weights)) {}
+  explicit learning(const learner_options& o) : learner(o, weights, reference) {}
 
   learn_figures run(std::span<const rollout_group> over, double rate = 1e-3) {
     learner.begin(over, 1, rate);
