@@ -5,10 +5,14 @@
 #include "trainer/batch.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <memory>
+#include <string_view>
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
 
 #include <catch2/catch.hpp>
 
@@ -28,6 +32,40 @@ double mean_logprob(const model_weights& w, const tree& t) {
       .item<double>();
 }
 
+/// Counts, while it lives, the forward passes over some weights: each looks its tokens up once.
+class passes_over {
+public:
+  explicit passes_over(const model_weights& weights)
+      : embedding_(weights.embedding), handle_(at::addThreadLocalCallback(looking())) {
+    counting = this;
+  }
+  ~passes_over() {
+    at::removeCallback(handle_);
+    counting = nullptr;
+  }
+  passes_over(const passes_over&) = delete;
+  passes_over& operator=(const passes_over&) = delete;
+
+  std::uint64_t count() const { return count_; }
+
+private:
+  static at::RecordFunctionCallback looking() {
+    return at::RecordFunctionCallback([](const at::RecordFunction& f) {
+             if (std::string_view(f.name()) == "aten::embedding") counting->look(f.inputs()[0]);
+             return std::unique_ptr<at::ObserverContext>();
+           })
+        .needsInputs(true)
+        .scopes({at::RecordScope::FUNCTION});
+  }
+
+  void look(const c10::IValue& table) { count_ += table.toTensor().is_alias_of(embedding_); }
+
+  static inline passes_over* counting = nullptr;
+  at::Tensor embedding_; // [vocab, d]
+  std::uint64_t count_ = 0;
+  at::CallbackHandle handle_;
+};
+
 } // namespace
 
 TEST_CASE("what was better than its group becomes likelier", "[trainer]") {
@@ -46,6 +84,32 @@ TEST_CASE("the reference costs nothing and is at no distance until the first upd
   learning l(o);
   CHECK(l.run(groups()).sums.kl == 0);
   CHECK(l.run(groups()).sums.kl > 0);
+}
+
+TEST_CASE("the reference is computed once a sequence and step and not while it is the policy",
+          "[trainer]") {
+  auto o = plain();
+  o.loss.kl = 0.1;
+  o.inner_steps = 3;
+  o.micro_tokens = 1; // one sequence after the other
+  learning l(o);
+  const passes_over reference(*l.reference);
+  const auto before = copy_of(*l.weights);
+  l.run(groups());
+  CHECK(reference.count() == 0);
+  l.learner.undo(*before); // it is the reference again
+  l.run(groups());
+  CHECK(reference.count() == 0);
+  const auto sequences = l.run(groups()).sequences;
+  REQUIRE(sequences > 1);
+  CHECK(reference.count() == sequences);
+}
+
+TEST_CASE("a run without a distance never computes the reference", "[trainer]") {
+  learning l(plain());
+  const passes_over reference(*l.reference);
+  for (int i = 0; i < 2; ++i) l.run(groups());
+  CHECK(reference.count() == 0);
 }
 
 TEST_CASE("a heavy distance to the reference holds the weights back", "[trainer]") {
