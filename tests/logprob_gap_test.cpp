@@ -65,3 +65,13 @@ TEST_CASE("the gap of an epoch is that of the tokens it sampled with its own cac
   CHECK_FALSE(logprob_gap(t, 1, model, *vocabulary, 1)); // they saw what the old ones cached
   CHECK(logprob_gap(t, model, *vocabulary, 1, dtype::float32) > 1);
 }
+
+TEST_CASE("the gap of a tree is small at the temperature of its sampling alone", "[trainer]") {
+  const auto weights = fresh_weights();
+  const transformer model(copy_of(*weights));
+  const auto t = *sampled_at(2, sampled_demonstration(*vocabulary, 3), *weights);
+  CHECK(*logprob_gap(t, 0, model, *vocabulary, 2) < 1e-4);
+  CHECK(*logprob_gap(t, 0, model, *vocabulary, 1) > 1e-2);
+  CHECK(logprob_gap(t, model, *vocabulary, 2, dtype::float32) < 1e-4);
+  CHECK(logprob_gap(t, model, *vocabulary, 1, dtype::float32) > 1e-2);
+}
