@@ -92,11 +92,13 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/statistics_test.cpp)
 
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
+  tests/publishing_test.cpp
   tests/rl_bad_steps_test.cpp
   tests/rl_faults_test.cpp
   tests/rl_idle_test.cpp
   tests/rl_resume_test.cpp
-  tests/rl_run_test.cpp)
+  tests/rl_run_test.cpp
+  tests/rollout_actor_test.cpp)
 
 banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
   tests/damaged_trees_test.cpp

@@ -8,21 +8,25 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace banyan {
 
-/// Training over trees of the test's making, without a pool.
+/// Training over trees of the test's making; no pool, unless a test has some.
 struct made_up_training : training {
   std::shared_ptr<node_script> script = std::make_shared<node_script>();
+  std::vector<weights_target> targets;
 
   explicit made_up_training(const std::filesystem::path& out) : training(out) {
     rollouts.plan.reward = [](const tree& t) { return double(t.outcome.solved); };
   }
 
-  void start_with(std::function<std::optional<tree>(const solve_request&)> solve) {
+  void start_with(std::function<std::optional<tree>(const solve_request&)> solve,
+                  bool resume = false) {
     script->solve = std::move(solve);
     node = sys.spawn(made_up_node, script);
-    start_over(make_run(false), {});
+    start_over(make_run(resume), targets);
     run();
   }
 

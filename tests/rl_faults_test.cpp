@@ -1,6 +1,9 @@
 #include "model/transformer.hpp"
 #include "tests/made_up_training.hpp"
 
+#include <cstdio>
+#include <iterator>
+
 #include <catch2/catch.hpp>
 
 using namespace banyan;
@@ -18,6 +21,33 @@ TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
   const auto log = log_of(out.path());
   CHECK(log.at(0).at("repeated") == 2);
   CHECK(log.at(0).at("groups").at("dropped") == 0);
+}
+
+TEST_CASE("the log says how hard the groups were that were dropped", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 1;
+  auto& plan = t.rollouts.plan;
+  plan.prompts = 10;
+  plan.group = 4;
+  plan.max_groups = 2;
+  plan.max_attempts = 1;
+  // Of the first ten groups the last tree is lost, or the first, before anything is known.
+  constexpr unsigned solved[] = {0, 1, 1, 2, 2, 2};
+  t.start_with([&](const solve_request& r) {
+    unsigned group = 0, member = 0;
+    CHECK(std::sscanf(r.id.c_str(), "0.%u.%u", &group, &member) == 2);
+    auto made = t.good_or_bad(r);
+    if (group >= 10) return made;
+    if (group < std::size(solved)) made.outcome.solved = member < solved[group];
+    if (member == (group < std::size(solved) ? 3U : 0U)) made.failure = errc::pool_lost;
+    return made;
+  });
+  REQUIRE(t.ended == "");
+  const auto line = log_of(out.path()).at(0);
+  CHECK(line.at("groups").at("dropped") == 10);
+  CHECK(line.at("dropped_by_difficulty")
+        == nlohmann::json{{"hard", 1}, {"medium", 2}, {"easy", 3}, {"unknown", 4}});
 }
 
 TEST_CASE("a store that refuses for a while costs no tree and no attempt", "[trainer]") {

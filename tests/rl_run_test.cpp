@@ -102,3 +102,22 @@ TEST_CASE("a step whose time is over before it begins is not begun", "[trainer]"
   CHECK(t.result.last.filename() == "step-00000" + std::to_string(log.size() - 1));
   CHECK(seen.back() < 1);
 }
+
+TEST_CASE("a run compares decoding and training at the temperature of sampling", "[trainer]") {
+  const auto largest_gap = [](float sampled_at, double learnt_at) {
+    scratch_folder out;
+    training t(out.path());
+    t.options.steps = 1;
+    t.options.learner.temperature = learnt_at;
+    t.rollouts.request_for = [sampled_at, plain = t.rollouts.request_for](auto&... place) {
+      auto request = plain(place...);
+      request.sampling.temperature = sampled_at;
+      return request;
+    };
+    t.start();
+    t.run();
+    return log_of(out.path()).at(0).at("logprob_gap_max").get<double>();
+  };
+  CHECK(largest_gap(2, 2) < 1e-4);
+  CHECK(largest_gap(2, 1) > 1e-2);
+}

@@ -64,6 +64,7 @@ struct training : deterministic_system {
   node_actor node;
   rollout_actor rolling;
   trainer_actor learning;
+  std::shared_ptr<model_weights> trained; ///< changed in place
   std::optional<std::string> ended;
   sft_result result;
   std::vector<std::string> told; ///< the trainer's log
@@ -103,7 +104,8 @@ struct training : deterministic_system {
   }
 
   std::unique_ptr<rl_run> make_run(bool resume) {
-    auto run = std::make_unique<rl_run>(options, vocabulary, hooks, weights());
+    trained = weights();
+    auto run = std::make_unique<rl_run>(options, vocabulary, hooks, trained);
     if (resume)
       rollouts.places = run->resume();
     else
