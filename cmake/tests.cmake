@@ -81,6 +81,9 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/credit_test.cpp
   tests/grpo_test.cpp
   tests/evaluation_test.cpp
+  tests/lay_out_test.cpp
+  tests/learner_memory_test.cpp
+  tests/logprob_gap_test.cpp
   tests/optimizer_test.cpp
   tests/policy_learner_test.cpp
   tests/rollout_plan_test.cpp
@@ -90,7 +93,13 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/statistics_test.cpp)
 
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
-  tests/rl_actors_test.cpp)
+  tests/publishing_test.cpp
+  tests/rl_bad_steps_test.cpp
+  tests/rl_faults_test.cpp
+  tests/rl_idle_test.cpp
+  tests/rl_resume_test.cpp
+  tests/rl_run_test.cpp
+  tests/rollout_actor_test.cpp)
 
 banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
   tests/damaged_trees_test.cpp

@@ -1,0 +1,186 @@
+#include "tests/learning.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+namespace {
+
+/// While it lives the CPU's allocator refuses requests that do not fit, as a machine whose memory
+/// is used up does.
+class scarce_memory : public c10::Allocator {
+public:
+  explicit scarce_memory(std::function<bool(std::size_t bytes)> fits)
+      : plain_(c10::GetCPUAllocator()), fits_(std::move(fits)) {
+    c10::SetCPUAllocator(this, 255);
+  }
+  explicit scarce_memory(std::size_t most)
+      : scarce_memory([most](std::size_t bytes) { return bytes <= most; }) {}
+  ~scarce_memory() override { c10::SetCPUAllocator(plain_, 255); }
+  scarce_memory(const scarce_memory&) = delete;
+  scarce_memory& operator=(const scarce_memory&) = delete;
+
+  c10::DataPtr allocate(std::size_t bytes) override {
+    if (!fits_(bytes)) TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory");
+    return plain_->allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return plain_->raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    default_copy_data(to, from, bytes);
+  }
+
+private:
+  c10::Allocator* plain_;
+  std::function<bool(std::size_t bytes)> fits_;
+};
+
+/// A step during which nothing of any size can be allocated.
+void run_without_memory(learning& l) {
+  l.learner.begin(groups(), 1, 1e-3);
+  const scarce_memory scarce(1024);
+  while (l.learner.advance()) {
+  }
+}
+
+} // namespace
+
+TEST_CASE("micro-batches change nothing but the memory", "[trainer]") {
+  auto small = plain();
+  small.micro_tokens = 1;
+  learning whole(plain()), cut(small);
+  const auto a = whole.run(groups()), b = cut.run(groups());
+  CHECK(a.sums.loss == Approx(b.sums.loss).margin(1e-6));
+  CHECK(a.grad_norm == Approx(b.grad_norm).epsilon(1e-4));
+  CHECK(a.sums.terms == b.sums.terms);
+}
+
+TEST_CASE("recomputed activations change nothing but the memory", "[trainer]") {
+  auto again = plain();
+  again.recompute = true;
+  learning kept(plain()), recomputed(again);
+  CHECK(kept.run(groups()).grad_norm == Approx(recomputed.run(groups()).grad_norm).epsilon(1e-4));
+}
+
+TEST_CASE("where memory does not suffice the step is done in smaller parts", "[trainer]") {
+  std::size_t tokens = 0;
+  {
+    learning l(plain());
+    tokens = l.run(groups()).tokens;
+  }
+  auto tight = plain();
+  tight.micro_tokens = tokens;
+  std::vector<std::string> said;
+  tight.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning whole(plain()), cut(tight);
+  const auto expected = whole.run(groups());
+  learn_figures found;
+  {
+    // A whole step's gate and up projection does not fit; half of it does.
+    const scarce_memory scarce(tokens * 96 * sizeof(float) - 1);
+    found = cut.run(groups());
+  }
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::Contains("memory"));
+  CHECK(found.grad_norm == Approx(expected.grad_norm).epsilon(1e-4));
+  CHECK(found.sums.terms == expected.sums.terms);
+}
+
+TEST_CASE("memory that never suffices is an error and not an endless loop", "[trainer]") {
+  auto o = plain();
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning l(o);
+  CHECK_THROWS(run_without_memory(l));
+  CHECK(said.size() == 1); // tried in smaller parts once
+}
+
+TEST_CASE("a thread for which memory does not suffice is named", "[trainer]") {
+  auto o = plain();
+  o.micro_tokens = 1;
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning l(o);
+  CHECK_THROWS(run_without_memory(l));
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::Contains("cannot be learnt from in smaller parts"));
+}
+
+namespace {
+
+/// Ends the step, and returns what the gradient of a weight was just before the update.
+at::Tensor gradient_of_step(learning& l) {
+  at::Tensor gradient;
+  do {
+    const auto now = l.weights->layers[0].qkv.grad();
+    if (now.defined()) gradient = now.clone();
+  } while (l.learner.advance());
+  return gradient;
+}
+
+} // namespace
+
+TEST_CASE("nothing of a step's gradient is left where it begins again in smaller parts",
+          "[trainer]") {
+  auto o = plain();
+  o.micro_tokens = learning(plain()).run(groups()).tokens / 3;
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning undisturbed(o);
+  undisturbed.learner.begin(groups(), 1, 1e-3);
+  undisturbed.learner.advance();
+  int needed = 0; // by the second micro-batch
+  {
+    const scarce_memory counted([&](std::size_t) { return ++needed; });
+    undisturbed.learner.advance();
+  }
+  const auto expected = gradient_of_step(undisturbed);
+  const auto scale = expected.abs().max().item<double>();
+  REQUIRE(said.empty());
+  REQUIRE(scale > 0);
+  for (const int refused : {1, needed / 4, 3 * needed / 4, needed}) { // the backward pass, too
+    learning l(o);
+    l.learner.begin(groups(), 1, 1e-3);
+    l.learner.advance();
+    {
+      int asked = 0;
+      const scarce_memory scarce([&](std::size_t) { return ++asked != refused; });
+      l.learner.advance();
+    }
+    REQUIRE(said.size() == 1);
+    said.clear();
+    CHECK((gradient_of_step(l) - expected).abs().max().item<double>() < 1e-4 * scale);
+  }
+}
+
+TEST_CASE("a step that has made an update does not begin again in smaller parts", "[trainer]") {
+  auto o = plain();
+  o.inner_steps = 2;
+  std::vector<std::string> said;
+  o.log = [&](std::string_view line) { said.emplace_back(line); };
+  learning l(o), undisturbed(o);
+  const auto before = copy_of(*l.weights);
+  l.learner.begin(groups(), 1, 1e-3);
+  l.learner.advance(); // the only micro-batch
+  l.learner.advance(); // the first update
+  REQUIRE(difference(*l.weights, *before) > 0);
+  {
+    const scarce_memory scarce(1024);
+    CHECK_THROWS(l.learner.advance());
+  }
+  CHECK(said.empty());
+  l.learner.undo(*before);
+  CHECK(difference(*l.weights, *before) == 0);
+  l.run(groups());
+  undisturbed.run(groups());
+  CHECK(difference(*l.weights, *undisturbed.weights) == 0);
+}

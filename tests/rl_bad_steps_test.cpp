@@ -1,0 +1,72 @@
+#include "model/checkpoint.hpp"
+#include "model/safetensors.hpp"
+#include "tests/made_up_training.hpp"
+
+#include <ATen/ATen.h>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+TEST_CASE("steps whose loss is not finite are skipped and end the run in the end", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 100;
+  t.options.max_bad_steps = 3;
+  t.start_with([&t](const solve_request& r) { return t.without_loss(r); });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("not finite"));
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 3);
+  CHECK(log.back().at("skipped") == 3);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding)); // as they were
+}
+
+TEST_CASE("weights that an update made useless are undone and never published", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.schedule.rate = 1e36;
+  t.options.max_bad_steps = 2;
+  t.options.steps = 100;
+  t.start();
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("weights") && Catch::Contains("not finite"));
+  CHECK(log_of(out.path()).size() == 2);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding));
+}
+
+TEST_CASE("what is saved after steps that were undone is what was there before them", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.schedule.rate = 1e36;
+  t.options.steps = 2;
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  REQUIRE(t.result.skipped == 2);
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK(at::equal(last.weights->embedding, t.weights()->embedding));
+  const auto optimizer = map_safetensors(out.path() / "last" / "trainer.safetensors").tensors;
+  REQUIRE(optimizer.size() > 1);
+  for (const auto& [name, value] : optimizer) {
+    INFO(name);
+    CHECK(value.abs().sum().item<double>() == 0);
+  }
+}
+
+TEST_CASE("a step that teaches nothing says nothing about bad ones", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 100;
+  t.options.max_bad_steps = 2;
+  t.rollouts.plan.reward = [](const tree& x) {
+    return x.id.starts_with("1.") ? 1 : double(x.outcome.solved); // nothing to learn in step 1
+  };
+  t.start_with([&t](const solve_request& r) { return t.without_loss(r); });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("the loss is not finite"));
+  CHECK(log_of(out.path()).size() == 3);
+}

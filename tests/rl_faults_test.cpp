@@ -1,0 +1,147 @@
+#include "model/transformer.hpp"
+#include "tests/made_up_training.hpp"
+
+#include <cstdio>
+#include <iterator>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+
+TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 1;
+  t.start_with([&t](const solve_request& r) {
+    auto made = t.good_or_bad(r);
+    if (r.id.ends_with(".0.0")) made.failure = errc::pool_lost; // first attempt of first members
+    return made;
+  });
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  CHECK(log.at(0).at("repeated") == 2);
+  CHECK(log.at(0).at("groups").at("dropped") == 0);
+}
+
+TEST_CASE("the log says how hard the groups were that were dropped", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 1;
+  auto& plan = t.rollouts.plan;
+  plan.prompts = 10;
+  plan.group = 4;
+  plan.max_groups = 2;
+  plan.max_attempts = 1;
+  // Of the first ten groups the last tree is lost, or the first, before anything is known.
+  constexpr unsigned solved[] = {0, 1, 1, 2, 2, 2};
+  t.start_with([&](const solve_request& r) {
+    unsigned group = 0, member = 0;
+    CHECK(std::sscanf(r.id.c_str(), "0.%u.%u", &group, &member) == 2);
+    auto made = t.good_or_bad(r);
+    if (group >= 10) return made;
+    if (group < std::size(solved)) made.outcome.solved = member < solved[group];
+    if (member == (group < std::size(solved) ? 3U : 0U)) made.failure = errc::pool_lost;
+    return made;
+  });
+  REQUIRE(t.ended == "");
+  const auto line = log_of(out.path()).at(0);
+  CHECK(line.at("groups").at("dropped") == 10);
+  CHECK(line.at("dropped_by_difficulty")
+        == nlohmann::json{{"hard", 1}, {"medium", 2}, {"easy", 3}, {"unknown", 4}});
+}
+
+TEST_CASE("a store that refuses for a while costs no tree and no attempt", "[trainer]") {
+  scratch_folder undisturbed, disturbed;
+  training whole(undisturbed.path());
+  whole.start();
+  whole.run();
+  training t(disturbed.path());
+  t.rollouts.plan.max_attempts = 1;
+  t.start();
+  t.kept->fails = true;
+  t.run_until(2, 0);
+  const auto stored_then = t.kept->finished.size();
+  t.kept->fails = false;
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(stored_then == 0);
+  CHECK_FALSE(t.kept->finished.empty());
+  CHECK(essence(disturbed.path()) == essence(undisturbed.path()));
+}
+
+TEST_CASE("a step of which no tree can be rolled out ends the run", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.start_with([&t](const solve_request& r) {
+    auto made = t.good_or_bad(r);
+    made.failure = errc::pool_lost;
+    return made;
+  });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("step 0") && Catch::Contains("rolled out"));
+  CHECK(t.result.step == 0);
+}
+
+TEST_CASE("a run whose node is gone says so", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.start();
+  t.run_until(1, 0);
+  t.end(t.node);
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_FALSE(t.ended->empty());
+  CHECK(t.result.step >= 1);
+}
+
+TEST_CASE("a run whose only pool is lost keeps what it learnt", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.checkpoint_every = 0;
+  t.start();
+  t.run_until(2, 0);
+  const auto learnt = log_of(out.path()).size();
+  t.end(t.pools[0]);
+  t.run();
+  REQUIRE(t.ended);
+  CHECK_FALSE(t.ended->empty());
+  std::ifstream saved(out.path() / "last" / "trainer.json");
+  const auto step = nlohmann::json::parse(saved).at("step");
+  CHECK(step >= learnt);
+  CHECK(log_of(out.path()).back().at("step") == step); // also where it broke off while publishing
+}
+
+TEST_CASE("a run goes on with the pools that are left", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.num_pools = 2;
+  t.start();
+  t.run_until(1, 0);
+  t.end(t.pools[1]);
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  CHECK(log_of(out.path()).size() == 4);
+  REQUIRE(t.told.size() == 1);
+  CHECK_THAT(t.told[0], Catch::Contains("a pool on cpu did not take the weights of epoch"));
+}
+
+TEST_CASE("a pool that does not take weights ends so that nobody samples from old ones",
+          "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.rollouts.policy = in_flight::go_on;
+  t.num_pools = 2;
+  t.start();
+  t.run_until(1, 0);
+  // From now on everything that the trainer has comes too late for it.
+  auto far_ahead = std::make_shared<transformer>(t.weights());
+  far_ahead->prepare();
+  t.self->send(t.pools[1], weights_ready{1'000'000, far_ahead, {}});
+  t.run();
+  REQUIRE(t.ended == "");
+  auto reply = t.self->request(t.pools[1], caf::infinite, atom::status_v);
+  t.run();
+  CHECK_FALSE(deterministic_system::take<pool_status>(reply));
+  CHECK(t.told.size() == 1);
+}

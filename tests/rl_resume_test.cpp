@@ -1,0 +1,149 @@
+#include "model/checkpoint.hpp"
+#include "tests/training.hpp"
+
+#include <cstdio>
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+namespace fs = std::filesystem;
+
+TEST_CASE("a killed run that goes on has the losses of one that was not killed", "[trainer]") {
+  scratch_folder whole;
+  training undisturbed(whole.path());
+  undisturbed.options.learner.loss.kl = 0.1;
+  undisturbed.start();
+  undisturbed.run();
+  const auto expected = essence(whole.path());
+  REQUIRE(expected.size() == 4);
+  for (const int more : {0, 7, 40, 150}) {
+    scratch_folder out;
+    auto kept = std::make_shared<stored_trees>();
+    {
+      training first(out.path());
+      first.options.learner.loss.kl = 0.1;
+      first.kept = kept;
+      first.start();
+      first.run_until(2, more);
+    }
+    training second(out.path());
+    second.options.learner.loss.kl = 0.1;
+    for (const auto& done : kept->finished) {
+      rollout_key key;
+      REQUIRE(std::sscanf(done.value->id.c_str(), "%ld.%u.%u.%u", &key.step, &key.group,
+                          &key.member, &key.attempt)
+              == 4);
+      if (key.step >= 2 && done.value->weights_epoch <= 2)
+        second.rollouts.known.emplace_back(key, done.value);
+    }
+    second.start(true);
+    second.run();
+    REQUIRE(second.ended == "");
+    CHECK(essence(out.path()) == expected);
+  }
+}
+
+TEST_CASE("a trainer that cannot begin says so", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.start();
+    t.run_until(2, 0);
+  }
+  training again(out.path());
+  again.target_device = "nowhere";
+  again.start(true);
+  again.run();
+  REQUIRE(again.ended);
+  CHECK_FALSE(again.ended->empty());
+}
+
+TEST_CASE("a run goes on with another staleness", "[trainer]") {
+  for (const std::int64_t staleness : {0, 3}) {
+    scratch_folder out;
+    {
+      training t(out.path());
+      t.start();
+      t.run_until(2, 0);
+    }
+    training again(out.path());
+    again.options.staleness = staleness;
+    again.start(true);
+    again.run();
+    REQUIRE(again.ended == "");
+    CHECK(again.result.finished);
+    for (const auto& line : log_of(out.path())) CHECK(line.at("groups").at("dropped") == 0);
+  }
+}
+
+TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  auto other = tiny_model(*countdown_tokenizer());
+  other.intermediate_size = 64;
+  rl_options o;
+  o.out = out.path();
+  rl_run run(o, countdown_tokenizer(), {},
+             std::make_shared<model_weights>(random_weights(other, 1)));
+  CHECK_THROWS_AS(run.resume(), bad_checkpoint);
+}
+
+TEST_CASE("a reference of another shape is told and not learnt against", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  const auto vocabulary = countdown_tokenizer();
+  auto other = tiny_model(*vocabulary);
+  std::swap(other.intermediate_size, other.hidden_size); // as many numbers, in another order
+  other.num_layers = 2;
+  fs::remove_all(out / "reference");
+  save_checkpoint(out / "reference", random_weights(other, 1), *vocabulary);
+  training t(out.path());
+  CHECK_THROWS_WITH(t.make_run(true), Catch::Contains("reference/config.json: another shape"));
+}
+
+TEST_CASE("a run without its reference names the checkpoints that are left", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 1;
+    t.start();
+    t.run();
+  }
+  fs::remove_all(out / "reference");
+  training t(out.path());
+  CHECK_THROWS_WITH(t.make_run(true),
+                    Catch::Contains("reference: ") && Catch::Contains("step-000001"));
+}
+
+TEST_CASE("a step and epochs that do not fit each other are damage", "[trainer]") {
+  scratch_folder out;
+  {
+    training t(out.path());
+    t.options.steps = 2;
+    t.start();
+    t.run();
+  }
+  const auto file = out.path() / "last" / "trainer.json";
+  nlohmann::json whole;
+  std::ifstream(file) >> whole;
+  const auto refused = [&](const char* name, const nlohmann::json& value) {
+    auto damaged = whole;
+    damaged[name] = value;
+    std::ofstream(file) << damaged;
+    training t(out.path());
+    CHECK_THROWS_WITH(t.make_run(true), Catch::Contains("trainer.json"));
+  };
+  refused("step", -5);
+  refused("epochs", nlohmann::json::array());
+  refused("epochs", {2, 1});
+}

@@ -1,0 +1,123 @@
+#include "tests/made_up_training.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace banyan;
+namespace fs = std::filesystem;
+
+TEST_CASE("a run learns from the trees of its node step after step", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  for (std::size_t i = 0; i < log.size(); ++i) {
+    CHECK(log[i].at("step") == i + 1);
+    // Step 0 is sampled with epoch 0, every later one with the epoch before.
+    CHECK(log[i].at("staleness_mean") == (i == 0 ? 0 : 1));
+    CHECK(log[i].at("grad_norm").get<double>() > 0);
+    CHECK(log[i].at("logprob_gap_max").get<double>() < 1e-4);
+    CHECK(log[i].at("groups").at("informative") == 2);
+  }
+  CHECK(fs::exists(out.path() / "last" / "model.safetensors"));
+  for (const auto& done : t.kept->finished)
+    for (const auto& s : done.value->root().segments)
+      for (auto epoch : s.epochs) CHECK(epoch == done.value->weights_epoch);
+}
+
+TEST_CASE("without staleness every step is sampled with its own weights", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.staleness = 0;
+  t.start();
+  t.run();
+  for (const auto& line : log_of(out.path())) CHECK(line.at("staleness_mean") == 0);
+}
+
+TEST_CASE("a trainer that is asked to stop writes a checkpoint and leaves", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.checkpoint_every = 0;
+  t.start();
+  t.run_until(1, 3);
+  caf::anon_send(t.learning, atom::drain_v);
+  t.run();
+  REQUIRE(t.ended == "");
+  CHECK_FALSE(t.result.finished);
+  CHECK(fs::exists(out.path() / "last" / "trainer.json"));
+}
+
+TEST_CASE("progress has the step in it that it is told after", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 2;
+  std::vector<double> seen;
+  t.hooks.on_progress = [&seen](const rl_progress& p) { seen.push_back(p.progress); };
+  t.start();
+  t.run();
+  CHECK(seen == std::vector<double>{0.5, 1});
+}
+
+TEST_CASE("a run whose trees go on with new weights learns from them to the end", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.staleness = 2;
+  t.options.gap_trees = 100;
+  t.rollouts.policy = in_flight::go_on;
+  t.start();
+  t.run();
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  for (const auto& line : log) CHECK(line.at("logprob_gap_max").get<double>() < 1e-4);
+}
+
+TEST_CASE("a step whose time is over before it begins is not begun", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  double now_s = 0;
+  int evaluations = 0;
+  t.options.minutes = 1;
+  t.options.staleness = 0;
+  t.options.evaluate_every = 100;
+  t.options.schedule.decay = decay_kind::linear;
+  t.hooks.seconds = [&now_s] { return now_s; };
+  t.hooks.evaluate = [&evaluations](const model_weights&) { return ++evaluations, "{}"; };
+  std::vector<double> seen;
+  t.hooks.on_progress = [&seen](const rl_progress& p) { seen.push_back(p.progress); };
+  t.start_with([&](const solve_request& r) {
+    now_s += 4;
+    return t.good_or_bad(r);
+  });
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  CHECK(now_s >= 60);
+  CHECK(evaluations == 1);
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() >= 2); // the last one is the evaluation
+  for (std::size_t i = 0; i + 1 < log.size(); ++i) CHECK(log[i].at("lr").get<double>() > 0);
+  CHECK(t.result.last.filename() == "step-00000" + std::to_string(log.size() - 1));
+  CHECK(seen.back() < 1);
+}
+
+TEST_CASE("a run compares decoding and training at the temperature of sampling", "[trainer]") {
+  const auto largest_gap = [](float sampled_at, double learnt_at) {
+    scratch_folder out;
+    training t(out.path());
+    t.options.steps = 1;
+    t.options.learner.temperature = learnt_at;
+    t.rollouts.request_for = [sampled_at, plain = t.rollouts.request_for](auto&... place) {
+      auto request = plain(place...);
+      request.sampling.temperature = sampled_at;
+      return request;
+    };
+    t.start();
+    t.run();
+    return log_of(out.path()).at(0).at("logprob_gap_max").get<double>();
+  };
+  CHECK(largest_gap(2, 2) < 1e-4);
+  CHECK(largest_gap(2, 1) > 1e-2);
+}
