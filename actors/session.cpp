@@ -36,6 +36,7 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
     return std::move(planted.error());
   }
   tree = std::move(*planted);
+  places = {{"/", 0}};
   clock.begin(self->clock().now(), std::chrono::milliseconds(work.used_ms));
   stored_at_best = work.request.stored_at_best;
   ledger.emplace(work.request.budget);
@@ -58,8 +59,8 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
 /// for by their parent.
 void session_state::plant_past(const std::vector<thread_record>& past) {
   for (const auto& known : past) {
-    if (known.path != "/" && !tree.find(known.parent())) continue;
-    auto& record = known.path == "/" ? tree.threads.front() : tree.add(known.path);
+    if (known.path != "/" && !find(known.parent())) continue;
+    auto& record = known.path == "/" ? tree.threads.front() : add(known.path);
     record = known;
     lay_down(record);
     if (!record.refused()) ledger->open_thread(record.depth);
@@ -90,6 +91,7 @@ session_state::member& session_state::start(thread_record& record,
   self->send(actor, std::move(request));
   if (parking) self->send(actor, atom::park_v);
   const auto id = actor->id();
+  ids.emplace(record.path, id);
   return members.emplace(id, member{record.path, std::move(actor)}).first->second;
 }
 
@@ -101,11 +103,11 @@ void session_state::open_round(spawn_notice& notice) {
   std::vector<std::string> begun, refused;
   for (std::uint32_t i = 0; i < notice.prompts.size(); ++i) {
     auto path = child_path(above, notice.first + i);
-    if (const auto* known = tree.find(path)) { // from before a restart
+    if (const auto* known = find(path)) { // from before a restart
       if (!ended(known->phase)) begun.push_back(std::move(path));
       continue;
     }
-    auto& record = tree.add(path);
+    auto& record = add(path);
     record.round = notice.round;
     record.segments.push_back(prompt_segment(std::move(notice.prompts[i])));
     const auto why = ledger->open_thread(record.depth);
@@ -114,8 +116,8 @@ void session_state::open_round(spawn_notice& notice) {
     (why == errc::none ? begun : refused).push_back(std::move(path));
   }
   if (options.reasoning.events) options.reasoning.events->publish(std::move(notice.news));
-  for (const auto& path : refused) tell_refused(*tree.find(path));
-  for (const auto& path : begun) start(*tree.find(path), notice.pool);
+  for (const auto& path : refused) tell_refused(*find(path));
+  for (const auto& path : begun) start(*find(path), notice.pool);
 }
 
 void session_state::refuse(thread_record& record, errc why) const {
@@ -135,7 +137,7 @@ caf::result<solution> session_state::answer(const spawn_request& request) {
     child->asker.emplace(self->make_response_promise<solution>());
     return child->asker->promise();
   }
-  const auto* known = tree.find(path);
+  const auto* known = find(path);
   if (!known || !ended(known->phase)) return errc::bad_request;
   if (known->solution) return solution{*known->solution};
   return known->failure;
@@ -158,7 +160,7 @@ void session_state::record(const thread_record& thread) const {
 void session_state::keep(thread_boundary& boundary) {
   auto* thread = sender();
   if (!thread) return;
-  auto& known = *tree.find(thread->path);
+  auto& known = *find(thread->path);
   auto& now = boundary.record;
   keep_place(now, known);
   auto written = std::exchange(now.segments, std::move(known.segments));
@@ -176,7 +178,7 @@ void session_state::keep(thread_boundary& boundary) {
 void session_state::close(thread_report& report) {
   const auto i = members.find(self->current_sender() ? self->current_sender()->id() : 0);
   if (i == members.end()) return;
-  auto& known = *tree.find(i->second.path);
+  auto& known = *find(i->second.path);
   auto& last = report.record;
   ledger->settle(known.path, last.generated_tokens());
   keep_place(last, known);
@@ -189,7 +191,7 @@ void session_state::close(thread_report& report) {
 void session_state::lose(const caf::down_msg& down) {
   const auto i = members.find(down.source.id());
   if (i == members.end()) return; // it reported before it went
-  auto& record = *tree.find(i->second.path);
+  auto& record = *find(i->second.path);
   record.phase = thread_phase::failed;
   record.failure = errc_of(down.reason, errc::child_lost);
   record.since_ms = options.reasoning.unix_ms();
@@ -201,10 +203,11 @@ void session_state::lose(const caf::down_msg& down) {
 void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
   auto gone = std::move(i->second);
   members.erase(i);
-  const auto& record = *tree.find(gone.path);
+  ids.erase(gone.path);
+  const auto& record = *find(gone.path);
   if (gone.asker && record.solution) gone.asker->deliver(solution{*record.solution});
   if (gone.asker) gone.asker->deliver(caf::make_error(record.failure));
-  end_below(gone.path, errc::cancelled);
+  if (find(child_path(gone.path, 0))) end_below(gone.path, errc::cancelled);
   if (members.empty()) return finish();
   answer_steered();
   leave_if_parked();
@@ -215,7 +218,7 @@ void session_state::bury(std::map<caf::actor_id, member>::iterator i) {
 void session_state::cancel(const cancel_request& request) {
   if (unstored) return self->quit();
   const auto* from = sender();
-  auto* record = tree.find(request.thread);
+  auto* record = find(request.thread);
   if (from && record && record->parent() == from->path) record->awaited = false;
   end_below(request.thread, errc::cancelled);
 }
@@ -328,17 +331,26 @@ void session_state::tell_refused(const thread_record& thread) const {
   news.tell_text(thread, 0, 0, thread.segments.front().text);
 }
 
+thread_record& session_state::add(const std::string& path) {
+  places.emplace(path, tree.threads.size());
+  return tree.add(path);
+}
+
+thread_record* session_state::find(std::string_view path) {
+  const auto i = places.find(path);
+  return i == places.end() ? nullptr : &tree.threads[i->second];
+}
+
 session_state::member* session_state::live(std::string_view path) {
-  const auto i =
-      std::ranges::find(members, path, [](auto& m) { return std::string_view(m.second.path); });
-  return i == members.end() ? nullptr : &i->second;
+  const auto i = ids.find(path);
+  return i == ids.end() ? nullptr : &members.at(i->second);
 }
 
 /// A live thread answers for itself: the session has no text of it.
-caf::result<thread_status> session_state::show(const thread_request& request) const {
-  for (const auto& [id, member] : members)
-    if (member.path == request.thread) return self->delegate(member.actor, with_time(request));
-  const auto* record = tree.find(request.thread);
+caf::result<thread_status> session_state::show(const thread_request& request) {
+  if (const auto* member = live(request.thread))
+    return self->delegate(member->actor, with_time(request));
+  const auto* record = find(request.thread);
   if (!record) return no_thread(request.thread);
   return thread_status{*record, false, {}, 0, 0, 0};
 }

@@ -9,6 +9,7 @@
 #include "actors/tree_clock.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -71,12 +72,14 @@ struct session_state {
   void park();
   void watch(const watch_request&);
   void tick();
-  caf::result<thread_status> show(const thread_request&) const;
+  caf::result<thread_status> show(const thread_request&);
   tree_status status(bool texts = false) const;
 
   void plant_past(const std::vector<thread_record>&);
   member& start(thread_record&, std::optional<named_pool> parent);
   void refuse(thread_record&, errc why) const;
+  thread_record& add(const std::string& path);
+  thread_record* find(std::string_view path);
   member* live(std::string_view path);
   void pause_below(const std::string& path);
   void resume_below(const std::string& path);
@@ -104,7 +107,9 @@ struct session_state {
   bool stored_at_best = false; ///< see solve_request
   std::optional<tree_ledger> ledger;
   std::optional<guarded_promise<finished_tree>> asker;
+  std::map<std::string, std::size_t, std::less<>> places; ///< of threads in the tree, by path
   std::map<caf::actor_id, member> members;
+  std::map<std::string, caf::actor_id, std::less<>> ids; ///< of the live ones, by path
   halted_paths halted;
   bool parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it

@@ -15,7 +15,7 @@ constexpr std::chrono::seconds settle_patience{1};
 } // namespace
 
 caf::result<tree_status> session_state::steer(const steer_request& request) {
-  if (!tree.find(request.thread)) return no_thread(request.thread);
+  if (!find(request.thread)) return no_thread(request.thread);
   if (!live(request.thread)) return has_ended(request);
   switch (request.action) {
   case tree_action::cancel: end_below(request.thread, errc::cancelled); break;
