@@ -313,7 +313,7 @@ class looking_inside(daemon_case):
     def test_nobody_else_writes_lines_of_the_log(self):
         for words in ((), ("--log-format", "json")):
             with self.subTest(words=words):
-                one = self.start("--log-level", "info", *words)
+                one = self.start("--log-level", "debug", *words)
                 known = one.log()
                 one.get("/v1/trees/x%0a2026-11-22T09:30:00Z%20error%20FORGED%1b%5b2J%7f%c2%9b%9b")
                 self.assertEqual(one.stop(), 0)
