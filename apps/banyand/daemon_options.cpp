@@ -66,9 +66,11 @@ void declare_store(option_list& list, daemon_options& o) {
               "full: a power cut loses nothing acknowledged; normal: a killed process does not");
   list.number("keep-days", o.keep_days, "days that finished trees are kept; 0: for ever",
               not_negative);
-  list.number("keep-megabytes", o.keep_megabytes,
-              "the oldest finished trees go when the store is larger; 0: no limit",
-              limits{0, 1e12});
+  list.number(
+      "keep-megabytes", o.keep_megabytes,
+      "the oldest finished trees go when all in trees.db takes more; its -wal and -shm do not "
+      "count; 0: no limit",
+      limits{0, 1e12});
 }
 
 void declare_limits(option_list& list, daemon_options& o) {
