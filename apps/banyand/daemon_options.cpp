@@ -34,8 +34,10 @@ void declare_service(option_list& list, daemon_options& o) {
       .not_kept();
   list.text("listen", o.listen, "HOST:PORT", "where HTTP is served; port 0 picks a free one");
   list.path("data-dir", o.data_dir, "DIR", "the store; default: $XDG_DATA_HOME/banyan");
-  list.path("token-file", o.token_file, "FILE",
-            "clients must know the token in it; needed where others than this machine can connect");
+  list.path(
+      "token-file", o.token_file, "FILE",
+      "clients must know the token in it, of 16 characters or more; needed where others than this "
+      "machine can connect");
   list.text("user", o.user, "NAME", "who to become, where root starts the daemon");
   list.number("drain", o.drain_s, "seconds that running trees get at the end, before they are kept",
               not_negative);

@@ -55,7 +55,7 @@ class beginning(daemon_case):
     def test_help_and_version(self):
         told_help = banyand("--help")
         self.assertEqual((told_help.returncode, told_help.stderr), (0, ""))
-        for word in ("--listen", "--data-dir", "--token-file", "--sync", "Examples:"):
+        for word in ("--listen", "--data-dir", "--token-file", "16 characters", "--sync", "Examples:"):
             self.assertIn(word, told_help.stdout)
         self.assertRegex(banyand("--version").stdout, r"^banyand \d+\.\d+\.\d+\n$")
 
@@ -88,7 +88,7 @@ class beginning(daemon_case):
         self.fails(3, "--config", self.folder / "nowhere.conf", names="nowhere.conf")
 
     def test_a_token_that_cannot_be_had(self):
-        for name, text in [("empty", ""), ("short", "abc\n")]:
+        for name, text in [("empty", ""), ("short", "x" * 15 + "\n")]:
             with self.subTest(name=name):
                 self.fails(3, "--token-file", self.write(name, text), names=name)
         self.fails(3, "--token-file", self.folder / "nowhere", names="nowhere")
