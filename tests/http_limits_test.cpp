@@ -75,6 +75,55 @@ TEST_CASE("a URL that is too long is told so", "[http]") {
   CHECK(s.get('/' + std::string(8000, 'a')).status == 404);
 }
 
+TEST_CASE("no refusal grows with what a client said", "[http]") {
+  served s;
+  s.trees.put(fake_forest::running_tree("A"));
+  const std::string word(6000, 'a'), quoted = '"' + word + '"';
+  std::string path;
+  while (path.size() < word.size()) path += "/0";
+  const std::string problem = R"({"problem": {"numbers": [3, 5], "target": 15}, )";
+  struct asked {
+    std::string method, path, body, headers;
+  };
+  for (const auto& [method, url, body, headers] : std::vector<asked>{
+           {"GET", "/" + word, {}, {}},
+           {"GET", "/page/" + word, {}, {}},
+           {"GET", "/v1/models/" + word, {}, {}},
+           {"GET", "/v1/trees?" + word + "=1", {}, {}},
+           {"GET", "/v1/trees?state=" + word, {}, {}},
+           {"GET", "/v1/trees?label=" + word, {}, {}},
+           {"GET", "/v1/trees?after=" + word, {}, {}},
+           {"GET", "/v1/trees?created_after=" + word, {}, {}},
+           {"GET", "/v1/trees?limit=" + word, {}, {}},
+           {"GET", "/v1/trees?solved=%" + word, {}, {}},
+           {"GET", "/v1/trees/A?threads_after=" + path, {}, {}},
+           {"GET", "/v1/trees/A/threads?after=" + path, {}, {}},
+           {"GET", "/v1/trees/A/threads?path=" + word, {}, {}},
+           {"GET", "/v1/trees", {}, "Host: " + word + "\r\n"},
+           {"POST", "/v1/trees/A/pause", {}, "Origin: http://" + word + "\r\n"},
+           {"POST", "/v1/trees/A/pause", R"({"thread": )" + quoted + "}", {}},
+           {"POST", "/v1/trees/A/pause", "{" + quoted + ": 1}", {}},
+           {"POST", "/v1/trees", R"({"task": )" + quoted + "}", {}},
+           {"POST", "/v1/trees", R"({"prompt": )" + quoted + "}", {}},
+           {"POST", "/v1/trees", R"({"problem": )" + quoted + "}", {}},
+           {"POST", "/v1/trees", problem + R"("join": )" + quoted + "}", {}},
+           {"POST", "/v1/trees", problem + R"("labels": {)" + quoted + R"(: "x"}})", {}},
+           {"POST", "/v1/trees", problem + R"("budget": {)" + quoted + ": 1}}", {}},
+           {"POST", "/v1/completions", R"({"prompt": "x", "model": )" + quoted + "}", {}}}) {
+    const auto* host = headers.starts_with("Host:") ? "" : "Host: localhost\r\n";
+    auto client = s.connect();
+    client.send(method + ' ' + url + " HTTP/1.1\r\n" + host + headers
+                + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    const auto answer = read_answer(client);
+    INFO(url.substr(0, 60) << ' ' << body.substr(0, 90) << ' ' << headers.substr(0, 40));
+    CHECK(answer.status >= 400);
+    CHECK(answer.status < 500);
+    CHECK(answer.body.size() < 600);
+    CHECK(answer.body.find(word.substr(0, 81)) == answer.body.npos);
+    CHECK(answer.body.find(path.substr(0, 81)) == answer.body.npos);
+  }
+}
+
 TEST_CASE("headers that are too many or too long are told so", "[http]") {
   served s;
   const auto with = [](const std::string& headers) {

@@ -638,7 +638,10 @@ TEST_CASE("an event is sent as one line of data", "[http]") {
 
 TEST_CASE("an event's number counts only in its own stream", "[http]") {
   CHECK(event_number("abc-17", "abc") == 17);
-  for (const auto* wrong : {"", "abc", "abc-", "abc-x", "abc-1x", "abd-17", "abcd-17", "abc--1"})
+  CHECK(event_number(told_id("abc", 17, 2), "abc") == 17);
+  CHECK(event_number(part_id("abc", 17, 2, 3), "abc") == 0);
+  for (const auto* wrong : {"", "abc", "abc-", "abc-x", "abc-1x", "abd-17", "abcd-17", "abc--1",
+                            "abc-17.", "abc-17.x", "abc-.2", "abc-17.2."})
     CHECK(event_number(wrong, "abc") == 0);
 }
 

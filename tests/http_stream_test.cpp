@@ -126,13 +126,11 @@ TEST_CASE("a stream begins with the tree as it is", "[http]") {
   CHECK(text.name == "text");
   CHECK(text.data.at("text") == "Moving to Node #0\nso far\n");
   CHECK(text.data.at("at") == looked);
-  CHECK(number_of(tree) == 1);
-  CHECK(number_of(text) == 3);
   const auto child = stream.event();
   CHECK(child.name == "thread");
   CHECK(child.data.at("thread") == "/0");
   CHECK(child.data.at("parent") == "/");
-  CHECK(number_of(stream.event()) == 999'999); // the last part of all
+  CHECK(stream.event().name == "text");
 }
 
 TEST_CASE("live events follow with all that they carry", "[http]") {
@@ -160,7 +158,7 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
 
   auto e = stream.event();
   CHECK(e.name == "thread");
-  CHECK(number_of(e) == 1'000'000);
+  CHECK(number_of(e) == 1);
   CHECK(e.data == json::parse(R"({"tree": "A", "thread": "/0", "parent": "/", "position": 0,
              "at": "2026-11-22T09:30:01.001Z", "state": "failed", "failure": "context_full", "tokens": 9})"));
   e = stream.event();
@@ -169,7 +167,7 @@ TEST_CASE("live events follow with all that they carry", "[http]") {
              "at": "2026-11-22T09:30:01.002Z", "children": ["/0", "/1"], "text": "<Calling Sub Searches>\n", "tokens": 0})"));
   e = stream.event();
   CHECK(e.name == "text");
-  CHECK(number_of(e) == 4'000'000);
+  CHECK(number_of(e) == 4);
   CHECK(e.data.at("position") == 18);
   CHECK(e.data.at("text") == "more\n");
   e = stream.event();
@@ -285,11 +283,11 @@ TEST_CASE("who comes back gets exactly what was missed", "[http]") {
   event_reader again(s, "/v1/trees/A/events", last_event(seen));
   const auto spawn = again.event(), text = again.event();
   CHECK(spawn.name == "spawn");
-  CHECK(number_of(spawn) == 2'000'000);
+  CHECK(number_of(spawn) == 2);
   CHECK(text.data.at("text") == "more");
-  CHECK(number_of(text) == 4'000'000);
+  CHECK(number_of(text) == 4);
   s.trees.hub.publish(event_of(kind::join, "A"));
-  CHECK(number_of(again.event()) == 5'000'000);
+  CHECK(number_of(again.event()) == 5);
 }
 
 TEST_CASE("who has seen a whole beginning goes on behind it", "[http]") {
@@ -309,6 +307,27 @@ TEST_CASE("who has seen a whole beginning goes on behind it", "[http]") {
   CHECK(first_of(ids[2]) == "spawn");
   CHECK(first_of(ids[1]) == "tree"); // a part of it is missing
   CHECK(first_of(ids[0]) == "tree");
+}
+
+TEST_CASE("no two events have the same id however often a story is told", "[http]") {
+  served s(watching_on(0.02));
+  s.trees.put(grown_tree("A"));
+  s.trees.hub.publish(event_of(kind::tree, "A"));
+  std::set<std::string> ids;
+  std::string last;
+  const auto read = [&](int most) {
+    event_reader stream(s, "/v1/trees/A/events", last_event(last));
+    for (int i = 0; i < most; ++i) CHECK(ids.insert(last = stream.event().id).second);
+  };
+  read(5);
+  // Meanwhile it has written, and nothing has happened.
+  s.trees.change("A", [](tree& t) { t.threads[0].segments[1].text = "further\n"; });
+  read(13);
+  wait_for([&] { return !s.trees.hub.watched("A"); });
+  read(13); // behind the last part, too
+  s.trees.hub.publish(event_of(kind::spawn, "A"));
+  read(1);
+  CHECK(ids.size() == 32);
 }
 
 TEST_CASE("who comes back when nobody listened any more begins anew", "[http]") {
@@ -491,13 +510,14 @@ TEST_CASE("a story is told as fast as it is read", "[http]") {
   std::vector<sent_event> told;
   for (int i = 0; i < parts - (lives ? 1 : 0); ++i) told.push_back(stream.event());
   CHECK(told.front().name == "tree");
-  for (std::size_t i = 0; i + 1 < told.size(); ++i) CHECK(number_of(told[i]) == i + 1);
+  for (std::size_t i = 0; i + 1 < told.size(); ++i)
+    CHECK(told[i].id.ends_with((lives ? "-0.1." : "A-") + std::to_string(i + 1)));
   if (!lives) {
     CHECK(told.back().name == "done");
     CHECK_FALSE(stream.next());
     return;
   }
-  CHECK(number_of(told.back()) == 999'999);
+  CHECK(told.back().id.ends_with("-0.1"));
   s.trees.hub.publish(event_of(kind::join, "A"));
   CHECK(stream.event().name == "join");
 }

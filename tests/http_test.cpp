@@ -3,7 +3,9 @@
 #include "apps/json.hpp"
 #include "tests/http_fixture.hpp"
 
+#include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -588,6 +590,43 @@ TEST_CASE("every request is one line in the log and tokens in URLs are none", "[
         == strings{"GET /healthz 200|", "POST /v1/trees 202|", "POST /v1/trees 400|",
                    "GET /v1/trees/" + some_id + " 404|" + some_id,
                    "GET /v1/trees/T1%0aforged 404|"});
+}
+
+TEST_CASE("only what the daemon itself fails at is told to whoever did not ask", "[http]") {
+  std::mutex mutex;
+  std::map<int, std::set<http_level>> levels;
+  auto options = on_any_port();
+  options.log = [&](http_level l, const std::string& text, const std::string&) {
+    const std::lock_guard lock(mutex);
+    levels[text.starts_with("GET ") ? std::stoi(text.substr(text.find(' ', 4))) : 0].insert(l);
+  };
+  served s(options);
+  const auto refuse = [&](refusal::kind why, const char* path) {
+    s.trees.refuse = refusal{why, "no", {}};
+    return s.get(path).status;
+  };
+  CHECK(s.get("/v1/trees").status == 200);
+  CHECK(s.get("/v1/trees?limit=0").status == 400);
+  CHECK(s.get("/v1/trees/A").status == 404);
+  CHECK(refuse(refusal::kind::conflict, "/v1/trees") == 409);
+  CHECK(refuse(refusal::kind::full, "/v1/trees") == 429);
+  CHECK(refuse(refusal::kind::unavailable, "/readyz") == 503);
+  auto client = s.connect();
+  client.send("GET / HTTP/1.1\r\nHost localhost\r\n\r\n"); // not read: 0
+  CHECK(read_answer(client).status == 400);
+  {
+    const std::lock_guard lock(mutex);
+    for (const int status : {0, 200, 400, 404, 409, 429, 503}) {
+      INFO(status);
+      CHECK(levels[status] == std::set{http_level::debug});
+    }
+    levels.clear();
+  }
+  CHECK(refuse(refusal::kind::unavailable, "/v1/trees") == 503);
+  CHECK(refuse(refusal::kind::damaged, "/v1/trees") == 500);
+  const std::lock_guard lock(mutex);
+  CHECK(levels[503] == std::set{http_level::info});
+  CHECK(levels[500] == std::set{http_level::error});
 }
 
 TEST_CASE("an answer that is forgotten is a 503", "[http]") {

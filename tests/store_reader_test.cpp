@@ -1,7 +1,9 @@
 #include "apps/banyand/store_reader.hpp"
 
+#include "actors/errors.hpp"
 #include "apps/actor_house.hpp"
 #include "apps/banyand/live_forest.hpp"
+#include "apps/banyand/refusals.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "tests/scratch_folder.hpp"
@@ -227,6 +229,29 @@ TEST_CASE_METHOD(stored_forest, "the status counts the trees of the store", "[ht
   CHECK(now.store.finished == 1);
   CHECK(now.store.unfinished == 0);
   CHECK(now.store.bytes > 0);
+}
+
+TEST_CASE("what an actor refuses is told with few of the client's words and a remedy", "[http]") {
+  const auto told = [](errc why, std::string text) {
+    return refusal_of(caf::make_error(why, std::move(text))).message;
+  };
+  CHECK(told(errc::not_found, "thread: /9: the tree has no such thread")
+        == "/9: the tree has no such thread; `banyan tree ID` lists its threads");
+  CHECK(told(errc::not_found, "id: A: no such tree runs here")
+        == "A: no such tree runs here; `banyan ps` lists what runs");
+  CHECK(told(errc::bad_request, "thread: /0: it has ended; there is nothing to do")
+        == "/0: it has ended; there is nothing to do");
+  CHECK(told(errc::bad_request, "prompt: it is none") == "prompt: it is none; correct it");
+  CHECK(told(errc::bad_request, "it makes no sense") == "it makes no sense; correct it");
+  const std::string most(79, '0');
+  for (const auto* text : {"0", "0: ", "; 0"}) {
+    std::string path = "/" + most;
+    while (path.size() < 10'000) path += text;
+    const auto why =
+        refusal_of(caf::make_error(errc::not_found, "thread: " + path + ": it is not"));
+    CHECK(why.message == "/" + most + "…: it is not; `banyan tree ID` lists its threads");
+    CHECK(why.field == "thread");
+  }
 }
 
 TEST_CASE_METHOD(stored_forest, "a list behind a tree that nobody knows is refused", "[http]") {

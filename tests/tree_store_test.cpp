@@ -1,6 +1,7 @@
 #include "trainer/tree_store.hpp"
 
 #include "tests/store_in_folder.hpp"
+#include "trainer/tree_schema.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -313,6 +314,23 @@ TEST_CASE_METHOD(store_in_folder, "the oldest trees make room and the file shrin
   CHECK(store.sweep({.max_bytes = most}, 0) == 0);
   CHECK(store.sweep({.max_bytes = 1}, 0) == 60 - dropped);
   CHECK(unfinished_names(store) == ids{"waits"});
+}
+
+TEST_CASE_METHOD(store_in_folder, "the log of a store that was swept is empty", "[trainer]") {
+  const auto log = [&] { return std::filesystem::file_size(file.string() + "-wal"); };
+  finish_all(store, {"a", "b", "c"}, 10'000);
+  CHECK(store.sweep({.max_age_s = 10}, 20'000) == 0);
+  CHECK(log() > 0);
+  CHECK(store.sweep({.max_age_s = 10}, 20'501) == 1); // too little for a whole page
+  CHECK(log() == 0);
+  finish_large(store, 10);
+  database reader(file, {.read_only = true}, tree_schema);
+  reader.run("BEGIN; SELECT count(*) FROM trees");
+  CHECK(store.sweep({.max_bytes = 100'000}, 0) > 8);
+  CHECK(log() > 100'000);
+  reader.roll_back();
+  CHECK(store.sweep({.max_bytes = 100'000}, 0) == 0);
+  CHECK(log() == 0);
 }
 
 TEST_CASE_METHOD(store_in_folder, "threads of a finished tree take no room of their own",

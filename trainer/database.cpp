@@ -99,16 +99,25 @@ void database::roll_back() noexcept {
   if (in_transaction()) ::sqlite3_exec(handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
-void database::give_room_back() {
-  if (number("PRAGMA freelist_count") == 0) return;
-  run("PRAGMA incremental_vacuum");
+void database::give_room_back(bool dropped) {
+  log_waits_ |= dropped;
+  if (number("PRAGMA freelist_count") > 0) {
+    run("PRAGMA incremental_vacuum");
+    log_waits_ = true;
+  }
+  if (log_waits_) log_waits_ = !empty_log();
+}
+
+/// Without patience: nobody waits for a reader here. False: there was one.
+bool database::empty_log() {
   errno = 0;
-  // Without patience: what a reader holds back now is given back another time.
   ::sqlite3_busy_timeout(handle_.get(), 0);
   const int code = ::sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE,
                                                nullptr, nullptr);
   ::sqlite3_busy_timeout(handle_.get(), busy_ms_);
-  if (code != SQLITE_OK && (code & 0xff) != SQLITE_BUSY) fail();
+  const bool refused = (code & 0xff) == SQLITE_BUSY;
+  if (code != SQLITE_OK && !refused) fail();
+  return !refused;
 }
 
 std::int64_t database::number(const char* sql) {

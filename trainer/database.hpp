@@ -38,8 +38,9 @@ public:
   bool in_transaction() const;
   void run(const char* sql); ///< any number of statements; their rows are dropped
   void roll_back() noexcept;
-  /// Free pages go back to the file system, as far as nobody reads the file just now.
-  void give_room_back();
+  /// Free pages go back to the file system, and so does the log beside the file where pages went or
+  /// `dropped` says that rows did. What somebody who reads just now holds back goes another time.
+  void give_room_back(bool dropped);
 
   /// Throws `store_error` for what SQLite said last.
   [[noreturn]] void fail();
@@ -58,9 +59,11 @@ private:
   void migrate(const schema&);
   void expect_newest(const schema&);
   void use_wal();
+  bool empty_log();
 
   std::filesystem::path path_;
   int busy_ms_;
+  bool log_waits_ = false; ///< for the moment at which it can be emptied
   std::unique_ptr<sqlite3, closer> handle_;
 };
 

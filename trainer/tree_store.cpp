@@ -291,7 +291,7 @@ std::size_t tree_store::impl::drop_oldest(const retention& keep, std::int64_t no
 std::size_t tree_store::sweep(const retention& keep, std::int64_t now_ms, std::size_t most) {
   assert(!impl_->file.in_transaction());
   const auto dropped = impl_->drop_oldest(keep, now_ms, most);
-  impl_->file.give_room_back();
+  impl_->file.give_room_back(dropped > 0);
   return dropped;
 }
 

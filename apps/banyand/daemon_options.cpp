@@ -34,8 +34,10 @@ void declare_service(option_list& list, daemon_options& o) {
       .not_kept();
   list.text("listen", o.listen, "HOST:PORT", "where HTTP is served; port 0 picks a free one");
   list.path("data-dir", o.data_dir, "DIR", "the store; default: $XDG_DATA_HOME/banyan");
-  list.path("token-file", o.token_file, "FILE",
-            "clients must know the token in it; needed where others than this machine can connect");
+  list.path(
+      "token-file", o.token_file, "FILE",
+      "clients must know the token in it, of 16 characters or more; needed where others than this "
+      "machine can connect");
   list.text("user", o.user, "NAME", "who to become, where root starts the daemon");
   list.number("drain", o.drain_s, "seconds that running trees get at the end, before they are kept",
               not_negative);
@@ -66,9 +68,11 @@ void declare_store(option_list& list, daemon_options& o) {
               "full: a power cut loses nothing acknowledged; normal: a killed process does not");
   list.number("keep-days", o.keep_days, "days that finished trees are kept; 0: for ever",
               not_negative);
-  list.number("keep-megabytes", o.keep_megabytes,
-              "the oldest finished trees go when the store is larger; 0: no limit",
-              limits{0, 1e12});
+  list.number(
+      "keep-megabytes", o.keep_megabytes,
+      "the oldest finished trees go when all in trees.db takes more; its -wal and -shm do not "
+      "count; 0: no limit",
+      limits{0, 1e12});
 }
 
 void declare_limits(option_list& list, daemon_options& o) {

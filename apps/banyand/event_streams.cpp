@@ -20,10 +20,10 @@ namespace {
 
 constexpr std::size_t most_unsent = 1 << 20, taken_at_once = 256;
 
-// Ids rise, and from each a client can go on. Event n of the hub is n * id_step. A story of a tree
-// that lives has the numbers between event n, the newest one in it, and the next; its last part the
-// last of them. One of a finished tree is always the same: it counts its parts, in the tree's name.
-constexpr std::uint64_t id_step = 1'000'000, last_part = id_step - 1;
+// Every event has an id of its own: event n of the hub its number, a part of a story that of the
+// newest event in it, and which telling it is, for the next one may tell something else. From the
+// last part a client goes on; who has not seen all of a story hears another one. The story of a
+// finished tree is always the same: its ids count its parts, in the tree's name.
 
 } // namespace
 
@@ -40,7 +40,7 @@ public:
   }
 
 private:
-  bool may_go_on(std::uint64_t number) const;
+  bool may_go_on(std::uint64_t n) const;
   void look(std::function<void(const tree_ptr&)> then);
   bool begin();
   void go_on(const tree&);
@@ -53,9 +53,6 @@ private:
   void pump();
   void tell(const tree_event&);
   void close();
-  std::string id(std::uint64_t n, std::uint64_t part = 0) const {
-    return event_id(c_.streams.name(), n * id_step + part);
-  }
 
   http_context& c_;
   reply_ptr reply_;
@@ -63,6 +60,7 @@ private:
   std::unique_ptr<event_hub::subscription> source_;
   std::optional<tree_story> story_; ///< what is left of it
   std::uint64_t told_ = 0;          ///< parts of the story
+  std::uint64_t telling_ = 0;       ///< of all stories of trees that live
   std::deque<tree_event> queue_;
   std::uint64_t mark_ = 0;  ///< events up to here are in what was told
   std::uint64_t since_ = 0; ///< the events told everything already, when it began
@@ -76,7 +74,7 @@ private:
 void event_stream::open() {
   auto& hub = c_.trees.events();
   const auto known = event_number(reply_->request().header("last-event-id"), c_.streams.name());
-  auto after = may_go_on(known) ? known / id_step : 0;
+  auto after = may_go_on(known) ? known : 0;
   since_ = c_.streams.told_since(tree_);
   const auto weak = weak_from_this();
   const auto wake = [loop = c_.loop, weak] {
@@ -103,11 +101,9 @@ void event_stream::open() {
 }
 
 /// All events behind this one are there, and they tell everything.
-bool event_stream::may_go_on(std::uint64_t number) const {
-  const auto n = number / id_step, part = number % id_step;
+bool event_stream::may_go_on(std::uint64_t n) const {
   const auto& hub = c_.trees.events();
-  const bool whole = part == 0 || part == last_part; // else the client has not seen all of a story
-  return n > 0 && whole && n <= hub.newest() && hub.keeps(n)
+  return n > 0 && n <= hub.newest() && hub.keeps(n)
          && (tree_.empty() || c_.streams.told_since(tree_) <= n);
 }
 
@@ -146,6 +142,7 @@ void event_stream::show(const tree_ptr& t) {
   if (t->finished_ms != 0) return show_finished(t);
   if (!begin()) return;
   story_.emplace(t, unix_ms_now());
+  telling_ = c_.streams.next_telling();
   enter(mark_);
   live_ = true;
   pump();
@@ -175,11 +172,11 @@ void event_stream::enter(std::uint64_t since) {
 
 // ---- the story
 
-/// Of a tree that lives, only the last part is one from which a client can go on.
 std::string event_stream::next_id() {
   ++told_;
   if (over_) return event_id(tree_, told_);
-  return id(mark_, story_->over() ? last_part : std::min<std::uint64_t>(told_, last_part - 1));
+  const auto& name = c_.streams.name();
+  return story_->over() ? told_id(name, mark_, telling_) : part_id(name, mark_, telling_, told_);
 }
 
 /// As much as its reader has room for.
@@ -208,7 +205,7 @@ void event_stream::pump() {
 }
 
 void event_stream::tell(const tree_event& e) {
-  reply_->write(event_text(to_string(e.what), id(e.id), event_data(e)));
+  reply_->write(event_text(to_string(e.what), event_id(c_.streams.name(), e.id), event_data(e)));
   if (e.what != tree_event::kind::done || tree_.empty()) return;
   over_ = true; // nothing is told behind an end
   live_ = false;

@@ -28,6 +28,8 @@ public:
   void clear();
 
   const std::string& name() const { return name_; }
+  /// The number of a story of a tree that lives: no two have the same.
+  std::uint64_t next_telling() { return ++tellings_; }
   void add(http_context&, const std::shared_ptr<event_stream>&);
   void remove(http_context&, const std::shared_ptr<event_stream>&);
 
@@ -52,7 +54,7 @@ private:
   std::string name_;
   std::set<std::shared_ptr<event_stream>> streams_;
   std::map<std::string, watch> watches_;
-  std::uint64_t departures_ = 0;
+  std::uint64_t departures_ = 0, tellings_ = 0;
   bool ticking_ = false;
 };
 

@@ -11,6 +11,18 @@ namespace banyan {
 
 using json = nlohmann::ordered_json;
 
+namespace {
+
+/// 0 for what is none.
+std::uint64_t whole_number(std::string_view text) {
+  std::uint64_t n = 0;
+  const auto* last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, n);
+  return error == std::errc{} && end == last ? n : 0;
+}
+
+} // namespace
+
 json event_place(std::int64_t at_ms, const std::string& tree, const std::string& thread,
                  const std::string& parent, std::uint64_t position) {
   return {{"tree", tree},
@@ -28,6 +40,15 @@ std::string event_text(std::string_view name, const std::string& id, const json&
 
 std::string event_id(std::string_view stream, std::uint64_t n) {
   return std::string(stream) + '-' + std::to_string(n);
+}
+
+std::string told_id(std::string_view stream, std::uint64_t n, std::uint64_t telling) {
+  return event_id(stream, n) + '.' + std::to_string(telling);
+}
+
+std::string part_id(std::string_view stream, std::uint64_t n, std::uint64_t telling,
+                    std::uint64_t part) {
+  return told_id(stream, n, telling) + '.' + std::to_string(part);
 }
 
 json event_data(const tree_event& e) {
@@ -64,10 +85,10 @@ std::uint64_t event_number(std::string_view last_event_id, std::string_view stre
   last_event_id.remove_prefix(stream.size());
   if (!last_event_id.starts_with('-')) return 0;
   last_event_id.remove_prefix(1);
-  std::uint64_t n = 0;
-  const auto* last = last_event_id.data() + last_event_id.size();
-  const auto [end, error] = std::from_chars(last_event_id.data(), last, n);
-  return error == std::errc{} && end == last ? n : 0;
+  const auto dot = last_event_id.find('.');
+  const auto n = whole_number(last_event_id.substr(0, dot));
+  const bool whole = dot == last_event_id.npos || whole_number(last_event_id.substr(dot + 1)) > 0;
+  return whole ? n : 0;
 }
 
 } // namespace banyan

@@ -165,12 +165,13 @@ std::optional<http_response> gate::check_site(const http_request& request) const
   if (hosts != 1 && !nameless)
     return error_response(400, "bad_request", "Host: it is not there once; send it once", "Host");
   if (options_.token.empty() && !nameless && !is_ours(host))
-    return forbidden("Host: this is not " + std::string(host) + "; use the address listened on");
+    return forbidden("Host: this is not " + shortened(std::string(host))
+                     + "; use the address listened on");
   const auto origin = request.header("origin");
   if (!changes_state(request) || origin.empty()) return {};
   const auto scheme = origin.find("://");
   if (scheme != origin.npos && equal_ignoring_case(origin.substr(scheme + 3), host)) return {};
-  return forbidden("Origin: pages of " + std::string(origin)
+  return forbidden("Origin: pages of " + shortened(std::string(origin))
                    + " may not change anything here; use the daemon's own page");
 }
 

@@ -76,9 +76,14 @@ std::string shortened(std::string text) {
   return text.substr(0, end) + "…";
 }
 
+refusal refusal_about(refusal::kind why, const std::string& words, const std::string& wrong,
+                      std::string field) {
+  return {why, shortened(words) + ": " + wrong, std::move(field)};
+}
+
 void refuse_field(const std::string& field, const std::string& wrong, const std::string& remedy) {
-  const auto name = shortened(field);
-  throw request_error{{refusal::kind::bad_request, name + ": " + wrong + "; " + remedy, name}};
+  throw request_error{
+      refusal_about(refusal::kind::bad_request, field, wrong + "; " + remedy, shortened(field))};
 }
 
 http_response error_response(int status, std::string code, std::string message, std::string field) {

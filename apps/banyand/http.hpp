@@ -80,7 +80,11 @@ struct request_error {
 /// A client's own words as they are told back to it: not too many.
 std::string shortened(std::string);
 
-/// "field: what is wrong; what to do"
+/// "WORDS: what is wrong; what to do", where the words are a client's own.
+refusal refusal_about(refusal::kind, const std::string& words, const std::string& wrong,
+                      std::string field);
+
+/// The same for a field of a request.
 [[noreturn]] void refuse_field(const std::string& field, const std::string& wrong,
                                const std::string& remedy);
 

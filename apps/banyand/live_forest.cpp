@@ -306,9 +306,8 @@ void live_forest::find_thread(const std::string& id, const std::string& path,
       if (auto* why = std::get_if<refusal>(&found)) return answer(std::move(*why));
       const auto* thread = std::get<tree_ptr>(found)->find(path);
       if (!thread)
-        return answer(refused(refusal::kind::not_found,
-                              shortened(path) + ": the tree has no such thread; look at the tree",
-                              "path"));
+        return answer(refusal_about(refusal::kind::not_found, path,
+                                    "the tree has no such thread; look at the tree", "path"));
       answer(thread_view{*thread, false, 0, false, 0, 0, 0});
     };
     look.wanted = answer.wanted;
@@ -352,7 +351,8 @@ void live_forest::act(tree_action action, const std::string& id, const std::stri
     impl_->find_stored(id, false, [reason, id, answer](std::variant<tree_ptr, refusal> found) {
       if (!std::holds_alternative<tree_ptr>(found)) return answer(std::get<refusal>(found));
       if (std::get<tree_ptr>(found)->finished_ms == 0) return answer(reason);
-      answer(refused(refusal::kind::conflict, id + ": it has ended; there is nothing to do", "id"));
+      answer(
+          refusal_about(refusal::kind::conflict, id, "it has ended; there is nothing to do", "id"));
     });
   };
   impl_->desk.ask<tree_status>(

@@ -36,8 +36,8 @@ constexpr auto policy = "default-src 'self'; base-uri 'none'; form-action 'none'
 void send_file(const reply_ptr& reply, const std::string& name) {
   const auto* file = find_embedded(name);
   if (!file)
-    return reply->refuse(
-        {refusal::kind::not_found, reply->request().path + ": there is no such file; see /"});
+    return reply->refuse(refusal_about(refusal::kind::not_found, reply->request().path,
+                                       "there is no such file; see /", {}));
   const auto tag = tag_of(file->bytes);
   http_response response{200,
                          std::string(type_of(name)),

@@ -11,21 +11,30 @@
 
 namespace banyan {
 
+refusal refused(refusal::kind why, std::string message, std::string field) {
+  return {why, std::move(message), std::move(field), 1};
+}
+
 namespace {
 
 /// What an error of ours says, as actors write it: "field: what is wrong", and of ids and threads
 /// "field: value: what is wrong", for it is the value that was given that a person knows.
 struct complaint {
-  std::string field, text;
+  std::string field, about, wrong;
 
-  explicit complaint(const std::string& told) : field(told.substr(0, told.find(':'))), text(told) {
-    const auto rest = told.find(": ");
-    if ((field == "id" || field == "thread") && told.find(": ", rest + 2) != told.npos)
-      text = told.substr(rest + 2);
+  explicit complaint(const std::string& told) : wrong(told) {
+    const auto first = told.find(": "), last = told.rfind(": ");
+    if (first == told.npos) return;
+    field = about = told.substr(0, first);
+    wrong = told.substr(first + 2);
+    if (last == first || (field != "id" && field != "thread")) return;
+    about = told.substr(first + 2, last - first - 2); // whatever a client has put into it
+    wrong = told.substr(last + 2);
   }
   /// With a remedy, if it has none.
-  std::string with(const char* remedy) const {
-    return text.find("; ") == text.npos ? text + "; " + remedy : text;
+  refusal as(refusal::kind why, const char* remedy) const {
+    const auto whole = wrong.find("; ") == wrong.npos ? wrong + "; " + remedy : wrong;
+    return about.empty() ? refused(why, whole) : refusal_about(why, about, whole, field);
   }
 };
 
@@ -37,13 +46,9 @@ std::string told(const caf::error& why) {
 
 } // namespace
 
-refusal refused(refusal::kind why, std::string message, std::string field) {
-  return {why, std::move(message), std::move(field), 1};
-}
-
 refusal no_tree(const std::string& id) {
-  return refused(refusal::kind::not_found,
-                 shortened(id) + ": there is no such tree; `banyan ps --all` lists them", "id");
+  return refusal_about(refusal::kind::not_found, id,
+                       "there is no such tree; `banyan ps --all` lists them", "id");
 }
 
 refusal refusal_of(const caf::error& why) {
@@ -54,9 +59,10 @@ refusal refusal_of(const caf::error& why) {
   const auto text = told(why);
   const complaint said(text);
   switch (errc_of(why, errc::none)) {
-  case errc::bad_request: return refused(kind::bad_request, said.with("correct it"), said.field);
+  case errc::bad_request: return said.as(kind::bad_request, "correct it");
   case errc::not_found:
-    return refused(kind::not_found, said.with("`banyan ps` lists what runs"), said.field);
+    return said.as(kind::not_found, said.field == "thread" ? "`banyan tree ID` lists its threads"
+                                                           : "`banyan ps` lists what runs");
   case errc::pool_full: return refused(kind::full, "queue: " + text + "; try again later");
   case errc::not_stored:
     return refused(kind::unavailable, "store: it could not be written; see the daemon's log");

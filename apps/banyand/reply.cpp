@@ -24,12 +24,12 @@ http_response with_common_headers(http_response r) {
   return r;
 }
 
-http_level level_of(int status) {
-  if (status == 500) return http_level::error;
-  return status < 400 ? http_level::debug : http_level::info;
-}
-
 } // namespace
+
+http_level level_of(int status, std::string_view route) {
+  if (status == 500) return http_level::error;
+  return status < 500 || route == "/readyz" ? http_level::debug : http_level::info;
+}
 
 reply_ptr http_reply::make(http_context& context, http_request request,
                            std::shared_ptr<http_sink> sink, std::string route) {
@@ -72,7 +72,7 @@ void http_reply::tell(int status, const std::string& note) {
   char took[32];
   std::snprintf(took, sizeof took, " %d in %.1f ms", status, took_s.count() * 1000);
   const auto line = request_.method + ' ' + request_.path + took + (note.empty() ? "" : ": ");
-  context_.options.log(level_of(status), line + note, tree_);
+  context_.options.log(level_of(status, route_), line + note, tree_);
 }
 
 void http_reply::answer(http_response response, const std::string& note) {

@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -17,6 +18,10 @@
 namespace banyan {
 
 class event_streams;
+
+/// How loud the line about a request is that was answered so. What a client did wrong, or asks
+/// again and again, is for who looks for it: it must not fill a log.
+http_level level_of(int status, std::string_view route);
 
 /// What all requests have in common. Used on the loop's OS thread alone, `loop` aside.
 struct http_context {

@@ -158,9 +158,7 @@ http_response http_routes::turn_away(std::string_view head) {
   const auto line = head.substr(0, head.find("\r\n"));
   const bool asks_health = line.starts_with("GET /healthz ") || line.starts_with("HEAD /healthz ");
   const auto response = asks_health ? health() : no_room("connections");
-  context_.counters.count("other", "other", response.status, 0);
-  if (context_.options.log && response.error)
-    context_.options.log(http_level::info, response.error->message, {});
+  count_unread(response);
   return response;
 }
 
@@ -181,9 +179,15 @@ http_response http_routes::refuse_unread(int status) {
       return error_response(400, "bad_request", "the request: it is not HTTP; send HTTP/1.1");
     }
   }();
-  context_.counters.count("other", "other", response.status, 0);
-  if (context_.options.log) context_.options.log(http_level::info, response.error->message, {});
+  count_unread(response);
   return response;
+}
+
+/// What is answered before it is known what it is.
+void http_routes::count_unread(const http_response& r) {
+  context_.counters.count("other", "other", r.status, 0);
+  if (context_.options.log && r.error)
+    context_.options.log(level_of(r.status, "other"), r.error->message, {});
 }
 
 } // namespace banyan

@@ -36,6 +36,8 @@ public:
   void clear() { streams_.clear(); }
 
 private:
+  void count_unread(const http_response&);
+
   event_streams streams_;
   http_context context_;
   gate gate_;

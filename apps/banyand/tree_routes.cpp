@@ -123,8 +123,8 @@ void act_on_tree(http_context& c, const reply_ptr& reply, tree_action action) {
 
 void show_thread(http_context& c, const reply_ptr& reply, const std::string& path) {
   if (!path.starts_with('/'))
-    return reply->refuse({refusal::kind::bad_request,
-                          path + ": it is not a thread's path; write it as /0/3", "path"});
+    return reply->refuse(refusal_about(refusal::kind::bad_request, path,
+                                       "it is not a thread's path; write it as /0/3", "path"));
   c.trees.find_thread(reply->param(0), path,
                       relay<thread_view>(c, reply, [reply](const thread_view& v) {
                         reply->send(thread_detail(v));

@@ -22,7 +22,8 @@ std::pair<std::span<const thread_record>, bool> shown(const tree& t, const tree_
   if (!cut.after.empty()) {
     const auto found = std::ranges::find(rest, cut.after, &thread_record::path);
     if (found == rest.end())
-      refuse_field(cut.after_field, "the tree has no thread " + cut.after, "give the path of one");
+      refuse_field(cut.after_field, "the tree has no thread " + shortened(cut.after),
+                   "give the path of one");
     rest = rest.subspan(static_cast<std::size_t>(found - rest.begin()) + 1);
   }
   const bool more = rest.size() > cut.most_threads;
