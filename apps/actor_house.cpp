@@ -46,12 +46,12 @@ void end(const Actor& actor) {
 }
 
 /// Tells when the first of the `vital` actors or the last of the pools has ended, and ends then.
-caf::behavior watchman(caf::event_based_actor* self,
+/// `all` of them are held until it begins: CAF 0.17 takes an address for an actor that is there.
+caf::behavior watchman(caf::event_based_actor* self, const std::vector<caf::actor>& all,
                        const std::map<caf::actor_addr, std::string>& vital,
                        std::set<caf::actor_addr> pools,
                        const std::function<void(const std::string&)>& tell) {
-  for (const auto& [actor, name] : vital) self->monitor(actor);
-  for (const auto& pool : pools) self->monitor(pool);
+  for (const auto& actor : all) self->monitor(actor);
   self->set_default_handler(caf::drop);
   const auto left = std::make_shared<std::set<caf::actor_addr>>(std::move(pools));
   self->set_down_handler([=](const caf::down_msg& gone) {
@@ -116,11 +116,19 @@ actor_house::actor_house(std::vector<pool_source> sources, house_options options
 actor_house::~actor_house() { leave(); }
 
 void actor_house::watch(std::function<void(const std::string&)> on_loss) {
+  std::vector<caf::actor> all{caf::actor_cast<caf::actor>(node_)};
   std::map<caf::actor_addr, std::string> vital{{node_.address(), "the node"}};
-  if (store_) vital.emplace(store_.address(), "the store");
+  if (store_) {
+    all.push_back(caf::actor_cast<caf::actor>(store_));
+    vital.emplace(store_.address(), "the store");
+  }
   std::set<caf::actor_addr> pools;
-  for (const auto& pool : pools_) pools.insert(pool.actor.address());
-  watchman_ = system_->spawn(watchman, std::move(vital), std::move(pools), std::move(on_loss));
+  for (const auto& pool : pools_) {
+    all.push_back(caf::actor_cast<caf::actor>(pool.actor));
+    pools.insert(pool.actor.address());
+  }
+  watchman_ = system_->spawn(watchman, std::move(all), std::move(vital), std::move(pools),
+                             std::move(on_loss));
 }
 
 /// What ends from now on was asked to: the watchman hears this before he hears of any such end.

@@ -321,7 +321,7 @@ TEST_CASE_METHOD(store_in_folder, "the log of a store that was swept is empty", 
   finish_all(store, {"a", "b", "c"}, 10'000);
   CHECK(store.sweep({.max_age_s = 10}, 20'000) == 0);
   CHECK(log() > 0);
-  CHECK(store.sweep({.max_age_s = 10}, 20'501) == 1); // too little for a whole page
+  CHECK(store.sweep({.max_age_s = 10}, 20'501) == 1);
   CHECK(log() == 0);
   finish_large(store, 10);
   database reader(file, {.read_only = true}, tree_schema);
