@@ -102,6 +102,10 @@ void database::roll_back() noexcept {
 void database::give_room_back() {
   if (number("PRAGMA freelist_count") == 0) return;
   run("PRAGMA incremental_vacuum");
+  empty_log();
+}
+
+void database::empty_log() {
   errno = 0;
   // Without patience: what a reader holds back now is given back another time.
   ::sqlite3_busy_timeout(handle_.get(), 0);

@@ -40,6 +40,8 @@ public:
   void roll_back() noexcept;
   /// Free pages go back to the file system, as far as nobody reads the file just now.
   void give_room_back();
+  /// What is in the log goes into the file, as far as nobody reads there just now.
+  void empty_log();
 
   /// Throws `store_error` for what SQLite said last.
   [[noreturn]] void fail();
