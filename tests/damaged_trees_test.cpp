@@ -116,7 +116,7 @@ TEST_CASE_METHOD(damaged_store, "a page that is lost costs the tree that had it"
 
 TEST_CASE_METHOD(store_in_folder, "who tries to write leaves nothing behind", "[trainer]") {
   accept_all(store, {"a"});
-  for (int i = 0; i < 3; ++i) store.try_writing();
+  for (int i = 0; i < 3; ++i) store.try_writing(1'000'000);
   CHECK(unfinished_names(store) == ids{"a"});
   reopen();
   CHECK(listed(store) == ids{"a"});

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
+#include <sstream>
 #include <stdexcept>
+#include <string>
 
 #include <catch2/catch.hpp>
 
@@ -223,6 +226,92 @@ TEST_CASE("trees from before a restart are not rolled out again", "[trainer]") {
   finish_mixed(plan, 0, 1);
   plan.finish({0, 2, 0, 0}, result(true));
   CHECK(plan.take(0).groups.size() == 2);
+}
+
+TEST_CASE("trees from before a restart do not take a step beyond its limit", "[trainer]") {
+  rollout_plan plan(small());
+  for (std::uint32_t group = 0; group < 20; ++group)
+    for (std::uint32_t member = 0; member < 2; ++member)
+      plan.restore({0, group, member, 0}, result(false));
+  plan.open(0);
+  CHECK_FALSE(plan.due());
+  REQUIRE(plan.complete(0));
+  const auto batch = plan.take(0);
+  CHECK(batch.counts.groups == 6);
+  CHECK(batch.counts.none_solved == 6);
+  CHECK(batch.figures.problems() == 12);
+}
+
+namespace {
+
+/// Two steps that run at once, with a problem that waits for one of them. Whether a group teaches
+/// something is a function of its place.
+struct two_steps {
+  rollout_plan plan;
+  std::vector<rollout_key> ended; ///< in their order
+
+  explicit two_steps(rollout_options o) : plan(std::move(o)) {
+    plan.restore({.waiting = {{2, 7}}, .open = {}});
+  }
+
+  static std::shared_ptr<const tree> outcome(const rollout_key& k) {
+    const auto kind = (k.step + k.group) % 4;
+    return result(kind == 1 || (kind == 3 && k.member == 1));
+  }
+
+  void restore(std::span<const rollout_key> keys) {
+    for (const auto& key : keys) plan.restore(key, outcome(key));
+  }
+
+  /// Newest first, so that groups are made up for while others are due.
+  void run() {
+    plan.open(3);
+    plan.open(4);
+    while (plan.due()) {
+      auto keys = take_all(plan);
+      for (; !keys.empty(); keys.pop_back()) {
+        plan.finish(keys.back(), outcome(keys.back()));
+        ended.push_back(keys.back());
+      }
+    }
+  }
+
+  /// All that a step is trained on and logged with.
+  std::string told(std::int64_t step) {
+    REQUIRE(plan.complete(step));
+    const auto batch = plan.take(step);
+    const auto& c = batch.counts;
+    std::ostringstream text;
+    text << c.groups << ' ' << c.informative << ' ' << c.all_solved << ' ' << c.none_solved << ' '
+         << batch.figures.problems() << ' ' << batch.reward_sum << '\n';
+    for (const auto& g : batch.groups)
+      text << g.index << " of " << g.source.step << '.' << g.source.group << ", worth "
+           << g.rewards[0] << ' ' << g.rewards[1] << '\n';
+    for (const auto& [place, source] : batch.places.open)
+      text << place.step << '.' << place.group << " has " << source.step << '.' << source.group
+           << '\n';
+    return text.str();
+  }
+};
+
+} // namespace
+
+TEST_CASE("a step is the same wherever a restart came between its trees", "[trainer]") {
+  auto o = small();
+  o.prompts = 3;
+  o.max_groups = GENERATE(1U, 2U, 4U); // at once at the limit; then; never
+  two_steps whole(o);
+  whole.run();
+  const auto third = whole.told(3), fourth = whole.told(4);
+  for (std::size_t before = 0; before <= whole.ended.size(); ++before) {
+    INFO(before << " trees ended before the restart");
+    two_steps resumed(o);
+    resumed.restore(std::span(whole.ended).first(before));
+    resumed.run();
+    CHECK(resumed.ended.size() == whole.ended.size() - before);
+    CHECK(resumed.told(3) == third);
+    CHECK(resumed.told(4) == fourth);
+  }
 }
 
 TEST_CASE("a group of one is refused", "[trainer]") {

@@ -157,6 +157,42 @@ TEST_CASE_METHOD(troubled_store, "room for a few bytes is no room for trees", "[
   CHECK(told.size() == 1);
 }
 
+TEST_CASE_METHOD(troubled_store, "an outage lasts until what failed could be written",
+                 "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  const auto finish = [this](const std::string& id) {
+    auto large = std::make_shared<tree>(old_tree(id));
+    large->threads.front().segments = {{.kind = segment_kind::written, .text = {}}};
+    large->threads.front().segments.front().text.assign(2'000'000, 'w');
+    return bool(ask<stored>(store, finished_tree{std::move(large)}));
+  };
+  {
+    const file_limit limit(std::filesystem::file_size(folder / "trees.db-wal") + 1'000'000);
+    REQUIRE_FALSE(finish("b"));
+    REQUIRE(told.size() == 1);
+    for (int i = 0; i < 10; ++i) {
+      CHECK(accept("small " + std::to_string(i)) == errc::none); // there is room for these
+      advance(std::chrono::seconds(1));
+    }
+    CHECK(told.size() == 1);
+    CHECK_FALSE(finish("b"));
+    CHECK(told.size() == 1);
+  }
+  advance(std::chrono::seconds(2));
+  CHECK(told.size() == 2);
+  CHECK(told.back() == "");
+  CHECK(finish("b"));
+  CHECK(accept("c") == errc::none);
+  CHECK(told.size() == 2);
+}
+
+TEST_CASE_METHOD(troubled_store, "what could be tried can be written", "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  auto other = file();
+  const file_limit limit(std::filesystem::file_size(folder / "trees.db-wal") + 400'000);
+  for (int i = 0; i < 5; ++i) CHECK_NOTHROW(other.try_writing(300'000)); // two would not fit
+}
+
 TEST_CASE_METHOD(troubled_store, "a write that succeeds says so at once", "[trainer]") {
   {
     const file_limit limit(0);

@@ -108,7 +108,6 @@ void database::give_room_back(bool dropped) {
   if (log_waits_) log_waits_ = !empty_log();
 }
 
-/// Without patience: nobody waits for a reader here. False: there was one.
 bool database::empty_log() {
   errno = 0;
   ::sqlite3_busy_timeout(handle_.get(), 0);

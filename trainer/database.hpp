@@ -41,6 +41,8 @@ public:
   /// Free pages go back to the file system, and so does the log beside the file where pages went or
   /// `dropped` says that rows did. What somebody who reads just now holds back goes another time.
   void give_room_back(bool dropped);
+  /// What is in that log goes into the file. Without patience: false where somebody reads there.
+  bool empty_log();
 
   /// Throws `store_error` for what SQLite said last.
   [[noreturn]] void fail();
@@ -59,7 +61,6 @@ private:
   void migrate(const schema&);
   void expect_newest(const schema&);
   void use_wal();
-  bool empty_log();
 
   std::filesystem::path path_;
   int busy_ms_;

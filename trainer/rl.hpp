@@ -79,8 +79,8 @@ struct published_weights {
 /// so epoch 0 is what the run began with.
 ///
 /// Step t is sampled with the weights of `sampling_epoch`, and nothing else decides
-/// about a tree; so the run is a pure function of its options, as far as arithmetic is, and one
-/// that was killed goes on as if it had not been.
+/// about a tree, unless its join cuts children off by time; so the run is a pure function of its
+/// options, as far as arithmetic is, and one that was killed goes on as if it had not been.
 class rl_run {
 public:
   /// Trains `initial` in place; the reference is what they are now. Throws std::system_error where

@@ -57,6 +57,7 @@ void rollout_plan::open(std::int64_t step) {
   const auto [entry, fresh] = steps_.try_emplace(step);
   assert(fresh);
   for (std::uint32_t i = 0; i < options_.prompts; ++i) add_group(step, entry->second);
+  feed_known(step);
 }
 
 /// What the place asked for before a restart; else a problem that was dropped before comes first.
@@ -77,12 +78,19 @@ void rollout_plan::add_group(std::int64_t step, step_state& s) {
   ++s.open;
   ++s.counts.groups;
   for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
-  for (std::uint32_t i = 0; i < options_.group; ++i) {
-    auto known = take_known({step, index, i, 0}, source);
-    if (!known) continue;
-    due_.erase({step, index, i, 0});
-    running_[{step, index, i, 0}] = 0;
-    finish({step, index, i, 0}, std::move(known));
+}
+
+/// Trees from before a restart come back at once; what is made up for them comes behind, as when
+/// they come from the machine.
+void rollout_plan::feed_known(std::int64_t number) {
+  auto& step = steps_.at(number);
+  for (; step.fed < step.groups.size(); ++step.fed) {
+    const auto group = static_cast<std::uint32_t>(step.fed);
+    for (std::uint32_t i = 0; i < options_.group; ++i) {
+      const rollout_key key{number, group, i, 0};
+      auto known = take_known(key, source_of(key));
+      if (known && due_.erase(key) > 0) settle(key, std::move(known));
+    }
   }
 }
 
@@ -116,6 +124,11 @@ rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
 }
 
 void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t) {
+  settle(key, std::move(t));
+  if (steps_.contains(key.step)) feed_known(key.step);
+}
+
+void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t) {
   running_.erase(key);
   auto* group = find(key);
   if (!group) return;

@@ -146,6 +146,7 @@ private:
   };
   struct step_state {
     std::vector<group_state> groups;
+    std::size_t fed = 0; ///< groups that have what is known of them from before a restart
     std::size_t open = 0, informative = 0;
     rollout_counts counts;
   };
@@ -155,7 +156,9 @@ private:
   void give_back_places(std::int64_t step);
   rollout_source next_source(const rollout_source& place);
   void add_group(std::int64_t step, step_state&);
+  void feed_known(std::int64_t step);
   std::shared_ptr<const tree> take_known(const rollout_key&, const rollout_source&);
+  void settle(const rollout_key&, std::shared_ptr<const tree>);
   void repeat(const rollout_key&);
   void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);

@@ -2,6 +2,7 @@
 
 #include "actors/messages.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -65,10 +66,11 @@ struct store_state {
       parts->store.begin();
       for (auto& e : batch) write(e);
       parts->store.commit();
-      tell_trouble({});
+      if (parts->store.transaction_bytes() >= largest_failed) tell_trouble({});
     } catch (const std::exception& why) {
       parts->store.roll_back();
       if (trouble.empty()) complain(why);
+      largest_failed = std::max(largest_failed, parts->store.transaction_bytes());
       tell_trouble(why.what());
       for (auto& e : batch) e.failure = errc::not_stored;
     }
@@ -96,6 +98,7 @@ struct store_state {
   void tell_trouble(const std::string& now) {
     if (!now.empty() && !std::exchange(trying, true))
       self->delayed_send(self, between_tries, atom::probe_v);
+    if (now.empty()) largest_failed = 0;
     const auto before = std::exchange(trouble, now);
     if (now != before && parts->options.on_trouble) parts->options.on_trouble(now);
   }
@@ -105,7 +108,7 @@ struct store_state {
     trying = false;
     if (trouble.empty()) return;
     try {
-      parts->store.try_writing();
+      parts->store.try_writing(largest_failed);
       tell_trouble({});
     } catch (const std::exception& why) {
       tell_trouble(why.what());
@@ -147,8 +150,9 @@ struct store_state {
   std::shared_ptr<store_parts> parts;
   std::vector<entry> open;
   caf::actor_clock::time_point quiet_until{};
-  std::string trouble; ///< why nothing can be written; empty: it can
-  bool trying = false; ///< a `probe` is on its way
+  std::string trouble;            ///< why not all can be written; empty: it can
+  std::size_t largest_failed = 0; ///< bytes of a batch, since the trouble began
+  bool trying = false;            ///< a `probe` is on its way
 };
 
 tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_state> self,

@@ -15,8 +15,9 @@ struct store_actor_options {
   /// What went wrong, one line each, and the tree that it is about, if it is about one; an outage
   /// is told once. May be null.
   std::function<void(std::string_view line, std::string_view tree)> log;
-  /// Told on the store's OS thread why nothing can be written, and, with an empty text, that it can
-  /// be again: the store tries that by itself. May be null.
+  /// Told on the store's OS thread why a batch could not be written, and, with an empty text, that
+  /// as large a one can be again: the store tries that by itself. Smaller ones may be written
+  /// meanwhile. May be null.
   std::function<void(const std::string& trouble)> on_trouble;
 };
 

@@ -163,6 +163,7 @@ struct tree_store::impl {
   void count_end_of(const std::string& id);
   std::shared_ptr<store_gauge> gauge;
   std::int64_t more_finished = 0, more_unfinished = 0; ///< by the open transaction
+  std::size_t bytes = 0;                               ///< that it was given
 };
 
 tree_store::tree_store(const std::filesystem::path& path, store_options options)
@@ -188,6 +189,7 @@ std::string encoded(const Value& value, Encode encode) {
 } // namespace
 
 void tree_store::impl::start() {
+  bytes = 0;
   begin.run();
   more_finished = more_unfinished = 0;
 }
@@ -200,10 +202,12 @@ void tree_store::impl::end() {
 void tree_store::begin() { impl_->start(); }
 void tree_store::commit() { impl_->end(); }
 void tree_store::roll_back() noexcept { impl_->file.roll_back(); }
+std::size_t tree_store::transaction_bytes() const { return impl_->bytes; }
 
 void tree_store::accept(const solve_request& request, std::int64_t created_ms) {
   assert(impl_->file.in_transaction() && !request.id.empty());
   const auto bytes = encoded(request, encode_solve_request);
+  impl_->bytes += bytes.size();
   std::int64_t seq = 0;
   impl_->add_tree.each({request.id, request.task, created_ms, blob{bytes}},
                        [&](const auto& row) { seq = row.number(0); });
@@ -222,6 +226,7 @@ void tree_store::record(const std::string& tree, const thread_record& thread,
                         std::int64_t used_ms) {
   assert(impl_->file.in_transaction());
   const auto bytes = encoded(thread, encode_thread);
+  impl_->bytes += bytes.size();
   impl_->put_thread.run({tree, thread.path, blob{bytes}, used_ms});
 }
 
@@ -230,12 +235,14 @@ void tree_store::set_state(const std::string& tree, tree_phase phase, const halt
   if (ended(phase)) return; // only `finish` ends a tree
   std::string lines;
   for (const auto& path : halted) lines += path + '\n';
+  impl_->bytes += lines.size();
   impl_->put_state.run({tree, to_string(phase), lines});
 }
 
 void tree_store::finish(const tree& t) {
   assert(impl_->file.in_transaction() && ended(t.phase));
   const auto whole = encoded(t, encode_tree), outline = encoded(banyan::outline(t), encode_tree);
+  impl_->bytes += whole.size() + outline.size();
   const auto usage = t.usage();
   impl_->count_end_of(t.id);
   place at;
@@ -304,13 +311,19 @@ std::size_t tree_store::forget_unfinished(const std::string& label) {
   return static_cast<std::size_t>(dropped);
 }
 
-/// A table of its own, so that nobody meets it among trees; what is left of it after a crash is
-/// written over the next time.
-void tree_store::try_writing() {
+/// A table of its own, so that nobody meets it among trees; what is left of it after a crash goes
+/// the next time. The log is emptied, or what was tried would stand in the way of what comes.
+void tree_store::try_writing(std::size_t bytes) {
   assert(!impl_->file.in_transaction());
-  impl_->file.run("BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS room(filler BLOB);"
-                  "INSERT INTO room VALUES(zeroblob(262144)); COMMIT;"
-                  "DROP TABLE room");
+  constexpr std::size_t usual = 256 << 10, most = 512 << 20; // SQLite has larger values, not many
+  const auto size = std::to_string(std::clamp(bytes, usual, most));
+  impl_->file.run(("BEGIN IMMEDIATE; DROP TABLE IF EXISTS room; CREATE TABLE room(filler BLOB);"
+                   "INSERT INTO room VALUES(zeroblob("
+                   + size + ")); COMMIT")
+                      .c_str());
+  impl_->file.empty_log();
+  impl_->file.run("DROP TABLE room");
+  impl_->file.empty_log();
 }
 
 // ---- reading

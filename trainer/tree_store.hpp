@@ -91,6 +91,9 @@ public:
   void begin();
   void commit();
   void roll_back() noexcept;
+  /// How much the open transaction, or else the last one, was given to write; of one that failed,
+  /// as far as it came.
+  std::size_t transaction_bytes() const;
 
   /// A new tree; `request.id` is set and new. An id that is known already throws
   /// std::invalid_argument.
@@ -111,9 +114,10 @@ public:
   /// of a transaction.
   std::size_t forget_unfinished(const std::string& label);
 
-  /// Writes as much as a tree of usual size, and takes it back: throws as any other writing where
-  /// there is no room. Outside of a transaction.
-  void try_writing();
+  /// Writes so many bytes, at least those of a tree of usual size, and takes them back: throws as
+  /// any other writing where there is no room. Then there is room for as much. Outside of a
+  /// transaction.
+  void try_writing(std::size_t bytes = 0);
 
   // ---- reading
 

@@ -97,14 +97,14 @@ def script(one, rows, kind, target):
     return "\n".join(lines) + "\n"
 
 
-def draw(tables, folder, say):
+def draw(tables, folder, say, kinds=("svg", "pngcairo")):
     """`tables`: rows by the name of their experiment."""
     program = shutil.which("gnuplot")
     if not program:
         say("no figures: gnuplot is not there (apt-get install gnuplot-nox)")
         return
     for one in FIGURES:
-        for kind, ending in (("svg", "svg"), ("pngcairo", "png")):
-            text = script(one, tables.get(one.table, []), kind, folder / f"{one.name}.{ending}")
+        for kind in kinds:
+            text = script(one, tables.get(one.table, []), kind, folder / f"{one.name}.{kind[:3]}")
             if text:
                 subprocess.run([program, "-d", "-"], input=text, text=True, check=True)

@@ -1,8 +1,11 @@
 """Runs `banyan` on the problems and keeps what it found: what is there already is not run again."""
 
+import ctypes
 import hashlib
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +28,18 @@ def replace(path, text):
     fresh = path.with_name(path.name + ".tmp")
     fresh.write_text(text)
     fresh.replace(path)
+
+
+def end_with(parent):
+    """What a child calls so that it does not outlive us, even where we are killed: it would run on beside the next run."""
+    prctl, death_signal = ctypes.CDLL(None, use_errno=True).prctl, 1  # PR_SET_PDEATHSIG
+
+    def begin():
+        prctl(death_signal, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return begin
 
 
 def whole(value):
@@ -179,7 +194,8 @@ class lab:
 
     def call(self, command):
         with tempfile.TemporaryFile("w+") as errors:
-            done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=errors, text=True)
+            done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=errors, text=True,
+                                  preexec_fn=end_with(os.getpid()))
             if done.returncode != 0:
                 errors.seek(0)
                 sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}: {errors.read().strip()}")

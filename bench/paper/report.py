@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import published
@@ -141,18 +142,27 @@ def read(folder):
     return found
 
 
+def is_beside(folder, page):
+    """Are the results of `folder` already where the page has what it shows and links?"""
+    return folder.resolve() == page.with_suffix("").resolve()
+
+
 def write(folder, target):
-    """The page goes to `target`, the figures it shows and the tables it links into a folder of its name beside it."""
+    """The page goes to `target`, and into a folder of its name beside it go the figures that it shows, the tables that it links
+    and what it says of the conditions: from there it can be written again."""
     known, facts = read(folder), json.loads((folder / "about.json").read_text())
-    shown = target.parent / target.stem if target.parent != folder else folder
+    stays = is_beside(folder, target) or folder.resolve() == target.parent.resolve()
+    shown = folder if stays else target.with_suffix("")
     shown.mkdir(parents=True, exist_ok=True)
 
     def beside_page(file, title=None):
         """A link to a file that goes with the page."""
-        if shown != folder:
+        if not stays:
             shutil.copy(file, shown / file.name)
-        where = file.name if shown == folder else f"{shown.name}/{file.name}"
-        return f"[{title or file.name}]({where})"
+        return f"[{title or file.name}]({os.path.relpath(shown / file.name, target.parent)})"
+
+    if not stays:
+        shutil.copy(folder / "about.json", shown)
 
     lines = [INTRODUCTION.format(**facts), "| model | weights | folder |", "|---|---|---|",
              *(f"| {m['title']} | {m['parameters']:,} | `{m['folder']}` |" for m in facts["models"]), ""]

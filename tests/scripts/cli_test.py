@@ -736,16 +736,31 @@ class train_rl(folder_case):
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(self.weights("a"), self.weights("b"))
 
-    def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
-        self.assertEqual(self.run_of("whole", "--steps", 5).returncode, 0)
-        words = ["--steps", "5", "--checkpoint-every", "1"]
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "parts"), *map(str, self.FEW),
+    def kill_after(self, steps, name, *words):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / name), *map(str, self.FEW),
                                 *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.addCleanup(run.stdout.close)
-        for _ in range(3):
+        for _ in range(steps):
             run.stdout.readline()
         run.kill()
         run.wait()
+
+    def test_a_step_at_its_most_groups_is_the_same_after_a_kill(self):
+        words = ["--steps", "2", "--max-groups", "1", "--checkpoint-every", "0"]
+        self.assertEqual(self.run_of("whole", *words).returncode, 0)
+        self.kill_after(1, "parts", *words)
+        done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        logs = [[json.loads(line) for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
+                for name in ("whole", "parts")]
+        self.assertLess(logs[0][0]["groups"]["informative"], logs[0][0]["groups"]["all"])  # or this shows nothing
+        self.assertEqual(*([(line["groups"], line["trees"], line["loss"]) for line in log] for log in logs))
+        self.assertEqual(self.weights("parts"), self.weights("whole"))
+
+    def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
+        self.assertEqual(self.run_of("whole", "--steps", 5).returncode, 0)
+        words = ["--steps", "5", "--checkpoint-every", "1"]
+        self.kill_after(3, "parts", *words)
         self.refused(2, "train", "rl", "--out", self.folder / "parts", *self.FEW, *words, names="parts")
         done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
         self.assertEqual(done.returncode, 0, done.stderr)

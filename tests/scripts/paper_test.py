@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import select
 import shlex
 import shutil
 import signal
@@ -213,7 +214,8 @@ class results_made_by_hand(unittest.TestCase):
         page.parent.mkdir()
         report.write(self.out, page)
         self.assertIn("[against.csv](experiments/against.csv)", page.read_text())
-        self.assertEqual((page.parent / "experiments" / "against.csv").read_text(), (self.out / "against.csv").read_text())
+        for file in ("against.csv", "about.json"):
+            self.assertEqual((page.parent / "experiments" / file).read_text(), (self.out / file).read_text())
         self.assertIn("| APR against SoS+ | 0.0 | 80.0 [49.0, 94.3] | 60.0 [31.3, 83.2] | +20.0 [-18.7, 52.1] | 3 | 1 | 0.625 | 1.25 [1.25, 1.25] |",
                       page.read_text())
 
@@ -282,6 +284,34 @@ class experiments(unittest.TestCase):
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(again.stderr.count("running"), len(self.rows("sequential")) - len(kept))
         self.assertEqual({file: file.stat().st_mtime_ns for file in kept}, kept)
+
+    def test_what_a_killed_run_began_ends_with_it(self):
+        words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
+                 "--problems", MODEL / "heldout.jsonl", "--threads", "1"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=self.out) as killed:
+            while not killed.stderr.readline().startswith("running"):
+                self.assertIsNone(killed.poll(), "the run ended by itself")
+            children = pathlib.Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
+            while not (began := children.read_text().split()):
+                pass
+            child = os.pidfd_open(int(began[0]))
+            self.addCleanup(os.close, child)
+            self.addCleanup(lambda: select.select([child], [], [], 0)[0] or signal.pidfd_send_signal(child, signal.SIGKILL))
+            while pathlib.Path(f"/proc/{began[0]}/exe").resolve() != BANYAN:
+                pass  # not yet beyond exec
+            killed.kill()
+            killed.wait()
+        self.assertTrue(select.select([child], [], [], 60)[0], "it runs on alone")
+
+    def test_the_shipped_page_can_be_written_again_from_its_tables(self):
+        shutil.copytree(SOURCE / "docs" / "experiments", self.out / "experiments")
+        shipped = sorted(file.name for file in (self.out / "experiments").iterdir())
+        (self.out / "experiments.md").write_text("to be written again")
+        done = subprocess.run([SOURCE / "bench/paper/run", "report", "--out", "experiments"], capture_output=True, text=True,
+                              timeout=300, cwd=self.out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.out / "experiments.md").read_text(), (SOURCE / "docs" / "experiments.md").read_text())
+        self.assertEqual(sorted(file.name for file in (self.out / "experiments").iterdir()), shipped)
 
     def test_the_page_says_the_whole_command(self):
         options = ["--problems-limit", 3, "--timed", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
