@@ -134,15 +134,43 @@ namespace {
 /// A config that was cut off would leave the rest to the defaults in silence.
 constexpr std::string_view end_of_config = "# These are all options of the run.\n";
 
+/// The command after which a run whose `last` leads nowhere can go on.
+std::string way_back(const fs::path& last, const std::string& aside = {}) {
+  const auto out = last.parent_path();
+  const auto newest = newest_whole_checkpoint(out);
+  if (newest.empty())
+    return checkpoints_left(out) + ", and none that is whole: begin a run in another --out";
+  return checkpoints_left(out) + ": `" + aside + "ln -sfn " + newest + " " + last.string()
+         + "` lets the run go on from there";
+}
+
+/// Some ways of copying a run make a folder of the link: it cannot lead to the next checkpoint.
+std::string way_back_from_copy(const fs::path& last) {
+  const auto step = step_of_checkpoint(last);
+  if (!step || fs::exists(last.parent_path() / checkpoint_name(*step)))
+    return way_back(last, "mv " + last.string() + " " + last.string() + ".copy && ");
+  const auto name = checkpoint_name(*step);
+  return "it is whole: `mv " + last.string() + " " + (last.parent_path() / name).string()
+         + " && ln -s " + name + " " + last.string() + "` lets the run go on from there";
+}
+
 void require_begun(const fs::path& out) {
   if (out.empty()) return;
   const auto last = out / "last";
-  if (fs::is_symlink(last) && !fs::exists(last))
+  if (!holds_run(out))
+    throw bad_environment(out.string(), "there is nothing to resume in it",
+                          "begin without --resume");
+  const bool is_link = fs::is_symlink(last);
+  if (is_link && fs::is_directory(last)) return;
+  if (is_link)
     throw bad_environment(last.string(),
                           "it leads to " + fs::read_symlink(last).string() + ", which is gone",
-                          checkpoints_left(out) + ": make it lead to one that is whole");
-  if (fs::is_symlink(last)) return;
-  throw bad_environment(out.string(), "there is nothing to resume in it", "begin without --resume");
+                          way_back(last));
+  if (fs::exists(last))
+    throw bad_environment(last.string(), "it is no link to a checkpoint, as it should be",
+                          way_back_from_copy(last));
+  throw bad_environment(last.string(), "the link to the newest checkpoint is missing",
+                        way_back(last));
 }
 
 std::string read_kept_config(option_list& list, const fs::path& out) {

@@ -91,3 +91,23 @@ TEST_CASE("the checkpoints of a folder are told in the order of their steps", "[
   CHECK(checkpoints_left(out.path())
         == "step-000003, step-000020 and step-1000000 are still there");
 }
+
+TEST_CASE("a folder with any part of a run holds a run", "[trainer]") {
+  scratch_folder out;
+  CHECK_FALSE(holds_run(out / "none"));
+  out.write("log.jsonl", "");
+  fs::create_directory(out / "reference");
+  fs::create_directory(out / "step-000004.tmp-4194999-0");
+  CHECK_FALSE(holds_run(out.path()));
+  out.write("log.jsonl", "{}\n");
+  CHECK(holds_run(out.path()));
+  out.write("log.jsonl", "");
+  fs::create_directory(out / "step-000004");
+  CHECK(holds_run(out.path()));
+  fs::remove(out / "step-000004");
+  fs::create_directory_symlink("gone", out / "last");
+  CHECK(holds_run(out.path()));
+  fs::remove(out / "last");
+  fs::create_directory(out / "last");
+  CHECK(holds_run(out.path()));
+}

@@ -99,10 +99,7 @@ run_folder::run_folder(fs::path out, std::int64_t keep)
   remove_leftovers(out_);
 }
 
-fs::path run_folder::folder_of(std::int64_t step) const {
-  auto digits = std::to_string(step);
-  return out_ / ("step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits);
-}
+fs::path run_folder::folder_of(std::int64_t step) const { return out_ / checkpoint_name(step); }
 
 void run_folder::save(std::int64_t step, const model_weights& weights, const tokenizer& vocabulary,
                       const std::function<void(const fs::path&)>& also) {
@@ -167,6 +164,35 @@ std::string checkpoints_left(const fs::path& out) {
   }
   if (all.empty()) return "no checkpoint is left there";
   return names + (all.size() == 1 ? " is" : " are") + " still there";
+}
+
+std::string checkpoint_name(std::int64_t step) {
+  const auto digits = std::to_string(step);
+  return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
+bool holds_run(const fs::path& out) {
+  if (!fs::is_directory(out)) return false;
+  const auto log = out / "log.jsonl";
+  return fs::exists(fs::symlink_status(out / "last")) || !checkpoints_in(out).empty()
+         || (fs::is_regular_file(log) && fs::file_size(log) > 0);
+}
+
+std::optional<std::int64_t> step_of_checkpoint(const fs::path& folder) {
+  try {
+    load_checkpoint(folder, dtype::float32, "cpu");
+    map_safetensors(folder / "trainer.safetensors");
+    return nlohmann::json::parse(read_file(folder / "trainer.json")).at("step");
+  } catch (const std::exception&) {
+    return {}; // whatever is wrong with it
+  }
+}
+
+std::string newest_whole_checkpoint(const fs::path& out) {
+  const auto all = checkpoints_in(out);
+  for (const auto& [step, folder] : std::views::reverse(all))
+    if (step_of_checkpoint(folder) == step) return folder.filename().string();
+  return {};
 }
 
 void load_into(model_weights& weights, const fs::path& folder) {

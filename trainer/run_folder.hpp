@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -60,6 +61,19 @@ void require_shape(const model_weights& ours, const model_weights& theirs,
 /// The checkpoints that a run's folder holds, for who looks for one that is gone: "step-000005 and
 /// step-000010 are still there", or that there is none.
 std::string checkpoints_left(const std::filesystem::path& out);
+
+/// Does a folder hold something of a run that a new one would take the place of: a checkpoint,
+/// `last` in whatever form, or a log?
+bool holds_run(const std::filesystem::path& out);
+
+/// The newest checkpoint in a run's folder that can be gone on from, by name; empty: none.
+std::string newest_whole_checkpoint(const std::filesystem::path& out);
+
+/// The step of a checkpoint folder of whatever name; none where it is not whole.
+std::optional<std::int64_t> step_of_checkpoint(const std::filesystem::path& folder);
+
+/// How checkpoints are called: "step-000500".
+std::string checkpoint_name(std::int64_t step);
 
 /// Copies the weights of a checkpoint folder into `weights`. Throws bad_checkpoint where they do
 /// not fit.

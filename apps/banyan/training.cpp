@@ -7,6 +7,7 @@
 #include "apps/terminal.hpp"
 #include "apps/train_options.hpp"
 #include "model/weights.hpp"
+#include "trainer/run_folder.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 using level = common_options::level;
 
 void require_new_run(const fs::path& out, bool resume) {
-  if (!resume && fs::is_symlink(out / "last"))
+  if (!resume && holds_run(out))
     throw bad_usage(out.string(), "it holds a run already",
                     "add --resume to go on with it, or give another --out");
 }

@@ -368,8 +368,6 @@ class train(folder_case):
         return banyan("train", "sft", "--out", self.folder / name, "--resume", *words, **more)
 
     def test_a_run_killed_before_its_first_checkpoint_goes_on(self):
-        (self.folder / "parts").mkdir()
-        (self.folder / "parts" / "log.jsonl").write_text('{"step": 1, "loss": 9}\n')  # of a run before
         words = ["--decay", "none", "--checkpoint-every", "0"]
         self.run_of("whole", "--steps", 6, *words)
         run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "parts"), *TINY, *words,
@@ -406,6 +404,46 @@ class train(folder_case):
         self.refused(3, *resume, names="train.conf")
         config.write_text(before)
         self.assertEqual(self.resume("a", "--steps", 3).returncode, 0)
+
+    def lets_go_on(self, name, *words, steps):
+        """A run whose `last` is no link is refused either way; the command that is told mends that."""
+        out = self.folder / name
+        kept = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+        self.refused(2, *words, "--steps", steps, names="it holds a run already")
+        told = self.refused(3, *words, "--resume", "--steps", steps, names=str(out / "last")).stderr
+        self.assertEqual({file: file.read_bytes() for file in out.rglob("*") if file.is_file()}, kept)
+        subprocess.run(re.search("`(.+)`", told).group(1), shell=True, check=True)
+        done = banyan(*words, "--resume", "--steps", steps)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in log], list(range(1, steps + 1)))
+        self.assertEqual(os.readlink(out / "last"), f"step-{steps:06}")
+
+    def test_a_copied_run_is_neither_begun_anew_nor_lost(self):
+        def copy(name):
+            shutil.copytree(self.folder / "a", self.folder / name)  # follows links, as cp -rL does
+
+        words = ["--checkpoint-every", 2, *TINY]
+        self.assertEqual(banyan("train", "sft", "--out", self.folder / "a", "--steps", 4, *words).returncode, 0)
+        copy("followed")
+        copy("without")
+        shutil.rmtree(self.folder / "without" / "last")
+        copy("cut")
+        shutil.rmtree(self.folder / "cut" / "last")
+        weights = self.folder / "cut" / "step-000004" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        copy("alone")
+        for step in ("step-000002", "step-000004"):
+            shutil.rmtree(self.folder / "alone" / step)
+        for name in ("followed", "without", "cut", "alone"):
+            with self.subTest(name):
+                self.lets_go_on(name, "train", "sft", "--out", self.folder / name, *words, steps=6)
+
+    def test_a_folder_with_nothing_but_a_log_is_no_place_for_a_new_run(self):
+        (self.folder / "a").mkdir()
+        self.write("a/log.jsonl", '{"step": 1}\n')
+        self.refused(2, "train", "sft", "--out", self.folder / "a", "--steps", 1, *TINY, names="it holds a run already")
+        self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", names="begin a run in another --out")
 
     def test_a_run_has_its_folder_for_itself(self):
         run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "a"), *TINY, "--steps", "1000000", "--json"],
@@ -789,6 +827,9 @@ class train_rl(folder_case):
         shutil.rmtree(self.folder / "a" / gone)
         (self.folder / "a" / "step-000777").mkdir()
         self.refused(3, *resume, names="step-000777 is still there")
+        last.unlink()
+        self.refused(2, *resume[:-1], names="it holds a run already")
+        self.refused(3, *resume, names="the link to the newest checkpoint is missing")
 
     def test_ctrl_c_writes_a_checkpoint(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
