@@ -2,6 +2,7 @@
 
 #include "apps/failure.hpp"
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -146,8 +147,8 @@ option_list& option_list::number(const std::string& name, Number& field, const s
   o.read = [&field, bounds](const std::string& text) {
     Number value{};
     if (!read_number(text, value)) return false;
-    // Written so that NaN is outside of every bound.
-    if (!(double(value) >= bounds.low && double(value) <= bounds.high)) return false;
+    if (!std::isfinite(double(value))) return false;
+    if (double(value) < bounds.low || double(value) > bounds.high) return false;
     field = value;
     return true;
   };

@@ -90,6 +90,7 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/run_folder_test.cpp
   tests/sft_test.cpp
   tests/shared_prefix_test.cpp
+  tests/skipped_steps_test.cpp
   tests/statistics_test.cpp)
 
 banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES

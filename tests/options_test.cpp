@@ -105,6 +105,17 @@ TEST_CASE("values of a wrong type or size are told with what is expected", "[app
   CHECK(complaint_about({"--fast=perhaps"}) != "");
 }
 
+TEST_CASE("numbers have an end", "[apps]") {
+  double weight = 1;
+  option_list list("small", "[options]", "A command.", "  banyan small\n");
+  list.number("kl", weight, "of the distance", not_negative);
+  list.number("shift", weight, "of anything");
+  for (const auto* name : {"--kl", "--shift"})
+    for (const auto* endless : {"inf", "-inf", "infinity", "nan", "1e999"})
+      CHECK(complaint([&] { list.parse(words{name, endless}); }) != "");
+  CHECK(weight == 1);
+}
+
 TEST_CASE("a missing value is not taken from the next option", "[apps]") {
   CHECK(complaint_about({"--steps", "--fast"})
         == "--steps: the value is missing; give a whole number from 1");

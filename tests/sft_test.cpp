@@ -150,9 +150,13 @@ TEST_CASE("a run that is stopped in a bad step keeps its last good weights", "[t
   o.schedule.rate = 1e30;
   o.schedule.warmup = 0;
   int steps = 0;
-  const auto result = make_run(o, {.stop = [&] { return ++steps == 2; }}).run();
+  std::vector<std::string> told;
+  const auto warn = [&](std::string_view line) { told.emplace_back(line); };
+  const auto result = make_run(o, {.warn = warn, .stop = [&] { return ++steps == 2; }}).run();
   CHECK(result.step == 2);
   CHECK(result.skipped == 1);
+  REQUIRE(told.size() == 1);
+  CHECK_THAT(told[0], Catch::StartsWith("step 2: the gradient is not finite; "));
   CHECK(result.last.filename() == "step-000000");
 }
 

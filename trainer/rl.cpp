@@ -176,7 +176,7 @@ struct rl_run::impl {
     course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
     now.elapsed_s = course.elapsed_s();
-    if (now.learnt.sequences > 0) course.count(now.learnt.trouble);
+    if (now.learnt.sequences > 0) course.count(now.learnt.trouble, options.learner.log);
     now.skipped = course.skipped;
     places = std::move(places_then);
     forget_epochs();

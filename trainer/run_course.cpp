@@ -43,10 +43,13 @@ bool run_course::is_time_to_save() const {
 
 bool run_course::has_failed() const { return bad_in_a_row >= options_.max_bad_steps; }
 
-void run_course::count(not_finite trouble) {
+void run_course::count(not_finite trouble, const std::function<void(std::string_view)>& tell) {
   const bool bad = trouble != not_finite::nothing;
   skipped += bad;
   bad_in_a_row = bad ? bad_in_a_row + 1 : 0;
+  if (bad && tell)
+    tell("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))
+         + " not finite; the step is skipped and changes nothing");
 }
 
 void run_course::give_up(not_finite trouble, std::string_view remedy) const {

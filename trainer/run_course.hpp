@@ -51,7 +51,8 @@ public:
   bool is_time_to_save() const; ///< not while steps are bad
   bool has_failed() const;
 
-  void count(not_finite);
+  /// A step that did not count is told, as one line with its reason.
+  void count(not_finite, const std::function<void(std::string_view)>& tell);
 
   /// Ends a run that has failed: throws std::runtime_error, with the remedy behind the reason.
   [[noreturn]] void give_up(not_finite trouble, std::string_view remedy) const;

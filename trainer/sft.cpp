@@ -86,7 +86,7 @@ struct sft_run::impl {
     bad = !std::isfinite(p.loss)        ? not_finite::loss
           : !std::isfinite(p.grad_norm) ? not_finite::gradient
                                         : not_finite::nothing;
-    course.count(bad);
+    course.count(bad, hooks.warn);
     if (bad == not_finite::nothing) proven = std::move(batch);
   }
 

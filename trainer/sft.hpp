@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace banyan {
 
@@ -48,6 +49,7 @@ struct sft_hooks {
   weights_judge evaluate;
   /// Puts further files into the folder of a checkpoint before it counts as written.
   std::function<void(const std::filesystem::path&)> describe;
+  std::function<void(std::string_view)> warn; ///< a line each
   std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
 };
 

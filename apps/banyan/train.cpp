@@ -10,12 +10,14 @@
 #include "apps/terminal.hpp"
 #include "apps/trace_file.hpp"
 #include "apps/train_options.hpp"
+#include "model/atomic_file.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 
 #include <cstdio>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -85,6 +87,19 @@ private:
   progress_line line_;
 };
 
+/// Once there is a checkpoint, a disk that is full costs no more than what came after it.
+sft_result run_to_end(sft_run& run, const fs::path& out) {
+  try {
+    return run.run();
+  } catch (const fs::filesystem_error& e) {
+    if (!fs::is_symlink(out / "last")) throw;
+    throw broken_off(out, lasting_name(e.path1()).string() + ": " + e.code().message());
+  } catch (const std::system_error& e) {
+    if (!fs::is_symlink(out / "last")) throw;
+    throw broken_off(out, e.what());
+  }
+}
+
 } // namespace
 
 int train_sft(command_words words) {
@@ -103,6 +118,9 @@ int train_sft(command_words words) {
   reporter report(o);
   sft_hooks hooks;
   hooks.on_progress = [&report](const sft_progress& p) { report(p); };
+  hooks.warn = [&o](std::string_view line) {
+    o.common.log(common_options::level::warning, std::string(line));
+  };
   hooks.stop = [] { return interrupted() != 0; };
   hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device);
   hooks.describe = [range = to_json(trained_range(o))](const fs::path& folder) {
@@ -113,7 +131,7 @@ int train_sft(command_words words) {
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
   keep_config(o.common, o.sft.out, config, o.changed, run.step(), run.done());
-  const auto result = run.run();
+  const auto result = run_to_end(run, o.sft.out);
   report.clear();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");
 }

@@ -290,10 +290,7 @@ private:
       if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     const auto [why, result] = end.get();
-    if (!why.empty())
-      throw bad_environment(options_.rl.out.string(), why,
-                            "mend that, and --resume goes on from "
-                                + fs::read_symlink(options_.rl.out / "last").string());
+    if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.clear();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }

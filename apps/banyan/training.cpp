@@ -1,6 +1,5 @@
 #include "apps/banyan/training.hpp"
 
-#include "apps/failure.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/problem_file.hpp"
 #include "apps/problem_run.hpp"
@@ -54,6 +53,11 @@ void keep_config(const common_options& common, const fs::path& out, const std::s
   if (!changed.empty()) common.log(level::info, changes_text(changed));
 }
 
+bad_environment broken_off(const fs::path& out, const std::string& why) {
+  return {out.string(), why,
+          "mend that, and --resume goes on from " + fs::read_symlink(out / "last").string()};
+}
+
 namespace {
 
 /// A picture is no reason to fail a run that is done.
@@ -81,6 +85,9 @@ int end_of_run(const common_options& common, const fs::path& out, const std::str
                                  {"checkpoint", result.last.string()}};
   print((common.json ? j.dump() : result.last.string()) + "\n");
   draw_run(common, out, draw, picture);
+  if (result.skipped > 0)
+    common.log(level::warning, std::to_string(result.skipped) + " of " + std::to_string(result.step)
+                                   + " steps were skipped: something in them was not finite");
   if (result.finished) return exit_done;
   common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
                               + " --out " + out.string() + " --resume` goes on");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "apps/common_options.hpp"
+#include "apps/failure.hpp"
 #include "apps/run_changes.hpp"
 #include "solver/countdown.hpp"
 #include "trainer/sft.hpp"
@@ -32,6 +33,10 @@ std::function<std::string(const model_weights&)> examination(const common_option
 /// it was. One that is at its end already leaves that as it is and says so.
 void keep_config(const common_options&, const std::filesystem::path& out, const std::string& config,
                  const std::vector<config_change>& changed, std::int64_t step, bool done);
+
+/// What a run that trouble from outside has ended is ended with: it names the checkpoint that
+/// `--resume` goes on from.
+bad_environment broken_off(const std::filesystem::path& out, const std::string& why);
 
 /// Says how a run ended, draws its picture, and returns the exit code. `command`: "train sft".
 int end_of_run(const common_options&, const std::filesystem::path& out, const std::string& command,

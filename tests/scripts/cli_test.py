@@ -445,6 +445,22 @@ class train(folder_case):
         self.refused(2, "train", "sft", "--out", self.folder / "a", "--steps", 1, *TINY, names="it holds a run already")
         self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", names="begin a run in another --out")
 
+    def test_steps_that_were_skipped_are_told(self):
+        # What a step leaves unseen is divided by nothing, and is no number from then on.
+        done = self.run_of("a", "--steps", 3, "--optimizer", "adamw", "--epsilon", 0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for step in (2, 3):
+            self.assertRegex(done.stderr, f"banyan: step {step}: the (loss|gradient) is not finite; the step is skipped")
+        self.assertIn("banyan: 2 of 3 steps were skipped", done.stderr)
+
+    def test_a_disk_that_gets_full_names_the_checkpoint_to_go_on_from(self):
+        def little_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        self.run_of("a", "--steps", 1)
+        limit = (self.folder / "a" / "last" / "model.safetensors").stat().st_size - 1
+        self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", "--steps", 2, "--quiet",
+                     names="--resume goes on from step-000001", preexec_fn=little_room)
+
     def test_a_run_has_its_folder_for_itself(self):
         run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "a"), *TINY, "--steps", "1000000", "--json"],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
