@@ -446,11 +446,11 @@ class train(folder_case):
         self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", names="begin a run in another --out")
 
     def test_steps_that_were_skipped_are_told(self):
-        # What a step leaves unseen is divided by nothing, and is no number from then on.
-        done = self.run_of("a", "--steps", 3, "--optimizer", "adamw", "--epsilon", 0)
+        # The first step's decay throws the weights so far that no loss is a number from then on.
+        done = self.run_of("a", "--steps", 3, "--optimizer", "adamw", "--adamw-decay", "1e38")
         self.assertEqual(done.returncode, 0, done.stderr)
         for step in (2, 3):
-            self.assertRegex(done.stderr, f"banyan: step {step}: the (loss|gradient) is not finite; the step is skipped")
+            self.assertRegex(done.stderr, f"banyan: step {step}: the loss is not finite; the step is skipped")
         self.assertIn("banyan: 2 of 3 steps were skipped", done.stderr)
 
     def test_a_disk_that_gets_full_names_the_checkpoint_to_go_on_from(self):
