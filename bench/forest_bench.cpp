@@ -148,8 +148,11 @@ public:
     house_options house;
     house.concurrency = 1 << 20;
     house.events = events;
+    forest_options trees;
     house.make_store = [&](caf::actor_system& system) {
-      return spawn_store(system, tree_store(folder_ / "trees.db", {.sync = o.sync == "full"}), {});
+      tree_store file(folder_ / "trees.db", {.sync = o.sync == "full"});
+      trees.gauge = file.gauge();
+      return spawn_store(system, std::move(file), {});
     };
     house.make_pool = [&](caf::actor_system& system, pool_options options,
                           const pool_source& from) {
@@ -160,7 +163,6 @@ public:
                         from.model.config, from.model.vocabulary);
     };
     house_ = std::make_unique<actor_house>(std::vector{source()}, std::move(house));
-    forest_options trees;
     trees.store = folder_ / "trees.db";
     trees.events = events;
     forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
