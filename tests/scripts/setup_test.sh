@@ -2,7 +2,8 @@
 # scripts/setup against a pretended machine: stand-ins for dpkg-query, apt-get, id, df and pip.
 set -euo pipefail
 . "$(dirname "$0")/claims.sh"
-setup=$(cd "$(dirname "$0")/../.." && pwd)/scripts/setup
+root=$(cd "$(dirname "$0")/../.." && pwd)
+setup=$root/scripts/setup
 bin=$scratch/bin calls=$scratch/calls home=$scratch/home
 libtorch=$home/.cache/banyan/libtorch-2.11.0
 mkdir -p "$bin" "$home"
@@ -84,4 +85,9 @@ claim "a build asks for no browser" test ! -e "$calls"
 claim "tests need a browser" ends_with 0 run_setup env LIBTORCH_ROOT="$scratch/mine/torch" "$setup" --tests
 claim "tests ask for a browser" called "apt-get.* install .*chromium" 1
 claim "an unknown argument is wrong usage" ends_with 2 run_setup "$setup" --nonsense
+
+built=$(sed -n 's/^build_targets //p' "$root/scripts/demo")
+for program in $(grep -o 'build/release/bin/banyand\?\b' "$root/README.md" | sort -u); do
+  claim "the demo builds ${program##*/}, which the README runs next" grep -qw "${program##*/}" <<<"$built"
+done
 finish
