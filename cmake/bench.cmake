@@ -30,3 +30,17 @@ target_link_libraries(tree_batch_bench PRIVATE banyan_apps Boost::program_option
 banyan_program(train_step_bench bench/train_step_bench.cpp)
 target_link_libraries(train_step_bench PRIVATE banyan_apps Boost::program_options
   nlohmann_json::nlohmann_json)
+
+# They still run, and what they check of themselves holds. How fast is nobody's business here.
+function(banyan_bench_runs program)
+  add_test(NAME "bench: ${program} runs" COMMAND ${program} ${ARGN})
+  set_tests_properties("bench: ${program} runs" PROPERTIES LABELS bench TIMEOUT 300
+    WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+endfunction()
+if(NOT BANYAN_SANITIZE)
+  banyan_bench_runs(solver_bench --benchmark_min_time=0.001)
+  banyan_bench_runs(pool_bench --threads 4 --batch 4 --tokens 8)
+  banyan_bench_runs(publish_bench --model models/countdown-3 --publishes 2)
+  banyan_bench_runs(forest_bench overhead looks --seconds 0.3 --threads 1000 --clients 4)
+  banyan_bench_runs(tree_batch_bench --trees 2 --repeats 1)
+endif()
