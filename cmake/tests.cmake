@@ -116,9 +116,13 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_completion_test.cpp
   tests/http_description_test.cpp
   tests/http_limits_test.cpp
+  tests/http_malformed_test.cpp
   tests/http_parse_test.cpp
+  tests/tree_body_test.cpp
+  tests/completion_body_test.cpp
   tests/http_stream_test.cpp
-  tests/http_test.cpp)
+  tests/http_test.cpp
+  tests/http_server_test.cpp)
 
 banyan_tests(forest_tests LINK banyan_forest banyan_store_actor SOURCES
   tests/completions_test.cpp

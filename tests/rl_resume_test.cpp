@@ -8,6 +8,18 @@
 using namespace banyan;
 namespace fs = std::filesystem;
 
+namespace {
+
+/// One of a single step, with its checkpoint.
+void leave_a_run(const fs::path& out) {
+  training t(out);
+  t.options.steps = 1;
+  t.start();
+  t.run();
+}
+
+} // namespace
+
 TEST_CASE("a killed run that goes on has the losses of one that was not killed", "[trainer]") {
   scratch_folder whole;
   training undisturbed(whole.path());
@@ -78,12 +90,7 @@ TEST_CASE("a run goes on with another staleness", "[trainer]") {
 
 TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
   scratch_folder out;
-  {
-    training t(out.path());
-    t.options.steps = 1;
-    t.start();
-    t.run();
-  }
+  leave_a_run(out.path());
   auto other = tiny_model(*countdown_tokenizer());
   other.intermediate_size = 64;
   rl_options o;
@@ -95,12 +102,7 @@ TEST_CASE("a checkpoint of another shape is not resumed", "[trainer]") {
 
 TEST_CASE("a reference of another shape is told and not learnt against", "[trainer]") {
   scratch_folder out;
-  {
-    training t(out.path());
-    t.options.steps = 1;
-    t.start();
-    t.run();
-  }
+  leave_a_run(out.path());
   const auto vocabulary = countdown_tokenizer();
   auto other = tiny_model(*vocabulary);
   std::swap(other.intermediate_size, other.hidden_size); // as many numbers, in another order
@@ -113,12 +115,7 @@ TEST_CASE("a reference of another shape is told and not learnt against", "[train
 
 TEST_CASE("a run without its reference names the checkpoints that are left", "[trainer]") {
   scratch_folder out;
-  {
-    training t(out.path());
-    t.options.steps = 1;
-    t.start();
-    t.run();
-  }
+  leave_a_run(out.path());
   fs::remove_all(out / "reference");
   training t(out.path());
   CHECK_THROWS_WITH(t.make_run(true),

@@ -5,6 +5,7 @@
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "tests/tiny_checkpoint.hpp"
 #include "trainer/logprob_gap.hpp"
 
 #include <chrono>
@@ -19,26 +20,8 @@
 namespace banyan {
 namespace {
 
-/// A model that knows nothing yet, small enough to decode at once.
-checkpoint tiny_model(std::int64_t context) {
-  checkpoint model;
-  model.vocabulary = countdown_tokenizer();
-  auto& c = model.config;
-  c.vocab_size = model.vocabulary->vocab_size();
-  c.hidden_size = 16;
-  c.num_layers = 1;
-  c.num_heads = c.num_kv_heads = 2;
-  c.head_dim = 8;
-  c.intermediate_size = 16;
-  c.max_positions = context;
-  c.eos_id = model.vocabulary->eos_id();
-  c.pad_id = model.vocabulary->pad_id();
-  model.weights = std::make_shared<const model_weights>(random_weights(c, 1));
-  return model;
-}
-
 runtime tiny_runtime(std::int64_t context = 96, std::size_t concurrency = 4) {
-  return runtime({{"cpu", dtype::float32, tiny_model(context)}}, {.concurrency = concurrency});
+  return runtime({{"cpu", dtype::float32, tiny_checkpoint(context)}}, {.concurrency = concurrency});
 }
 
 decoding_options sampled() {
@@ -124,7 +107,7 @@ struct watched_house {
                       told.notify_all();
                     }}};
 
-  static pool_source source() { return {"cpu", dtype::float32, tiny_model(96)}; }
+  static pool_source source() { return {"cpu", dtype::float32, tiny_checkpoint(96)}; }
 
   template <class Actor>
   static void kill(const Actor& actor) {
@@ -167,7 +150,7 @@ TEST_CASE("a tree can be looked at only while it runs", "[apps]") {
 }
 
 TEST_CASE("the training pass finds the logprobs under which a tree was sampled", "[apps]") {
-  const auto model = tiny_model(96);
+  const auto model = tiny_checkpoint(96);
   runtime work({{"cpu", dtype::float32, model}}, {});
   std::vector<tree> trees;
   run_problems(work, problems, sampled(),
@@ -183,7 +166,7 @@ TEST_CASE("the training pass finds the logprobs under which a tree was sampled",
 }
 
 TEST_CASE("logprobs count under the temperature of sampling", "[apps]") {
-  const auto model = tiny_model(96);
+  const auto model = tiny_checkpoint(96);
   runtime work({{"cpu", dtype::float32, model}}, {});
   auto hot = sampled();
   hot.sampling.temperature = 2;
@@ -197,7 +180,7 @@ TEST_CASE("logprobs count under the temperature of sampling", "[apps]") {
 }
 
 TEST_CASE("what stands in front of every prompt is scored too", "[apps]") {
-  const auto model = tiny_model(96);
+  const auto model = tiny_checkpoint(96);
   const std::vector<std::int32_t> begin{model.config.eos_id};
   runtime work({{"cpu", dtype::float32, model}}, {.begin = begin});
   std::vector<tree> trees;

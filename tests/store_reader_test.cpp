@@ -7,6 +7,7 @@
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "tests/scratch_folder.hpp"
+#include "tests/tiny_checkpoint.hpp"
 #include "trainer/store_actor.hpp"
 
 #include <atomic>
@@ -149,24 +150,6 @@ TEST_CASE_METHOD(read_store, "what cannot be read is refused with the reason", "
 
 // ---- a daemon's forest
 
-/// A model that knows nothing yet, small enough to decode at once.
-checkpoint tiny_model() {
-  checkpoint model;
-  model.vocabulary = countdown_tokenizer();
-  auto& c = model.config;
-  c.vocab_size = model.vocabulary->vocab_size();
-  c.hidden_size = 16;
-  c.num_layers = 1;
-  c.num_heads = c.num_kv_heads = 2;
-  c.head_dim = 8;
-  c.intermediate_size = 16;
-  c.max_positions = 96;
-  c.eos_id = model.vocabulary->eos_id();
-  c.pad_id = model.vocabulary->pad_id();
-  model.weights = std::make_shared<const model_weights>(random_weights(c, 1));
-  return model;
-}
-
 struct stored_forest {
   scratch_folder folder;
   std::filesystem::path file = folder / "trees.db";
@@ -184,7 +167,7 @@ struct stored_forest {
       return spawn_store(system, std::move(store), {});
     };
     house = std::make_unique<actor_house>(
-        std::vector<pool_source>{{"cpu", dtype::float32, tiny_model()}}, std::move(h));
+        std::vector<pool_source>{{"cpu", dtype::float32, tiny_checkpoint(96)}}, std::move(h));
     forest_options o;
     o.store = file;
     o.gauge = gauge;
