@@ -5,7 +5,7 @@
 
 The batch is trees of demonstrations. PyTorch (eager) gets them as flat, padded sequences; Banyan gets the same
 padded ones, the same without padding, and the trees as they are. Forward pass, backward pass, clipping and AdamW,
-from the same weights at the same rate, on the same CPU with the same number of OS threads, in turns. Prints the
+from the same weights at the same rate, on the same device with the same number of OS threads, in turns. Prints the
 ratio of the times of each side's fastest step, by the clock and in CPU time (which counts where other processes
 compute as well), and how far the losses of the steps lie apart. Needs `pip install torch transformers`.
 """
@@ -17,13 +17,13 @@ import tempfile
 import time
 
 
-def load(folder, os_threads):
+def load(options):
     import torch
     import transformers
-    torch.set_num_threads(os_threads)
+    torch.set_num_threads(options.os_threads)
     transformers.logging.set_verbosity_error()
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return model.train()
+    model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
+    return model.to(options.device).train()
 
 
 def padded(file):
@@ -46,18 +46,22 @@ def padded(file):
 def with_transformers(options, batch):
     """(Seconds, CPU seconds) and loss of each step, from the checkpoint's weights."""
     import torch
-    model = load(options.model, options.os_threads)
+    model = load(options)
     update = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0)
-    ids, mask, labels = batch
+    ids, mask, labels = (part.to(options.device) for part in batch)
+    precision = torch.autocast(torch.device(options.device).type, torch.bfloat16, enabled=options.dtype == "bfloat16")
     seconds, losses = [], []
     for _ in range(options.steps):
         begin, cpu_begin = time.perf_counter(), time.process_time()
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        with precision:
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         update.step()
         update.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         seconds.append((time.perf_counter() - begin, time.process_time() - cpu_begin))
         losses.append(loss.item())
     return seconds, losses
@@ -66,7 +70,8 @@ def with_transformers(options, batch):
 def with_banyan(options, file, *more):
     out = subprocess.run(
         [os.path.join(options.bin, "train_step_bench"), "--model", options.model, "--sequences", file,
-         "--steps", str(options.steps), "--rate", str(options.rate), "--os-threads", str(options.os_threads), *more],
+         "--steps", str(options.steps), "--rate", str(options.rate), "--os-threads", str(options.os_threads),
+         "--device", options.device, "--dtype", options.dtype, *more],
         check=True, capture_output=True, text=True)
     answer = json.loads(out.stdout)
     return list(zip(answer["seconds"], answer["cpu_seconds"])), answer["losses"], answer["tokens"]
@@ -82,6 +87,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--os-threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--dtype", default="float32", help="of matrix products: float32, or bfloat16 (autocast there)")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 // Speed of transformer::decode at the shape of the shipped model: `decode_bench [float32|bfloat16]
-// [context]`. Every sequence decodes one token at a full context of its own; figures are the median
-// step of half a second.
+// [context] [cpu|cuda]`. Every sequence decodes one token at a full context of its own; figures are
+// the median step of half a second. On a GPU: what a step reads of the cache in a second, too.
 
 #include "model/attention.hpp"
 #include "model/kv_cache.hpp"
@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -110,6 +111,21 @@ double attention_seconds(const decode_batch& b, const model_config& c, const kv_
   });
 }
 
+void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
+                    std::int32_t sequences, std::int32_t context) {
+  const auto b = next_tokens(sequences, context);
+  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cuda");
+  cache.keys.normal_();
+  cache.values.normal_();
+  cache.values[0][0][0][0][0].item<float>(); // done
+  transformer model(w);
+  const auto step = seconds([&] { model.decode(b, cache); });
+  const auto read = double(context) * sequences / block_size
+                    * double(kv_cache::block_bytes(w->config, block_size, type));
+  std::printf("%6d %12.0f %9.3f %14.0f\n", sequences, sequences / step, step * 1e3,
+              read / step / 1e9);
+}
+
 void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int32_t sequences,
              std::int32_t context) {
   const auto b = next_tokens(sequences, context);
@@ -132,9 +148,15 @@ int main(int argc, char** argv) {
   const auto type =
       argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16 : dtype::float32;
   const int context = argc > 2 ? std::atoi(argv[2]) : 300;
+  const std::string device = argc > 3 ? argv[3] : "cpu";
   const auto w = std::make_shared<const model_weights>(
-      copy_weights(random_weights(shipped_shape(), 1), type, "cpu"));
+      copy_weights(random_weights(shipped_shape(), 1), type, device));
   std::printf("%s, context %d\n", type == dtype::float32 ? "float32" : "bfloat16", context);
+  if (device != "cpu") {
+    std::printf("%6s %12s %9s %14s\n", "batch", "tokens/s", "ms/step", "GB/s of cache");
+    for (const int sequences : {1, 8, 64, 256, 1024}) measure_on_gpu(w, type, sequences, context);
+    return 0;
+  }
   std::printf("%10s %6s %12s %9s %10s %10s %10s\n", "OS threads", "batch", "tokens/s", "ms/step",
               "products", "attention", "rest");
   for (const int os_threads : {1, 2}) {

@@ -37,13 +37,23 @@ banyan_tests(model_tests
   tests/config_test.cpp
   tests/device_test.cpp
   tests/lanes_test.cpp
+  tests/padded_batch_test.cpp
   tests/product_test.cpp
   tests/safetensors_test.cpp
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp
   tests/training_attention_test.cpp
   tests/training_forward_test.cpp
-  tests/transformer_test.cpp)
+  tests/transformer_test.cpp
+  tests/tree_tiles_test.cpp)
+
+# What only a GPU can tell: `ctest -L cuda`, or the program itself. scripts/test leaves it out where there is none.
+if(BANYAN_HAS_CUDA)
+  banyan_tests(cuda_tests LINK banyan_trainer SOURCES
+    tests/cuda_attention_test.cpp
+    tests/cuda_decode_test.cpp
+    tests/cuda_training_test.cpp)
+endif()
 
 # The other side of scripts/check_transformers.py.
 banyan_program(reference_dump EXCLUDE_FROM_ALL tests/reference_dump.cpp)

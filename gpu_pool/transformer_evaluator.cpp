@@ -26,7 +26,7 @@ public:
 
   std::span<const float> run(const decode_batch& batch, std::uint32_t epoch) override {
     use_os_threads();
-    logits_ = models_.at(epoch)->decode(batch, cache_).cpu().contiguous();
+    logits_ = models_.at(epoch)->decode(batch, cache_);
     return {logits_.const_data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
   }
 

@@ -1,34 +1,12 @@
 #include "model/attention.hpp"
 
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
-
-#include <stdexcept>
-#include <string>
+#include "model/device_kernel.cuh"
 
 namespace banyan {
 
 namespace {
 
-constexpr int warp_size = 32;
 constexpr int num_warps = 4; // of a block; each takes every fourth group of keys
-constexpr unsigned whole_warp = 0xffffffff;
-
-__device__ float to_float(float x) { return x; }
-__device__ float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ void store(float* p, float x) { *p = x; }
-__device__ void store(__nv_bfloat16* p, float x) { *p = __float2bfloat16(x); }
-
-__device__ float warp_sum(float x) {
-  for (int step = warp_size / 2; step > 0; step /= 2) x += __shfl_xor_sync(whole_warp, x, step);
-  return x;
-}
-
-__device__ float warp_max(float x) {
-  for (int step = warp_size / 2; step > 0; step /= 2)
-    x = fmaxf(x, __shfl_xor_sync(whole_warp, x, step));
-  return x;
-}
 
 /// q · k, with loads of 16 bytes where rows are made of such.
 template <class T>
@@ -126,7 +104,7 @@ __global__ void __launch_bounds__(num_warps* warp_size) attend(paged_attention_a
   for (int d = threadIdx.x; d < a.head_dim; d += blockDim.x) {
     float sum = 0;
     for (int w = 0; w < num_warps; ++w) sum += sums_of(w)[d] * expf(partials[w].largest - largest);
-    store(out + d, sum / total);
+    store(out + d, total > 0 ? sum / total : 0); // 0: padding, which sees no keys
   }
 }
 
@@ -135,8 +113,7 @@ void launch(const paged_attention_args& a, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>(a.num_tokens), static_cast<unsigned>(a.heads));
   const auto shared_bytes = (1 + num_warps) * static_cast<std::size_t>(a.head_dim) * sizeof(float);
   attend<T, Elements><<<grid, num_warps * warp_size, shared_bytes, stream>>>(a);
-  if (const auto result = cudaGetLastError(); result != cudaSuccess)
-    throw std::runtime_error(std::string("paged attention: ") + cudaGetErrorString(result));
+  check_launch("paged attention");
 }
 
 template <class T>

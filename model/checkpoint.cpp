@@ -1,6 +1,7 @@
 #include "model/checkpoint.hpp"
 
 #include "model/atomic_folder.hpp"
+#include "model/device.hpp"
 #include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
@@ -159,6 +160,7 @@ void write_weights(const fs::path& folder, const model_weights& weights) {
 } // namespace
 
 checkpoint load_checkpoint(const fs::path& folder, dtype type, const std::string& device) {
+  require_device(device);
   if (!is_directory(folder)) fail(folder, "no such folder; give the folder of a checkpoint");
   checkpoint loaded;
   loaded.config = read_config(folder / config_name);

@@ -4,9 +4,15 @@
 
 namespace banyan {
 
-// What lies between the matrix products of a decode step, and of training's gate, as loops over
-// memory for the CPU. `T` is the type of the weights, float or bfloat16 (model/lanes.hpp); the
-// residual stream is always float.
+struct bfloat16; // model/lanes.hpp
+
+// What lies between the matrix products of a decode step, and of training's gate: as loops over
+// memory for the CPU, and as kernels for CUDA devices. `T` is the type of the weights, float or
+// bfloat16; the residual stream is always float.
+//
+// Those that end in _cuda take pointers of the device, launch on `stream` (a cudaStream_t) and
+// return at once. Tokens that pad a batch have position and slot -1; nothing is read or stored for
+// them but their own row. Only builds with CUDA kernels have them.
 
 /// out[i] = weight · x[rows[i]] / √(mean x² + eps), or of x[i] where `rows` is null (RMSNorm).
 template <class T>
@@ -20,6 +26,8 @@ struct rms_norm_args {
 };
 template <class T>
 void rms_norm(const rms_norm_args<T>&);
+template <class T>
+void rms_norm_cuda(const rms_norm_args<T>&, void* stream);
 
 /// Turns queries (in place) and keys by their position and puts keys and values into the cache.
 template <class T>
@@ -33,10 +41,14 @@ struct rotate_and_store_args {
 };
 template <class T>
 void rotate_and_store(const rotate_and_store_args<T>&);
+template <class T>
+void rotate_and_store_cuda(const rotate_and_store_args<T>&, void* stream);
 
 /// out = silu(gate) · up; gate_up: [count, 2 · width], out: [count, width]
 template <class T>
 void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width);
+template <class T>
+void gate_cuda(const T* gate_up, T* out, std::int64_t count, std::int64_t width, void* stream);
 
 /// Its gradient by gate_up, from that by out; `gradient`: [count, width], to: [count, 2 · width]
 template <class T>
@@ -47,5 +59,8 @@ void gate_backward(const T* gate_up, const T* gradient, T* to, std::int64_t coun
 template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
            std::int64_t width);
+template <class T>
+void embed_cuda(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
+                std::int64_t width, void* stream);
 
 } // namespace banyan

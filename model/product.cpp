@@ -198,13 +198,13 @@ void product::into(const at::Tensor& x, at::Tensor& out) const {
     out.copy_(at::mm(x, transposed_));
 }
 
-void product::add_to(const at::Tensor& x, at::Tensor& sum) const {
+void product::add_to(const at::Tensor& x, at::Tensor& sum, at::Tensor& scratch) const {
   if (panels_.defined())
     multiply(x, panels_, sum, target::add);
   else if (sum.scalar_type() == x.scalar_type())
     sum.addmm_(x, transposed_);
   else
-    sum.add_(at::mm(x, transposed_));
+    sum.add_(at::mm_out(scratch, x, transposed_));
 }
 
 } // namespace banyan

@@ -22,8 +22,9 @@ public:
   /// out = x · weightᵀ; x: [tokens, in] of the weight's type, out: [tokens, out] of that or float32
   void into(const at::Tensor& x, at::Tensor& out) const;
 
-  /// sum += x · weightᵀ; sum: [tokens, out] float32
-  void add_to(const at::Tensor& x, at::Tensor& sum) const;
+  /// sum += x · weightᵀ; sum: [tokens, out] float32; `scratch`: [tokens, out] of the weight's type,
+  /// whose values may be lost
+  void add_to(const at::Tensor& x, at::Tensor& sum, at::Tensor& scratch) const;
 
 private:
   at::Tensor transposed_; // [in, out], a view of the weight

@@ -2,6 +2,7 @@
 
 #include "model/transformer.hpp"
 #include "model/tree_attention.hpp"
+#include "model/tree_tiles.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -11,6 +12,10 @@
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#ifdef BANYAN_HAS_CUDA
+#include <c10/cuda/CUDAStream.h>
+#endif
 
 namespace banyan {
 
@@ -32,8 +37,9 @@ struct training_attention::layout {
   model_config config;
   at::Tensor cos, sin; // [max position + 1, head_dim / 2] float32
   bool own_kernel = false;
-  at::Tensor positions; // [tokens], for ATen's attention
-  std::vector<padded_rows> groups;
+  at::Tensor positions;            // [tokens] on the device; int64 for ATen's attention, else int32
+  std::vector<padded_rows> groups; // for ATen's attention
+  at::Tensor visible_until, tiles; // [tokens], [tiles, 7] int32, for our kernel on CUDA
 
   std::int64_t heads_in_qkv() const { return config.num_heads + 2 * config.num_kv_heads; }
 };
@@ -148,33 +154,116 @@ struct layout_holder : torch::CustomClassHolder {
   std::shared_ptr<const layout> value;
 };
 
+/// What the backward pass reads of the forward pass.
+struct kept {
+  at::Tensor qkv;         // [tokens, heads + 2 kv_heads, head_dim] contiguous
+  at::Tensor output;      // [tokens, heads, head_dim]
+  at::Tensor log_sum_exp; // [heads, tokens] float32
+  at::Tensor turned;      // [tokens, heads + kv_heads, head_dim]; on CUDA alone
+};
+
+#ifdef BANYAN_HAS_CUDA
+
+tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
+  return {.qkv = x.qkv.const_data_ptr(),
+          .turned = x.turned.data_ptr(),
+          .output = x.output.data_ptr(),
+          .log_sum_exp = x.log_sum_exp.data_ptr<float>(),
+          .cos = l.cos.const_data_ptr<float>(),
+          .sin = l.sin.const_data_ptr<float>(),
+          .positions = l.positions.const_data_ptr<std::int32_t>(),
+          .visible_until = l.visible_until.const_data_ptr<std::int32_t>(),
+          .tiles = static_cast<const tree_tile*>(l.tiles.const_data_ptr()),
+          .num_tiles = static_cast<std::int32_t>(l.tiles.size(0)),
+          .num_tokens = static_cast<std::int32_t>(x.qkv.size(0)),
+          .heads = static_cast<std::int32_t>(l.config.num_heads),
+          .kv_heads = static_cast<std::int32_t>(l.config.num_kv_heads),
+          .head_dim = static_cast<std::int32_t>(l.config.head_dim)};
+}
+
+void* stream_of(const at::Tensor& x) {
+  return c10::cuda::getCurrentCUDAStream(x.device().index()).stream();
+}
+
+void attend(const layout& l, kept& x) {
+  if (x.qkv.is_cpu()) return tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
+  x.turned =
+      at::empty({x.qkv.size(0), (l.config.num_heads + l.config.num_kv_heads) * l.config.head_dim},
+                x.qkv.options());
+  tree_attention_forward_cuda(cuda_args(l, x), stream_of(x.qkv));
+}
+
+void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
+                   at::Tensor& of_qkv) {
+  const auto with_gradients = [&](auto args) {
+    args.grad_output = of_output.const_data_ptr();
+    args.grad_qkv = of_qkv.data_ptr();
+    return args;
+  };
+  if (x.qkv.is_cpu())
+    return tree_attention_backward(with_gradients(kernel_args(l, x.qkv, x.output, x.log_sum_exp)));
+  const auto delta = at::empty_like(x.log_sum_exp);
+  auto args = with_gradients(cuda_args(l, x));
+  args.delta = delta.data_ptr<float>();
+  tree_attention_backward_cuda(args, stream_of(x.qkv));
+}
+
+void lay_out_for_cuda(layout& l, const at::Device& device) {
+  static_assert(sizeof(tree_tile) == 7 * sizeof(std::int32_t));
+  auto tiles = tree_tiles(l.batch.starts, l.batch.visible_until);
+  l.positions = at::tensor(l.batch.positions, at::kInt).to(device);
+  l.visible_until = at::tensor(l.batch.visible_until, at::kInt).to(device);
+  l.tiles = at::from_blob(tiles.data(), {static_cast<std::int64_t>(tiles.size()), 7}, at::kInt)
+                .to(device);
+}
+
+bool fits_cuda(const model_config& c, const at::Device& device, at::ScalarType compute) {
+  return device.is_cuda() && compute == at::kBFloat16 && tree_attention_cuda_fits(c.head_dim);
+}
+
+#else
+
+void attend(const layout& l, kept& x) {
+  tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
+}
+
+void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
+                   at::Tensor& of_qkv) {
+  auto args = kernel_args(l, x.qkv, x.output, x.log_sum_exp);
+  args.grad_output = of_output.const_data_ptr();
+  args.grad_qkv = of_qkv.data_ptr();
+  tree_attention_backward(args);
+}
+
+void lay_out_for_cuda(layout&, const at::Device&) {}
+
+bool fits_cuda(const model_config&, const at::Device&, at::ScalarType) { return false; }
+
+#endif
+
 struct tree_attention_function : torch::autograd::Function<tree_attention_function> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
                             const std::shared_ptr<const layout>& l) {
-    auto qkv = input.contiguous();
-    auto output = at::empty({qkv.size(0), l->config.num_heads * l->config.head_dim}, qkv.options());
-    auto log_sum_exp =
-        at::empty({l->config.num_heads, qkv.size(0)}, qkv.options().dtype(at::kFloat));
-    tree_attention_forward(kernel_args(*l, qkv, output, log_sum_exp));
-    context->save_for_backward({qkv, output, log_sum_exp});
+    kept x{.qkv = input.contiguous()};
+    const auto tokens = x.qkv.size(0), heads = l->config.num_heads;
+    x.output = at::empty({tokens, heads * l->config.head_dim}, x.qkv.options());
+    x.log_sum_exp = at::empty({heads, tokens}, x.qkv.options().dtype(at::kFloat));
+    attend(*l, x);
+    context->save_for_backward({x.qkv, x.output, x.log_sum_exp, x.turned});
     auto holder = c10::make_intrusive<layout_holder>();
     holder->value = l;
     context->saved_data["layout"] = at::IValue(c10::IValue::make_capsule(std::move(holder)));
-    return output;
+    return x.output;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
-    auto saved = context->get_saved_variables();
+    const auto saved = context->get_saved_variables();
     const auto capsule = context->saved_data["layout"].toCapsule();
     const auto& l = *static_cast<layout_holder*>(capsule.get())->value;
-    auto grad_output = gradients[0].contiguous();
-    auto grad_qkv = at::empty_like(saved[0]);
-    auto args = kernel_args(l, saved[0], saved[1], saved[2]);
-    args.grad_output = grad_output.const_data_ptr();
-    args.grad_qkv = grad_qkv.data_ptr();
-    tree_attention_backward(args);
-    return {grad_qkv, at::Tensor()};
+    auto of_qkv = at::empty_like(saved[0]);
+    find_gradient(l, {saved[0], saved[1], saved[2], saved[3]}, gradients[0].contiguous(), of_qkv);
+    return {of_qkv, at::Tensor()};
   }
 };
 
@@ -202,8 +291,10 @@ training_attention::training_attention(const sequence_batch& batch, const model_
               .visible_until = batch.visible_until,
               .starts = batch.starts};
   l->config = config;
-  l->own_kernel = device.is_cpu() && tree_attention_fits(config.head_dim);
+  const bool on_cuda = fits_cuda(config, device, compute);
+  l->own_kernel = on_cuda || (device.is_cpu() && tree_attention_fits(config.head_dim));
   make_tables(*l, device);
+  if (on_cuda) lay_out_for_cuda(*l, device);
   if (!l->own_kernel) {
     l->positions = at::tensor(batch.positions, at::kInt).to(device, at::kLong);
     for (const auto& sequences : of_like_length(batch.starts))

@@ -15,8 +15,9 @@ namespace banyan {
 struct sequence_batch;
 
 /// Attention over one batch of training sequences, the rotary embedding included, with autograd. On
-/// the CPU it is our own kernel (tree_attention); elsewhere ATen's, over rows of like length that
-/// are padded, with a mask where something is hidden.
+/// the CPU, and in bfloat16 on CUDA, it is a kernel of our own (tree_attention) where head_dim
+/// fits; else ATen's, over rows of like length that are padded, with a mask where something is
+/// hidden.
 class training_attention {
 public:
   /// Keeps what all layers share: tables, positions, visibility. `batch` must outlive the forward

@@ -4,8 +4,13 @@
 #include "model/device.hpp"
 #include "model/kv_cache.hpp"
 #include "model/lanes.hpp"
+#include "model/padded_batch.hpp"
 #include "model/product.hpp"
 #include "model/weights.hpp"
+
+#ifdef BANYAN_HAS_CUDA
+#include "model/cuda_runner.hpp"
+#endif
 
 #include <algorithm>
 #include <mutex>
@@ -125,7 +130,33 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
   }
 }
 
+step_batch in_place(const decode_batch& b) {
+  return {.ids = b.ids.data(),
+          .positions = b.positions.data(),
+          .slots = b.slots.data(),
+          .starts = b.starts.data(),
+          .block_starts = b.block_starts.data(),
+          .wanted = b.wanted.data(),
+          .blocks = b.blocks.data(),
+          .tokens = static_cast<std::int64_t>(b.ids.size()),
+          .sequences = static_cast<std::int64_t>(b.num_sequences())};
+}
+
+/// Calls body(T{}) with the type of these weights.
+template <class Body>
+auto with_type(const at::Tensor& x, const Body& body) {
+  return x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
+}
+
 } // namespace
+
+rotary_tables make_rotary_tables(const model_config& c, const at::Device& device) {
+  const auto options = at::TensorOptions(at::kDouble);
+  const auto steps = at::arange(0, c.head_dim, 2, options);
+  const auto inverse = at::pow(c.rope_theta, -steps / static_cast<double>(c.head_dim));
+  const auto angle = at::outer(at::arange(c.max_positions, options), inverse);
+  return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
+}
 
 struct transformer::decode_state {
   std::mutex mutex; // what follows serves one call at a time
@@ -133,6 +164,10 @@ struct transformer::decode_state {
   std::optional<all_products> products;
   std::int64_t version = 0; // of the weights in `products`
   activations whole, part;
+#ifdef BANYAN_HAS_CUDA
+  std::optional<cuda_runner> cuda;
+  const void* recorded_cache = nullptr; // whose addresses are in what `cuda` recorded
+#endif
 
   /// Follows weights that have changed since the last step; a model that never decodes copies none.
   void prepare(const model_weights& w) {
@@ -140,6 +175,9 @@ struct transformer::decode_state {
     if (const auto now = version_of(w); !products || now != version) {
       products = make_products(w);
       version = now;
+#ifdef BANYAN_HAS_CUDA
+      if (cuda) cuda->forget();
+#endif
     }
   }
 
@@ -154,8 +192,9 @@ struct transformer::decode_state {
     return part;
   }
 
+  /// What all layers do to the residual stream.
   template <class Step>
-  at::Tensor run(const model_weights& w, const Step& step, activations& a, std::int64_t wanted) {
+  void layers(const model_weights& w, const Step& step, activations& a) {
     step.embed(w.embedding, a.residual);
     for (std::size_t i = 0; i < w.layers.size(); ++i) {
       const auto layer = static_cast<std::int64_t>(i);
@@ -164,19 +203,62 @@ struct transformer::decode_state {
       products_of.qkv.into(a.normed, a.qkv);
       step.rotate_and_store(layer, a.qkv);
       step.attend(layer, a.qkv, a.attended);
-      products_of.output.add_to(a.attended, a.residual);
+      products_of.output.add_to(a.attended, a.residual, a.normed);
 
       step.norm(a.residual, w.layers[i].mlp_norm, a.normed);
       products_of.gate_up.into(a.normed, a.gate_up);
       step.gate(a.gate_up, a.gated);
-      products_of.down.add_to(a.gated, a.residual);
+      products_of.down.add_to(a.gated, a.residual, a.normed);
     }
+  }
+
+  template <class Step>
+  at::Tensor logits(const model_weights& w, const Step& step, activations& a, std::int64_t wanted) {
     auto last = a.normed.narrow(0, 0, wanted);
     step.norm_wanted(a.residual, w.final_norm, last);
-    auto logits = at::empty({wanted, w.config.vocab_size}, a.residual.options());
-    products->head.into(last, logits);
-    return logits;
+    auto result = at::empty({wanted, w.config.vocab_size}, a.residual.options());
+    products->head.into(last, result);
+    return result;
   }
+
+  at::Tensor on_cpu(const model_weights& w, const decode_batch& b, kv_cache& cache) {
+    auto& a = reserve(w, static_cast<std::int64_t>(b.ids.size()));
+    return with_type(w.embedding, [&]<class T>(T) {
+      const decode_step<T, cpu_kernels> step(in_place(b), w.config, rotary, cache);
+      layers(w, step, a);
+      return logits(w, step, a, static_cast<std::int64_t>(b.wanted.size()));
+    });
+  }
+
+#ifdef BANYAN_HAS_CUDA
+  /// Memory that steps were recorded with is replaced only where they are forgotten.
+  activations& reserve_on_cuda(const model_weights& w, kv_cache& cache, std::int64_t tokens) {
+    const auto before = whole.residual.defined() ? whole.residual.data_ptr() : nullptr;
+    auto& a = reserve(w, tokens);
+    if (whole.residual.data_ptr() != before || cache.keys.data_ptr() != recorded_cache)
+      cuda->forget();
+    recorded_cache = cache.keys.data_ptr();
+    return a;
+  }
+
+  at::Tensor on_cuda(const model_weights& w, const decode_batch& b, kv_cache& cache) {
+    if (!cuda) cuda.emplace(w.embedding.device());
+    const cuda_runner::guard guard(*cuda);
+    const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
+    auto& a = reserve_on_cuda(w, cache, padded.tokens());
+    const auto uploaded = cuda->upload(padded);
+    return with_type(w.embedding, [&]<class T>(T) {
+      const decode_step<T, cuda_kernels> step(uploaded, w.config, rotary, cache,
+                                              {.stream = cuda->stream()});
+      cuda->run(padded.tokens(), [&] { layers(w, step, a); });
+      return cuda->download(logits(w, step, a, static_cast<std::int64_t>(b.wanted.size())));
+    });
+  }
+#else
+  at::Tensor on_cuda(const model_weights& w, const decode_batch&, kv_cache&) {
+    throw std::invalid_argument(w.embedding.device().str() + ": this build has no CUDA kernels");
+  }
+#endif
 };
 
 transformer::transformer(std::shared_ptr<const model_weights> weights)
@@ -208,17 +290,8 @@ at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const
   check(batch, config(), cache);
   std::lock_guard lock(decode_->mutex);
   decode_->prepare(*weights_);
-  auto& a = decode_->reserve(*weights_, static_cast<std::int64_t>(batch.ids.size()));
-  auto run = [&](const auto& step) {
-    return decode_->run(*weights_, step, a, static_cast<std::int64_t>(batch.wanted.size()));
-  };
-  if (!table.is_cpu()) {
-    c10::DeviceGuard guard(table.device());
-    return run(aten_step(batch, config(), decode_->rotary, cache));
-  }
-  if (table.scalar_type() == at::kFloat)
-    return run(cpu_step<float>(batch, config(), decode_->rotary, cache));
-  return run(cpu_step<bfloat16>(batch, config(), decode_->rotary, cache));
+  return table.is_cpu() ? decode_->on_cpu(*weights_, batch, cache)
+                        : decode_->on_cuda(*weights_, batch, cache);
 }
 
 } // namespace banyan

@@ -57,9 +57,12 @@ public:
   const model_config& config() const;
 
   /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
-  /// wanted tokens, [wanted, vocab] float32 on the weights' device. No autograd. The cache must
-  /// have the weights' precision and device; this and a batch that points outside cache, vocabulary
-  /// or positions throw std::invalid_argument.
+  /// wanted tokens, [wanted, vocab] float32 in the host's memory. No autograd. The cache must have
+  /// the weights' precision and device; this and a batch that points outside cache, vocabulary or
+  /// positions throw std::invalid_argument.
+  ///
+  /// On a CUDA device a step has a stream of its own, and one whose number of tokens occurs again
+  /// is replayed as a CUDA graph.
   ///
   /// With small weights on the CPU a token's logits are the same to the last bit whatever shares
   /// its batch and however its prompt was cut into steps. Weights that were changed in place

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -54,7 +55,7 @@ inline token_ids random_ids(std::size_t count, const model_config& c, unsigned s
 inline at::Tensor reference_logits(const model_weights& weights, const token_ids& ids) {
   const auto& c = weights.config;
   const auto n = static_cast<std::int64_t>(ids.size());
-  const auto wide = [](const at::Tensor& t) { return t.to(at::kDouble); };
+  const auto wide = [](const at::Tensor& t) { return t.to(at::kCPU, at::kDouble); };
   const auto norm = [&](const at::Tensor& x, const at::Tensor& w) {
     return x * (x.square().mean(-1, true) + c.rms_norm_eps).rsqrt() * wide(w);
   };
@@ -100,10 +101,11 @@ public:
     token_ids ids;
   };
 
+  /// Where the weights are.
   decoder(std::shared_ptr<const model_weights> w, std::int32_t block_size,
           std::int32_t num_blocks = 512)
       : type(w->embedding.scalar_type() == at::kFloat ? dtype::float32 : dtype::bfloat16),
-        cache(w->config, num_blocks, block_size, type, "cpu"),
+        cache(w->config, num_blocks, block_size, type, w->embedding.device().str()),
         model(std::move(w)) {
     free_.resize(static_cast<std::size_t>(num_blocks));
     std::iota(free_.begin(), free_.end(), 0);
@@ -159,6 +161,17 @@ private:
 
   std::vector<std::int32_t> free_;
 };
+
+/// How far decoding a text in chunks is from the reference, in units of the largest logit.
+inline double relative_error(std::shared_ptr<const model_weights> w, std::int32_t block_size,
+                             std::size_t length, std::size_t chunk) {
+  const auto ids = random_ids(length, w->config);
+  const auto expected = reference_logits(*w, ids);
+  const auto logits = decoder(w, block_size, 1024).prefill(ids, chunk).to(at::kDouble);
+  return logits.sizes() == expected.sizes()
+             ? ((logits - expected).abs().max() / expected.abs().max()).item<double>()
+             : std::numeric_limits<double>::infinity();
+}
 
 inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();

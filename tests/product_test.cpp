@@ -79,7 +79,8 @@ TEST_CASE("a product is added to what is there", "[model]") {
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     const example e(9, 40, 37, type);
     auto sum = at::full({9, 37}, 100.0f);
-    product(e.weight, packed).add_to(e.x, sum);
+    auto scratch = at::empty({9, 37}, type);
+    product(e.weight, packed).add_to(e.x, sum, scratch);
     CHECK(error(sum - 100, e) < (type == at::kFloat || packed ? 1e-3 : 0.2));
   }
 }

@@ -1,0 +1,119 @@
+#include "model/cuda_runner.hpp"
+
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include <ATen/ATen.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+
+namespace banyan {
+
+namespace {
+
+/// Beyond this many tokens a step takes longer than its launches.
+constexpr std::int64_t most_recorded_tokens = 1024;
+
+void check(cudaError_t result, const char* what) {
+  if (result == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
+}
+
+struct graph_deleter {
+  void operator()(cudaGraphExec_t graph) const { cudaGraphExecDestroy(graph); }
+};
+using graph_ptr = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, graph_deleter>;
+
+graph_ptr record(cudaStream_t stream, const std::function<void()>& launches) {
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a step");
+  cudaGraph_t graph = nullptr;
+  try {
+    launches();
+  } catch (...) {
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+    throw;
+  }
+  check(cudaStreamEndCapture(stream, &graph), "recording a step");
+  cudaGraphExec_t exec = nullptr;
+  const auto result = cudaGraphInstantiate(&exec, graph, 0);
+  cudaGraphDestroy(graph);
+  check(result, "making a graph of a step");
+  return graph_ptr(exec);
+}
+
+} // namespace
+
+struct cuda_runner::impl {
+  struct recorded {
+    std::thread::id ran_on; ///< LibTorch's handles of cuBLAS belong to OS threads
+    graph_ptr graph;
+  };
+
+  at::Device device;
+  c10::cuda::CUDAStream stream;
+  at::Tensor host, numbers; // [room] int32 of the batch, pinned and on the device
+  std::map<std::int64_t, recorded> steps;
+
+  explicit impl(const at::Device& d)
+      : device(d), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, d.index())) {}
+};
+
+struct cuda_runner::guard::impl {
+  explicit impl(const c10::cuda::CUDAStream& s) : stream(s) {}
+  c10::cuda::CUDAStreamGuard stream;
+};
+
+cuda_runner::guard::guard(const cuda_runner& runner) : impl_(new impl(runner.impl_->stream)) {}
+cuda_runner::guard::~guard() = default;
+
+cuda_runner::cuda_runner(const at::Device& device) : impl_(std::make_unique<impl>(device)) {}
+cuda_runner::~cuda_runner() = default;
+
+void* cuda_runner::stream() const { return impl_->stream.stream(); }
+
+step_batch cuda_runner::upload(const padded_batch& batch) {
+  auto& host = impl_->host;
+  auto& numbers = impl_->numbers;
+  const auto size = static_cast<std::int64_t>(batch.size());
+  if (!host.defined() || host.numel() < size) {
+    forget();
+    const auto room = std::max<std::int64_t>(2 * size, 1 << 16);
+    host = at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true));
+    numbers = at::empty({room}, at::TensorOptions(at::kInt).device(impl_->device));
+  }
+  batch.write(host.data_ptr<std::int32_t>());
+  check(cudaMemcpyAsync(numbers.data_ptr(), host.data_ptr(), batch.size() * sizeof(std::int32_t),
+                        cudaMemcpyHostToDevice, impl_->stream.stream()),
+        "copying a batch to the device");
+  return batch.at(numbers.data_ptr<std::int32_t>());
+}
+
+void cuda_runner::run(std::int64_t tokens, const std::function<void()>& launches) {
+  if (tokens > most_recorded_tokens) return launches();
+  auto& step = impl_->steps[tokens];
+  if (const auto here = std::this_thread::get_id(); !step.graph && step.ran_on != here) {
+    step.ran_on = here;
+    return launches();
+  }
+  if (!step.graph) step.graph = record(impl_->stream.stream(), launches);
+  check(cudaGraphLaunch(step.graph.get(), impl_->stream.stream()), "a step");
+}
+
+void cuda_runner::forget() { impl_->steps.clear(); }
+
+at::Tensor cuda_runner::download(const at::Tensor& from) const {
+  auto to = at::empty(from.sizes(), from.options().device(at::kCPU).pinned_memory(true));
+  const auto stream = impl_->stream.stream();
+  check(cudaMemcpyAsync(to.data_ptr(), from.data_ptr(), from.nbytes(), cudaMemcpyDeviceToHost,
+                        stream),
+        "copying logits from the device");
+  check(cudaStreamSynchronize(stream), "a step");
+  return to;
+}
+
+} // namespace banyan

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "model/padded_batch.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include <ATen/core/Tensor.h>
+
+namespace banyan {
+
+/// Runs decode steps on a CUDA device: on a stream of their own, so that they do not queue behind
+/// whatever else the process has the device do (training, say), and, for sizes that come again, as
+/// CUDA graphs: at the size of our models launching kernels takes longer than running them. One
+/// step at a time.
+///
+/// Errors of the device throw std::runtime_error or c10::Error.
+class cuda_runner {
+public:
+  explicit cuda_runner(const at::Device&);
+  ~cuda_runner();
+
+  void* stream() const; ///< a cudaStream_t
+
+  /// What is within its life runs on the device and stream of the runner.
+  class guard;
+
+  /// Copies a batch to the device. Valid until the next call.
+  step_batch upload(const padded_batch&);
+
+  /// Runs `launches`, which launch kernels for batches of this size and allocate nothing once they
+  /// have run. They run at the first call of a size, are recorded at the second, and only replayed
+  /// from then on, with the pointers that they had.
+  void run(std::int64_t tokens, const std::function<void()>& launches);
+
+  /// What was recorded has pointers to memory that is no more.
+  void forget();
+
+  /// A copy in the host's memory, when all that was launched is done.
+  at::Tensor download(const at::Tensor&) const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+class cuda_runner::guard {
+public:
+  explicit guard(const cuda_runner&);
+  ~guard();
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace banyan
