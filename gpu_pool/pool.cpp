@@ -4,6 +4,7 @@
 #include "actors/messages.hpp"
 #include "gpu_pool/engine.hpp"
 #include "model/checkpoint.hpp"
+#include "model/device.hpp"
 #include "model/kv_cache.hpp"
 #include "model/sampler.hpp"
 
@@ -286,10 +287,16 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
 
 } // namespace
 
+static std::uint64_t cache_bytes(const pool_options& options) {
+  if (options.cache_bytes > 0) return options.cache_bytes;
+  const auto free = free_bytes(options.device);
+  return free ? *free / 3 : std::uint64_t{512} << 20;
+}
+
 std::int32_t num_cache_blocks(const pool_options& options, const model_config& model) {
   const auto size = options.scheduling.block_size;
   const auto bytes = kv_cache::block_bytes(model, size, options.precision);
-  const auto affordable = static_cast<std::int64_t>(options.cache_bytes) / bytes;
+  const auto affordable = static_cast<std::int64_t>(cache_bytes(options)) / bytes;
   // A full batch at full length, and as much again for waiting threads and known prefixes.
   const auto useful = 2 * static_cast<std::int64_t>(options.scheduling.max_batch)
                       * ((model.max_positions + size - 1) / size);

@@ -23,11 +23,13 @@ struct pool_options {
   std::string name = "cpu:0";
   std::string device = "cpu";
   dtype precision = dtype::float32;
-  std::uint64_t cache_bytes = 512u << 20; ///< at most; less where the batch could not use so much
-  std::uint32_t weights_epoch = 0;        ///< of the weights it starts with
-  std::size_t keep_epochs = 1;   ///< older than the newest, beside those that pinned threads need
-  int os_threads = 0;            ///< for one operation on the CPU; 0: as LibTorch likes
-  std::int64_t progress_ms = 50; ///< between two `decode_progress` to a watched thread
+  /// At most; less where the batch could not use so much. 0: 512 MiB on the CPU, a third of what is
+  /// free on a GPU.
+  std::uint64_t cache_bytes = 0;
+  std::uint32_t weights_epoch = 0; ///< of the weights it starts with
+  std::size_t keep_epochs = 1;     ///< older than the newest, beside those that pinned threads need
+  int os_threads = 0;              ///< for one operation on the CPU; 0: as LibTorch likes
+  std::int64_t progress_ms = 50;   ///< between two `decode_progress` to a watched thread
   scheduler_options scheduling;
   std::function<void(std::string_view)> log; ///< one line each; may be null
   std::shared_ptr<pool_gauge> gauge;         ///< where it shows its status; may be null

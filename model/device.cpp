@@ -12,6 +12,8 @@
 
 #include <ATen/Context.h>
 #include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <link.h>
 #endif
@@ -89,6 +91,19 @@ void require_cuda(std::string_view device, int) {
 void require_device(const std::string& device) {
   const int index = cuda_index(device);
   if (index >= 0) require_cuda(device, index);
+}
+
+std::optional<std::uint64_t> free_bytes(const std::string& device) {
+  require_device(device);
+#ifdef BANYAN_HAS_CUDA
+  if (const int index = cuda_index(device); index >= 0) {
+    const c10::cuda::CUDAGuard on(static_cast<c10::DeviceIndex>(index));
+    std::size_t free = 0, total = 0;
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) refuse(device, "its memory cannot be read");
+    return free;
+  }
+#endif
+  return {};
 }
 
 std::string whole_device_name(const std::string& device) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +18,9 @@ struct device_unavailable : std::runtime_error {
 /// wait for it: call this before LibTorch hears of a CUDA device in any other way. Cheap once the
 /// device is ready.
 void require_device(const std::string& device);
+
+/// Memory of a GPU that nobody holds; nothing for the CPU. Throws as `require_device`.
+std::optional<std::uint64_t> free_bytes(const std::string& device);
 
 /// "cpu" or "cuda:N", as LibTorch names where a tensor is: "cuda" is "cuda:0". Throws
 /// `device_unavailable` for what is no name of a device.
