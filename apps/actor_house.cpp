@@ -24,8 +24,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Sessions and threads only translate messages: more OS threads would take cores from the pools.
-constexpr std::size_t actor_workers = 2;
+/// Sessions and threads only translate messages: more OS threads would take cores from the pools. A
+/// GPU's pool brings more trees to an end than two can follow, on a machine that has the cores.
+std::size_t actor_workers() {
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 4, 2, 8);
+}
 
 /// What ends in order does so within milliseconds.
 constexpr auto drain_time = 2s;
@@ -90,7 +93,7 @@ actor_house::actor_house(std::vector<pool_source> sources, house_options options
     : vocabulary_(sources.front().model.vocabulary),
       begin_(options.begin),
       board_(std::make_shared<status_board>()) {
-  configure(config_, actor_workers);
+  configure(config_, actor_workers());
   system_ = std::make_unique<caf::actor_system>(config_);
   try {
     if (options.make_store) store_ = options.make_store(*system_);

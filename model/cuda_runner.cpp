@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -50,6 +51,7 @@ graph_ptr record(cudaStream_t stream, const std::function<void()>& launches) {
 
 struct cuda_runner::impl {
   struct recorded {
+    int uses = 0;
     std::thread::id ran_on; ///< LibTorch's handles of cuBLAS belong to OS threads
     graph_ptr graph;
   };
@@ -96,11 +98,12 @@ step_batch cuda_runner::upload(const padded_batch& batch) {
 void cuda_runner::run(std::int64_t tokens, const std::function<void()>& launches) {
   if (tokens > most_recorded_tokens) return launches();
   auto& step = impl_->steps[tokens];
-  if (const auto here = std::this_thread::get_id(); !step.graph && step.ran_on != here) {
-    step.ran_on = here;
-    return launches();
+  if (!step.graph) {
+    const auto here = std::this_thread::get_id();
+    const bool elsewhere = std::exchange(step.ran_on, here) != here;
+    if (elsewhere || step.uses++ < uses_before_recording) return launches();
+    step.graph = record(impl_->stream.stream(), launches);
   }
-  if (!step.graph) step.graph = record(impl_->stream.stream(), launches);
   check(cudaGraphLaunch(step.graph.get(), impl_->stream.stream()), "a step");
 }
 

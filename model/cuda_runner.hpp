@@ -21,6 +21,10 @@ public:
   explicit cuda_runner(const at::Device&);
   ~cuda_runner();
 
+  /// Recording a step takes about as long as this many replays of it save. Weights that were just
+  /// published, whose steps are not recorded yet, may be replaced before that.
+  static constexpr int uses_before_recording = 16;
+
   void* stream() const; ///< a cudaStream_t
 
   /// What is within its life runs on the device and stream of the runner.
@@ -30,7 +34,7 @@ public:
   step_batch upload(const padded_batch&);
 
   /// Runs `launches`, which launch kernels for batches of this size and allocate nothing once they
-  /// have run. They run at the first call of a size, are recorded at the second, and only replayed
+  /// have run. After `uses_before_recording` runs of a size they are recorded, and only replayed
   /// from then on, with the pointers that they had.
   void run(std::int64_t tokens, const std::function<void()>& launches);
 

@@ -13,9 +13,8 @@ padded_batch::padded_batch(const decode_batch& batch, std::int64_t tokens)
       size_(6 * static_cast<std::size_t>(tokens) + 2 + batch.blocks.size()) {}
 
 std::int64_t padded_batch::size_for(std::size_t tokens) {
-  if (tokens <= 8) return static_cast<std::int64_t>(std::bit_ceil(tokens));
-  const auto step = std::bit_ceil(tokens) / 16;
-  return static_cast<std::int64_t>((tokens + step - 1) / step * step);
+  const auto next = std::bit_ceil(tokens), halfway = next / 4 * 3;
+  return static_cast<std::int64_t>(next > 8 && tokens <= halfway ? halfway : next);
 }
 
 void padded_batch::write(std::int32_t* to) const {

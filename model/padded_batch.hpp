@@ -17,8 +17,7 @@ public:
   /// Lays out `batch`, padded to `tokens` (at least its own).
   padded_batch(const decode_batch& batch, std::int64_t tokens);
 
-  /// The next size up: powers of two to 8, then eight steps for each doubling. So less than an
-  /// eighth of what is computed is padding once there are 8 tokens.
+  /// The next size up: powers of two, and from 8 on what lies halfway between two of them.
   static std::int64_t size_for(std::size_t tokens);
 
   std::int64_t tokens() const { return tokens_; }

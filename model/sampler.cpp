@@ -21,6 +21,7 @@ struct candidate {
 
 /// Kept between calls, so that sampling allocates nothing.
 struct scratch {
+  std::vector<float> weights;        // [vocab] probabilities up to a common factor
   std::vector<float> allowed;        // [vocab] logits, banned ones at -infinity
   std::vector<candidate> candidates; // those left, in the order in which they are drawn
 };
@@ -42,11 +43,18 @@ float checked_max(std::span<const float> logits) {
   return largest;
 }
 
-/// ln Σ exp((x - largest) / temperature)
-double log_mass(std::span<const float> logits, float largest, float temperature) {
-  double mass = 0;
-  for (auto x : logits) mass += std::exp((x - largest) / temperature);
-  return std::log(mass);
+/// exp((x - largest) / temperature) of each, which is 1 for the likeliest; valid until the next
+/// call.
+std::span<const float> weigh(std::span<const float> logits, float largest, float temperature) {
+  auto& weights = local_scratch().weights;
+  weights.resize(logits.size());
+  std::ranges::transform(logits, weights.begin(),
+                         [=](float x) { return std::exp((x - largest) / temperature); });
+  return weights;
+}
+
+double total(std::span<const float> weights) {
+  return std::accumulate(weights.begin(), weights.end(), 0.0);
 }
 
 std::span<const float> without(std::span<const std::int32_t> banned,
@@ -60,10 +68,13 @@ std::span<const float> without(std::span<const std::int32_t> banned,
   return allowed;
 }
 
+[[noreturn]] void refuse() {
+  throw std::domain_error("no token can be sampled: every one is banned or impossible");
+}
+
 std::int32_t likeliest(std::span<const float> allowed) {
   auto best = std::max_element(allowed.begin(), allowed.end());
-  if (best == allowed.end() || *best == minus_infinity)
-    throw std::domain_error("no token can be sampled: every one is banned or impossible");
+  if (best == allowed.end() || *best == minus_infinity) refuse();
   return static_cast<std::int32_t>(best - allowed.begin());
 }
 
@@ -124,6 +135,18 @@ std::int32_t draw_from(std::span<const float> allowed, const sampler_options& op
   return draw(candidates, uniform);
 }
 
+/// The same without candidates, where every token is one.
+std::int32_t draw(std::span<const float> weights, double mass, double uniform) {
+  auto left = uniform * mass;
+  std::size_t chosen = 0;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i] == 0) continue;
+    chosen = i;
+    if ((left -= weights[i]) < 0) break;
+  }
+  return static_cast<std::int32_t>(chosen);
+}
+
 /// What logits become under a temperature: ln softmax(logits / temperature), greedy as 1.
 class log_softmax {
 public:
@@ -131,7 +154,15 @@ public:
       : logits_(logits),
         largest_(checked_max(logits)),
         temperature_(temperature > 0 ? temperature : 1.0F),
-        log_mass_(log_mass(logits, largest_, temperature_)) {}
+        weights_(weigh(logits, largest_, temperature_)),
+        mass_(total(weights_)),
+        log_mass_(std::log(mass_)) {}
+
+  /// One of all tokens.
+  std::int32_t draw(double uniform) const {
+    if (largest_ == minus_infinity) refuse();
+    return banyan::draw(weights_, mass_, uniform);
+  }
 
   sampled_token of(std::int32_t id) const {
     // In double: below a banned favourite and at a tiny temperature this would overflow.
@@ -143,7 +174,8 @@ public:
 private:
   std::span<const float> logits_;
   float largest_, temperature_;
-  double log_mass_;
+  std::span<const float> weights_; // in the scratch: of the last one that was made
+  double mass_, log_mass_;
 };
 
 constexpr std::uint32_t low(std::uint64_t x) { return static_cast<std::uint32_t>(x); }
@@ -155,10 +187,11 @@ sampled_token sample(std::span<const float> logits, const sampler_options& optio
                      std::uint64_t thread_key, std::uint64_t position,
                      std::span<const std::int32_t> banned) {
   const log_softmax chances(logits, options.temperature);
-  const auto allowed = without(banned, logits);
-  return chances.of(options.temperature > 0 ? draw_from(
-                        allowed, options, philox_uniform(options.seed, thread_key, position))
-                                            : likeliest(allowed));
+  if (options.temperature <= 0) return chances.of(likeliest(without(banned, logits)));
+  const auto uniform = philox_uniform(options.seed, thread_key, position);
+  const bool any = banned.empty() && options.top_k <= 0 && options.top_p >= 1 && options.min_p <= 0;
+  return chances.of(any ? chances.draw(uniform)
+                        : draw_from(without(banned, logits), options, uniform));
 }
 
 sampled_token score(std::span<const float> logits, float temperature, std::int32_t id) {
