@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <ATen/ATen.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -18,6 +19,9 @@ namespace {
 
 /// Beyond this many tokens a step takes longer than its launches.
 constexpr std::int64_t most_recorded_tokens = 1024;
+
+/// Trees that began with older weights may still run.
+constexpr std::size_t most_models = 4;
 
 void check(cudaError_t result, const char* what) {
   if (result == cudaSuccess) return;
@@ -59,7 +63,18 @@ struct cuda_runner::impl {
   at::Device device;
   c10::cuda::CUDAStream stream;
   at::Tensor host, numbers; // [room] int32 of the batch, pinned and on the device
-  std::map<std::int64_t, recorded> steps;
+  std::map<step, recorded> steps;
+  std::vector<std::uint64_t> models; // that have run, the last one at the end
+
+  /// Its memory may be gone once a model is forgotten, but not while it runs.
+  void note_use(std::uint64_t model) {
+    if (!models.empty() && models.back() == model) return;
+    std::erase(models, model);
+    models.push_back(model);
+    if (models.size() <= most_models) return;
+    std::erase_if(steps, [this](const auto& s) { return s.first.model == models.front(); });
+    models.erase(models.begin());
+  }
 
   explicit impl(const at::Device& d)
       : device(d), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, d.index())) {}
@@ -95,16 +110,17 @@ step_batch cuda_runner::upload(const padded_batch& batch) {
   return batch.at(numbers.data_ptr<std::int32_t>());
 }
 
-void cuda_runner::run(std::int64_t tokens, const std::function<void()>& launches) {
-  if (tokens > most_recorded_tokens) return launches();
-  auto& step = impl_->steps[tokens];
-  if (!step.graph) {
+void cuda_runner::run(step which, const std::function<void()>& launches) {
+  if (which.tokens > most_recorded_tokens) return launches();
+  impl_->note_use(which.model);
+  auto& known = impl_->steps[which];
+  if (!known.graph) {
     const auto here = std::this_thread::get_id();
-    const bool elsewhere = std::exchange(step.ran_on, here) != here;
-    if (elsewhere || step.uses++ < uses_before_recording) return launches();
-    step.graph = record(impl_->stream.stream(), launches);
+    const bool elsewhere = std::exchange(known.ran_on, here) != here;
+    if (elsewhere || known.uses++ < uses_before_recording) return launches();
+    known.graph = record(impl_->stream.stream(), launches);
   }
-  check(cudaGraphLaunch(step.graph.get(), impl_->stream.stream()), "a step");
+  check(cudaGraphLaunch(known.graph.get(), impl_->stream.stream()), "a step");
 }
 
 void cuda_runner::forget() { impl_->steps.clear(); }

@@ -2,6 +2,7 @@
 
 #include "model/padded_batch.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,7 +24,7 @@ public:
 
   /// Recording a step takes about as long as this many replays of it save. Weights that were just
   /// published, whose steps are not recorded yet, may be replaced before that.
-  static constexpr int uses_before_recording = 16;
+  static constexpr int uses_before_recording = 4;
 
   void* stream() const; ///< a cudaStream_t
 
@@ -33,10 +34,17 @@ public:
   /// Copies a batch to the device. Valid until the next call.
   step_batch upload(const padded_batch&);
 
-  /// Runs `launches`, which launch kernels for batches of this size and allocate nothing once they
-  /// have run. After `uses_before_recording` runs of a size they are recorded, and only replayed
-  /// from then on, with the pointers that they had.
-  void run(std::int64_t tokens, const std::function<void()>& launches);
+  struct step {
+    std::uint64_t model;
+    std::int64_t tokens;
+    auto operator<=>(const step&) const = default;
+  };
+
+  /// Runs `launches`, which launch kernels for a step and allocate nothing once they have run.
+  /// After `uses_before_recording` runs of a step they are recorded, and only replayed from then
+  /// on, with the pointers that they had. Recordings of models that have not run for long are
+  /// dropped.
+  void run(step, const std::function<void()>& launches);
 
   /// What was recorded has pointers to memory that is no more.
   void forget();

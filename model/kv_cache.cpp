@@ -1,5 +1,6 @@
 #include "model/kv_cache.hpp"
 
+#include "model/decode_scratch.hpp"
 #include "model/device.hpp"
 
 #include <cstdint>
@@ -30,7 +31,9 @@ void ask_for_huge_pages(const at::Tensor& memory) {
 
 kv_cache::kv_cache(const model_config& c, std::int64_t num_blocks, std::int64_t block_size,
                    dtype type, const std::string& device)
-    : num_blocks_(num_blocks), block_size_(block_size) {
+    : num_blocks_(num_blocks),
+      block_size_(block_size),
+      scratch_(std::make_unique<decode_scratch>()) {
   require_device(device);
   const auto options = at::TensorOptions(at::Device(device))
                            .dtype(type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat);
@@ -39,6 +42,8 @@ kv_cache::kv_cache(const model_config& c, std::int64_t num_blocks, std::int64_t 
     if (part->is_cpu()) ask_for_huge_pages(*part);
   }
 }
+
+kv_cache::~kv_cache() = default;
 
 std::int64_t kv_cache::block_bytes(const model_config& c, std::int64_t block_size, dtype type) {
   return 2 * c.num_layers * block_size * c.num_kv_heads * c.head_dim * element_size(type);

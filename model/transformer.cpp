@@ -1,5 +1,6 @@
 #include "model/transformer.hpp"
 
+#include "model/decode_scratch.hpp"
 #include "model/decode_step.hpp"
 #include "model/device.hpp"
 #include "model/kv_cache.hpp"
@@ -8,11 +9,8 @@
 #include "model/product.hpp"
 #include "model/weights.hpp"
 
-#ifdef BANYAN_HAS_CUDA
-#include "model/cuda_runner.hpp"
-#endif
-
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -67,20 +65,6 @@ std::int64_t version_of(const model_weights& w) {
   for_each_matrix(w, [&](const at::Tensor& m) { sum += m.is_inference() ? 0 : m._version(); });
   return sum;
 }
-
-/// Results on their way through a layer, for one number of tokens.
-struct activations {
-  at::Tensor residual; // [tokens, d] float32
-  // In the weights' type:
-  at::Tensor normed;         // [tokens, d]
-  at::Tensor qkv;            // [tokens, (heads + 2 · kv_heads) · head_dim]
-  at::Tensor attended;       // [tokens, heads · head_dim]
-  at::Tensor gate_up, gated; // [tokens, 2 f], [tokens, f]
-
-  static constexpr at::Tensor activations::*all[] = {&activations::residual, &activations::normed,
-                                                     &activations::qkv,      &activations::attended,
-                                                     &activations::gate_up,  &activations::gated};
-};
 
 activations allocate(const model_weights& w, std::int64_t tokens) {
   const auto& c = w.config;
@@ -158,38 +142,37 @@ rotary_tables make_rotary_tables(const model_config& c, const at::Device& device
   return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
 }
 
+activations& decode_scratch::reserve(const model_weights& w, std::int64_t tokens) {
+  if (!whole.residual.defined() || whole.residual.size(0) < tokens) {
+    whole = allocate(w, tokens);
+    part = whole;
+#ifdef BANYAN_HAS_CUDA
+    if (cuda) cuda->forget();
+#endif
+  }
+  if (part.residual.size(0) != tokens)
+    for (auto member : activations::all) part.*member = (whole.*member).narrow(0, 0, tokens);
+  return part;
+}
+
+/// What decoding needs of the weights beside themselves.
 struct transformer::decode_state {
-  std::mutex mutex; // what follows serves one call at a time
+  std::mutex mutex; // of what follows; nobody writes once it is prepared
   rotary_tables rotary;
   std::optional<all_products> products;
-  std::int64_t version = 0; // of the weights in `products`
-  activations whole, part;
-#ifdef BANYAN_HAS_CUDA
-  std::optional<cuda_runner> cuda;
-  const void* recorded_cache = nullptr; // whose addresses are in what `cuda` recorded
-#endif
+  std::int64_t version = 0;   // of the weights in `products`
+  std::uint64_t identity = 0; // of these products among all there ever were
 
   /// Follows weights that have changed since the last step; a model that never decodes copies none.
   void prepare(const model_weights& w) {
+    static std::atomic<std::uint64_t> made = 0;
+    const std::lock_guard lock(mutex);
     if (!rotary.cos.defined()) rotary = make_rotary_tables(w.config, w.embedding.device());
     if (const auto now = version_of(w); !products || now != version) {
       products = make_products(w);
       version = now;
-#ifdef BANYAN_HAS_CUDA
-      if (cuda) cuda->forget();
-#endif
+      identity = ++made;
     }
-  }
-
-  /// Activations for this many tokens; allocates only where no earlier step had as many.
-  activations& reserve(const model_weights& w, std::int64_t tokens) {
-    if (!whole.residual.defined() || whole.residual.size(0) < tokens) {
-      whole = allocate(w, tokens);
-      part = whole;
-    }
-    if (part.residual.size(0) != tokens)
-      for (auto member : activations::all) part.*member = (whole.*member).narrow(0, 0, tokens);
-    return part;
   }
 
   /// What all layers do to the residual stream.
@@ -222,7 +205,7 @@ struct transformer::decode_state {
   }
 
   at::Tensor on_cpu(const model_weights& w, const decode_batch& b, kv_cache& cache) {
-    auto& a = reserve(w, static_cast<std::int64_t>(b.ids.size()));
+    auto& a = cache.scratch().reserve(w, static_cast<std::int64_t>(b.ids.size()));
     return with_type(w.embedding, [&]<class T>(T) {
       const decode_step<T, cpu_kernels> step(in_place(b), w.config, rotary, cache);
       layers(w, step, a);
@@ -231,26 +214,17 @@ struct transformer::decode_state {
   }
 
 #ifdef BANYAN_HAS_CUDA
-  /// Memory that steps were recorded with is replaced only where they are forgotten.
-  activations& reserve_on_cuda(const model_weights& w, kv_cache& cache, std::int64_t tokens) {
-    const auto before = whole.residual.defined() ? whole.residual.data_ptr() : nullptr;
-    auto& a = reserve(w, tokens);
-    if (whole.residual.data_ptr() != before || cache.keys.data_ptr() != recorded_cache)
-      cuda->forget();
-    recorded_cache = cache.keys.data_ptr();
-    return a;
-  }
-
   at::Tensor on_cuda(const model_weights& w, const decode_batch& b, kv_cache& cache) {
+    auto& cuda = cache.scratch().cuda;
     if (!cuda) cuda.emplace(w.embedding.device());
     const cuda_runner::guard guard(*cuda);
     const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
-    auto& a = reserve_on_cuda(w, cache, padded.tokens());
+    auto& a = cache.scratch().reserve(w, padded.tokens());
     const auto uploaded = cuda->upload(padded);
     return with_type(w.embedding, [&]<class T>(T) {
       const decode_step<T, cuda_kernels> step(uploaded, w.config, rotary, cache,
                                               {.stream = cuda->stream()});
-      cuda->run(padded.tokens(), [&] { layers(w, step, a); });
+      cuda->run({identity, padded.tokens()}, [&] { layers(w, step, a); });
       return cuda->download(logits(w, step, a, static_cast<std::int64_t>(b.wanted.size())));
     });
   }
@@ -275,7 +249,6 @@ const model_config& transformer::config() const { return weights_->config; }
 
 void transformer::prepare() const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
-  std::lock_guard lock(decode_->mutex);
   decode_->prepare(*weights_);
   const auto device = weights_->embedding.device();
   if (!device.is_cpu())
@@ -288,7 +261,7 @@ at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const
   require(cache.keys.options().type_equal(table.options()) && cache.keys.device() == table.device(),
           "the cache must have the weights' precision and device");
   check(batch, config(), cache);
-  std::lock_guard lock(decode_->mutex);
+  const std::lock_guard lock(cache.scratch().mutex);
   decode_->prepare(*weights_);
   return table.is_cpu() ? decode_->on_cpu(*weights_, batch, cache)
                         : decode_->on_cuda(*weights_, batch, cache);

@@ -66,8 +66,8 @@ public:
   ///
   /// With small weights on the CPU a token's logits are the same to the last bit whatever shares
   /// its batch and however its prompt was cut into steps. Weights that were changed in place
-  /// between two steps are followed, if LibTorch could see the change. One step at a time; others
-  /// wait.
+  /// between two steps are followed, if LibTorch could see the change. One step over a cache at a
+  /// time, others wait; steps over different caches do not.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
   /// Does what the first `decode` would do before it can begin (tables, packed matrices), so that

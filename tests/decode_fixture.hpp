@@ -106,7 +106,7 @@ public:
           std::int32_t num_blocks = 512)
       : type(w->embedding.scalar_type() == at::kFloat ? dtype::float32 : dtype::bfloat16),
         cache(w->config, num_blocks, block_size, type, w->embedding.device().str()),
-        model(std::move(w)) {
+        model(std::make_shared<const transformer>(std::move(w))) {
     free_.resize(static_cast<std::size_t>(num_blocks));
     std::iota(free_.begin(), free_.end(), 0);
     std::shuffle(free_.begin(), free_.end(), std::mt19937(7));
@@ -135,7 +135,9 @@ public:
     return b;
   }
 
-  at::Tensor decode(const std::vector<piece>& pieces) { return model.decode(batch(pieces), cache); }
+  at::Tensor decode(const std::vector<piece>& pieces) {
+    return model->decode(batch(pieces), cache);
+  }
 
   /// A new sequence's logits, fed in chunks of this length.
   at::Tensor prefill(const token_ids& ids, std::size_t chunk) {
@@ -150,7 +152,7 @@ public:
 
   dtype type;
   kv_cache cache;
-  transformer model;
+  std::shared_ptr<const transformer> model; ///< may be replaced by another one of its shape
 
 private:
   std::int32_t take_block() {

@@ -6,6 +6,7 @@
 #include "tests/decode_fixture.hpp"
 
 #include <stdexcept>
+#include <thread>
 
 #include <ATen/Parallel.h>
 #include <catch2/catch.hpp>
@@ -88,10 +89,10 @@ TEST_CASE("a sequence's logits do not depend on the batch it shares to the last 
   }
   const auto prefill = d.batch(first);
   const auto begin = prefill.starts[7];
-  const auto together = d.model.decode(prefill, d.cache).narrow(0, begin, 32);
+  const auto together = d.model->decode(prefill, d.cache).narrow(0, begin, 32);
   CHECK(at::equal(together, alone.narrow(0, 0, 32)));
   const auto next = d.batch(second);
-  const auto last = d.model.decode(next, d.cache).narrow(0, next.starts[3], 1);
+  const auto last = d.model->decode(next, d.cache).narrow(0, next.starts[3], 1);
   CHECK(at::equal(last, alone.narrow(0, 32, 1)));
 }
 
@@ -120,6 +121,28 @@ TEST_CASE("decoding follows weights that are changed in place", "[model]") {
   CHECK(largest_difference(d.prefill(ids, 10), reference_logits(*w, ids)) < 1e-3);
 }
 
+TEST_CASE("caches that share weights are decoded into at the same time", "[model]") {
+  const auto w = sharp_weights(tiny_shape());
+  const auto shared = std::make_shared<const transformer>(w);
+  shared->prepare();
+  const auto decode = [&](unsigned seed) {
+    decoder d(w, 16);
+    d.model = shared;
+    return d.prefill(random_ids(150, w->config, seed), 5);
+  };
+  const auto expected = std::vector{decode(1), decode(2)};
+  std::vector<at::Tensor> found(2);
+  std::vector<std::jthread> others;
+  for (unsigned i = 0; i < 2; ++i)
+    others.emplace_back([&, i] {
+      at::AutoDispatchBelowADInplaceOrView no_autograd;
+      for (int again = 0; again < 5; ++again) found[i] = decode(i + 1);
+    });
+  others.clear();
+  CHECK(at::equal(found[0], expected[0]));
+  CHECK(at::equal(found[1], expected[1]));
+}
+
 TEST_CASE("sequences may share the blocks of a common prefix", "[model]") {
   const auto c = tiny_shape();
   const auto w = sharp_weights(c);
@@ -146,11 +169,11 @@ TEST_CASE("only the wanted tokens have logits", "[model]") {
   decoder::sequence s;
   auto b = d.batch({{&s, ids}});
   b.wanted = {2, 8};
-  const auto some = d.model.decode(b, d.cache);
+  const auto some = d.model->decode(b, d.cache);
   REQUIRE(some.sizes() == at::IntArrayRef({2, c.vocab_size}));
   CHECK(largest_difference(some, all.index_select(0, at::tensor({2, 8}))) < 1e-5);
   b.wanted.clear();
-  CHECK(d.model.decode(b, d.cache).sizes() == at::IntArrayRef({0, c.vocab_size}));
+  CHECK(d.model->decode(b, d.cache).sizes() == at::IntArrayRef({0, c.vocab_size}));
 }
 
 TEST_CASE("bfloat16 decoding stays near the reference of its rounded weights", "[model]") {
@@ -183,7 +206,7 @@ TEST_CASE("a prepared model has made its own copy of small matrices", "[model]")
   const auto expected = decoder(sharp_weights(tiny_shape()), 16).prefill(ids, 9);
   const auto w = sharp_weights(tiny_shape());
   decoder prepared(w, 16);
-  prepared.model.prepare();
+  prepared.model->prepare();
   // Behind LibTorch's back, so that the change is not followed.
   const auto& m = w->layers[0].down;
   std::fill_n(m.mutable_data_ptr<float>(), m.numel(), 0.0f);
@@ -232,7 +255,7 @@ TEST_CASE("a batch that points outside cache or vocabulary is refused", "[model]
   const auto refused = [&](auto change) {
     auto b = good;
     change(b);
-    CHECK_THROWS_AS(d.model.decode(b, d.cache), std::invalid_argument);
+    CHECK_THROWS_AS(d.model->decode(b, d.cache), std::invalid_argument);
   };
   refused([&](auto& b) { b.ids[0] = static_cast<std::int32_t>(c.vocab_size); });
   refused([](auto& b) { b.ids[4] = -1; });
@@ -245,9 +268,9 @@ TEST_CASE("a batch that points outside cache or vocabulary is refused", "[model]
   refused([](auto& b) { b.starts[1] = 4; });
   refused([](auto& b) { b.wanted[4] = 5; });
   refused([](auto& b) { b.starts.clear(); });
-  CHECK_NOTHROW(d.model.decode(good, d.cache));
+  CHECK_NOTHROW(d.model->decode(good, d.cache));
   kv_cache other(c, 8, 4, dtype::bfloat16, "cpu");
-  CHECK_THROWS_AS(d.model.decode(good, other), std::invalid_argument);
+  CHECK_THROWS_AS(d.model->decode(good, other), std::invalid_argument);
 }
 
 TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products", "[model]", float,

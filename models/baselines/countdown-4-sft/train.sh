@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demonstrations' half of models/countdown-4: one NVIDIA H200, seven and a half minutes. Run in the source tree of a
-# build with CUDA; OUT is the run's folder.
+# How this model was made: one NVIDIA H200, seven and a half minutes. Run in the source tree of a build with CUDA; OUT is the
+# run's folder.
 set -euo pipefail
 out=${OUT:-runs/countdown-4-sft}
 banyan=${BANYAN:-build/release/bin/banyan}
@@ -10,3 +10,4 @@ $banyan train sft --out "$out" --device cuda --dtype bfloat16 --muon-dtype bfloa
   --condition-children --condition-share 0.5 --condition-up-to 30 \
   --drill-steps 1000 --drill-rows 256 --drill-share 0.05 --pair-share 0.4 --trees 4:8 --rate 0.004 --decay-start 0.3 \
   --exclude models/countdown-4/heldout.jsonl models/countdown-4/validation.jsonl --checkpoint-every 4000 --keep 2 --log-every 500
+$banyan model export "$out/last" --out "$out-exported" --dtype bfloat16
