@@ -58,20 +58,20 @@ double error_of_growing(decoder& d, const model_weights& w, std::size_t sequence
 
 } // namespace
 
-TEST_CASE("a GPU decodes as full attention does, for every grouping of heads", "[cuda]") {
+TEST_CASE("a GPU decodes as full attention does for every grouping of heads", "[cuda]") {
   const auto [heads, kv_heads] =
       GENERATE(std::pair(4, 4), std::pair(4, 2), std::pair(6, 2), std::pair(5, 1));
   CAPTURE(heads, kv_heads);
   CHECK(relative_error(on_gpu(shape(heads, kv_heads, 16)), 16, 40, 40) < float_noise);
 }
 
-TEST_CASE("a GPU decodes as full attention does, for every length of heads", "[cuda]") {
+TEST_CASE("a GPU decodes as full attention does for every length of heads", "[cuda]") {
   const auto head_dim = GENERATE(2, 6, 8, 12, 16, 24, 32, 48, 64, 80, 128, 256);
   CAPTURE(head_dim);
   CHECK(relative_error(on_gpu(shape(2, 1, head_dim)), 16, 21, 21) < float_noise);
 }
 
-TEST_CASE("a GPU decodes as full attention does, for every size of block", "[cuda]") {
+TEST_CASE("a GPU decodes as full attention does for every size of block", "[cuda]") {
   const auto block_size = GENERATE(1, 3, 8, 16, 32, 100);
   CAPTURE(block_size);
   CHECK(relative_error(on_gpu(tiny_shape()), block_size, 50, 7) < float_noise);
@@ -95,7 +95,7 @@ TEST_CASE("heads that a GPU cannot hold are refused with a remedy", "[cuda]") {
                     Catch::Contains("256") && Catch::Contains("--device cpu"));
 }
 
-TEST_CASE("steps that are replayed are those that were recorded, with other numbers", "[cuda]") {
+TEST_CASE("steps that are replayed are those that were recorded with other numbers", "[cuda]") {
   const auto sequences = GENERATE(1, 2, 3, 8, 13, 40);
   CAPTURE(sequences);
   const auto w = on_gpu(tiny_shape());
