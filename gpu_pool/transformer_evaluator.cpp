@@ -22,7 +22,10 @@ public:
         vocab_size_(from.vocabulary->vocab_size()),
         models_{{options.weights_epoch, std::make_shared<transformer>(from.weights)}},
         cache_(from.config, options.num_blocks, options.block_size, options.precision,
-               options.device) {}
+               options.device) {
+    // What brought the weights to a GPU may still be under way on another stream than a step's.
+    models_.begin()->second->prepare();
+  }
 
   std::span<const float> run(const decode_batch& batch, std::uint32_t epoch) override {
     use_os_threads();

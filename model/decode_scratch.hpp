@@ -3,16 +3,14 @@
 #include "model/weights.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <optional>
 
 #include <ATen/core/Tensor.h>
 
-#ifdef BANYAN_HAS_CUDA
-#include "model/cuda_runner.hpp"
-#endif
-
 namespace banyan {
+
+class cuda_runner;
 
 /// Results on their way through a layer, for one number of tokens.
 struct activations {
@@ -33,9 +31,7 @@ struct activations {
 struct decode_scratch {
   std::mutex mutex; ///< one step at a time
   activations whole, part;
-#ifdef BANYAN_HAS_CUDA
-  std::optional<cuda_runner> cuda;
-#endif
+  std::shared_ptr<cuda_runner> cuda; ///< once a step has run on a CUDA device
 
   /// Activations for this many tokens; allocates only where no earlier step had as many.
   activations& reserve(const model_weights&, std::int64_t tokens);

@@ -9,6 +9,10 @@
 #include "model/product.hpp"
 #include "model/weights.hpp"
 
+#ifdef BANYAN_HAS_CUDA
+#include "model/cuda_runner.hpp"
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -142,8 +146,17 @@ rotary_tables make_rotary_tables(const model_config& c, const at::Device& device
   return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
 }
 
+/// Whether a step of this model with so many tokens finds room.
+static bool fit(const activations& a, const model_weights& w, std::int64_t tokens) {
+  if (!a.residual.defined() || a.residual.size(0) < tokens) return false;
+  const auto& c = w.config;
+  return a.normed.options().type_equal(w.embedding.options()) && a.normed.size(1) == c.hidden_size
+         && a.qkv.size(1) == (c.num_heads + 2 * c.num_kv_heads) * c.head_dim
+         && a.gated.size(1) == c.intermediate_size;
+}
+
 activations& decode_scratch::reserve(const model_weights& w, std::int64_t tokens) {
-  if (!whole.residual.defined() || whole.residual.size(0) < tokens) {
+  if (!fit(whole, w, tokens)) {
     whole = allocate(w, tokens);
     part = whole;
 #ifdef BANYAN_HAS_CUDA
@@ -216,7 +229,7 @@ struct transformer::decode_state {
 #ifdef BANYAN_HAS_CUDA
   at::Tensor on_cuda(const model_weights& w, const decode_batch& b, kv_cache& cache) {
     auto& cuda = cache.scratch().cuda;
-    if (!cuda) cuda.emplace(w.embedding.device());
+    if (!cuda) cuda = std::make_shared<cuda_runner>(w.embedding.device());
     const cuda_runner::guard guard(*cuda);
     const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
     auto& a = cache.scratch().reserve(w, padded.tokens());

@@ -143,6 +143,20 @@ TEST_CASE("caches that share weights are decoded into at the same time", "[model
   CHECK(at::equal(found[1], expected[1]));
 }
 
+TEST_CASE("models of other widths may take turns over one cache", "[model]") {
+  auto wide = tiny_shape();
+  wide.hidden_size = 80;
+  auto deep = tiny_shape();
+  deep.intermediate_size = 96;
+  decoder d(sharp_weights(tiny_shape()), 16);
+  for (const auto& c : {tiny_shape(), wide, deep, tiny_shape()}) {
+    const auto w = sharp_weights(c);
+    d.model = std::make_shared<const transformer>(w);
+    const auto ids = random_ids(20, c);
+    CHECK(largest_difference(d.prefill(ids, 6), reference_logits(*w, ids)) < 1e-3);
+  }
+}
+
 TEST_CASE("sequences may share the blocks of a common prefix", "[model]") {
   const auto c = tiny_shape();
   const auto w = sharp_weights(c);
