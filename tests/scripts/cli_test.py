@@ -908,7 +908,7 @@ class train_rl(folder_case):
     def test_what_makes_no_sense_is_refused(self):
         out = ["train", "rl", "--out", self.folder / "x"]
         unsolvable = self.write("u.jsonl", '{"nums": [1, 1, 1], "target": 100}\n')
-        four = self.write("four.jsonl", '{"nums": [1, 2, 3, 4], "target": 24}\n')
+        five = self.write("five.jsonl", '{"nums": [1, 2, 3, 4, 5], "target": 15}\n')
         for words, names in (
             (["train", "rl"], "--out"),
             ([*out, "--group", "1"], "--group"),
@@ -920,8 +920,8 @@ class train_rl(folder_case):
             ([*out, "--prompts", "16384", "--max-groups", "5"], "--prompts"),
             ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
             ([*out, "--problems", unsolvable], "u.jsonl"),
-            ([*out, "--problems", four], "four.jsonl"),
-            ([*out, "--numbers", "4"], "--numbers 4"),
+            ([*out, "--problems", five], "five.jsonl"),
+            ([*out, "--numbers", "5"], "--numbers 5"),
         ):
             self.refused(2, *words, names=names)
         self.assertFalse((self.folder / "x").exists())
