@@ -27,6 +27,7 @@ banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
   tests/countdown_test.cpp
   tests/records_test.cpp
   tests/search_test.cpp
+  tests/search_text_test.cpp
   tests/trace_test.cpp
   tests/tree_test.cpp)
 
@@ -83,6 +84,8 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/pool_test.cpp
   tests/prefix_cache_test.cpp
   tests/scheduler_test.cpp
+  tests/scheduler_cache_test.cpp
+  tests/scheduler_epochs_test.cpp
   tests/stop_strings_test.cpp
   tests/transformer_pool_test.cpp)
 
