@@ -136,7 +136,7 @@ TEST_CASE("caches that share weights are decoded into at the same time", "[model
   for (unsigned i = 0; i < 2; ++i)
     others.emplace_back([&, i] {
       at::AutoDispatchBelowADInplaceOrView no_autograd;
-      for (int again = 0; again < 5; ++again) found[i] = decode(i + 1);
+      for (int again = 0; again < 20; ++again) found[i] = decode(i + 1);
     });
   others.clear();
   CHECK(at::equal(found[0], expected[0]));
