@@ -100,6 +100,7 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/optimizer_test.cpp
   tests/policy_learner_test.cpp
   tests/rollout_plan_test.cpp
+  tests/rollouts_ahead_test.cpp
   tests/run_folder_test.cpp
   tests/sft_test.cpp
   tests/shared_prefix_test.cpp

@@ -58,6 +58,11 @@ struct rollout_state {
   void go_on() {
     cancel(plan->take_useless());
     while (plan->due() && running.size() < options.concurrency) start(plan->take_due());
+    while (running.size() < options.concurrency)
+      if (const auto key = plan->take_ahead())
+        start(*key);
+      else
+        break;
     answer();
   }
 
@@ -105,6 +110,7 @@ struct rollout_state {
     if (!asked || !plan->complete(asked->first)) return;
     const auto step = asked->first;
     tree_groups groups{std::make_shared<rollout_batch>(plan->take(step)), now_s() - began[step]};
+    cancel(plan->take_useless());
     began.erase(step);
     asked->second.deliver(std::move(groups));
     asked.reset();

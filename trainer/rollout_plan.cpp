@@ -77,7 +77,71 @@ void rollout_plan::add_group(std::int64_t step, step_state& s) {
                       std::vector<std::uint32_t>(options_.group), options_.group});
   ++s.open;
   ++s.counts.groups;
-  for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
+  const bool own_problem = source == rollout_source{step, index};
+  for (std::uint32_t i = 0; i < options_.group; ++i)
+    if (const rollout_key key{step, index, i, 0}; !own_problem && is_useless(key))
+      due_.insert({step, index, i, ++s.groups.back().attempts[i]});
+    else if (!is_running_ahead(key))
+      due_.insert(key);
+}
+
+/// Whether the tree runs already. One that is back is known, like those from before a restart.
+bool rollout_plan::is_running_ahead(const rollout_key& key) {
+  const auto found = ahead_.extract(key);
+  if (!found || ahead_due_.erase(key) > 0) return false;
+  if (!found.mapped()) return true;
+  known_.insert({key, {key, std::move(found.mapped())}});
+  return false;
+}
+
+/// Whether a tree of another problem was started in this place; what comes of it must not be taken
+/// for what is asked for now.
+bool rollout_plan::is_useless(const rollout_key& key) {
+  const auto found = ahead_.extract(key);
+  if (!found || ahead_due_.erase(key) > 0) return false;
+  if (!found.mapped()) useless_.push_back(key);
+  return true;
+}
+
+std::optional<rollout_key> rollout_plan::take_ahead() {
+  if (!options_.ahead || !options_.dynamic_sampling) return {};
+  if (ahead_due_.empty()) plan_ahead();
+  if (ahead_due_.empty()) return {};
+  return ahead_due_.extract(ahead_due_.begin()).value();
+}
+
+/// One group more, if those on their way will hardly do.
+void rollout_plan::plan_ahead() {
+  const auto unfinished = std::ranges::find_if(steps_, [](auto& s) { return s.second.open > 0; });
+  if (unfinished == steps_.end()) return;
+  const auto& [number, step] = *unfinished;
+  auto next = static_cast<std::uint32_t>(step.groups.size());
+  for (const auto& [key, t] : ahead_)
+    if (key.step == number) next = std::max(next, key.group + 1);
+  const auto decided = step.groups.size() - step.open;
+  const auto share =
+      double(informative_before_ + step.informative + 1) / double(decided_before_ + decided + 2);
+  const auto undecided = next - decided;
+  if (double(step.informative) + share * double(undecided) >= options_.prompts) return;
+  const rollout_source place{number, next};
+  const bool other_comes_first =
+      places_.open.contains(place)
+      || (!places_.waiting.empty() && places_.waiting.front().step < number);
+  if (other_comes_first || next >= options_.max_groups * options_.prompts) return;
+  for (std::uint32_t i = 0; i < options_.group; ++i)
+    if (const rollout_key key{number, next, i, 0}; !known_.contains(key)) {
+      ahead_.insert({key, nullptr});
+      ahead_due_.insert(key);
+    }
+}
+
+void rollout_plan::forget_ahead(std::int64_t step) {
+  const auto of_step = [=](const rollout_key& key) { return key.step == step; };
+  std::erase_if(ahead_due_, of_step);
+  std::erase_if(ahead_, [&](const auto& one) {
+    if (of_step(one.first) && running_.contains(one.first)) useless_.push_back(one.first);
+    return of_step(one.first);
+  });
 }
 
 /// Trees from before a restart come back at once; what is made up for them comes behind, as when
@@ -109,7 +173,9 @@ std::shared_ptr<const tree> rollout_plan::take_known(const rollout_key& key,
 rollout_key rollout_plan::take_due() { return due_.extract(due_.begin()).value(); }
 
 rollout_source rollout_plan::source_of(const rollout_key& key) const {
-  return steps_.at(key.step).groups.at(key.group).source;
+  const auto& groups = steps_.at(key.step).groups;
+  return key.group < groups.size() ? groups[key.group].source
+                                   : rollout_source{key.step, key.group}; // started ahead
 }
 
 void rollout_plan::started(const rollout_key& key, double now_s) { running_[key] = now_s; }
@@ -125,14 +191,24 @@ rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
 
 void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t) {
   settle(key, std::move(t));
-  if (steps_.contains(key.step)) feed_known(key.step);
+  if (!steps_.contains(key.step)) return;
+  feed_known(key.step);
+  if (complete(key.step)) forget_ahead(key.step);
 }
 
 void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t) {
   running_.erase(key);
+  const bool lost = !t || failed_by_machine(*t) || t->phase == tree_phase::cancelled;
+  if (const auto early = ahead_.find(key); early != ahead_.end()) {
+    if (lost)
+      ahead_.erase(early); // due like any other, should its group be asked for
+    else
+      early->second = std::move(t);
+    return;
+  }
   auto* group = find(key);
   if (!group) return;
-  if (!t || failed_by_machine(*t) || t->phase == tree_phase::cancelled) return repeat(key);
+  if (lost) return repeat(key);
   group->trees[key.member] = std::move(t);
   if (--group->missing == 0) close(key.step, steps_.at(key.step), *group);
 }
@@ -219,7 +295,10 @@ void rollout_plan::give_back_places(std::int64_t step) {
 }
 
 rollout_batch rollout_plan::take(std::int64_t number) {
+  forget_ahead(number);
   auto step = std::move(steps_.extract(number).mapped());
+  decided_before_ = step.groups.size();
+  informative_before_ = step.informative;
   give_back_places(number);
   // What is still on its way belongs to dropped groups.
   std::erase_if(due_, [=](const auto& key) { return key.step == number; });

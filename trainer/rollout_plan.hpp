@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -47,6 +48,7 @@ struct rollout_options {
   std::uint32_t group = 8;        ///< trees of one problem, at least 2
   bool dynamic_sampling = true;   ///< groups whose rewards are all equal are made up for (DAPO)
   std::uint32_t max_groups = 8;   ///< times `prompts`: groups of a step at most
+  bool ahead = false;             ///< see `rollout_plan::take_ahead`
   std::uint32_t max_attempts = 3; ///< for a tree that the machine failed or that came too late
   double deadline_s = 120;        ///< for a tree, from its start
   std::function<double(const tree&)> reward;
@@ -120,6 +122,14 @@ public:
   bool due() const { return !due_.empty(); }
   std::size_t num_due() const { return due_.size(); }
   rollout_key take_due();
+
+  /// A tree that is not due but may become so: of a group with which the oldest step that is not
+  /// complete would make up. There are as many of these as the share of groups that taught
+  /// something lets expect to be needed. Nothing where `ahead` is off or enough are on their way.
+  /// What a step learns from does not depend on them: they wait until their group is asked for, and
+  /// are forgotten if it never is.
+  std::optional<rollout_key> take_ahead();
+
   rollout_source source_of(const rollout_key&) const;
   void started(const rollout_key&, double now_s);
 
@@ -163,6 +173,10 @@ private:
   void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);
+  void plan_ahead();
+  bool is_running_ahead(const rollout_key&);
+  bool is_useless(const rollout_key&);
+  void forget_ahead(std::int64_t step);
   std::vector<double> rewards_of(const group_state&) const;
 
   rollout_options options_;
@@ -170,6 +184,10 @@ private:
   std::set<rollout_key> due_;             ///< older steps first
   std::map<rollout_key, double> running_; ///< since when
   std::vector<rollout_key> useless_;
+  std::set<rollout_key> ahead_due_;
+  /// Of groups that nobody has asked for yet, those due among them; null: not back yet.
+  std::map<rollout_key, std::shared_ptr<const tree>> ahead_;
+  std::uint64_t decided_before_ = 0, informative_before_ = 0; ///< groups of the last step taken
   struct known_tree {
     rollout_key asked_as; ///< with its attempt
     std::shared_ptr<const tree> value;
