@@ -144,3 +144,24 @@ TEST_CASE_METHOD(rolling, "a tree that is late too often takes its group with it
   CHECK(script->cancelled == ids{"0.0.1", "0.1.1", "0.2.1"});
   CHECK(news() == ids{"1.0.0", "1.1.0", "1.2.0"});
 }
+
+TEST_CASE_METHOD(rolling, "trees start ahead where there is room and end with their step",
+                 "[trainer]") {
+  options.plan.ahead = true;
+  options.concurrency = 5;
+  start(2);
+  CHECK(news() == ids{"0.0.0", "0.1.0", "0.2.0", "1.0.0", "1.1.0"}); // group 1 may be needed
+  finish("0.0.0", true);
+  CHECK(news() == ids{"1.2.0"});
+  finish("1.0.0", true);
+  finish("0.1.0", true);
+  CHECK(script->cancelled.empty());
+  finish("0.2.0", false); // it is not
+  CHECK(script->cancelled == ids{"1.1.0", "1.2.0"});
+  CHECK(news().empty());
+  const auto all = batch();
+  REQUIRE(all->groups.size() == 1);
+  CHECK(all->groups[0].trees[0]->id == "0.0.0");
+  CHECK(all->counts.groups == 1);
+  CHECK(scored == std::set<std::string>{"0.0.0", "0.1.0", "0.2.0"});
+}
