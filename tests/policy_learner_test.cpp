@@ -1,3 +1,9 @@
+// LibTorch is built without assertions; with them a RecordFunction would be laid out otherwise
+// here.
+#ifndef NDEBUG
+#define NDEBUG
+#endif
+
 #include "trainer/policy_learner.hpp"
 
 #include "model/transformer.hpp"
