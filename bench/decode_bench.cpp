@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -154,7 +155,7 @@ void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int
 
 } // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
   const auto type =
       argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16 : dtype::float32;
@@ -175,4 +176,7 @@ int main(int argc, char** argv) {
     at::set_num_threads(os_threads);
     for (const int sequences : {1, 8, 16, 24, 32, 64, 256}) measure(w, type, sequences, context);
   }
+} catch (const std::exception& why) {
+  std::fprintf(stderr, "decode_bench: %s\n", why.what());
+  return 2;
 }

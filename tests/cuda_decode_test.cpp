@@ -16,14 +16,6 @@ std::shared_ptr<const model_weights> on_gpu(const model_config& c, dtype type = 
   return std::make_shared<const model_weights>(copy_weights(*sharp_weights(c, seed), type, "cuda"));
 }
 
-model_config shape(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim) {
-  auto c = tiny_shape();
-  c.num_heads = heads;
-  c.num_kv_heads = kv_heads;
-  c.head_dim = head_dim;
-  return c;
-}
-
 constexpr double float_noise = 5e-5;
 constexpr auto enough = static_cast<std::size_t>(cuda_runner::uses_before_recording) + 4;
 
@@ -62,13 +54,13 @@ TEST_CASE("a GPU decodes as full attention does for every grouping of heads", "[
   const auto [heads, kv_heads] =
       GENERATE(std::pair(4, 4), std::pair(4, 2), std::pair(6, 2), std::pair(5, 1));
   CAPTURE(heads, kv_heads);
-  CHECK(relative_error(on_gpu(shape(heads, kv_heads, 16)), 16, 40, 40) < float_noise);
+  CHECK(relative_error(on_gpu(tiny_shape(heads, kv_heads, 16)), 16, 40, 40) < float_noise);
 }
 
 TEST_CASE("a GPU decodes as full attention does for every length of heads", "[cuda]") {
   const auto head_dim = GENERATE(2, 6, 8, 12, 16, 24, 32, 48, 64, 80, 128, 256);
   CAPTURE(head_dim);
-  CHECK(relative_error(on_gpu(shape(2, 1, head_dim)), 16, 21, 21) < float_noise);
+  CHECK(relative_error(on_gpu(tiny_shape(2, 1, head_dim)), 16, 21, 21) < float_noise);
 }
 
 TEST_CASE("a GPU decodes as full attention does for every size of block", "[cuda]") {
@@ -91,7 +83,7 @@ TEST_CASE("more tokens than are recorded are right on a GPU", "[cuda]") {
 }
 
 TEST_CASE("heads that a GPU cannot hold are refused with a remedy", "[cuda]") {
-  CHECK_THROWS_WITH(relative_error(on_gpu(shape(1, 1, 258)), 16, 4, 4),
+  CHECK_THROWS_WITH(relative_error(on_gpu(tiny_shape(1, 1, 258)), 16, 4, 4),
                     Catch::Contains("256") && Catch::Contains("--device cpu"));
 }
 
@@ -144,7 +136,7 @@ TEST_CASE("a GPU follows weights that are changed in place", "[cuda]") {
 
 TEST_CASE("bfloat16 decoding on a GPU stays near the reference of its rounded weights", "[cuda]") {
   const auto head_dim = GENERATE(6, 32, 64);
-  const auto w = on_gpu(shape(4, 2, head_dim), dtype::bfloat16);
+  const auto w = on_gpu(tiny_shape(4, 2, head_dim), dtype::bfloat16);
   const auto ids = random_ids(40, w->config);
   const auto expected = reference_logits(*w, ids);
   const auto chunk = GENERATE(40, 1);

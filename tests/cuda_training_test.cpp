@@ -55,14 +55,6 @@ double apart(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / b.norm()).item<double>();
 }
 
-model_config shape(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim) {
-  auto c = tiny_shape();
-  c.num_heads = heads;
-  c.num_kv_heads = kv_heads;
-  c.head_dim = head_dim;
-  return c;
-}
-
 } // namespace
 
 TEST_CASE("a GPU finds the gradients that the CPU finds", "[cuda]") {
@@ -71,7 +63,7 @@ TEST_CASE("a GPU finds the gradients that the CPU finds", "[cuda]") {
                std::tuple(1, 1, 128), std::tuple(2, 2, 12));
   const bool recompute = GENERATE(false, true);
   CAPTURE(heads, kv_heads, head_dim, recompute);
-  const auto c = shape(heads, kv_heads, head_dim);
+  const auto c = tiny_shape(heads, kv_heads, head_dim);
   const auto expected = learn(c, "cpu", dtype::float32, false);
   const auto found = learn(c, "cuda", dtype::float32, recompute);
   CHECK(found.loss == Approx(expected.loss).epsilon(1e-5));
@@ -82,7 +74,7 @@ TEST_CASE("a GPU finds the gradients that the CPU finds", "[cuda]") {
 }
 
 TEST_CASE("a GPU finds them in bfloat16 within its rounding", "[cuda]") {
-  const auto c = shape(4, 2, 32);
+  const auto c = tiny_shape(4, 2, 32);
   const auto expected = learn(c, "cpu", dtype::float32, false);
   const auto found = learn(c, "cuda", dtype::bfloat16, false);
   CHECK(found.loss == Approx(expected.loss).epsilon(0.02));
@@ -94,7 +86,7 @@ TEST_CASE("a GPU finds them in bfloat16 within its rounding", "[cuda]") {
 
 TEST_CASE("optimisers do on a GPU what they do on the CPU", "[cuda]") {
   const auto kind = GENERATE(optimizer_kind::adamw, optimizer_kind::muon);
-  const auto c = shape(4, 2, 32);
+  const auto c = tiny_shape(4, 2, 32);
   const auto weights_after = [&](const std::string& device) {
     auto w = copy_weights(*sharp_weights(c), dtype::float32, device);
     optimizer update(w, {.kind = kind});

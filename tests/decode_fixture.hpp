@@ -43,6 +43,15 @@ inline model_config tiny_shape() {
           .max_positions = 1024};
 }
 
+/// The same with other heads.
+inline model_config tiny_shape(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim) {
+  auto c = tiny_shape();
+  c.num_heads = heads;
+  c.num_kv_heads = kv_heads;
+  c.head_dim = head_dim;
+  return c;
+}
+
 inline token_ids random_ids(std::size_t count, const model_config& c, unsigned seed = 1) {
   std::mt19937 random(seed);
   token_ids ids(count);

@@ -17,10 +17,7 @@ namespace {
 
 model_config shape(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim,
                    bool tied = true) {
-  auto c = tiny_shape();
-  c.num_heads = heads;
-  c.num_kv_heads = kv_heads;
-  c.head_dim = head_dim;
+  auto c = tiny_shape(heads, kv_heads, head_dim);
   c.tie_embeddings = tied;
   return c;
 }
