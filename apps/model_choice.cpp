@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 namespace banyan {
 
@@ -24,9 +25,23 @@ std::optional<stranger> find_stranger(const task_range& range,
   return {};
 }
 
-[[noreturn]] void refuse(const stranger& s) {
-  throw bad_usage(s.problem->where, s.why,
-                  "give another problem, or a --model DIR that was trained for it");
+[[noreturn]] void refuse(const listed_problem& p, const std::string& why) {
+  throw bad_usage(p.where, why, "give another problem, or a --model DIR that was trained for it");
+}
+
+/// No shipped model knows all the problems; `s` is of the one that got farthest.
+[[noreturn]] void refuse(const stranger& s, std::span<const model_choice> models) {
+  std::set<int> known;
+  for (const auto& m : models) {
+    if (!m.range->misses(s.problem->value))
+      throw bad_usage(s.problem->where, "no shipped model knows both it and the problems before it",
+                      "solve problems of different kinds apart; " + m.folder.string()
+                          + " knows this one");
+    known.insert(m.range->numbers.begin(), m.range->numbers.end());
+  }
+  auto all = *models.front().range;
+  all.numbers.assign(known.begin(), known.end());
+  refuse(*s.problem, all.misses(s.problem->value).value_or(s.why));
 }
 
 /// The shipped models of the first folder that has any, in the order of their names.
@@ -65,7 +80,7 @@ model_choice choose_model(const fs::path& asked, std::span<const listed_problem>
   if (!asked.empty()) {
     model_choice chosen{asked, read_task_range(asked)};
     if (chosen.range)
-      if (auto s = find_stranger(*chosen.range, problems)) refuse(*s);
+      if (auto s = find_stranger(*chosen.range, problems)) refuse(*s->problem, s->why);
     return chosen;
   }
   const auto models = shipped(folders);
@@ -78,7 +93,7 @@ model_choice choose_model(const fs::path& asked, std::span<const listed_problem>
     if (s && (!closest || s->problem > closest->problem)) closest = std::move(s);
   }
   if (best) return *best;
-  if (closest) refuse(*closest);
+  if (closest) refuse(*closest, models);
   throw bad_environment("--model", "no shipped model was found",
                         "give --model DIR, or set BANYAN_MODELS to the folder that holds models");
 }

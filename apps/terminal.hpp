@@ -39,6 +39,9 @@ std::string fit(std::string_view text, int columns);
 /// terminal.
 std::string printable(std::string_view text);
 
+/// The text as one word of a POSIX shell: in single quotes where it needs them.
+std::string shell_word(std::string_view text);
+
 /// Lines on a terminal that are drawn anew in their place.
 class live_lines {
 public:

@@ -117,7 +117,15 @@ TEST_CASE("the best shipped model is the narrowest that knows all problems", "[a
   CHECK(choose({three}) == "three");
   CHECK(choose({four}) == "four");
   CHECK(choose({three, four}) == "both");
-  CHECK_THROWS_AS(choose({{{1, 2}, 12}}), bad_usage);
+  const auto refusal = [&](std::vector<problem> problems) {
+    return complaint([&] { choose(std::move(problems)); });
+  };
+  CHECK_THAT(refusal({{{1, 2}, 12}}),
+             Catch::Contains("it has 2 numbers") && Catch::Contains("with 3 or 4"));
+  CHECK_THAT(refusal({{{1, 2, 3}, 9}}), Catch::Contains("the target 9 is outside of 10..100"));
+  std::filesystem::remove_all(folder / "both");
+  CHECK_THAT(refusal({three, four}), Catch::Contains("no shipped model knows both")
+                                         && Catch::Contains("/four knows this one"));
   CHECK_THROWS_AS(choose_model({}, {}, {folder / "nowhere"}), bad_environment);
 }
 

@@ -95,6 +95,13 @@ TEST_CASE("control characters of others do not reach the terminal", "[apps]") {
   CHECK(printable("a\033[2Jb\n\x7f\tä\xc2\x9b") == "a?[2Jb ? ä?");
 }
 
+TEST_CASE("a path is one word of a shell whatever is in it", "[apps]") {
+  CHECK(shell_word("runs/rl-2.1") == "runs/rl-2.1");
+  CHECK(shell_word("") == "''");
+  CHECK(shell_word("my runs/$(rl)") == "'my runs/$(rl)'");
+  CHECK(shell_word("it's") == "'it'\\''s'");
+}
+
 TEST_CASE("columns are as wide as their widest entry", "[apps]") {
   table t({{"NAME"}, {"N", true}, {"X"}});
   t.add({"ä", "1", "b\n"});

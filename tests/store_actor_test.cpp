@@ -1,5 +1,6 @@
 #include "trainer/store_actor.hpp"
 
+#include "solver/records.hpp"
 #include "tests/deterministic_system.hpp"
 #include "tests/file_limit.hpp"
 #include "tests/scratch_folder.hpp"
@@ -32,6 +33,14 @@ tree old_tree(std::string id) {
   t.created_ms = 1000, t.finished_ms = 2000;
   t.add("/").phase = thread_phase::done;
   return t;
+}
+
+/// One that wrote as many bytes.
+finished_tree large_tree(const std::string& id, std::size_t bytes) {
+  auto large = std::make_shared<tree>(old_tree(id));
+  large->threads.front().segments = {{.kind = segment_kind::written, .text = {}}};
+  large->threads.front().segments.front().text.assign(bytes, 'w');
+  return {std::move(large)};
 }
 
 struct store_system : deterministic_system {
@@ -161,10 +170,7 @@ TEST_CASE_METHOD(troubled_store, "an outage lasts until what failed could be wri
                  "[trainer]") {
   REQUIRE(accept("a") == errc::none);
   const auto finish = [this](const std::string& id) {
-    auto large = std::make_shared<tree>(old_tree(id));
-    large->threads.front().segments = {{.kind = segment_kind::written, .text = {}}};
-    large->threads.front().segments.front().text.assign(2'000'000, 'w');
-    return bool(ask<stored>(store, finished_tree{std::move(large)}));
+    return bool(ask<stored>(store, large_tree(id, 2'000'000)));
   };
   {
     const file_limit limit(std::filesystem::file_size(folder / "trees.db-wal") + 1'000'000);
@@ -209,6 +215,20 @@ TEST_CASE_METHOD(troubled_store, "a tree that is refused alone is named", "[trai
   REQUIRE(logged.size() == 1);
   CHECK(logged[0].first == "a");
   CHECK(told.empty());
+}
+
+TEST_CASE_METHOD(troubled_store, "a tree too large for a record is kept without its texts",
+                 "[trainer]") {
+  REQUIRE(accept("a") == errc::none);
+  REQUIRE(ask<stored>(store, large_tree("a", max_record_bytes)));
+  REQUIRE(logged.size() == 1);
+  CHECK(logged[0].first == "a");
+  CHECK_THAT(logged[0].second, Catch::Contains("kept without its texts"));
+  CHECK(told.empty());
+  const auto kept = file().find("a");
+  REQUIRE(kept);
+  CHECK(kept->phase == tree_phase::done);
+  CHECK(kept->threads.front().text().empty());
 }
 
 } // namespace

@@ -87,6 +87,16 @@ struct store_state {
     }
   }
 
+  /// A tree that no record can hold ends all the same: tried again, it would be as large.
+  void finish(tree_store& to, const tree& done) const {
+    try {
+      to.finish(done);
+    } catch (const std::invalid_argument& why) {
+      log(std::string(why.what()) + "; it is kept without its texts", done.id);
+      to.finish(outline(done));
+    }
+  }
+
   static void answer(entry& e, errc why) {
     if (!e.asker.pending()) return;
     if (why == errc::none)
@@ -171,7 +181,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
       },
       [&state](const finished_tree& done) {
         return state.add_awaited(done.value->id,
-                                 [done](tree_store& to) { to.finish(*done.value); });
+                                 [&state, done](tree_store& to) { state.finish(to, *done.value); });
       },
       [&state](const tree_accepted& t) {
         return state.add_awaited(t.request->id,

@@ -90,7 +90,7 @@ int end_of_run(const common_options& common, const fs::path& out, const std::str
                                    + " steps were skipped: something in them was not finite");
   if (result.finished) return exit_done;
   common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
-                              + " --out " + out.string() + " --resume` goes on");
+                              + " --out " + shell_word(out.string()) + " --resume` goes on");
   return 128 + interrupted();
 }
 
