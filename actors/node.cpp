@@ -1,130 +1,19 @@
-#include "actors/node.hpp"
+#include "actors/node_state.hpp"
 
-#include "actors/event_hub.hpp"
-#include "actors/guarded_promise.hpp"
-#include "actors/narration.hpp"
 #include "actors/planting.hpp"
 #include "actors/session.hpp"
-#include "actors/steering.hpp"
-#include "actors/tree_ids.hpp"
-#include "actors/tree_queue.hpp"
 #include "actors/waiting_tree.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
-#include <map>
 #include <memory>
-#include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include <caf/actor_system.hpp>
 #include <caf/send.hpp>
-#include <caf/typed_event_based_actor.hpp>
 
 namespace banyan {
-namespace {
 
-using namespace std::chrono_literals;
-
-/// Of a pool that is in a longer step, a status has what it shows meanwhile.
-constexpr caf::timespan pool_patience = 30ms;
-
-/// A store that says nothing for so long has not stored.
-constexpr caf::timespan store_patience = 60s;
-
-struct running_tree {
-  session_actor session;
-  bool paused = false;  ///< as a whole: it leaves its place to another one
-  bool counted = false; ///< it is over, and was not stored at once
-};
-
-/// A status that still waits for pools; the last answer sends it.
-struct open_status {
-  node_status value;
-  guarded_promise<node_status> asker;
-  std::size_t waiting_for;
-
-  void count_down() {
-    if (--waiting_for > 0) return;
-    std::ranges::sort(value.pools, {}, &pool_status::name);
-    asker.deliver(std::move(value));
-  }
-};
-
-struct node_state {
-  static inline const char* name = "banyan.node";
-
-  node_state(node_actor::stateful_pointer<node_state> self) : self(self), ids(0) {}
-
-  void begin(node_options);
-  caf::result<finished_tree> solve(solve_request&);
-  caf::result<accepted_tree> accept(accept_request&);
-  void enqueue(tree_work, std::optional<guarded_promise<finished_tree>> asker);
-  void take_up(tree_work&);
-  void watch(const watch_request&) const;
-  void cancel(const cancel_request&);
-  caf::result<tree_status> steer(const steer_request&);
-  caf::result<tree_status> steer_waiting(const steer_request&);
-  caf::result<tree_status> give_up_by_hand(const std::string& id);
-  void tell_changed(const std::string& id, const std::vector<thread_record>&,
-                    std::int64_t used_ms) const;
-  caf::result<tree_status> show(const tree_request&);
-  caf::result<thread_status> show(const thread_request&) const;
-  caf::result<stored> keep(const finished_tree&);
-  void count(const std::shared_ptr<const tree>&);
-  void drain();
-  void park();
-  caf::result<node_status> status();
-  void lose(const caf::down_msg&);
-
-  caf::expected<std::int64_t> admit(solve_request&);
-  void start_next();
-  void refuse(const std::string& id, errc);
-  using on_end = std::function<void(const caf::expected<finished_tree>&)>;
-  void give_up(queued_tree, on_end = {});
-  void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
-  void say(tree_news::kind what, const std::string& id, std::shared_ptr<const tree> t = {}) const {
-    if (options.news) options.news({what, id, std::move(t), {}});
-  }
-  void leave_if_done();
-  std::size_t num_paused() const; // of those that run
-  running_tree* find_running(const std::string& id);
-  const running_tree* find_running(const std::string& id) const;
-  void pass_on(tree_boundary boundary) const {
-    if (options.store) self->send(options.store, std::move(boundary));
-  }
-  template <class Message>
-  caf::result<stored> keep_in_store(const Message& message) const {
-    if (!options.store) return stored{};
-    return self->delegate(options.store, message);
-  }
-  /// Calls `then` when the store has written it, with none or the error; at once without a store.
-  template <class Message, class Then>
-  void write(Message message, Then then) {
-    if (!options.store) return then(errc::none);
-    ++writing;
-    const auto count_down = [this, then](errc why) {
-      --writing;
-      then(why);
-      leave_if_done();
-    };
-    self->request(options.store, store_patience, std::move(message))
-        .then([count_down](const stored&) { count_down(errc::none); },
-              [count_down](caf::error& why) { count_down(errc_of(why, errc::not_stored)); });
-  }
-
-  node_actor::stateful_pointer<node_state> self;
-  node_options options;
-  tree_ids ids;
-  tree_queue queue;
-  std::size_t accepting = 0;                   // requests that the store does not have yet
-  std::size_t writing = 0;                     // what the store was given and has not answered for
-  std::map<std::string, running_tree> running; // by id
-  node_status counted; // what only grows; the rest is filled in when asked for
-};
+// ---- begin ----
 
 void node_state::begin(node_options given) {
   options = std::move(given);
@@ -302,68 +191,6 @@ void node_state::tell(tree_event::kind what, const std::string& id, tree_phase p
   options.reasoning.events->publish(std::move(e));
 }
 
-// ---- by hand ----
-
-caf::error no_tree(const std::string& id) {
-  return caf::make_error(errc::not_found, "id: " + id + ": no such tree runs here");
-}
-
-caf::result<tree_status> node_state::steer(const steer_request& request) {
-  if (auto* tree = find_running(request.id)) {
-    if (request.thread == "/" && request.action != tree_action::cancel) {
-      tree->paused = request.action == tree_action::pause;
-      start_next();
-    }
-    return self->delegate(find_running(request.id)->session, request);
-  }
-  if (!queue.find(request.id)) return no_tree(request.id);
-  if (request.thread == "/" && request.action == tree_action::cancel)
-    return give_up_by_hand(request.id);
-  return steer_waiting(request);
-}
-
-caf::result<tree_status> node_state::give_up_by_hand(const std::string& id) {
-  auto promise = self->make_response_promise<tree_status>();
-  const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
-  give_up(std::move(*queue.take(id)), [asker](const caf::expected<finished_tree>& end) {
-    if (!end) return asker->deliver(end.error());
-    asker->deliver(tree_status{std::make_shared<const tree>(outline(*end->value))});
-  });
-  return promise;
-}
-
-/// What was done is answered when the store knows it.
-caf::result<tree_status> node_state::steer_waiting(const steer_request& request) {
-  caf::expected<std::vector<thread_record>> changed{caf::error{}};
-  queue.change(request.id, [&](tree_work& work) {
-    changed = banyan::steer(work, request, options.reasoning.unix_ms());
-  });
-  if (!changed) return std::move(changed.error());
-  const auto& work = queue.find(request.id)->work;
-  tell_changed(request.id, *changed, work.used_ms);
-  auto seen = std::make_shared<const tree>(outline(shown(work)));
-  if (request.thread == "/")
-    tell(tree_event::kind::tree, request.id, seen->phase, options.reasoning.unix_ms());
-  auto promise = self->make_response_promise<tree_status>();
-  const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
-  write(tree_state{request.id, seen->phase, work.halted}, [asker, seen](errc why) {
-    if (why != errc::none) return asker->deliver(caf::make_error(why));
-    asker->deliver(tree_status{seen});
-  });
-  start_next();
-  return promise;
-}
-
-void node_state::tell_changed(const std::string& id, const std::vector<thread_record>& changed,
-                              std::int64_t used_ms) const {
-  narration news;
-  news.open({options.reasoning.events, id, options.reasoning.unix_ms}, false);
-  for (const auto& thread : changed) {
-    pass_on(tree_boundary{id, std::make_shared<const thread_record>(thread), used_ms});
-    news.tell(tree_event::kind::thread, thread, thread.generated_tokens(), {});
-  }
-}
-
 // ---- the end ----
 
 void node_state::drain() {
@@ -384,52 +211,7 @@ void node_state::leave_if_done() {
   if (counted.draining && running.empty() && writing == 0) self->quit();
 }
 
-// ---- status ----
-
-caf::result<tree_status> node_state::show(const tree_request& request) {
-  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
-  const auto* waiting = queue.find(request.id);
-  if (!waiting) return no_tree(request.id);
-  auto seen = shown(waiting->work);
-  if (!request.texts) seen = outline(seen);
-  return tree_status{std::make_shared<const tree>(std::move(seen))};
-}
-
-caf::result<thread_status> node_state::show(const thread_request& request) const {
-  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
-  const auto* waiting = queue.find(request.id);
-  if (!waiting) return no_tree(request.id);
-  auto seen = shown(waiting->work);
-  auto* thread = seen.find(request.thread);
-  if (!thread) return no_thread(request.thread);
-  return thread_status{std::move(*thread), false, {}, 0, 0, 0};
-}
-
-caf::result<node_status> node_state::status() {
-  auto now = counted;
-  now.running = running.size();
-  now.queued = queue.size();
-  now.queued_paused = queue.num_paused();
-  now.paused = queue.num_paused() + num_paused();
-  now.pools_alive = options.pools.size();
-  for (const auto& [id, tree] : running) now.trees.push_back(id);
-  if (options.pools.empty()) return now;
-  auto promise = self->make_response_promise<node_status>();
-  auto open = std::make_shared<open_status>(
-      open_status{std::move(now), guarded_promise(promise), options.pools.size()});
-  for (const auto& pool : options.pools)
-    self->request(pool.actor, pool_patience, atom::status_v)
-        .then(
-            [open](pool_status& one) {
-              open->value.pools.push_back(std::move(one));
-              open->count_down();
-            },
-            [open, pool](caf::error&) {
-              if (pool.gauge) open->value.pools.push_back(pool.gauge->now());
-              open->count_down();
-            });
-  return promise;
-}
+// ---- the trees that run ----
 
 std::size_t node_state::num_paused() const {
   return static_cast<std::size_t>(
@@ -444,6 +226,8 @@ const running_tree* node_state::find_running(const std::string& id) const {
 running_tree* node_state::find_running(const std::string& id) {
   return const_cast<running_tree*>(std::as_const(*this).find_running(id));
 }
+
+namespace {
 
 node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
                                node_options options) {

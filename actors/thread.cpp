@@ -1,6 +1,5 @@
 #include "actors/thread.hpp"
 
-#include "actors/guarded_promise.hpp"
 #include "actors/thread_past.hpp"
 
 #include <algorithm>
@@ -15,14 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
-constexpr caf::timespan pool_patience = 200ms; ///< of those who look at a thread
 constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
-
-/// Longer than any tree lives.
-constexpr auto longest_join = std::chrono::hours(24 * 365);
-
-/// A message on its way keeps a dead actor's memory: no look at a join is farther away than this.
-constexpr nanoseconds longest_tick = 1s;
 
 /// A session answers by the deadline; this much later nobody waits for it any more.
 constexpr nanoseconds grace = 1s;
@@ -31,8 +23,6 @@ template <class... Fs>
 struct overloaded : Fs... {
   using Fs::operator()...;
 };
-
-caf::timespan timeout(nanoseconds time) { return std::max<nanoseconds>(time, 1ms); }
 
 } // namespace
 
@@ -100,7 +90,7 @@ void thread_state::decode() {
   if (want == 0) return fail(errc::budget_spent);
   if (options.tree->budget.max_tree_tokens == 0) return decode(want);
   asking = true;
-  self->request(options.session, timeout(time_left() + grace),
+  self->request(options.session, at_least_1ms(time_left() + grace),
                 token_request{allowance->spent(), want})
       .then(
           [this](token_grant grant) {
@@ -118,7 +108,7 @@ void thread_state::decode(std::uint32_t max_tokens) {
   enter(thread_phase::decoding);
   in_flight = true;
   seat->begin_work();
-  self->request(seat->pool().actor, timeout(time_left() + grace), request(max_tokens))
+  self->request(seat->pool().actor, at_least_1ms(time_left() + grace), request(max_tokens))
       .then([this](decode_reply& reply) { read(reply); },
             [this](caf::error& why) { recover(why); });
 }
@@ -165,7 +155,7 @@ void thread_state::wait_for_room() {
   if (halted) return stay();
   back_off = std::clamp(back_off * 2, first_back_off, longest_back_off);
   enter(thread_phase::queued);
-  self->delayed_send(self, timeout(std::min(back_off, time_left())), atom::step_v);
+  self->delayed_send(self, at_least_1ms(std::min(back_off, time_left())), atom::step_v);
 }
 
 void thread_state::retry() {
@@ -220,108 +210,6 @@ void thread_state::go_on(finish_reason why) {
   const bool unlimited = granted == thread_allowance::unlimited;
   if (why == finish_reason::context || (why == finish_reason::length && unlimited))
     return fail(errc::context_full);
-  decode();
-}
-
-// ---- spawn and join ----
-
-void thread_state::spawn(std::vector<std::string> prompts) {
-  text->open_spawn(grammar->spawn_offset());
-  if (!allowance->open_round()) return fail(errc::budget_spent);
-  ++record.rounds;
-  if (options.tree->budget.max_tree_tokens > 0) // what is left of the grant, while others decode
-    self->request(options.session, timeout(time_left()), token_request{allowance->spent(), 0})
-        .then([](token_grant) {}, [](caf::error&) {});
-  await_children(std::move(prompts));
-}
-
-/// The record says that the thread waits before anybody answers.
-void thread_state::await_children(std::vector<std::string> prompts) {
-  const auto count = static_cast<std::uint32_t>(prompts.size());
-  record.waiting_for.clear();
-  for (std::uint32_t i = 0; i < count; ++i)
-    record.waiting_for.push_back(child_path(record.path, first_child + i));
-  children.emplace(options.tree->join, prompts.size());
-  cell.set_waiting(count);
-  if (!halted) enter(thread_phase::waiting);
-  mark_boundary();
-  const auto at = grammar->spawn_offset();
-  auto named = news.event(tree_event::kind::spawn, record, allowance->spent(),
-                          {at, grammar->text().substr(at), record.waiting_for});
-  self->send(options.session,
-             spawn_notice{record.rounds - 1, first_child, std::move(prompts),
-                          seat ? std::optional(seat->pool()) : std::nullopt, std::move(named)});
-  for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i);
-  if (halted) stay();
-  begin_join();
-}
-
-/// A join with a time of its own ends by then.
-void thread_state::begin_join() {
-  const auto& policy = options.tree->join;
-  if (policy.when != join_policy::kind::deadline) return;
-  join_by = self->clock().now()
-            + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(
-                std::min(policy.seconds, std::chrono::duration<double>(longest_join).count())));
-  look_at_join();
-}
-
-void thread_state::ask_for_child(std::uint32_t i) {
-  const auto round = record.rounds;
-  // The session watches the tree's deadline, which a pause moves, and leaves no request open.
-  self->request(options.session, caf::infinite, spawn_request{first_child + i})
-      .then(
-          [=, this](solution& s) {
-            arrive(round, i, {std::move(s.text), errc::none});
-          },
-          [=, this](caf::error& why) {
-            arrive(round, i, {{}, errc_of(why, errc::child_lost)});
-          });
-}
-
-void thread_state::arrive(std::uint32_t round, std::uint32_t i, child_result result) {
-  if (!children || round != record.rounds) return; // the join went on without it
-  children->arrive(i, std::move(result));
-  std::erase(record.waiting_for, child_path(record.path, first_child + i));
-  cell.set_waiting(static_cast<std::uint32_t>(record.waiting_for.size()));
-  if (children->met() && !halted) resume();
-}
-
-/// Goes on without those that are late, or looks again when the time is over.
-void thread_state::look_at_join() {
-  const auto now = self->clock().now();
-  if (next_look && *next_look <= now) next_look.reset();
-  if (!children || !join_by || halted) return;
-  if (now < *join_by) return look_by(std::min<time_point>(*join_by, now + longest_tick), now);
-  children->expire();
-  resume();
-}
-
-/// An earlier look is on its way where one is, and asks for the next.
-void thread_state::look_by(time_point at, time_point now) {
-  if (next_look && *next_look <= at) return;
-  next_look = at;
-  self->delayed_send(self, timeout(at - now), atom::tick_v);
-}
-
-void thread_state::resume() {
-  for (const auto i : children->losers())
-    self->send(
-        options.session,
-        cancel_request{options.tree->id,
-                       child_path(record.path, first_child + static_cast<std::uint32_t>(i))});
-  first_child += static_cast<std::uint32_t>(children->results().size());
-  const auto at = grammar->spawn_offset();
-  const auto block = grammar->join(children->results());
-  text->join(block);
-  tell(tree_event::kind::join, at, block);
-  news.skip_to(text->text_size());
-  children.reset();
-  join_by.reset();
-  record.waiting_for.clear();
-  cell.set_waiting(0);
-  enter(thread_phase::decoding);
-  mark_boundary();
   decode();
 }
 
@@ -422,63 +310,6 @@ caf::error thread_state::caught(std::exception_ptr& thrown) {
 }
 
 nanoseconds thread_state::time_left() const { return allowance->time_left(self->clock().now()); }
-
-// ---- looking inside ----
-
-void thread_state::watch(const watch_request& wish) {
-  if (!news.watch(wish.on, text ? text->text_size() : 0) || !text) return;
-  if (in_flight)
-    self->send(seat->pool().actor, decode_watch{options.tree->family, record.path, wish.on});
-}
-
-/// `fresh` stands in the text from byte `begin` on.
-void thread_state::tell_text(std::size_t begin, std::string_view fresh) {
-  news.tell_text(record, allowance->spent() + heard.size(), begin, fresh);
-}
-
-void thread_state::tell(tree_event::kind what, std::size_t position, std::string said,
-                        std::vector<std::string> children_of) {
-  news.tell(what, record, allowance ? allowance->spent() + heard.size() : 0,
-            {position, std::move(said), std::move(children_of)});
-}
-
-/// With what was sampled for the request that is in flight, as far as that is known.
-thread_status thread_state::status(sequence_status at_pool) const {
-  thread_status now{record, true, {}, 0, 0, 0};
-  if (allowance) {
-    now.tokens_left = allowance->tokens_left();
-    now.rounds_left = allowance->rounds_left();
-    now.seconds_left = std::chrono::duration<double>(time_left()).count();
-  }
-  if (!text) return now;
-  auto& segments = now.record.segments = text->segments();
-  const bool known = in_flight && at_pool.prompt_tokens == text->context().size();
-  const auto& sampled = known && at_pool.sampled.size() > heard.size() ? at_pool.sampled : heard;
-  if (!sampled.empty()) {
-    if (!segments.back().sampled()) segments.push_back({segment_kind::written, {}, {}, {}, {}});
-    segments.back().text += options.tree->reasoning.codec.decode(sampled);
-    segments.back().ids.insert(segments.back().ids.end(), sampled.begin(), sampled.end());
-  }
-  now.at_pool = std::move(at_pool);
-  return now;
-}
-
-/// A pool that is in a long step is left out rather than waited for.
-caf::result<thread_status> thread_state::show(const thread_request& request) {
-  const auto told = [this, left = request.seconds_left](sequence_status at_pool) {
-    auto now = status(std::move(at_pool));
-    now.seconds_left = left.value_or(now.seconds_left);
-    return now;
-  };
-  if (!seat) return told({});
-  auto promise = self->make_response_promise<thread_status>();
-  auto asker = std::make_shared<guarded_promise<thread_status>>(promise);
-  self->request(seat->pool().actor, pool_patience,
-                sequence_request{options.tree->family, record.path})
-      .then([told, asker](sequence_status& at_pool) { asker->deliver(told(std::move(at_pool))); },
-            [told, asker](caf::error&) { asker->deliver(told({})); });
-  return promise;
-}
 
 thread_actor::behavior_type reasoning_thread(thread_actor::stateful_pointer<thread_state> self,
                                              thread_options options) {

@@ -10,6 +10,8 @@
 #include "actors/transcript.hpp"
 #include "solver/trace.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +35,11 @@ struct tree_context {
   std::vector<std::int32_t> ban; ///< see `banned_ids`
   bool recorded = false;         ///< threads tell their session where they could go on from
 };
+
+/// What is left of a time as a timeout: positive, also where the time is over.
+inline caf::timespan at_least_1ms(nanoseconds time) {
+  return std::max<nanoseconds>(time, std::chrono::milliseconds(1));
+}
 
 struct thread_options {
   std::shared_ptr<const tree_context> tree;
