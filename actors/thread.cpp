@@ -144,7 +144,8 @@ void thread_state::recover(const caf::error& why) {
   seat->end_work();
   const auto code = errc_of(why, errc::pool_lost);
   if (code == errc::pool_full) return wait_for_room();
-  if (code != errc::pool_lost && code != errc::no_weights) return fail(code);
+  if (code != errc::pool_lost && code != errc::no_weights && code != errc::bad_weights)
+    return fail(code);
   lost_pools.push_back(seat->pool().actor);
   take_seat();
   if (!seat) return fail(errc::pool_lost);

@@ -81,6 +81,7 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/leases_test.cpp
   tests/device_name_test.cpp
   tests/epochs_test.cpp
+  tests/pool_faults_test.cpp
   tests/pool_test.cpp
   tests/prefix_cache_test.cpp
   tests/scheduler_test.cpp

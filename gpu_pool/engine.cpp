@@ -79,28 +79,36 @@ void engine::gather(const lane& lane) {
 void engine::read_all(std::span<const lane> lanes, std::span<const float> logits) {
   if (batch_.wanted.empty()) return;
   const auto vocab = logits.size() / batch_.wanted.size();
-  const auto next_row = [&] {
-    const auto row = logits.first(vocab);
-    logits = logits.subspan(vocab);
-    return row;
-  };
   for (const auto& lane : lanes) {
-    const auto& request = lane.who->request;
-    const auto& ids = request.ids;
-    const auto temperature = request.sampling.temperature;
-    const auto tell = [&](sampled_token token, std::span<const float> row) {
-      tokens_.push_back(token);
-      if (request.likeliest > 0) append_likeliest(row, temperature, request.likeliest, tokens_);
-    };
-    for (std::size_t i = 0; i < lane.num_scored; ++i) {
-      const auto row = next_row();
-      tell(score(row, temperature, ids[lane.first_scored + i + 1]), row);
+    const auto rows = logits.first((lane.num_scored + lane.samples) * vocab);
+    logits = logits.subspan(rows.size());
+    const auto before = tokens_.size();
+    try {
+      read(lane, rows, vocab);
+    } catch (const std::domain_error&) {
+      tokens_.resize(before);
+      lane.who->failure = errc::bad_weights;
     }
-    if (!lane.samples) continue;
-    const auto row = next_row();
-    tell(sample(row, to_sampler(request.sampling), lane.who->thread_key, ids.size(), request.ban),
-         row);
   }
+}
+
+void engine::read(const lane& lane, std::span<const float> rows, std::size_t vocab) {
+  const auto& request = lane.who->request;
+  const auto& ids = request.ids;
+  const auto temperature = request.sampling.temperature;
+  const auto tell = [&](auto choose) {
+    const auto row = rows.first(vocab);
+    rows = rows.subspan(vocab);
+    tokens_.push_back(choose(row));
+    if (request.likeliest > 0) append_likeliest(row, temperature, request.likeliest, tokens_);
+  };
+  for (std::size_t i = 0; i < lane.num_scored; ++i)
+    tell([&](auto row) { return score(row, temperature, ids[lane.first_scored + i + 1]); });
+  if (lane.samples)
+    tell([&](auto row) {
+      return sample(row, to_sampler(request.sampling), lane.who->thread_key, ids.size(),
+                    request.ban);
+    });
 }
 
 } // namespace banyan

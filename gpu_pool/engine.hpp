@@ -17,7 +17,9 @@ public:
   engine(std::unique_ptr<evaluator>, std::int32_t block_size);
 
   /// The tokens that `scheduler::accept` takes; valid until the next call. Lanes of one epoch stand
-  /// together: each such group is one forward pass. Throws what the evaluator throws.
+  /// together: each such group is one forward pass. A sequence whose logits allow no token, for
+  /// they are NaN, is marked with `bad_weights` and has none; the others of its step do not suffer.
+  /// Throws what the evaluator throws.
   std::span<const sampled_token> run(std::span<const lane>);
 
   evaluator& device() { return *evaluator_; }
@@ -30,6 +32,7 @@ private:
   void gather(std::span<const lane>);
   void gather(const lane&);
   void read_all(std::span<const lane>, std::span<const float> logits);
+  void read(const lane&, std::span<const float> rows, std::size_t vocab);
 
   std::unique_ptr<evaluator> evaluator_;
   std::int32_t block_size_;

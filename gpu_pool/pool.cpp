@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <tuple>
 #include <unordered_map>
@@ -96,13 +98,24 @@ struct pool_state {
   }
 
   void answer(std::vector<ended_sequence> ended) {
-    for (auto& [id, reply] : ended) {
+    for (auto& [id, reply, failure] : ended) {
       auto node = open.extract(id);
       auto& request = node.mapped();
       open_of.erase({request.family, request.thread, id});
       num_watched -= request.watched;
-      request.promise.deliver(std::move(reply));
+      if (failure == errc::none)
+        request.promise.deliver(std::move(reply));
+      else
+        refuse(request, failure);
     }
+  }
+
+  void refuse(open_request& request, errc why) {
+    if (std::exchange(complained_of, parts->scheduler.epoch()) != parts->scheduler.epoch())
+      log("no token can be sampled for thread " + request.thread
+          + ": the logits are not finite under the weights of epoch "
+          + std::to_string(parts->scheduler.epoch()));
+    request.promise.deliver(caf::error{why});
   }
 
   void watch(const decode_watch& wish) {
@@ -129,12 +142,24 @@ struct pool_state {
     if (!lanes.empty()) batch_sizes.add(static_cast<double>(lanes.size()));
     for (const auto id : parts->scheduler.admitted())
       queued_s.add(std::chrono::duration<double>(begin - open.at(id).since).count());
-    answer(parts->scheduler.accept(parts->engine.run(lanes)));
+    if (const auto tokens = run(lanes)) answer(parts->scheduler.accept(*tokens));
     tell_watchers();
     forget_weights();
     awake = false;
     parts->scheduler.idle() ? rest() : wake();
     if (!lanes.empty()) step_s.add(seconds_since(begin));
+  }
+
+  /// Nothing where the device had no memory for so large a step.
+  std::optional<std::span<const sampled_token>> run(std::span<const lane> lanes) {
+    try {
+      return parts->engine.run(lanes);
+    } catch (const std::exception& why) {
+      if (!is_out_of_memory(why) || !parts->scheduler.retreat()) throw;
+      log(std::string("out of memory; goes on with at most ")
+          + std::to_string(parts->scheduler.max_batch()) + " sequences a step: " + why.what());
+      return {};
+    }
   }
 
   /// An idle pool has time to look at its books, but not after every short request.
@@ -257,7 +282,8 @@ struct pool_state {
   std::set<std::tuple<std::uint64_t, std::string, std::uint64_t>> open_of; ///< family, thread: ids
   std::uint64_t next_id = 0;
   std::size_t num_watched = 0;
-  bool awake = false; ///< a `step` is on its way
+  std::optional<std::uint32_t> complained_of; ///< epoch
+  bool awake = false;                         ///< a `step` is on its way
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
   steady_clock::time_point last_shown{};

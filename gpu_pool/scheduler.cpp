@@ -44,6 +44,8 @@ scheduler::scheduler(const scheduler_options& options, std::int32_t num_blocks,
                      const model_config& model, std::shared_ptr<const tokenizer> vocabulary,
                      std::uint32_t epoch)
     : options_(options),
+      max_batch_(options.max_batch),
+      prefill_tokens_(options.prefill_tokens),
       vocabulary_(std::move(vocabulary)),
       vocab_size_(static_cast<std::int32_t>(model.vocab_size)),
       eos_id_(model.eos_id),
@@ -162,7 +164,7 @@ sequence_status scheduler::look(std::uint64_t number, const std::string& path) c
 std::span<const lane> scheduler::next() {
   lanes_.clear();
   admitted_.clear();
-  auto prefill_left = options_.prefill_tokens;
+  auto prefill_left = prefill_tokens_;
   const auto num_preempted = counts_.preempted;
   for (std::size_t i = 0; i < running_.size(); ++i)
     if (find_room(i)) add_lane(*running_[i], prefill_left);
@@ -193,7 +195,7 @@ void scheduler::preempt_youngest() {
 }
 
 void scheduler::admit_waiting(std::size_t prefill_left) {
-  while (!queue_.empty() && running_.size() < options_.max_batch && prefill_left > 0) {
+  while (!queue_.empty() && running_.size() < max_batch_ && prefill_left > 0) {
     const auto first = queue_.begin();
     auto& s = *first->second;
     // A block for each that runs is left, so that the new one is not preempted right away.
@@ -238,6 +240,11 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
   for (auto& lane : lanes_) {
     const auto& request = lane.who->request;
     auto& reply = lane.who->reply;
+    if (lane.who->failure != errc::none) {
+      fail(*lane.who);
+      ended.push_back({lane.who->id, std::move(reply), lane.who->failure});
+      continue;
+    }
     cache_.advance(*lane.who, lane.num_tokens);
     for (std::size_t i = 0; i < lane.num_scored; ++i) {
       reply.prompt_logprobs.push_back(take_front(tokens).logprob);
@@ -253,7 +260,29 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
   }
   if (!ended.empty()) std::erase_if(running_, [](const owned& s) { return s->ended; });
   lanes_.clear();
+  advance_limits();
   return ended;
+}
+
+bool scheduler::retreat() {
+  const auto sequences = lanes_.size();
+  std::size_t prompt_tokens = 0;
+  for (const auto& lane : lanes_) prompt_tokens += lane.num_tokens > 1 ? lane.num_tokens : 0;
+  lanes_.clear();
+  retreated_at_ = counts_.steps;
+  if (sequences <= 1 && prompt_tokens <= 1) return false;
+  max_batch_ = std::max<std::size_t>(1, sequences / 2);
+  if (prompt_tokens > 0) prefill_tokens_ = std::max<std::size_t>(1, prompt_tokens / 2);
+  while (running_.size() > max_batch_) preempt_youngest();
+  return true;
+}
+
+void scheduler::advance_limits() {
+  constexpr std::uint64_t many_steps = 256;
+  if (counts_.steps < retreated_at_ + many_steps) return;
+  retreated_at_ = counts_.steps;
+  max_batch_ = std::min(2 * max_batch_, options_.max_batch);
+  prefill_tokens_ = std::min(2 * prefill_tokens_, options_.prefill_tokens);
 }
 
 std::optional<finish_reason> scheduler::append(sequence& s, const sampled_token& token,
@@ -284,6 +313,14 @@ void scheduler::finish(sequence& s) {
   s.request.keep_lease ? cache_.keep(s) : cache_.retire(s);
   --families_.find(s.request.family)->second.live;
   ++counts_.finished;
+  s.ended = true;
+}
+
+/// What it computed may be no good: nobody shall find it.
+void scheduler::fail(sequence& s) {
+  cache_.discard(s);
+  --families_.find(s.request.family)->second.live;
+  ++counts_.failed;
   s.ended = true;
 }
 

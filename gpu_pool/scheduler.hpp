@@ -39,6 +39,7 @@ struct lane {
 struct ended_sequence {
   std::uint64_t id = 0;
   decode_reply reply;
+  errc failure = errc::none; ///< anything else: it ended without an answer
 };
 
 struct scheduler_counts {
@@ -71,6 +72,10 @@ public:
   /// For each lane in order, what it scored and then what it sampled; behind each token the
   /// likeliest ones, where the request wants them. Returns who ended by it.
   std::vector<ended_sequence> accept(std::span<const sampled_token>);
+
+  /// In place of `accept`: the device had no memory for the step. The next ones are half as large,
+  /// and grow again when many went well. False: a step cannot be smaller.
+  bool retreat();
 
   /// Breaks off a thread and all below it, queued or running, and ends their leases. Returns who
   /// ended, with what it had sampled. `will_return`: their whole blocks stay findable.
@@ -106,6 +111,8 @@ public:
   const scheduler_counts& counts() const { return counts_; }
   const sequence_cache& cache() const { return cache_; }
 
+  std::size_t max_batch() const { return max_batch_; }
+
   /// Says what is wrong with the accounts of the cache, or nothing.
   std::optional<std::string> check() const;
 
@@ -130,8 +137,12 @@ private:
   void score(lane&) const;
   std::optional<finish_reason> ending(sequence&, std::int32_t token);
   void finish(sequence&);
+  void fail(sequence&);
+  void advance_limits();
 
   scheduler_options options_;
+  std::size_t max_batch_, prefill_tokens_; // of the options, or less for want of memory
+  std::uint64_t retreated_at_ = 0;         // step
   std::shared_ptr<const tokenizer> vocabulary_;
   std::int32_t vocab_size_, eos_id_;
   std::size_t context_; // tokens of one sequence: what the model or the whole cache holds

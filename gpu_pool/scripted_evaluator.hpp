@@ -20,7 +20,7 @@ class recalling_evaluator : public evaluator {
 public:
   recalling_evaluator(std::int32_t num_blocks, std::int32_t block_size, std::int32_t vocab_size);
 
-  std::span<const float> run(const decode_batch&, std::uint32_t epoch) final;
+  std::span<const float> run(const decode_batch&, std::uint32_t epoch) override;
 
   /// There are no weights to take: these two throw `bad_checkpoint`.
   void take(std::uint32_t epoch, std::shared_ptr<const transformer>) override;

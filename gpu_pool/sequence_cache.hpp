@@ -27,6 +27,7 @@ struct sequence {
   std::string tail;      ///< end of the sampled text, where a stop string may have begun
   bool admitted = false; ///< ran before, perhaps until it was preempted
   bool ended = false;
+  errc failure = errc::none; ///< why it has no next token
 
   std::size_t prompt_size() const { return request.ids.size() - reply.ids.size(); }
   /// Tokens at the front whose logits nobody wants: keys and values that are known will do.

@@ -1,7 +1,5 @@
-#include "gpu_pool/pool.hpp"
 #include "model/weights.hpp"
-#include "tests/deterministic_system.hpp"
-#include "tests/plain_pool.hpp"
+#include "tests/pool_system.hpp"
 
 #include <numeric>
 
@@ -15,13 +13,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct broken_evaluator : random_evaluator {
-  using random_evaluator::random_evaluator;
-  state advance(state, std::int32_t) const override {
-    throw std::runtime_error("the device fell off the bus");
-  }
-};
-
 /// Looks at what its pool shows while it runs.
 struct looking_evaluator : random_evaluator {
   using random_evaluator::random_evaluator;
@@ -32,46 +23,6 @@ struct looking_evaluator : random_evaluator {
   static inline std::shared_ptr<pool_gauge> gauge;
   static inline pool_status seen;
 };
-
-struct pool_system : deterministic_system {
-  ~pool_system() {
-    for (auto& actor : ours) end(actor);
-  }
-
-  template <class Evaluator = reseeded_evaluator>
-  pool_actor spawn(pool_options options = {}) {
-    options.name = "cpu:7";
-    options.log = [this](std::string_view line) { lines.emplace_back(line); };
-    const auto size = options.scheduling.block_size;
-    ours.push_back(spawn_pool(sys, options, std::make_unique<Evaluator>(1, 256, size, 40), 256,
-                              letters_model(), std::make_shared<letters>(), false));
-    return ours.back();
-  }
-
-  static decode_request request_of(std::string thread, std::uint32_t num_tokens,
-                                   std::uint64_t family = 0) {
-    decode_request request;
-    request.family = family;
-    request.thread = std::move(thread);
-    request.ids = some_text(3, 10);
-    request.max_tokens = num_tokens;
-    request.ban = {0};
-    return request;
-  }
-
-  auto send(const pool_actor& pool, decode_request request) {
-    return self->request(pool, caf::infinite, std::move(request));
-  }
-
-  void steps(int how_many) {
-    while (how_many-- > 0) scheduler().try_run_once();
-  }
-
-  std::vector<pool_actor> ours;
-  std::vector<std::string> lines; // of the log
-};
-
-errc why(const caf::error& error) { return errc_of(error, errc::none); }
 
 } // namespace
 
@@ -148,27 +99,6 @@ TEST_CASE_METHOD(pool_system, "a pool whose work was all cancelled takes more", 
   const auto now = ask<pool_status>(pool, atom::status::value);
   const auto& timed = now->step_s.counts; // a step without work is none
   CHECK(std::accumulate(timed.begin(), timed.end(), std::uint64_t{0}) == now->steps);
-}
-
-TEST_CASE_METHOD(pool_system, "a failing device loses the pool and tells everybody", "[pool]") {
-  auto pool = spawn<broken_evaluator>();
-  auto first = send(pool, request_of("/", 10));
-  auto second = send(pool, request_of("/0", 10));
-  run();
-  CHECK(why(take<decode_reply>(first).error()) == errc::pool_lost);
-  CHECK(why(take<decode_reply>(second).error()) == errc::pool_lost);
-  CHECK(running() == 0);
-  REQUIRE(lines.size() == 1);
-  CHECK(lines[0] == "cpu:7: lost: the device fell off the bus");
-}
-
-TEST_CASE_METHOD(pool_system, "a killed pool leaves nobody waiting", "[pool]") {
-  auto pool = spawn();
-  auto running = send(pool, request_of("/", 1000));
-  steps(5);
-  caf::anon_send_exit(pool, caf::exit_reason::kill);
-  run();
-  CHECK(why(take<decode_reply>(running).error()) == errc::pool_lost);
 }
 
 TEST_CASE_METHOD(pool_system, "a watched thread hears all tokens but not too often", "[pool]") {

@@ -55,6 +55,7 @@ struct pool_script {
   /// second, …
   std::map<std::string, std::vector<std::string>> lines;
   std::set<std::string> silent; ///< threads that never get an answer
+  std::set<std::string> barren; ///< threads whose logits allow no token
   bool lost = false;            ///< answers as a pool does that dies with a request in its queue
   int times_full = 0;           ///< so many requests are refused with `pool_full`
   std::size_t max_context = 1 << 20;
@@ -124,6 +125,7 @@ struct scripted_pool_state {
     script->askers[request.thread] = caf::actor_cast<caf::actor_addr>(self->current_sender());
     if (script->times_full > 0) return --script->times_full, errc::pool_full;
     if (request.weights_epoch.value_or(script->epoch) != script->epoch) return errc::no_weights;
+    if (script->barren.contains(request.thread)) return errc::bad_weights;
     if (!script->silent.contains(request.thread)) return answer(*script, request);
     held.emplace_back(request, self->make_response_promise<decode_reply>());
     return held.back().second;

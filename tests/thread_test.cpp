@@ -152,6 +152,24 @@ TEST_CASE_METHOD(two_pools, "another pool goes on where a lost one stopped", "[a
   CHECK(second_script->requests.at(0).ids == script->requests.at(0).ids);
 }
 
+TEST_CASE_METHOD(two_pools, "another pool decodes what one has no token for", "[actors]") {
+  script->barren = {"/"};
+  auto reply = self->request(begin_at_first(), caf::infinite, work());
+  run();
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.root().pool == "scripted:1");
+}
+
+TEST_CASE_METHOD(session_system, "a thread that no pool has a token for fails alone", "[actors]") {
+  script->barren = {"/1"};
+  const auto t = solve();
+  REQUIRE(t.threads.size() == 3);
+  CHECK(t.find("/0")->failure == errc::none);
+  CHECK(t.find("/1")->failure == errc::pool_lost);
+  CHECK(t.outcome.solved);
+}
+
 TEST_CASE_METHOD(two_pools, "a dead pool is passed over", "[actors]") {
   end(pool);
   auto reply = self->request(begin_at_first(), caf::infinite, work());
