@@ -99,6 +99,11 @@ refusal goes_on_later(const std::string& tree) {
           "the daemon is about to end; tree " + tree + " is kept and goes on when it starts again"};
 }
 
+refusal stored_later(const std::string& tree) {
+  return {refusal::kind::unavailable, "store: it could not be written; tree " + tree
+                                          + " is kept and ends when there is room for it"};
+}
+
 http_response no_such_model(const std::string& name, const std::string& served) {
   return error_response(
       404, "model_not_found",

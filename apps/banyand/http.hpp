@@ -95,6 +95,8 @@ http_response error_response(int status, std::string code, std::string message,
 
 /// What the one who waits for a tree is told where the daemon ends first.
 refusal goes_on_later(const std::string& tree);
+/// And where its end cannot be stored.
+refusal stored_later(const std::string& tree);
 
 /// As OpenAI refuses a model that is not `served`.
 http_response no_such_model(const std::string& name, const std::string& served);

@@ -92,12 +92,15 @@ struct live_forest::impl {
                 });
   }
 
-  /// For one who has waited in vain: a tree that is parked, or whose session is lost, is kept.
-  void find_after_all(const std::string& id, const answer_to<tree_ptr>& finished) {
-    find_stored(id, true, [id, finished](std::variant<tree_ptr, refusal> found) {
+  /// For one who has waited in vain: a tree that is parked, whose session is lost or whose end
+  /// could not be stored is kept all the same, and told by its id.
+  void find_after_all(const std::string& id, const caf::error& why,
+                      const answer_to<tree_ptr>& finished) {
+    find_stored(id, true, [id, why, finished](std::variant<tree_ptr, refusal> found) {
       const auto* t = std::get_if<tree_ptr>(&found);
-      const bool goes_on = t && (*t)->finished_ms == 0;
-      finished(goes_on ? goes_on_later(id) : std::move(found));
+      if (!t) return finished(just_ended(why) ? std::move(found) : refusal_of(why));
+      if ((*t)->finished_ms != 0) return finished(std::move(found));
+      finished(why == errc::not_stored ? stored_later(id) : goes_on_later(id));
     });
   }
 
@@ -280,7 +283,9 @@ void live_forest::submit(solve_request request, answer_to<std::string> accepted,
   impl_->desk.order<finished_tree>(
       std::move(request), [finished](const finished_tree& done) { finished(done.value); },
       [this, id, finished, fail](const caf::error& why) {
-        just_ended(why) ? impl_->find_after_all(id, finished) : fail(why);
+        const bool may_be_kept =
+            just_ended(why) || why == errc::cancelled || why == errc::not_stored;
+        may_be_kept ? impl_->find_after_all(id, why, finished) : fail(why);
       });
 }
 

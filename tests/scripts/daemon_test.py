@@ -644,6 +644,26 @@ class ending(daemon_case):
         name = re.search(r"tree (\w{26}) is kept", message)[1]
         self.same_texts(self.start().finished(name), undisturbed(5))
 
+    def test_who_waits_for_trees_that_run_hears_their_names(self):
+        one = self.start("--drain", 0, "--concurrency", 64)
+        told = []
+        waiting = [threading.Thread(target=lambda i=i: told.append(
+            one.post("/v1/trees", {**body(i), "sampling": {"temperature": 1, "seed": i}}))) for i in range(40)]
+        for client in waiting:
+            client.start()
+        wait_for(lambda: one.status()["trees"]["running"] > 10, "the trees do not run", pause=0.005)
+        self.assertEqual(one.stop(), 0)
+        for client in waiting:
+            client.join()
+        refused = [answer for answer in told if answer.status != 200]
+        self.assertGreater(len(refused), 5)
+        taken = [re.search(r"tree (\w{26}) is kept", r.error["message"]) for r in refused if "is kept" in r.error["message"]]
+        again = self.start()
+        self.assertGreater(len(taken), 5)
+        for name in taken:
+            again.finished(name[1])
+        self.assertEqual(again.status()["store"]["finished"], len(told) - len(refused) + len(taken))
+
     def test_a_second_signal_ends_the_waiting(self):
         one = self.start("--drain", 600, "--concurrency", 1)
         for i in range(200):
@@ -672,6 +692,8 @@ class full_disk(daemon_case):
             given = self.refused(one.post("/v1/trees", {**body(0), "wait": wait}), 503, "unavailable")
             self.assertIn("store", given.error["message"])
         wait_for(lambda: one.status()["threads"]["decoding"] == 0, "trees that began do not end", pause=0.05)
+        told = self.refused(waited[0], 503, "unavailable").error["message"]
+        name = re.search(r"store: .* tree (\w{26}) is kept", told)[1]
         self.assertEqual((one.get("/healthz").status, one.get("/v1/trees").status), (200, 200))
         self.assertIn("make room", one.log())
         self.assertLess(one.log().count("\n"), 60)
