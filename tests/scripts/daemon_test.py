@@ -516,6 +516,23 @@ class changing(daemon_case):
 # ---- end
 
 
+def waiting_clients(one, count):
+    """Clients that wait for a tree each, once many run; returns what joins them and gives their answers."""
+    answers = []
+    clients = [threading.Thread(target=lambda i=i: answers.append(
+        one.post("/v1/trees", {**body(i), "sampling": {"temperature": 1, "seed": i}}))) for i in range(count)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: one.status()["trees"]["running"] > 10, "the trees do not run", pause=0.005)
+
+    def join():
+        for client in clients:
+            client.join()
+        return answers
+
+    return join
+
+
 class ending(daemon_case):
     def test_what_was_cut_off_goes_on_after_a_restart(self):
         numbers = range(8)
@@ -646,23 +663,16 @@ class ending(daemon_case):
 
     def test_who_waits_for_trees_that_run_hears_their_names(self):
         one = self.start("--drain", 0, "--concurrency", 64)
-        told = []
-        waiting = [threading.Thread(target=lambda i=i: told.append(
-            one.post("/v1/trees", {**body(i), "sampling": {"temperature": 1, "seed": i}}))) for i in range(40)]
-        for client in waiting:
-            client.start()
-        wait_for(lambda: one.status()["trees"]["running"] > 10, "the trees do not run", pause=0.005)
+        told = waiting_clients(one, 40)
         self.assertEqual(one.stop(), 0)
-        for client in waiting:
-            client.join()
-        refused = [answer for answer in told if answer.status != 200]
-        self.assertGreater(len(refused), 5)
-        taken = [re.search(r"tree (\w{26}) is kept", r.error["message"]) for r in refused if "is kept" in r.error["message"]]
+        answers = told()
+        solved = [a for a in answers if a.status == 200]
+        names = re.findall(r"tree (\w{26}) is kept and goes on", str([a.error for a in answers if a.status == 503]))
+        self.assertGreater(len(names), 5)
         again = self.start()
-        self.assertGreater(len(taken), 5)
-        for name in taken:
-            again.finished(name[1])
-        self.assertEqual(again.status()["store"]["finished"], len(told) - len(refused) + len(taken))
+        for name in names:
+            again.finished(name)
+        self.assertEqual(again.status()["store"]["finished"], len(solved) + len(names))
 
     def test_a_second_signal_ends_the_waiting(self):
         one = self.start("--drain", 600, "--concurrency", 1)
@@ -692,8 +702,6 @@ class full_disk(daemon_case):
             given = self.refused(one.post("/v1/trees", {**body(0), "wait": wait}), 503, "unavailable")
             self.assertIn("store", given.error["message"])
         wait_for(lambda: one.status()["threads"]["decoding"] == 0, "trees that began do not end", pause=0.05)
-        told = self.refused(waited[0], 503, "unavailable").error["message"]
-        name = re.search(r"store: .* tree (\w{26}) is kept", told)[1]
         self.assertEqual((one.get("/healthz").status, one.get("/v1/trees").status), (200, 200))
         self.assertIn("make room", one.log())
         self.assertLess(one.log().count("\n"), 60)
@@ -705,6 +713,16 @@ class full_disk(daemon_case):
         self.assertEqual(one.solve(body(0))["state"], undisturbed(0)["state"])
         wait_for(lambda: one.status()["store"]["unfinished"] == 0, "the store has trees that nobody grows")
         self.assertEqual(one.stop(), 0)
+
+    def test_who_waits_for_a_tree_whose_end_cannot_be_stored_hears_its_id(self):
+        one = self.start("--concurrency", 64)
+        told = waiting_clients(one, 20)
+        self.room(one, 4096)
+        names = re.findall(r"store: it could not be written; tree (\w{26}) is kept", str([a.error for a in told() if a.status == 503]))
+        self.assertGreater(len(names), 5)
+        self.room(one, resource.RLIM_INFINITY)
+        for name in names:
+            one.finished(name)
 
     def test_it_ends_in_order_on_a_full_disk(self):
         one = self.start("--concurrency", 3)
