@@ -16,13 +16,14 @@ constexpr std::chrono::seconds settle_patience{1};
 
 caf::result<tree_status> session_state::steer(const steer_request& request) {
   if (!find(request.thread)) return no_thread(request.thread);
+  if (unstored) return errc::not_stored; // it is over, and nobody shall hear of it yet
   if (!live(request.thread)) return has_ended(request);
   switch (request.action) {
   case tree_action::cancel: end_below(request.thread, errc::cancelled); break;
   case tree_action::pause: pause_below(request.thread); break;
   case tree_action::resume:
-    if (!is_halted(halted, request.thread)) break;
     if (is_halted_above(halted, request.thread)) return is_part_of_paused(request);
+    if (!is_halted_at_or_below(halted, request.thread)) break;
     resume_below(request.thread);
     break;
   }
@@ -69,8 +70,9 @@ void session_state::pause_below(const std::string& path) {
 }
 
 void session_state::resume_below(const std::string& path) {
+  const bool whole = path == "/" && halted.contains("/");
   take_up(halted, path);
-  if (path == "/") {
+  if (whole) {
     auto longer = *context;
     longer.deadline += clock.go_on(self->clock().now());
     context = std::make_shared<tree_context>(std::move(longer));

@@ -13,6 +13,10 @@ bool is_halted_above(const halted_paths& halted, std::string_view path) {
                              [&](const auto& at) { return at != path && at_or_below(path, at); });
 }
 
+bool is_halted_at_or_below(const halted_paths& halted, std::string_view path) {
+  return std::ranges::any_of(halted, [&](const auto& at) { return at_or_below(at, path); });
+}
+
 void take_up(halted_paths& halted, std::string_view path) {
   std::erase_if(halted, [&](const auto& at) { return at_or_below(at, path); });
 }

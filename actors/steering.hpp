@@ -14,6 +14,8 @@ namespace banyan {
 /// The thread, or one above it, was paused by hand.
 bool is_halted(const halted_paths&, std::string_view path);
 bool is_halted_above(const halted_paths&, std::string_view path);
+/// The thread, or one below it, was.
+bool is_halted_at_or_below(const halted_paths&, std::string_view path);
 
 /// Nothing is paused there any more.
 void take_up(halted_paths&, std::string_view path);

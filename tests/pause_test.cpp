@@ -104,6 +104,20 @@ TEST_CASE_METHOD(pausing_session, "a child is paused alone, and its siblings go 
   CHECK(t.find("/1")->failure == errc::no_solution);
 }
 
+TEST_CASE_METHOD(pausing_session, "a resumed tree goes on with its parts that were paused alone",
+                 "[actors]") {
+  script->silent = {"/0", "/1"};
+  auto reply = solve();
+  steer(tree_action::pause, "/1");
+  break_silence();
+  CHECK(phase_of("/1") == thread_phase::paused);
+  for (int i = 0; i < 50; ++i) advance(1s); // of 60: the tree itself was not paused
+  steer(tree_action::resume);
+  const auto t = finished(take<finished_tree>(reply));
+  CHECK(t.outcome.solved);
+  CHECK(t.wall_ms == Approx(50'000));
+}
+
 TEST_CASE_METHOD(pausing_session, "a parent that is paused while it waits joins after the pause",
                  "[actors]") {
   script->silent = {"/0", "/1"};

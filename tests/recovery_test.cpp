@@ -143,6 +143,8 @@ TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored is store
   CHECK(seen->phase == tree_phase::running); // nobody hears of an end that may be lost
   CHECK(seen->finished_ms == 0);
   CHECK_FALSE(end_is_told());
+  const auto cancelled = ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/"});
+  CHECK(errc_of(cancelled.error(), errc::none) == errc::not_stored);
   advance(5s);
   CHECK(kept->finished.empty());
   kept->fails = false;
