@@ -3,6 +3,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/json_list.hpp"
 #include "apps/terminal.hpp"
+#include "apps/token_file.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -55,17 +56,6 @@ url_parts parsed_url(const std::string& text) {
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.")
          || host == "[::1]";
-}
-
-std::string read_token(const std::filesystem::path& file) {
-  auto token = read_text(file);
-  while (!token.empty() && std::isspace(static_cast<unsigned char>(token.back()))) token.pop_back();
-  const bool plain =
-      std::ranges::all_of(token, [](char c) { return c > ' ' && c < '\x7f'; }) && !token.empty();
-  if (!plain)
-    throw bad_environment(file.string(), "there is no token in it",
-                          "give the file that the daemon has as its --token-file");
-  return token;
 }
 
 struct free_list {

@@ -40,7 +40,7 @@ void declare(option_list& list, common_options& o) {
   list.path(
           "config", o.config, "FILE",
           "options as lines `name = value`; default: ~/.config/banyan/banyan.conf, if it is there")
-      .not_kept();
+      .not_in_files();
   list.flag("json", o.json, "results as JSON, one object per line").not_kept();
   list.flag("quiet", o.quiet, "no progress on standard error").not_kept();
   list.choice("log-level", o.log_level,

@@ -30,7 +30,7 @@ void declare(option_list& list, decoding_options& o) {
   devices.write = [&o] { return o.devices; };
   list.add(std::move(devices));
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
-  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", os_threads);
   list.number("concurrency", o.concurrency, "trees at a time", positive);
   declare_decoding(list, o);
 }

@@ -123,6 +123,11 @@ option_list& option_list::not_kept() {
   return *this;
 }
 
+option_list& option_list::not_in_files() {
+  groups_.back().second.back().is_in_files = false;
+  return not_kept();
+}
+
 void option_list::not_shown(std::initializer_list<std::string_view> names) {
   for (const auto name : names) find(name, {}, "--").is_shown = false;
 }
@@ -332,8 +337,12 @@ void option_list::take_lines(const std::vector<config_line>& lines, general_line
   for (const auto& line : lines) {
     if (!concerns_us(line, general)) continue;
     auto& o = find(line.name, line.where + ": ", {});
+    const auto shown = line.where + ": " + o.name;
+    if (!o.is_in_files) throw bad_usage(shown, "it belongs to the command line", "remove the line");
     if (given_.contains(o.name) && !mine.contains(o.name)) continue;
-    apply(o, {line.value}, line.where + ": " + o.name);
+    if (mine.contains(o.name) && !o.is_list)
+      throw bad_usage(shown, "it stands there twice", "give it once");
+    apply(o, {line.value}, shown);
     given_.insert(o.name);
     mine.insert(o.name);
   }

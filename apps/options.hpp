@@ -2,6 +2,7 @@
 
 #include "apps/failure.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -23,6 +24,7 @@ struct limits {
   double high = std::numeric_limits<double>::infinity();
 };
 inline constexpr limits positive{1}, not_negative{0}, share{0, 1};
+inline constexpr limits os_threads{0, 1024}; ///< LibTorch makes as many as it is told to
 
 /// One option: a name, how its text is read into a field, and how the field is written as text.
 struct option {
@@ -33,7 +35,8 @@ struct option {
   bool is_flag = false, is_list = false;
   bool is_single = false; ///< of a list: all of its values stand behind one name
   bool is_kept = true;    ///< in the resolved config
-  bool is_shown = true;   ///< in the help
+  bool is_in_files = true;
+  bool is_shown = true; ///< in the help
 };
 
 /// The options of one command. Each is bound to a field, whose value at that time is the default;
@@ -82,6 +85,9 @@ public:
 
   /// Leaves the last option out of the resolved config: it says how to run, not what.
   option_list& not_kept();
+
+  /// The last option has no line in a config file, nor in the resolved one.
+  option_list& not_in_files();
 
   /// Leaves options out of the help that the command knows only to refuse them.
   void not_shown(std::initializer_list<std::string_view> names);
@@ -143,6 +149,7 @@ std::string expectation(bool whole, const limits&);
 template <class Number>
 option_list& option_list::number(const std::string& name, Number& field, const std::string& help,
                                  limits bounds) {
+  if (!std::numeric_limits<Number>::is_signed) bounds.low = std::max(bounds.low, 0.0);
   option o{name, "N", help, expectation(std::numeric_limits<Number>::is_integer, bounds)};
   o.read = [&field, bounds](const std::string& text) {
     Number value{};

@@ -38,7 +38,7 @@ void declare_run(option_list& list, train_rl_options& o) {
   declare_dtype(list, "dtype", r.learner.compute,
                 "of training's matrix products; weights stay in float32");
   list.number("threads", o.threads, "OS threads of training on the CPU; 0: half of the cores",
-              not_negative);
+              os_threads);
   option pools{"pool-device", "cpu|cuda|cuda:N",
                "where to decode rollouts, more than once for more; default: --device",
                "cpu, cuda or cuda:N"};
@@ -51,7 +51,7 @@ void declare_run(option_list& list, train_rl_options& o) {
   list.add(std::move(pools));
   declare_dtype(list, "pool-dtype", o.pool_precision, "of weights and cache when decoding");
   list.number("pool-threads", o.pool_threads,
-              "OS threads of a pool on the CPU; 0: half of the cores", not_negative);
+              "OS threads of a pool on the CPU; 0: half of the cores", os_threads);
   list.number("checkpoint-every", r.checkpoint_every, "steps; 0: only at the end", not_negative);
   list.number("keep", r.keep, "checkpoints kept", positive);
   list.number("max-bad-steps", r.max_bad_steps,

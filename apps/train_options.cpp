@@ -36,7 +36,7 @@ void declare_run(option_list& list, train_options& o) {
   list.number("seed", o.seed, "of weights, problems and demonstrations");
   declare_device(list, s.device, "where to train");
   declare_dtype(list, "dtype", s.compute, "of matrix products; weights stay in float32");
-  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", os_threads);
   list.number("checkpoint-every", s.checkpoint_every, "steps; 0: only at the end", not_negative);
   list.number("keep", s.keep, "checkpoints kept", positive);
   list.number("log-every", s.log_every, "steps of which one is shown; log.jsonl has every one",

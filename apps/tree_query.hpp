@@ -17,6 +17,8 @@ namespace banyan {
 
 /// Which trees, as a command line says it.
 struct tree_query {
+  static constexpr const char* names[] = {"state", "label", "solved", "since", "until"};
+
   std::vector<tree_phase> states;  ///< none: all
   std::vector<std::string> labels; ///< "name=value"
   bool solved = true;              ///< counts where it was asked for

@@ -135,6 +135,7 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_parse_test.cpp
   tests/tree_body_test.cpp
   tests/completion_body_test.cpp
+  tests/forest_stream_test.cpp
   tests/http_stream_test.cpp
   tests/http_test.cpp
   tests/http_server_test.cpp)

@@ -398,45 +398,6 @@ TEST_CASE("a tree is watched as long as somebody streams it and a moment longer"
   wait_for([&] { return !s.trees.hub.watched("A"); });
 }
 
-// ---- all trees
-
-TEST_CASE("the stream of all trees has their events without texts", "[http]") {
-  served s;
-  s.trees.put(fake_forest::running_tree("A"));
-  event_reader stream(s, "/v1/events");
-  s.trees.hub.publish(event_of(kind::tree, "A"));
-  s.trees.hub.publish(text_of("A", "unheard"));
-  s.trees.hub.publish(event_of(kind::spawn, "B"));
-  CHECK(stream.event().data.at("tree") == "A");
-  CHECK(stream.event().data.at("tree") == "B");
-  s.trees.end("A");
-  const auto done = stream.event();
-  CHECK(done.name == "done");
-  CHECK(done.data.at("outcome").at("solved") == true);
-  s.trees.hub.publish(event_of(kind::tree, "C"));
-  CHECK(stream.event().data.at("tree") == "C"); // it goes on after a done
-}
-
-TEST_CASE("the stream of all trees goes on where its reader left", "[http]") {
-  served s;
-  std::string seen;
-  {
-    event_reader stream(s, "/v1/events");
-    s.trees.hub.publish(event_of(kind::tree, "A"));
-    seen = stream.event().id;
-  }
-  s.trees.hub.publish(event_of(kind::tree, "B"));
-  event_reader again(s, "/v1/events", "Last-Event-ID: " + seen + "\r\n");
-  CHECK(again.event().data.at("tree") == "B");
-}
-
-TEST_CASE("an end without an outcome is told without one", "[http]") {
-  served s;
-  event_reader stream(s, "/v1/events");
-  s.trees.hub.publish(event_of(kind::done, "lost"));
-  CHECK(stream.event().data.at("outcome") == nullptr);
-}
-
 // ---- readers
 
 TEST_CASE("a quiet stream is kept open by comments", "[http]") {

@@ -170,6 +170,8 @@ TEST_CASE("what is wrong in a config file is told with the file", "[apps]") {
                  "[train sft]");
   CHECK(wrong(std::string("name = a\0b\n", 11))
         == file + ": line 1: a character in it cannot be seen; write plain text");
+  CHECK(wrong("steps = 3\nname = a\nsteps = 3\n")
+        == file + ": line 3: steps: it stands there twice; give it once");
   CHECK(wrong("name = a\tb # \x1b[31m\r\n").empty());
   small_command c;
   CHECK_THROWS_AS(c.list.read_config(folder / "nowhere.conf"), bad_environment);

@@ -93,11 +93,18 @@ TEST_CASE("a null field is one that is not there", "[http]") {
 
 TEST_CASE("what is no JSON object is refused without a field", "[http]") {
   for (const auto* body : {"", "{", "[]", "3", "nul", "{\"a\": NaN}", "{\"wait\": 1e999}",
-                           "{\"a\": \"\xff\"}", "{} {}", "\xef\xbb\xbf", "{'a': 1}"}) {
+                           "{\"a\": \"\xff\"}", "{} {}", R"({"seed": 1, "seed": 1})",
+                           R"({"a": [{"b": {}, "b": 2}]})", "\xef\xbb\xbf", "{'a': 1}"}) {
     INFO(body);
     CHECK(wrong_tree(body) == "-");
     CHECK(wrong_completion(body) == "-");
   }
+}
+
+TEST_CASE("objects side by side may have the same names", "[http]") {
+  CHECK(
+      wrong_tree(with_problem(R"("sampling": {"seed": 1}, "budget": {}, "labels": {"seed": "1"})"))
+      == "");
 }
 
 TEST_CASE("a wrong tree request names the field at fault", "[http]") {

@@ -227,6 +227,22 @@ TEST_CASE("a place where no file can be is typed trouble", "[trainer]") {
   CHECK_FALSE(std::filesystem::exists(unread));
 }
 
+TEST_CASE("a store in a folder where nothing can be written is read", "[trainer]") {
+  const scratch_folder folder;
+  const auto file = folder / "50%?#.db";
+  {
+    tree_store store(file);
+    store.begin();
+    store.finish(finished_tree_of("a"));
+    store.commit();
+  }
+  REQUIRE_FALSE(std::filesystem::exists(file.string() + "-wal"));
+  std::filesystem::create_directory(file.string() + "-shm"); // nor by root
+  CHECK(trouble_with(file, [&] { tree_store{file}; }) != "");
+  const tree_store reader(file, {.read_only = true});
+  CHECK(reader.find("a"));
+}
+
 TEST_CASE("a name that looks like an address is a name", "[trainer]") {
   const scratch_folder folder;
   const auto before = std::filesystem::current_path();

@@ -46,6 +46,14 @@ const char* remedy(store_error::kind why) {
   return "check its folder, permissions and disk";
 }
 
+/// The path as SQLite reads addresses.
+std::string as_address(const std::string& path) {
+  std::string address = "file:";
+  for (const char c : path)
+    address += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
+  return address;
+}
+
 /// What is in a store is its owner's business: a new one is for that one alone, and so are, as
 /// SQLite makes them, the files beside it. If it cannot be made, SQLite says why.
 void make_private_file(const std::filesystem::path& path) {
@@ -66,18 +74,35 @@ database::database(const std::filesystem::path& path, const store_options& optio
   const int mode =
       options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   if (!options.read_only) make_private_file(path);
-  sqlite3* opened = nullptr;
-  errno = 0;
-  const int code = ::sqlite3_open_v2(std::filesystem::absolute(path).c_str(), &opened,
-                                     mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
-  handle_.reset(opened);
-  if (code != SQLITE_OK) fail();
-  ::sqlite3_busy_timeout(opened, busy_ms_);
+  const auto absolute = std::filesystem::absolute(path).string();
+  open(absolute, mode);
+  if (options.read_only && lies_where_nothing_can_be_made())
+    open(as_address(absolute) + "?immutable=1", mode | SQLITE_OPEN_URI);
   check(schema);
   run("PRAGMA foreign_keys=ON; PRAGMA secure_delete=OFF;"
       "PRAGMA cache_size=-16000;"            // kB
       "PRAGMA journal_size_limit=33554432"); // bytes of the log that stay after a long one
   options.read_only ? expect_newest(schema) : make_ready(schema, options.sync);
+}
+
+void database::open(const std::string& name, int mode) {
+  sqlite3* opened = nullptr;
+  errno = 0;
+  const int code = ::sqlite3_open_v2(name.c_str(), &opened,
+                                     mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  handle_.reset(opened);
+  if (code != SQLITE_OK) fail();
+  ::sqlite3_busy_timeout(opened, busy_ms_);
+}
+
+/// A snapshot, or a disk that is mounted read-only: whoever reads a file in WAL mode makes files
+/// beside it, unless nobody can change it. One with a log beside it is not whole.
+bool database::lies_where_nothing_can_be_made() const {
+  const int code =
+      ::sqlite3_exec(handle_.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr);
+  std::error_code unknown;
+  const auto log = std::filesystem::file_size(path_.string() + "-wal", unknown);
+  return (code & 0xff) == SQLITE_CANTOPEN && (unknown || log == 0);
 }
 
 void database::make_ready(const schema& schema, bool sync) {

@@ -56,6 +56,8 @@ private:
   [[noreturn]] void fail(store_error::kind, const std::string& text);
   [[noreturn]] void fail(store_error::kind, const std::string& text, const char* to_do);
   std::int64_t number(const char* sql);
+  void open(const std::string& name, int mode);
+  bool lies_where_nothing_can_be_made() const;
   void check(const schema&);
   void make_ready(const schema&, bool sync);
   void migrate(const schema&);

@@ -69,6 +69,13 @@ void complete(export_options& o, const option_list& list) {
   if (!list.given("format") && o.out.extension() == ".trees") o.format = export_format::records;
   if (!list.given("format") && o.out.extension() == ".json") o.format = export_format::chrome;
   if (o.out == "-") o.out.clear();
+  if (!o.ids.empty())
+    for (const auto* filter : tree_query::names)
+      if (list.given(filter))
+        throw bad_usage(std::string("--") + filter, "the trees are named by their ids already",
+                        "leave it out, or the ids");
+  std::set<std::string> named;
+  std::erase_if(o.ids, [&](const auto& id) { return !named.insert(id).second; });
   if (o.format != export_format::records) return;
   if (o.store.empty())
     throw bad_usage("--format records", "the daemon tells no token ids over HTTP",

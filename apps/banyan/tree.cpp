@@ -46,9 +46,15 @@ option_list declare(tree_options& o) {
   return list;
 }
 
+bad_usage no_thread(const std::string& path) {
+  return {path, "the tree has no such thread", "`banyan tree ID` lists them"};
+}
+
 int follow(client& daemon, const tree_options& o) {
+  if (!o.thread.empty() && !o.thread.starts_with('/')) throw no_thread(o.thread);
   watch_tree(daemon, o.ids[0], {o.common.json, o.texts, o.thread});
   const auto whole = whole_tree(daemon, o.ids[0]);
+  if (!o.thread.empty() && !read_tree(whole).find(o.thread)) throw no_thread(o.thread);
   if (!o.common.json && o.thread.empty() && can_draw_on(STDOUT_FILENO)) print_tree(whole);
   return read_tree(whole).outcome.solved ? exit_done : exit_unsolved;
 }

@@ -2,9 +2,9 @@
 
 #include "apps/banyand/listen_address.hpp"
 #include "apps/terminal.hpp"
+#include "apps/token_file.hpp"
 
 #include <cstdlib>
-#include <fstream>
 #include <stdexcept>
 #include <utility>
 
@@ -29,9 +29,9 @@ void declare_service(option_list& list, daemon_options& o) {
   list.path(
           "config", o.config, "FILE",
           "options as lines `name = value`; default: ~/.config/banyan/banyan.conf, if it is there")
-      .not_kept();
+      .not_in_files();
   list.flag("print-config", o.print_config, "print all options as they would be, and end")
-      .not_kept();
+      .not_in_files();
   list.text("listen", o.listen, "HOST:PORT", "where HTTP is served; port 0 picks a free one");
   list.path("data-dir", o.data_dir, "DIR", "the store; default: $XDG_DATA_HOME/banyan");
   list.path(
@@ -56,7 +56,7 @@ void declare_model(option_list& list, daemon_options& o) {
   devices.write = [&o] { return o.devices; };
   list.add(std::move(devices));
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
-  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", not_negative);
+  list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", os_threads);
   list.number("concurrency", o.concurrency, "trees that run at a time", positive);
   list.number("max-queue", o.max_queued, "trees that wait or are paused; more are refused with 429",
               positive);
@@ -112,12 +112,8 @@ option_list declare(daemon_options& o) {
   return list;
 }
 
-std::string read_token(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  std::string token;
-  if (!in || !(in >> token))
-    throw bad_environment(file.string(), "there is no token in it",
-                          "write one: openssl rand -hex 32 > FILE");
+std::string read_long_token(const std::filesystem::path& file) {
+  auto token = read_token(file);
   if (token.size() < 16)
     throw bad_environment(file.string(), "the token is shorter than 16 characters",
                           "write a longer one: openssl rand -hex 32 > FILE");
@@ -135,7 +131,7 @@ std::filesystem::path default_data_dir() {
 void complete(daemon_options& o) {
   read_address(o.listen, o.http);
   if (o.data_dir.empty()) o.data_dir = default_data_dir();
-  if (!o.token_file.empty() && !o.print_config) o.http.token = read_token(o.token_file);
+  if (!o.token_file.empty() && !o.print_config) o.http.token = read_long_token(o.token_file);
   o.keep.max_age_s = o.keep_days * 24 * 3600;
   o.keep.max_bytes = o.keep_megabytes * 1000 * 1000;
 }

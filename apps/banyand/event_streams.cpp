@@ -18,7 +18,7 @@ namespace banyan {
 
 namespace {
 
-constexpr std::size_t most_unsent = 1 << 20, taken_at_once = 256;
+constexpr std::size_t most_unsent = 1 << 20, taken_at_once = 256, trees_at_once = 100;
 
 // Every event has an id of its own: event n of the hub its number, a part of a story that of the
 // newest event in it, and which telling it is, for the next one may tell something else. From the
@@ -49,6 +49,8 @@ private:
   std::string next_id();
   void tell_story();
   void tell_nothing_left();
+  void look_around(const std::string& after);
+  void tell_forest(const tree_page&);
   void enter(std::uint64_t since);
   void pump();
   void tell(const tree_event&);
@@ -89,7 +91,13 @@ void event_stream::open() {
     if (const auto self = weak.lock()) self->close();
   });
   if (tree_.empty()) {
-    live_ = begin();
+    if (!begin()) return;
+    if (after == 0 && !reply_->request().header("last-event-id").empty()) {
+      mark_ = hub.newest();
+      telling_ = c_.streams.next_telling();
+      return look_around({});
+    }
+    live_ = true;
     return pump();
   }
   look([self = shared_from_this(), after](const tree_ptr& t) {
@@ -163,6 +171,36 @@ void event_stream::show_finished(const tree_ptr& t) {
 void event_stream::tell_nothing_left() {
   reply_->send(http_response{204, "text/event-stream; charset=utf-8", {}, {}, {}});
   close();
+}
+
+/// What a client that has missed events needs to go on: each tree that lives, as it is now.
+void event_stream::look_around(const std::string& after) {
+  tree_filter filter;
+  filter.states = {tree_phase::queued, tree_phase::running, tree_phase::paused};
+  filter.after = after;
+  filter.limit = trees_at_once;
+  c_.trees.list(std::move(filter),
+                relay<tree_page>(c_, reply_, [self = shared_from_this()](const tree_page& page) {
+                  self->tell_forest(page);
+                }));
+}
+
+void event_stream::tell_forest(const tree_page& page) {
+  if (!reply_->open()) return;
+  const auto now = unix_ms_now();
+  const auto& name = c_.streams.name();
+  const bool more = page.trees.size() == trees_at_once;
+  for (const auto& t : page.trees) {
+    ++told_;
+    const bool last = !more && t == page.trees.back();
+    const auto part = tree_story(t, now).next();
+    reply_->write(event_text(
+        part.name, last ? told_id(name, mark_, telling_) : part_id(name, mark_, telling_, told_),
+        part.data));
+  }
+  if (more && reply_->unsent() < most_unsent) return look_around(page.trees.back()->id);
+  live_ = true;
+  pump();
 }
 
 void event_stream::enter(std::uint64_t since) {

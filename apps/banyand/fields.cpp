@@ -3,7 +3,11 @@
 #include "apps/banyand/http.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <random>
+#include <set>
+#include <string>
+#include <vector>
 
 namespace banyan {
 
@@ -18,12 +22,32 @@ constexpr std::size_t most_labels = 64, longest_label = 256;
                        "the body: " + wrong + "; send one JSON object, see /openapi.json"}};
 }
 
+/// Refuses a name that an object has twice: the JSON library would take the last one in silence.
+class unique_names {
+public:
+  bool operator()(int, json::parse_event_t event, json& value) {
+    switch (event) {
+    case json::parse_event_t::object_start: open_.emplace_back(); break;
+    case json::parse_event_t::object_end: open_.pop_back(); break;
+    case json::parse_event_t::key:
+      if (const auto& name = value.get_ref<const std::string&>(); !open_.back().insert(name).second)
+        refuse_body("it has " + shortened(name) + " twice");
+      break;
+    default: break;
+    }
+    return true;
+  }
+
+private:
+  std::vector<std::set<std::string, std::less<>>> open_; // of each object that is open
+};
+
 } // namespace
 
 json parse_body(std::string_view body, bool may_be_empty) {
   if (body.empty() && may_be_empty) return json::object();
   try {
-    auto parsed = json::parse(body);
+    auto parsed = json::parse(body, unique_names());
     if (!parsed.is_object()) refuse_body("it is not a JSON object");
     return parsed;
   } catch (const json::parse_error& e) {

@@ -178,9 +178,11 @@ std::optional<http_response> gate::check_site(const http_request& request) const
 bool gate::knows_secret(const http_request& request) const {
   const auto header = request.header("authorization");
   constexpr std::string_view scheme = "Bearer ";
-  if (header.size() > scheme.size() && equal_ignoring_case(header.substr(0, scheme.size()), scheme)
-      && same_secret(header.substr(scheme.size()), options_.token))
-    return true;
+  if (equal_ignoring_case(header.substr(0, scheme.size()), scheme)) {
+    const auto given =
+        header.substr(std::min(header.find_first_not_of(' ', scheme.size()), header.size()));
+    if (same_secret(given, options_.token)) return true;
+  }
   return same_secret(session_cookie(request.header("cookie")), session_);
 }
 

@@ -13,7 +13,6 @@ namespace {
 /// Asks for the daemon's status and answers with what `view` makes of it.
 template <class View>
 void with_status(http_context& c, const reply_ptr& reply, View view) {
-  url_query(reply->request().query).end();
   c.trees.status(relay<forest_status>(
       c, reply, [reply, view](const forest_status& s) { reply->send(view(s)); }));
 }
@@ -41,9 +40,20 @@ json model_view(const model_facts& m) {
 
 } // namespace
 
-void show_status(http_context& c, const reply_ptr& reply) { with_status(c, reply, status_view); }
-void list_pools(http_context& c, const reply_ptr& reply) { with_status(c, reply, pools_view); }
-void list_nodes(http_context& c, const reply_ptr& reply) { with_status(c, reply, nodes_view); }
+void show_status(http_context& c, const reply_ptr& reply) {
+  url_query(reply->request().query).end();
+  with_status(c, reply, status_view);
+}
+
+void list_pools(http_context& c, const reply_ptr& reply) {
+  url_query(reply->request().query).end();
+  with_status(c, reply, pools_view);
+}
+
+void list_nodes(http_context& c, const reply_ptr& reply) {
+  url_query(reply->request().query).end();
+  with_status(c, reply, nodes_view);
+}
 
 void list_threads(http_context& c, const reply_ptr& reply) {
   url_query query(reply->request().query);
@@ -53,6 +63,7 @@ void list_threads(http_context& c, const reply_ptr& reply) {
   reply->send(page_view(c.trees.threads(offset, limit)));
 }
 
+/// Whatever its query says: a scraper may be set up to send one.
 void show_metrics(http_context& c, const reply_ptr& reply) {
   with_status(c, reply, [&c](const forest_status& s) {
     return http_response{200,

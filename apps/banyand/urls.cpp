@@ -74,7 +74,7 @@ std::vector<std::string> url_query::texts(std::string_view name) {
   asked_.emplace_back(name);
   std::vector<std::string> found;
   for (const auto& [key, value] : given_)
-    if (key == name) found.push_back(value);
+    if (key == name && !value.empty()) found.push_back(value);
   return found;
 }
 

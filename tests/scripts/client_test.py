@@ -607,6 +607,8 @@ class following(client_case):
         self.refused(3, "tree", "T1", "--follow", "--timeout", 0.3, says="/v1/trees/T1/events")
 
     def test_what_cannot_be_followed(self):
+        for path in ("/99", "nonsense"):
+            self.refused(2, "tree", "T1", "--follow", "--thread", path, says=f"{path}: the tree has no such thread")
         del self.answers["GET /v1/trees/T1/events"]
         self.refused(2, "tree", "T1", "--follow", says="nothing is there")
 
@@ -749,6 +751,10 @@ class exporting(client_case):
         out = self.works("export", "T3", "T1", "--quiet")
         self.assertEqual([json.loads(line)["id"] for line in out.splitlines()], ["T3", "T1"])
         self.refused(2, "export", "T9", "--quiet", says="T9")
+        twice = self.works("export", "T3", "T1", "T3", "--quiet")
+        self.assertEqual(twice, out)
+        for words in (["--state", "done"], ["--label", "a=b"], ["--solved"], ["--since", "2h"]):
+            self.refused(2, "export", "T3", *words, says=words[0])
 
     def test_times_are_sent(self):
         self.works("export", "--quiet", "--since", "2026-11-23T09:30:00Z", "--until", "2026-11-24", "--label", "a=b", "--state", "done")

@@ -68,6 +68,7 @@ class beginning(daemon_case):
             (["--listen", "not-an-address:0"], "not-an-address"),
             (["--concurrency", 0], "--concurrency"),
             (["--max-queue", "many"], "many"),
+            (["--threads", 100000], "--threads"),
             (["--device", "tpu"], "tpu"),
             (["--dtype", "int8"], "int8"),
             (["--sync", "never"], "never"),
@@ -82,13 +83,15 @@ class beginning(daemon_case):
                 self.fails(2, *words, names=names)
 
     def test_a_wrong_config_file(self):
-        for text, names in [("lisen = 127.0.0.1:0\n", "lisen"), ("concurrency = none\n", "none"), ("nonsense\n", "c.conf")]:
+        for text, names in [("lisen = 127.0.0.1:0\n", "lisen"), ("concurrency = none\n", "none"), ("nonsense\n", "c.conf"),
+                            ("drain = 1\ndrain = 2\n", "drain"), ("print-config = true\n", "print-config"), ("config = x\n", "config")]:
             with self.subTest(text=text):
                 self.fails(2, "--config", self.write("c.conf", text), names=names)
         self.fails(3, "--config", self.folder / "nowhere.conf", names="nowhere.conf")
 
     def test_a_token_that_cannot_be_had(self):
-        for name, text in [("empty", ""), ("short", "x" * 15 + "\n")]:
+        for name, text in [("empty", ""), ("short", "x" * 15 + "\n"), ("words", "a-token-that-is-long and more\n"),
+                           ("bell", "a-token-that-is-long\a\n"), ("lines", "a-token-that-is-long\nand-another-one\n")]:
             with self.subTest(name=name):
                 self.fails(3, "--token-file", self.write(name, text), names=name)
         self.fails(3, "--token-file", self.folder / "nowhere", names="nowhere")
