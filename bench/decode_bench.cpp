@@ -3,9 +3,9 @@
 // the median step of half a second. On a GPU: what a step reads of the cache in a second, too.
 
 #include "model/attention.hpp"
-#include "model/cuda_runner.hpp"
 #include "model/kv_cache.hpp"
 #include "model/product.hpp"
+#include "model/recording_turn.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 
@@ -122,7 +122,7 @@ void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
   cache.values[0][0][0][0][0].item<float>(); // done
   transformer model(w);
   std::vector<double> first; // seconds of each, the last one with a recording
-  for (int i = 0; i <= cuda_runner::uses_before_recording + 1; ++i) {
+  for (int i = 0; i <= recording_turn::runs_before + 1; ++i) {
     const auto start = std::chrono::steady_clock::now();
     model.decode(b, cache);
     first.push_back(

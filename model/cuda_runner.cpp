@@ -1,7 +1,8 @@
 #include "model/cuda_runner.hpp"
 
+#include "model/recording_turn.hpp"
+
 #include <map>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <c10/core/Event.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -51,12 +53,22 @@ graph_ptr record(cudaStream_t stream, const std::function<void()>& launches) {
   return graph_ptr(exec);
 }
 
+/// Null where that fails, by what another OS thread did, say. If the step itself is at fault, it
+/// says so when it is launched.
+graph_ptr try_to_record(cudaStream_t stream, const std::function<void()>& launches) {
+  try {
+    return record(stream, launches);
+  } catch (const std::exception&) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+}
+
 } // namespace
 
 struct cuda_runner::impl {
   struct recorded {
-    int uses = 0;
-    std::thread::id ran_on; ///< LibTorch's handles of cuBLAS belong to OS threads
+    recording_turn turn;
     graph_ptr graph;
   };
 
@@ -93,6 +105,8 @@ cuda_runner::~cuda_runner() = default;
 
 void* cuda_runner::stream() const { return impl_->stream.stream(); }
 
+void cuda_runner::wait_for(const c10::Event& event) { event.block(impl_->stream); }
+
 step_batch cuda_runner::upload(const padded_batch& batch) {
   auto& host = impl_->host;
   auto& numbers = impl_->numbers;
@@ -114,12 +128,11 @@ void cuda_runner::run(step which, const std::function<void()>& launches) {
   if (which.tokens > most_recorded_tokens) return launches();
   impl_->note_use(which.model);
   auto& known = impl_->steps[which];
-  if (!known.graph) {
-    const auto here = std::this_thread::get_id();
-    const bool elsewhere = std::exchange(known.ran_on, here) != here;
-    if (elsewhere || known.uses++ < uses_before_recording) return launches();
-    known.graph = record(impl_->stream.stream(), launches);
+  if (!known.graph && known.turn.comes(std::this_thread::get_id())) {
+    known.graph = try_to_record(impl_->stream.stream(), launches);
+    if (!known.graph) known.turn.failed();
   }
+  if (!known.graph) return launches();
   check(cudaGraphLaunch(known.graph.get(), impl_->stream.stream()), "a step");
 }
 

@@ -21,7 +21,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <c10/core/DeviceGuard.h>
+#include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace banyan {
@@ -68,6 +68,13 @@ std::int64_t version_of(const model_weights& w) {
   std::int64_t sum = 0;
   for_each_matrix(w, [&](const at::Tensor& m) { sum += m.is_inference() ? 0 : m._version(); });
   return sum;
+}
+
+/// Comes about when the device has done what was launched on its current stream so far.
+c10::Event launched_so_far(const at::Device& device) {
+  c10::Event event(device.type());
+  event.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+  return event;
 }
 
 activations allocate(const model_weights& w, std::int64_t tokens) {
@@ -173,8 +180,9 @@ struct transformer::decode_state {
   std::mutex mutex; // of what follows; nobody writes once it is prepared
   rotary_tables rotary;
   std::optional<all_products> products;
-  std::int64_t version = 0;   // of the weights in `products`
-  std::uint64_t identity = 0; // of these products among all there ever were
+  std::int64_t version = 0;        // of the weights in `products`
+  std::uint64_t identity = 0;      // of these products among all there ever were
+  std::optional<c10::Event> ready; // not on the CPU: the device has the weights of `version`
 
   /// Follows weights that have changed since the last step; a model that never decodes copies none.
   void prepare(const model_weights& w) {
@@ -185,6 +193,8 @@ struct transformer::decode_state {
       products = make_products(w);
       version = now;
       identity = ++made;
+      if (const auto device = w.embedding.device(); !device.is_cpu())
+        ready = launched_so_far(device);
     }
   }
 
@@ -229,7 +239,12 @@ struct transformer::decode_state {
 #ifdef BANYAN_HAS_CUDA
   at::Tensor on_cuda(const model_weights& w, const decode_batch& b, kv_cache& cache) {
     auto& cuda = cache.scratch().cuda;
-    if (!cuda) cuda = std::make_shared<cuda_runner>(w.embedding.device());
+    if (!cuda) {
+      const auto device = w.embedding.device();
+      cuda = std::make_shared<cuda_runner>(device);
+      cuda->wait_for(launched_so_far(device)); // on what may have been the cache's memory
+    }
+    cuda->wait_for(*ready);
     const cuda_runner::guard guard(*cuda);
     const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
     auto& a = cache.scratch().reserve(w, padded.tokens());
@@ -263,9 +278,6 @@ const model_config& transformer::config() const { return weights_->config; }
 void transformer::prepare() const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
   decode_->prepare(*weights_);
-  const auto device = weights_->embedding.device();
-  if (!device.is_cpu())
-    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
 at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const {

@@ -66,12 +66,14 @@ public:
   ///
   /// With small weights on the CPU a token's logits are the same to the last bit whatever shares
   /// its batch and however its prompt was cut into steps. Weights that were changed in place
-  /// between two steps are followed, if LibTorch could see the change. One step over a cache at a
+  /// between two steps are followed, if LibTorch could see the change and, on a CUDA device, it was
+  /// launched on the stream that is current in the next step's caller. One step over a cache at a
   /// time, others wait; steps over different caches do not.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
   /// Does what the first `decode` would do before it can begin (tables, packed matrices), so that
-  /// it need not; returns when the device is done with it.
+  /// it need not. Any OS thread may call it beside steps of other models. A CUDA device is not
+  /// waited for: steps begin there when it has done what was launched on the current stream.
   void prepare() const;
 
   /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of

@@ -1,9 +1,12 @@
 #include "model/transformer.hpp"
 
-#include "model/cuda_runner.hpp"
+#include "model/recording_turn.hpp"
 #include "tests/decode_fixture.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <exception>
+#include <thread>
 
 // Decoding on a GPU against the reference, which computes on the CPU.
 
@@ -17,7 +20,7 @@ std::shared_ptr<const model_weights> on_gpu(const model_config& c, dtype type = 
 }
 
 constexpr double float_noise = 5e-5;
-constexpr auto enough = static_cast<std::size_t>(cuda_runner::uses_before_recording) + 4;
+constexpr auto enough = static_cast<std::size_t>(recording_turn::runs_before) + 4;
 
 /// Sequences of different lengths that all get one more token at a time, so that batches of one
 /// size come again and again; what their last tokens' logits are off by at most, relative to the
@@ -122,6 +125,25 @@ TEST_CASE("caches that share weights have recordings of their own", "[cuda]") {
     CHECK(error_of_growing(one, *w, 4, enough) < float_noise);
     CHECK(error_of_growing(two, *w, 4, enough) < float_noise);
   }
+}
+
+TEST_CASE("models are prepared on another OS thread while steps are recorded", "[cuda]") {
+  const auto w = on_gpu(tiny_shape());
+  std::exception_ptr refused;
+  std::jthread publisher([&](const std::stop_token& stop) {
+    try {
+      while (!stop.stop_requested()) transformer(on_gpu(tiny_shape())).prepare();
+    } catch (...) {
+      refused = std::current_exception();
+    }
+  });
+  for (int turn = 0; turn < 20; ++turn) { // each records anew
+    decoder d(w, 16, 1024);
+    CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
+  }
+  publisher.request_stop();
+  publisher.join();
+  CHECK_FALSE(refused);
 }
 
 TEST_CASE("a GPU follows weights that are changed in place", "[cuda]") {
