@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -118,11 +119,24 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
           "a slot is not in the cache");
   require(all_below(b.blocks, cache.num_blocks()), "a block is not in the cache");
   require(all_below(b.wanted, static_cast<std::int64_t>(tokens)), "a wanted token does not exist");
+  require(std::ranges::adjacent_find(b.wanted, std::greater_equal()) == b.wanted.end(),
+          "`wanted` must rise");
   for (std::size_t i = 0; i < b.num_sequences(); ++i) {
+    require(b.starts[i] < b.starts[i + 1], "a sequence has no token");
     const auto covered = (b.block_starts[i + 1] - b.block_starts[i]) * cache.block_size();
     for (auto token = b.starts[i]; token < b.starts[i + 1]; ++token)
       require(b.positions[static_cast<std::size_t>(token)] < covered, "a block table is too short");
   }
+}
+
+void check(const kv_cache& cache, const model_weights& w) {
+  const auto& c = w.config;
+  const auto& keys = cache.keys;
+  require(keys.options().type_equal(w.embedding.options()) && keys.device() == w.embedding.device(),
+          "the cache must have the weights' precision and device");
+  require(keys.size(0) == c.num_layers && keys.size(3) == c.num_kv_heads
+              && keys.size(4) == c.head_dim,
+          "the cache must have the model's layers and heads of keys");
 }
 
 step_batch in_place(const decode_batch& b) {
@@ -283,8 +297,7 @@ void transformer::prepare() const {
 at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
   const auto& table = weights_->embedding;
-  require(cache.keys.options().type_equal(table.options()) && cache.keys.device() == table.device(),
-          "the cache must have the weights' precision and device");
+  check(cache, *weights_);
   check(batch, config(), cache);
   const std::lock_guard lock(cache.scratch().mutex);
   decode_->prepare(*weights_);

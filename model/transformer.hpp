@@ -16,8 +16,8 @@ namespace banyan {
 class kv_cache;
 struct model_weights;
 
-/// One step of decoding for several sequences; prefill and decode may be mixed. All vectors are
-/// flat, sequence after sequence.
+/// One step of decoding for several sequences; prefill and decode may be mixed. Every sequence has
+/// a token at least. All vectors are flat, sequence after sequence.
 struct decode_batch {
   std::vector<std::int32_t> ids;       ///< [tokens]
   std::vector<std::int32_t> positions; ///< [tokens] from 0 in each sequence
@@ -58,8 +58,8 @@ public:
 
   /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
   /// wanted tokens, [wanted, vocab] float32 in the host's memory. No autograd. The cache must have
-  /// the weights' precision and device; this and a batch that points outside cache, vocabulary or
-  /// positions throw std::invalid_argument.
+  /// the weights' precision and device and room for the model's layers and heads; this and a batch
+  /// that points outside cache, vocabulary or positions throw std::invalid_argument.
   ///
   /// On a CUDA device a step has a stream of its own, and one whose number of tokens occurs again
   /// is replayed as a CUDA graph.

@@ -82,7 +82,7 @@ TEST_CASE("a sequence's logits do not depend on the batch it shares to the last 
     if (i == 7) first.push_back({&mine, token_ids(ids.begin(), ids.end() - 1)});
     if (i == 3) second.push_back({&mine, {ids.back()}});
     first.push_back({&others[i], random_ids(1 + 5 * i, c, static_cast<unsigned>(i))});
-    second.push_back({&others[i], random_ids(i % 3, c)});
+    second.push_back({&others[i], random_ids(1 + i % 3, c)});
   }
   const auto prefill = d.batch(first);
   const auto begin = prefill.starts[7];
@@ -278,10 +278,36 @@ TEST_CASE("a batch that points outside cache or vocabulary is refused", "[model]
   refused([](auto& b) { b.block_starts[1] = 1; });
   refused([](auto& b) { b.starts[1] = 4; });
   refused([](auto& b) { b.wanted[4] = 5; });
+  refused([](auto& b) { b.wanted = {0, 1, 1}; });
+  refused([](auto& b) { b.wanted = {2, 1}; });
   refused([](auto& b) { b.starts.clear(); });
   CHECK_NOTHROW(d.model->decode(good, d.cache));
-  kv_cache other(c, 8, 4, dtype::bfloat16, "cpu");
-  CHECK_THROWS_AS(d.model->decode(good, other), std::invalid_argument);
+}
+
+TEST_CASE("a sequence without a token is refused before it is laid out", "[model]") {
+  decoder d(sharp_weights(tiny_shape()), 4, 8);
+  std::vector<decoder::sequence> all(5);
+  std::vector<decoder::piece> pieces{{&all[0], {1, 2}}};
+  for (std::size_t i = 1; i < all.size(); ++i) pieces.push_back({&all[i], {}});
+  CHECK_THROWS_WITH(d.decode(pieces), Catch::Contains("a sequence has no token"));
+}
+
+TEST_CASE("a cache of another model is refused", "[model]") {
+  const auto c = tiny_shape();
+  decoder d(sharp_weights(c), 4, 8);
+  decoder::sequence s;
+  const auto batch = d.batch({{&s, {1, 2, 3}}});
+  const auto refused = [&](auto change, dtype type = dtype::float32) {
+    auto other = c;
+    change(other);
+    kv_cache cache(other, 8, 4, type, "cpu");
+    CHECK_THROWS_WITH(d.model->decode(batch, cache), Catch::Contains("the cache must have"));
+  };
+  refused([](auto& other) { other.num_layers = 1; });
+  refused([](auto& other) { other.num_layers = 3; });
+  refused([](auto& other) { other.num_kv_heads = 1; });
+  refused([](auto& other) { other.head_dim = 8; });
+  refused([](auto&) {}, dtype::bfloat16);
 }
 
 TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products", "[model]", float,
