@@ -112,10 +112,12 @@ step_batch cuda_runner::upload(const padded_batch& batch) {
   auto& numbers = impl_->numbers;
   const auto size = static_cast<std::int64_t>(batch.size());
   if (!host.defined() || host.numel() < size) {
-    forget();
     const auto room = std::max<std::int64_t>(2 * size, 1 << 16);
-    host = at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true));
-    numbers = at::empty({room}, at::TensorOptions(at::kInt).device(impl_->device));
+    auto larger_host = at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true));
+    auto larger = at::empty({room}, at::TensorOptions(at::kInt).device(impl_->device));
+    forget();
+    host = std::move(larger_host); // both or neither: the one says how much the other holds
+    numbers = std::move(larger);
   }
   batch.write(host.data_ptr<std::int32_t>());
   check(cudaMemcpyAsync(numbers.data_ptr(), host.data_ptr(), batch.size() * sizeof(std::int32_t),
