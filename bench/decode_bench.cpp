@@ -51,6 +51,11 @@ decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
   return b;
 }
 
+cache_size room_for(const decode_batch& b) {
+  return {static_cast<std::int64_t>(b.blocks.size()), block_size,
+          static_cast<std::int64_t>(b.ids.size())};
+}
+
 /// Median seconds of a call.
 template <class Step>
 double seconds(const Step& step) {
@@ -116,7 +121,7 @@ double attention_seconds(const decode_batch& b, const model_config& c, const kv_
 void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
                     std::int32_t sequences, std::int32_t context) {
   const auto b = next_tokens(sequences, context);
-  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cuda");
+  kv_cache cache(w->config, room_for(b), type, "cuda");
   cache.keys.normal_();
   cache.values.normal_();
   cache.values[0][0][0][0][0].item<float>(); // done
@@ -141,7 +146,7 @@ void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
 void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int32_t sequences,
              std::int32_t context) {
   const auto b = next_tokens(sequences, context);
-  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cpu");
+  kv_cache cache(w->config, room_for(b), type, "cpu");
   cache.keys.normal_();
   cache.values.normal_();
   transformer model(w);

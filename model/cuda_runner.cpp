@@ -2,10 +2,12 @@
 
 #include "model/recording_turn.hpp"
 
+#include <cassert>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -72,7 +74,6 @@ struct cuda_runner::impl {
     graph_ptr graph;
   };
 
-  at::Device device;
   c10::cuda::CUDAStream stream;
   at::Tensor host, numbers; // [room] int32 of the batch, pinned and on the device
   std::map<step, recorded> steps;
@@ -88,8 +89,10 @@ struct cuda_runner::impl {
     models.erase(models.begin());
   }
 
-  explicit impl(const at::Device& d)
-      : device(d), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, d.index())) {}
+  impl(const at::Device& device, std::int64_t room)
+      : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())),
+        host(at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true))),
+        numbers(at::empty({room}, at::TensorOptions(at::kInt).device(device))) {}
 };
 
 struct cuda_runner::guard::impl {
@@ -100,7 +103,8 @@ struct cuda_runner::guard::impl {
 cuda_runner::guard::guard(const cuda_runner& runner) : impl_(new impl(runner.impl_->stream)) {}
 cuda_runner::guard::~guard() = default;
 
-cuda_runner::cuda_runner(const at::Device& device) : impl_(std::make_unique<impl>(device)) {}
+cuda_runner::cuda_runner(const at::Device& device, std::size_t max_numbers)
+    : impl_(std::make_unique<impl>(device, static_cast<std::int64_t>(max_numbers))) {}
 cuda_runner::~cuda_runner() = default;
 
 void* cuda_runner::stream() const { return impl_->stream.stream(); }
@@ -108,17 +112,8 @@ void* cuda_runner::stream() const { return impl_->stream.stream(); }
 void cuda_runner::wait_for(const c10::Event& event) { event.block(impl_->stream); }
 
 step_batch cuda_runner::upload(const padded_batch& batch) {
-  auto& host = impl_->host;
-  auto& numbers = impl_->numbers;
-  const auto size = static_cast<std::int64_t>(batch.size());
-  if (!host.defined() || host.numel() < size) {
-    const auto room = std::max<std::int64_t>(2 * size, 1 << 16);
-    auto larger_host = at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true));
-    auto larger = at::empty({room}, at::TensorOptions(at::kInt).device(impl_->device));
-    forget();
-    host = std::move(larger_host); // both or neither: the one says how much the other holds
-    numbers = std::move(larger);
-  }
+  const auto& [host, numbers] = std::tie(impl_->host, impl_->numbers);
+  assert(static_cast<std::int64_t>(batch.size()) <= numbers.numel());
   batch.write(host.data_ptr<std::int32_t>());
   check(cudaMemcpyAsync(numbers.data_ptr(), host.data_ptr(), batch.size() * sizeof(std::int32_t),
                         cudaMemcpyHostToDevice, impl_->stream.stream()),
@@ -137,8 +132,6 @@ void cuda_runner::run(step which, const std::function<void()>& launches) {
   if (!known.graph) return launches();
   check(cudaGraphLaunch(known.graph.get(), impl_->stream.stream()), "a step");
 }
-
-void cuda_runner::forget() { impl_->steps.clear(); }
 
 at::Tensor cuda_runner::download(const at::Tensor& from) const {
   auto to = at::empty(from.sizes(), from.options().device(at::kCPU).pinned_memory(true));

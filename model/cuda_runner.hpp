@@ -24,7 +24,8 @@ namespace banyan {
 /// Errors of the device throw std::runtime_error or c10::Error.
 class cuda_runner {
 public:
-  explicit cuda_runner(const at::Device&);
+  /// `max_numbers`: of a batch.
+  cuda_runner(const at::Device&, std::size_t max_numbers);
   ~cuda_runner();
 
   void* stream() const; ///< a cudaStream_t
@@ -35,7 +36,7 @@ public:
   /// What is launched from now on begins when the event has come about.
   void wait_for(const c10::Event&);
 
-  /// Copies a batch to the device. Valid until the next call.
+  /// Copies a batch to the device, always to the same place. Valid until the next call.
   step_batch upload(const padded_batch&);
 
   struct step {
@@ -49,9 +50,6 @@ public:
   /// with the pointers that they had; where that fails, they are launched. Recordings of models
   /// that have not run for long are dropped.
   void run(step, const std::function<void()>& launches);
-
-  /// What was recorded has pointers to memory that is no more.
-  void forget();
 
   /// A copy in the host's memory, when all that was launched is done.
   at::Tensor download(const at::Tensor&) const;

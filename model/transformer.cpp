@@ -78,18 +78,6 @@ c10::Event launched_so_far(const at::Device& device) {
   return event;
 }
 
-activations allocate(const model_weights& w, std::int64_t tokens) {
-  const auto& c = w.config;
-  const auto options = w.embedding.options();
-  auto make = [&](std::int64_t width) { return at::empty({tokens, width}, options); };
-  return {.residual = at::empty({tokens, c.hidden_size}, options.dtype(at::kFloat)),
-          .normed = make(c.hidden_size),
-          .qkv = make((c.num_heads + 2 * c.num_kv_heads) * c.head_dim),
-          .attended = make(c.num_heads * c.head_dim),
-          .gate_up = make(2 * c.intermediate_size),
-          .gated = make(c.intermediate_size)};
-}
-
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(std::string("decode_batch: ") + what);
 }
@@ -109,6 +97,8 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
   const auto tokens = b.ids.size();
   require(b.positions.size() == tokens && b.slots.size() == tokens,
           "one position and slot a token");
+  require(static_cast<std::int64_t>(tokens) <= cache.max_tokens(),
+          "more tokens than the cache takes in a step");
   require(b.num_sequences() > 0 && b.block_starts.size() == b.starts.size(),
           "one block table a sequence");
   require(rises_from_0_to(b.starts, tokens), "`starts` must rise to the number of tokens");
@@ -123,20 +113,19 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
           "`wanted` must rise");
   for (std::size_t i = 0; i < b.num_sequences(); ++i) {
     require(b.starts[i] < b.starts[i + 1], "a sequence has no token");
-    const auto covered = (b.block_starts[i + 1] - b.block_starts[i]) * cache.block_size();
+    const auto blocks = b.block_starts[i + 1] - b.block_starts[i];
+    require(blocks <= cache.max_blocks_of_sequence(), "a block table is beyond max_positions");
+    const auto covered = blocks * cache.block_size();
     for (auto token = b.starts[i]; token < b.starts[i + 1]; ++token)
       require(b.positions[static_cast<std::size_t>(token)] < covered, "a block table is too short");
   }
 }
 
 void check(const kv_cache& cache, const model_weights& w) {
-  const auto& c = w.config;
   const auto& keys = cache.keys;
   require(keys.options().type_equal(w.embedding.options()) && keys.device() == w.embedding.device(),
           "the cache must have the weights' precision and device");
-  require(keys.size(0) == c.num_layers && keys.size(3) == c.num_kv_heads
-              && keys.size(4) == c.head_dim,
-          "the cache must have the model's layers and heads of keys");
+  require(cache.serves(w.config), "the cache must have been made for the model's shape");
 }
 
 step_batch in_place(const decode_batch& b) {
@@ -165,28 +154,6 @@ rotary_tables make_rotary_tables(const model_config& c, const at::Device& device
   const auto inverse = at::pow(c.rope_theta, -steps / static_cast<double>(c.head_dim));
   const auto angle = at::outer(at::arange(c.max_positions, options), inverse);
   return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
-}
-
-/// Whether a step of this model with so many tokens finds room.
-static bool fit(const activations& a, const model_weights& w, std::int64_t tokens) {
-  if (!a.residual.defined() || a.residual.size(0) < tokens) return false;
-  const auto& c = w.config;
-  return a.normed.options().type_equal(w.embedding.options()) && a.normed.size(1) == c.hidden_size
-         && a.qkv.size(1) == (c.num_heads + 2 * c.num_kv_heads) * c.head_dim
-         && a.gated.size(1) == c.intermediate_size;
-}
-
-activations& decode_scratch::reserve(const model_weights& w, std::int64_t tokens) {
-  if (!fit(whole, w, tokens)) {
-    whole = allocate(w, tokens);
-    part = whole;
-#ifdef BANYAN_HAS_CUDA
-    if (cuda) cuda->forget();
-#endif
-  }
-  if (part.residual.size(0) != tokens)
-    for (auto member : activations::all) part.*member = (whole.*member).narrow(0, 0, tokens);
-  return part;
 }
 
 /// What decoding needs of the weights beside themselves.
@@ -242,7 +209,7 @@ struct transformer::decode_state {
   }
 
   at::Tensor on_cpu(const model_weights& w, const decode_batch& b, kv_cache& cache) {
-    auto& a = cache.scratch().reserve(w, static_cast<std::int64_t>(b.ids.size()));
+    auto& a = cache.scratch().of(static_cast<std::int64_t>(b.ids.size()));
     return with_type(w.embedding, [&]<class T>(T) {
       const decode_step<T, cpu_kernels> step(in_place(b), w.config, rotary, cache);
       layers(w, step, a);
@@ -255,13 +222,16 @@ struct transformer::decode_state {
     auto& cuda = cache.scratch().cuda;
     if (!cuda) {
       const auto device = w.embedding.device();
-      cuda = std::make_shared<cuda_runner>(device);
+      const auto max_tokens = cache.max_tokens();
+      cuda = std::make_shared<cuda_runner>(
+          device, padded_batch::numbers(padded_batch::size_for(max_tokens),
+                                        max_tokens * cache.max_blocks_of_sequence()));
       cuda->wait_for(launched_so_far(device)); // on what may have been the cache's memory
     }
     cuda->wait_for(*ready);
     const cuda_runner::guard guard(*cuda);
-    const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
-    auto& a = cache.scratch().reserve(w, padded.tokens());
+    const padded_batch padded(b, padded_batch::size_for(static_cast<std::int64_t>(b.ids.size())));
+    auto& a = cache.scratch().of(padded.tokens());
     const auto uploaded = cuda->upload(padded);
     return with_type(w.embedding, [&]<class T>(T) {
       const decode_step<T, cuda_kernels> step(uploaded, w.config, rotary, cache,

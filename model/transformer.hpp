@@ -58,7 +58,7 @@ public:
 
   /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
   /// wanted tokens, [wanted, vocab] float32 in the host's memory. No autograd. The cache must have
-  /// the weights' precision and device and room for the model's layers and heads; this and a batch
+  /// the weights' precision and device and have been made for the model's shape; this and a batch
   /// that points outside cache, vocabulary or positions throw std::invalid_argument.
   ///
   /// On a CUDA device a step has a stream of its own, and one whose number of tokens occurs again

@@ -99,9 +99,9 @@ TEST_CASE("steps that are replayed are those that were recorded with other numbe
   CHECK(error_of_growing(d, *w, static_cast<std::size_t>(sequences), enough) < float_noise);
 }
 
-TEST_CASE("what was recorded is forgotten when its memory is replaced", "[cuda]") {
+TEST_CASE("what was recorded outlives larger batches", "[cuda]") {
   const auto w = on_gpu(tiny_shape());
-  decoder d(w, 1, 4096); // a block a token: the numbers of a batch outgrow their room
+  decoder d(w, 1, 4096);
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
   CHECK(error_of_growing(d, *w, 30, enough) < float_noise);
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);

@@ -140,20 +140,6 @@ TEST_CASE("caches that share weights are decoded into at the same time", "[model
   CHECK(at::equal(found[1], expected[1]));
 }
 
-TEST_CASE("models of other widths may take turns over one cache", "[model]") {
-  auto wide = tiny_shape();
-  wide.hidden_size = 80;
-  auto deep = tiny_shape();
-  deep.intermediate_size = 96;
-  decoder d(sharp_weights(tiny_shape()), 16);
-  for (const auto& c : {tiny_shape(), wide, deep, tiny_shape()}) {
-    const auto w = sharp_weights(c);
-    d.model = std::make_shared<const transformer>(w);
-    const auto ids = random_ids(20, c);
-    CHECK(largest_difference(d.prefill(ids, 6), reference_logits(*w, ids)) < 1e-3);
-  }
-}
-
 TEST_CASE("sequences may share the blocks of a common prefix", "[model]") {
   const auto c = tiny_shape();
   const auto w = sharp_weights(c);
@@ -276,6 +262,10 @@ TEST_CASE("a batch that points outside cache or vocabulary is refused", "[model]
   refused([](auto& b) { b.slots.pop_back(); });
   refused([](auto& b) { b.blocks[1] = 8; });
   refused([](auto& b) { b.block_starts[1] = 1; });
+  refused([&](auto& b) {
+    b.blocks.resize(static_cast<std::size_t>(d.cache.max_blocks_of_sequence()) + 1, 0);
+    b.block_starts[1] = static_cast<std::int32_t>(b.blocks.size());
+  });
   refused([](auto& b) { b.starts[1] = 4; });
   refused([](auto& b) { b.wanted[4] = 5; });
   refused([](auto& b) { b.wanted = {0, 1, 1}; });
@@ -300,14 +290,27 @@ TEST_CASE("a cache of another model is refused", "[model]") {
   const auto refused = [&](auto change, dtype type = dtype::float32) {
     auto other = c;
     change(other);
-    kv_cache cache(other, 8, 4, type, "cpu");
+    kv_cache cache(other, {8, 4}, type, "cpu");
     CHECK_THROWS_WITH(d.model->decode(batch, cache), Catch::Contains("the cache must have"));
   };
   refused([](auto& other) { other.num_layers = 1; });
   refused([](auto& other) { other.num_layers = 3; });
   refused([](auto& other) { other.num_kv_heads = 1; });
   refused([](auto& other) { other.head_dim = 8; });
+  refused([](auto& other) { other.hidden_size = 80; });
+  refused([](auto& other) { other.intermediate_size = 96; });
   refused([](auto&) {}, dtype::bfloat16);
+}
+
+TEST_CASE("a step has at most the tokens that its cache was made for", "[model]") {
+  const auto c = tiny_shape();
+  const transformer model(sharp_weights(c));
+  decoder d(sharp_weights(c), 4, 8);
+  decoder::sequence s;
+  const auto batch = d.batch({{&s, {1, 2, 3, 4, 5}}});
+  kv_cache enough(c, {8, 4, 5}, dtype::float32, "cpu"), less(c, {8, 4, 4}, dtype::float32, "cpu");
+  CHECK(at::equal(model.decode(batch, enough), d.model->decode(batch, d.cache)));
+  CHECK_THROWS_WITH(model.decode(batch, less), Catch::Contains("more tokens than the cache takes"));
 }
 
 TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products", "[model]", float,
@@ -320,7 +323,7 @@ TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products",
   const auto rotary = make_rotary_tables(c, at::kCPU);
   const std::vector<std::int32_t> ids{3, 36, 0, 7}, positions{0, 5, 900, 5}, slots{9, 2, 0, 31},
       wanted{1, 3};
-  kv_cache cache(c, 8, 4, type, "cpu");
+  kv_cache cache(c, {8, 4}, type, "cpu");
   cache.keys.zero_();
   cache.values.zero_();
   const decode_step<TestType, cpu_kernels> step({.ids = ids.data(),
