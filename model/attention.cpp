@@ -281,14 +281,4 @@ void paged_attention_cpu(const paged_attention_args& a) {
   });
 }
 
-#ifndef BANYAN_HAS_CUDA
-
-bool has_cuda_kernels() { return false; }
-
-void paged_attention_cuda(const paged_attention_args&, void*) {
-  throw std::runtime_error("this build has no CUDA kernels; build where nvcc is found");
-}
-
-#endif
-
 } // namespace banyan

@@ -128,8 +128,6 @@ void launch_for_head(const paged_attention_args& a, cudaStream_t stream) {
 
 } // namespace
 
-bool has_cuda_kernels() { return true; }
-
 void paged_attention_cuda(const paged_attention_args& a, void* stream) {
   if (a.num_tokens == 0) return;
   const auto on = static_cast<cudaStream_t>(stream);

@@ -26,12 +26,8 @@ struct paged_attention_args {
 
 void paged_attention_cpu(const paged_attention_args&);
 
-/// Launches on `stream` (a cudaStream_t) and returns at once. Throws std::runtime_error where this
-/// build has no CUDA kernels. `starts`, `positions`, `blocks` and `block_starts` are device
-/// pointers.
+/// Launches on `stream` (a cudaStream_t) and returns at once. All pointers are the device's. Only
+/// builds with CUDA kernels have it.
 void paged_attention_cuda(const paged_attention_args&, void* stream);
-
-/// Whether this build has the CUDA kernels.
-bool has_cuda_kernels();
 
 } // namespace banyan

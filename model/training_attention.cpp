@@ -11,11 +11,8 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#ifdef BANYAN_HAS_CUDA
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace banyan {
 
@@ -162,8 +159,6 @@ struct kept {
   at::Tensor turned;      // [tokens, heads + kv_heads, head_dim]; on CUDA alone
 };
 
-#ifdef BANYAN_HAS_CUDA
-
 tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
   return {.qkv = x.qkv.const_data_ptr(),
           .turned = x.turned.data_ptr(),
@@ -181,8 +176,10 @@ tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
           .head_dim = static_cast<std::int32_t>(l.config.head_dim)};
 }
 
+/// The current one of the tensor's device.
 void* stream_of(const at::Tensor& x) {
-  return c10::cuda::getCurrentCUDAStream(x.device().index()).stream();
+  const c10::impl::VirtualGuardImpl device(x.device().type());
+  return device.getStreamNativeHandle(device.getStream(x.device()));
 }
 
 void attend(const layout& l, kept& x) {
@@ -220,26 +217,6 @@ void lay_out_for_cuda(layout& l, const at::Device& device) {
 bool fits_cuda(const model_config& c, const at::Device& device, at::ScalarType compute) {
   return device.is_cuda() && compute == at::kBFloat16 && tree_attention_cuda_fits(c.head_dim);
 }
-
-#else
-
-void attend(const layout& l, kept& x) {
-  tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
-}
-
-void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
-                   at::Tensor& of_qkv) {
-  auto args = kernel_args(l, x.qkv, x.output, x.log_sum_exp);
-  args.grad_output = of_output.const_data_ptr();
-  args.grad_qkv = of_qkv.data_ptr();
-  tree_attention_backward(args);
-}
-
-void lay_out_for_cuda(layout&, const at::Device&) {}
-
-bool fits_cuda(const model_config&, const at::Device&, at::ScalarType) { return false; }
-
-#endif
 
 struct tree_attention_function : torch::autograd::Function<tree_attention_function> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,

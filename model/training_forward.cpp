@@ -1,5 +1,5 @@
+#include "model/element_type.hpp"
 #include "model/elementwise.hpp"
-#include "model/lanes.hpp"
 #include "model/training_attention.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -19,12 +19,6 @@ at::Tensor index_tensor(const std::vector<std::int32_t>& values, const at::Devic
 /// RMSNorm in float32 (Zhang & Sennrich 2019): x · w / √(mean x² + eps).
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return at::rms_norm(x, {x.size(-1)}, weight, eps);
-}
-
-/// Calls body(T{}) with the element type of a tensor as our loops know it.
-template <class Body>
-void with_type(const at::Tensor& x, const Body& body) {
-  x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
 }
 
 /// silu(gate) · up on the CPU; keeps its input alone, and reads it once in each pass.

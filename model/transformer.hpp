@@ -13,6 +13,7 @@ class Tensor;
 
 namespace banyan {
 
+class decoding;
 class kv_cache;
 struct model_weights;
 
@@ -88,8 +89,7 @@ public:
 
 private:
   std::shared_ptr<const model_weights> weights_;
-  struct decode_state; // tables and scratch that only decoding needs
-  std::unique_ptr<decode_state> decode_;
+  std::unique_ptr<decoding> decoding_; // what only decoding needs
 };
 
 } // namespace banyan

@@ -37,10 +37,8 @@ struct tree_attention_cuda_args {
   std::int32_t head_dim = 0; ///< 16, 32 or 64
 };
 
-/// Whether the kernels take this head_dim.
-constexpr bool tree_attention_cuda_fits(std::int64_t head_dim) {
-  return head_dim == 16 || head_dim == 32 || head_dim == 64;
-}
+/// Whether the kernels take this head_dim; a build without them takes none.
+bool tree_attention_cuda_fits(std::int64_t head_dim);
 
 /// Launch on `stream` (a cudaStream_t) and return at once. `forward` fills `turned`, `output` and
 /// `log_sum_exp`; `backward` reads them.

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "model/config.hpp"
+#include "model/lanes.hpp"
+
+#include <ATen/core/Tensor.h>
+
+namespace banyan {
+
+/// Calls body(T{}) with the type of the elements as our loops know it, float or bfloat16.
+template <class Body>
+auto with_type(const at::Tensor& x, const Body& body) {
+  return x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
+}
+
+} // namespace banyan
