@@ -128,24 +128,6 @@ at::Tensor padded_attention(const at::Tensor& qkv, const layout& l) {
   return output;
 }
 
-tree_attention_args kernel_args(const layout& l, const at::Tensor& qkv, const at::Tensor& output,
-                                const at::Tensor& log_sum_exp) {
-  return {.qkv = qkv.const_data_ptr(),
-          .output = output.data_ptr(),
-          .log_sum_exp = log_sum_exp.data_ptr<float>(),
-          .cos = l.cos.const_data_ptr<float>(),
-          .sin = l.sin.const_data_ptr<float>(),
-          .starts = l.batch.starts.data(),
-          .positions = l.batch.positions.data(),
-          .visible_until = l.batch.visible_until.data(),
-          .num_sequences = static_cast<std::int64_t>(l.batch.starts.size()) - 1,
-          .num_tokens = qkv.size(0),
-          .heads = l.config.num_heads,
-          .kv_heads = l.config.num_kv_heads,
-          .head_dim = l.config.head_dim,
-          .bfloat16 = qkv.scalar_type() == at::kBFloat16};
-}
-
 /// The layout travels to the backward pass as an opaque pointer that autograd keeps alive.
 struct layout_holder : torch::CustomClassHolder {
   std::shared_ptr<const layout> value;
@@ -159,21 +141,36 @@ struct kept {
   at::Tensor turned;      // [tokens, heads + kv_heads, head_dim]; on CUDA alone
 };
 
-tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
+tree_attention_base shared_args(const layout& l, const kept& x) {
   return {.qkv = x.qkv.const_data_ptr(),
-          .turned = x.turned.data_ptr(),
           .output = x.output.data_ptr(),
           .log_sum_exp = x.log_sum_exp.data_ptr<float>(),
           .cos = l.cos.const_data_ptr<float>(),
           .sin = l.sin.const_data_ptr<float>(),
-          .positions = l.positions.const_data_ptr<std::int32_t>(),
-          .visible_until = l.visible_until.const_data_ptr<std::int32_t>(),
-          .tiles = static_cast<const tree_tile*>(l.tiles.const_data_ptr()),
-          .num_tiles = static_cast<std::int32_t>(l.tiles.size(0)),
           .num_tokens = static_cast<std::int32_t>(x.qkv.size(0)),
           .heads = static_cast<std::int32_t>(l.config.num_heads),
           .kv_heads = static_cast<std::int32_t>(l.config.num_kv_heads),
           .head_dim = static_cast<std::int32_t>(l.config.head_dim)};
+}
+
+tree_attention_args cpu_args(const layout& l, const kept& x) {
+  tree_attention_args args{shared_args(l, x)};
+  args.positions = l.batch.positions.data();
+  args.visible_until = l.batch.visible_until.data();
+  args.starts = l.batch.starts.data();
+  args.num_sequences = static_cast<std::int64_t>(l.batch.starts.size()) - 1;
+  args.bfloat16 = x.qkv.scalar_type() == at::kBFloat16;
+  return args;
+}
+
+tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
+  tree_attention_cuda_args args{shared_args(l, x)};
+  args.positions = l.positions.const_data_ptr<std::int32_t>();
+  args.visible_until = l.visible_until.const_data_ptr<std::int32_t>();
+  args.turned = x.turned.data_ptr();
+  args.tiles = static_cast<const tree_tile*>(l.tiles.const_data_ptr());
+  args.num_tiles = static_cast<std::int32_t>(l.tiles.size(0));
+  return args;
 }
 
 /// The current one of the tensor's device.
@@ -183,7 +180,7 @@ void* stream_of(const at::Tensor& x) {
 }
 
 void attend(const layout& l, kept& x) {
-  if (x.qkv.is_cpu()) return tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
+  if (x.qkv.is_cpu()) return tree_attention_forward(cpu_args(l, x));
   x.turned =
       at::empty({x.qkv.size(0), (l.config.num_heads + l.config.num_kv_heads) * l.config.head_dim},
                 x.qkv.options());
@@ -197,8 +194,7 @@ void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
     args.grad_qkv = of_qkv.data_ptr();
     return args;
   };
-  if (x.qkv.is_cpu())
-    return tree_attention_backward(with_gradients(kernel_args(l, x.qkv, x.output, x.log_sum_exp)));
+  if (x.qkv.is_cpu()) return tree_attention_backward(with_gradients(cpu_args(l, x)));
   const auto delta = at::empty_like(x.log_sum_exp);
   auto args = with_gradients(cuda_args(l, x));
   args.delta = delta.data_ptr<float>();
