@@ -98,23 +98,24 @@ double attention_seconds(const decode_batch& b, const model_config& c, const kv_
   auto output = at::empty_like(query);
   return seconds([&] {
     for (std::int64_t layer = 0; layer < c.num_layers; ++layer)
-      paged_attention_cpu({.query = query.data_ptr(),
-                           .keys = cache.keys.select(0, layer).data_ptr(),
-                           .values = cache.values.select(0, layer).data_ptr(),
-                           .output = output.data_ptr(),
-                           .starts = b.starts.data(),
-                           .positions = b.positions.data(),
-                           .blocks = b.blocks.data(),
-                           .block_starts = b.block_starts.data(),
-                           .num_sequences = static_cast<std::int32_t>(b.num_sequences()),
-                           .num_tokens = static_cast<std::int32_t>(tokens),
-                           .heads = static_cast<std::int32_t>(c.num_heads),
-                           .kv_heads = static_cast<std::int32_t>(c.num_kv_heads),
-                           .head_dim = static_cast<std::int32_t>(c.head_dim),
-                           .block_size = block_size,
-                           .query_stride = query.size(1),
-                           .scale = 1 / std::sqrt(static_cast<float>(c.head_dim)),
-                           .bfloat16 = cache.keys.scalar_type() == at::kBFloat16});
+      paged_attention({.query = query.data_ptr(),
+                       .keys = cache.keys.select(0, layer).data_ptr(),
+                       .values = cache.values.select(0, layer).data_ptr(),
+                       .output = output.data_ptr(),
+                       .starts = b.starts.data(),
+                       .positions = b.positions.data(),
+                       .blocks = b.blocks.data(),
+                       .block_starts = b.block_starts.data(),
+                       .num_sequences = static_cast<std::int32_t>(b.num_sequences()),
+                       .num_tokens = static_cast<std::int32_t>(tokens),
+                       .heads = static_cast<std::int32_t>(c.num_heads),
+                       .kv_heads = static_cast<std::int32_t>(c.num_kv_heads),
+                       .head_dim = static_cast<std::int32_t>(c.head_dim),
+                       .block_size = block_size,
+                       .query_stride = query.size(1),
+                       .scale = 1 / std::sqrt(static_cast<float>(c.head_dim)),
+                       .bfloat16 = cache.keys.scalar_type() == at::kBFloat16},
+                      on_cpu());
   });
 }
 

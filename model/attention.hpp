@@ -1,5 +1,7 @@
 #pragma once
 
+#include "model/where.hpp"
+
 #include <cstdint>
 
 namespace banyan {
@@ -24,10 +26,7 @@ struct paged_attention_args {
   bool bfloat16 = false;         ///< element type: bfloat16, else float32
 };
 
-void paged_attention_cpu(const paged_attention_args&);
-
-/// Launches on `stream` (a cudaStream_t) and returns at once. All pointers are the device's. Only
-/// builds with CUDA kernels have it.
-void paged_attention_cuda(const paged_attention_args&, void* stream);
+void paged_attention(const paged_attention_args&, on_cpu);
+void paged_attention(const paged_attention_args&, on_stream);
 
 } // namespace banyan

@@ -89,7 +89,7 @@ at::Tensor decode_on_cpu(const decoding& d, const model_weights& w, const decode
                          kv_cache& cache) {
   auto& a = cache.scratch().of(static_cast<std::int64_t>(b.ids.size()));
   return with_type(w.embedding, [&]<class T>(T) {
-    const decode_step<T, cpu_kernels> step(in_place(b), w.config, d.rotary(), cache);
+    const decode_step<T, on_cpu> step(in_place(b), w.config, d.rotary(), cache);
     d.layers(w, step, a);
     return d.logits(w, step, a, static_cast<std::int64_t>(b.wanted.size()));
   });

@@ -29,8 +29,7 @@ at::Tensor decode_on_cuda(const decoding& d, const model_weights& w, const decod
   auto& a = cache.scratch().of(padded.tokens());
   const auto uploaded = cuda->upload(padded);
   return with_type(w.embedding, [&]<class T>(T) {
-    const decode_step<T, cuda_kernels> step(uploaded, w.config, d.rotary(), cache,
-                                            {.stream = cuda->stream()});
+    const decode_step<T, on_stream> step(uploaded, w.config, d.rotary(), cache, {cuda->stream()});
     cuda->run({d.identity(), padded.tokens()}, [&] { d.layers(w, step, a); });
     return cuda->download(d.logits(w, step, a, static_cast<std::int64_t>(b.wanted.size())));
   });

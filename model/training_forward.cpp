@@ -30,7 +30,7 @@ struct gate_function : torch::autograd::Function<gate_function> {
     with_type(out, [&](auto type) {
       using T = decltype(type);
       gate(static_cast<const T*>(gate_up.const_data_ptr()), static_cast<T*>(out.data_ptr()),
-           gate_up.size(0), width);
+           gate_up.size(0), width, on_cpu());
     });
     context->save_for_backward({gate_up});
     return out;

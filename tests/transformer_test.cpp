@@ -225,22 +225,23 @@ TEST_CASE("attention to one token returns its value", "[model]") {
              value = at::randn({1, 1, 2, 8});
   auto output = at::empty({4, 8});
   const std::int32_t starts[] = {0, 1}, positions[] = {0}, blocks[] = {0};
-  paged_attention_cpu({.query = query.data_ptr(),
-                       .keys = key.data_ptr(),
-                       .values = value.data_ptr(),
-                       .output = output.data_ptr(),
-                       .starts = starts,
-                       .positions = positions,
-                       .blocks = blocks,
-                       .block_starts = starts,
-                       .num_sequences = 1,
-                       .num_tokens = 1,
-                       .heads = 4,
-                       .kv_heads = 2,
-                       .head_dim = 8,
-                       .block_size = 1,
-                       .query_stride = 32,
-                       .scale = 1});
+  paged_attention({.query = query.data_ptr(),
+                   .keys = key.data_ptr(),
+                   .values = value.data_ptr(),
+                   .output = output.data_ptr(),
+                   .starts = starts,
+                   .positions = positions,
+                   .blocks = blocks,
+                   .block_starts = starts,
+                   .num_sequences = 1,
+                   .num_tokens = 1,
+                   .heads = 4,
+                   .kv_heads = 2,
+                   .head_dim = 8,
+                   .block_size = 1,
+                   .query_stride = 32,
+                   .scale = 1},
+                  on_cpu());
   CHECK(at::equal(output, value.view({2, 1, 8}).expand({2, 2, 8}).reshape({4, 8})));
 }
 
@@ -326,12 +327,12 @@ TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products",
   kv_cache cache(c, {8, 4}, type, "cpu");
   cache.keys.zero_();
   cache.values.zero_();
-  const decode_step<TestType, cpu_kernels> step({.ids = ids.data(),
-                                                 .positions = positions.data(),
-                                                 .slots = slots.data(),
-                                                 .wanted = wanted.data(),
-                                                 .tokens = 4},
-                                                c, rotary, cache);
+  const decode_step<TestType, on_cpu> step({.ids = ids.data(),
+                                            .positions = positions.data(),
+                                            .slots = slots.data(),
+                                            .wanted = wanted.data(),
+                                            .tokens = 4},
+                                           c, rotary, cache);
   const auto agree = [&](const at::Tensor& ours, const at::Tensor& expected) {
     CHECK(at::allclose(ours.to(at::kFloat), expected.to(at::kFloat), tolerance, tolerance));
   };
