@@ -5,6 +5,7 @@
 #include "model/elementwise.hpp"
 #include "model/kv_cache.hpp"
 #include "model/lanes.hpp"
+#include "model/rotary.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -15,12 +16,6 @@
 namespace banyan {
 
 // What a decode step does between its matrix products, for one batch. Private to model/.
-
-/// Cosine and sine of position · theta^(-2i / head_dim).
-struct rotary_tables {
-  at::Tensor cos, sin; // [max_positions, head_dim / 2] float32
-};
-rotary_tables make_rotary_tables(const model_config&, const at::Device&);
 
 /// A `decode_batch` as kernels take it: where its parts lie in the memory of the device.
 struct step_batch {

@@ -50,14 +50,6 @@ step_batch in_place(const decode_batch& b) {
 
 } // namespace
 
-rotary_tables make_rotary_tables(const model_config& c, const at::Device& device) {
-  const auto options = at::TensorOptions(at::kDouble);
-  const auto steps = at::arange(0, c.head_dim, 2, options);
-  const auto inverse = at::pow(c.rope_theta, -steps / static_cast<double>(c.head_dim));
-  const auto angle = at::outer(at::arange(c.max_positions, options), inverse);
-  return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
-}
-
 c10::Event launched_so_far(const at::Device& device) {
   c10::Event event(device.type());
   event.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
@@ -76,7 +68,11 @@ decoding::all_products decoding::make_products(const model_weights& w) {
 void decoding::prepare(const model_weights& w) {
   static std::atomic<std::uint64_t> made = 0;
   const std::lock_guard lock(mutex_);
-  if (!rotary_.cos.defined()) rotary_ = make_rotary_tables(w.config, w.embedding.device());
+  if (!rotary_.cos.defined()) {
+    const auto [cos, sin] = make_rotary_tables(w.config, w.config.max_positions, at::kCPU);
+    const auto device = w.embedding.device();
+    rotary_ = {cos.to(device), sin.to(device)}; // waits: who shares them need not
+  }
   const auto now = version_of(w);
   if (products_ && now == version_) return;
   products_ = make_products(w);

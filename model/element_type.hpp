@@ -7,6 +7,11 @@
 
 namespace banyan {
 
+/// How LibTorch names it.
+inline at::ScalarType scalar_type(dtype type) {
+  return type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
 /// Calls body(T{}) with the type of the elements as our loops know it, float or bfloat16.
 template <class Body>
 auto with_type(const at::Tensor& x, const Body& body) {

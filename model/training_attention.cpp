@@ -1,5 +1,6 @@
 #include "model/training_attention.hpp"
 
+#include "model/rotary.hpp"
 #include "model/transformer.hpp"
 #include "model/tree_attention.hpp"
 #include "model/tree_tiles.hpp"
@@ -32,7 +33,7 @@ struct padded_rows {
 struct training_attention::layout {
   sequence_batch batch; ///< without the ids
   model_config config;
-  at::Tensor cos, sin; // [max position + 1, head_dim / 2] float32
+  rotary_tables rotary; ///< up to the largest position
   bool own_kernel = false;
   at::Tensor positions;            // [tokens] on the device; int64 for ATen's attention, else int32
   std::vector<padded_rows> groups; // for ATen's attention
@@ -45,16 +46,9 @@ namespace {
 
 using layout = training_attention::layout;
 
-void make_tables(layout& l, const at::Device& device) {
-  const auto last = l.batch.positions.empty()
-                        ? 0
-                        : *std::max_element(l.batch.positions.begin(), l.batch.positions.end());
-  const auto options = at::TensorOptions(at::kDouble).device(device);
-  auto inverse = at::pow(l.config.rope_theta,
-                         -at::arange(0, l.config.head_dim, 2, options) / double(l.config.head_dim));
-  auto angle = at::outer(at::arange(last + 1, options), inverse);
-  l.cos = angle.cos().to(at::kFloat).contiguous();
-  l.sin = angle.sin().to(at::kFloat).contiguous();
+std::int64_t positions_of(const sequence_batch& batch) {
+  const auto& all = batch.positions;
+  return all.empty() ? 1 : std::int64_t{*std::ranges::max_element(all)} + 1;
 }
 
 at::Tensor mask_of(const padded_rows& g, const std::vector<std::int32_t>& until,
@@ -117,8 +111,8 @@ at::Tensor attention_of(const padded_rows& g, const at::Tensor& query, const at:
 
 at::Tensor padded_attention(const at::Tensor& qkv, const layout& l) {
   const auto& c = l.config;
-  auto cos = l.cos.index_select(0, l.positions).unsqueeze(1),
-       sin = l.sin.index_select(0, l.positions).unsqueeze(1);
+  auto cos = l.rotary.cos.index_select(0, l.positions).unsqueeze(1),
+       sin = l.rotary.sin.index_select(0, l.positions).unsqueeze(1);
   auto split = qkv.view({qkv.size(0), l.heads_in_qkv(), c.head_dim})
                    .split_with_sizes({c.num_heads, c.num_kv_heads, c.num_kv_heads}, 1);
   const auto query = rotate(split[0], cos, sin), key = rotate(split[1], cos, sin);
@@ -145,8 +139,8 @@ tree_attention_base shared_args(const layout& l, const kept& x) {
   return {.qkv = x.qkv.const_data_ptr(),
           .output = x.output.data_ptr(),
           .log_sum_exp = x.log_sum_exp.data_ptr<float>(),
-          .cos = l.cos.const_data_ptr<float>(),
-          .sin = l.sin.const_data_ptr<float>(),
+          .cos = l.rotary.cos.const_data_ptr<float>(),
+          .sin = l.rotary.sin.const_data_ptr<float>(),
           .num_tokens = static_cast<std::int32_t>(x.qkv.size(0)),
           .heads = static_cast<std::int32_t>(l.config.num_heads),
           .kv_heads = static_cast<std::int32_t>(l.config.num_kv_heads),
@@ -266,7 +260,7 @@ training_attention::training_attention(const sequence_batch& batch, const model_
   l->config = config;
   const bool on_cuda = fits_cuda(config, device, compute);
   l->own_kernel = on_cuda || (device.is_cpu() && tree_attention_fits(config.head_dim));
-  make_tables(*l, device);
+  l->rotary = make_rotary_tables(config, positions_of(batch), device);
   if (on_cuda) lay_out_for_cuda(*l, device);
   if (!l->own_kernel) {
     l->positions = at::tensor(batch.positions, at::kInt).to(device, at::kLong);

@@ -131,7 +131,7 @@ at::Tensor transformer::forward(const sequence_batch& batch, const at::Tensor& s
   const auto& w = *weights();
   const auto& c = w.config;
   const auto device = w.embedding.device();
-  const auto type = compute == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+  const auto type = scalar_type(compute);
   const auto s = std::make_shared<const step>(
       step{c.rms_norm_eps, type, training_attention(batch, c, device, type)});
 

@@ -321,7 +321,7 @@ TEMPLATE_TEST_CASE("our loops do what ATen's operators do between the products",
   const auto tolerance = type == dtype::float32 ? 1e-5 : 0.02;
   const auto w = copy_weights(*sharp_weights(c), type, "cpu");
   const auto options = w.embedding.options();
-  const auto rotary = make_rotary_tables(c, at::kCPU);
+  const auto rotary = make_rotary_tables(c, c.max_positions, at::kCPU);
   const std::vector<std::int32_t> ids{3, 36, 0, 7}, positions{0, 5, 900, 5}, slots{9, 2, 0, 31},
       wanted{1, 3};
   kv_cache cache(c, {8, 4}, type, "cpu");
