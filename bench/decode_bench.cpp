@@ -3,9 +3,9 @@
 // the median step of half a second. On a GPU: what a step reads of the cache in a second, too.
 
 #include "model/attention.hpp"
-#include "model/cuda_runner.hpp"
 #include "model/kv_cache.hpp"
 #include "model/product.hpp"
+#include "model/recording_turn.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 
@@ -51,6 +51,11 @@ decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
   return b;
 }
 
+cache_size room_for(const decode_batch& b) {
+  return {static_cast<std::int64_t>(b.blocks.size()), block_size,
+          static_cast<std::int64_t>(b.ids.size())};
+}
+
 /// Median seconds of a call.
 template <class Step>
 double seconds(const Step& step) {
@@ -93,36 +98,37 @@ double attention_seconds(const decode_batch& b, const model_config& c, const kv_
   auto output = at::empty_like(query);
   return seconds([&] {
     for (std::int64_t layer = 0; layer < c.num_layers; ++layer)
-      paged_attention_cpu({.query = query.data_ptr(),
-                           .keys = cache.keys.select(0, layer).data_ptr(),
-                           .values = cache.values.select(0, layer).data_ptr(),
-                           .output = output.data_ptr(),
-                           .starts = b.starts.data(),
-                           .positions = b.positions.data(),
-                           .blocks = b.blocks.data(),
-                           .block_starts = b.block_starts.data(),
-                           .num_sequences = static_cast<std::int32_t>(b.num_sequences()),
-                           .num_tokens = static_cast<std::int32_t>(tokens),
-                           .heads = static_cast<std::int32_t>(c.num_heads),
-                           .kv_heads = static_cast<std::int32_t>(c.num_kv_heads),
-                           .head_dim = static_cast<std::int32_t>(c.head_dim),
-                           .block_size = block_size,
-                           .query_stride = query.size(1),
-                           .scale = 1 / std::sqrt(static_cast<float>(c.head_dim)),
-                           .bfloat16 = cache.keys.scalar_type() == at::kBFloat16});
+      paged_attention({.query = query.data_ptr(),
+                       .keys = cache.keys.select(0, layer).data_ptr(),
+                       .values = cache.values.select(0, layer).data_ptr(),
+                       .output = output.data_ptr(),
+                       .starts = b.starts.data(),
+                       .positions = b.positions.data(),
+                       .blocks = b.blocks.data(),
+                       .block_starts = b.block_starts.data(),
+                       .num_sequences = static_cast<std::int32_t>(b.num_sequences()),
+                       .num_tokens = static_cast<std::int32_t>(tokens),
+                       .heads = static_cast<std::int32_t>(c.num_heads),
+                       .kv_heads = static_cast<std::int32_t>(c.num_kv_heads),
+                       .head_dim = static_cast<std::int32_t>(c.head_dim),
+                       .block_size = block_size,
+                       .query_stride = query.size(1),
+                       .scale = 1 / std::sqrt(static_cast<float>(c.head_dim)),
+                       .bfloat16 = cache.keys.scalar_type() == at::kBFloat16},
+                      on_cpu());
   });
 }
 
 void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
                     std::int32_t sequences, std::int32_t context) {
   const auto b = next_tokens(sequences, context);
-  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cuda");
+  kv_cache cache(w->config, room_for(b), type, "cuda");
   cache.keys.normal_();
   cache.values.normal_();
   cache.values[0][0][0][0][0].item<float>(); // done
   transformer model(w);
   std::vector<double> first; // seconds of each, the last one with a recording
-  for (int i = 0; i <= cuda_runner::uses_before_recording + 1; ++i) {
+  for (int i = 0; i <= recording_turn::runs_before + 1; ++i) {
     const auto start = std::chrono::steady_clock::now();
     model.decode(b, cache);
     first.push_back(
@@ -141,7 +147,7 @@ void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
 void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int32_t sequences,
              std::int32_t context) {
   const auto b = next_tokens(sequences, context);
-  kv_cache cache(w->config, static_cast<std::int64_t>(b.blocks.size()), block_size, type, "cpu");
+  kv_cache cache(w->config, room_for(b), type, "cpu");
   cache.keys.normal_();
   cache.values.normal_();
   transformer model(w);

@@ -40,6 +40,7 @@ banyan_tests(model_tests
   tests/lanes_test.cpp
   tests/padded_batch_test.cpp
   tests/product_test.cpp
+  tests/recording_turn_test.cpp
   tests/safetensors_test.cpp
   tests/sampler_test.cpp
   tests/tokenizer_test.cpp

@@ -40,6 +40,7 @@ struct evaluator_options {
   std::string device = "cpu";
   dtype precision = dtype::float32;
   std::int32_t num_blocks = 0, block_size = 0;
+  std::size_t max_tokens = 768;    ///< of one `run`
   int os_threads = 0;              ///< for one operation on the CPU; 0: as LibTorch likes
   std::uint32_t weights_epoch = 0; ///< of the checkpoint
 };

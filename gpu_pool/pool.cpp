@@ -344,12 +344,15 @@ pool_actor spawn_pool(caf::actor_system& system, pool_options options,
 pool_actor spawn_pool(caf::actor_system& system, pool_options options, const checkpoint& from,
                       bool detached) {
   const auto num_blocks = num_cache_blocks(options, from.config);
-  auto device = make_transformer_evaluator(from, {.device = options.device,
-                                                  .precision = options.precision,
-                                                  .num_blocks = num_blocks,
-                                                  .block_size = options.scheduling.block_size,
-                                                  .os_threads = options.os_threads,
-                                                  .weights_epoch = options.weights_epoch});
+  const auto& scheduling = options.scheduling;
+  auto device = make_transformer_evaluator(
+      from, {.device = options.device,
+             .precision = options.precision,
+             .num_blocks = num_blocks,
+             .block_size = scheduling.block_size,
+             .max_tokens = scheduling.max_batch + scheduling.prefill_tokens,
+             .os_threads = options.os_threads,
+             .weights_epoch = options.weights_epoch});
   return spawn_pool(system, std::move(options), std::move(device), num_blocks, from.config,
                     from.vocabulary, detached);
 }

@@ -21,8 +21,10 @@ public:
       : options_(options),
         vocab_size_(from.vocabulary->vocab_size()),
         models_{{options.weights_epoch, std::make_shared<transformer>(from.weights)}},
-        cache_(from.config, options.num_blocks, options.block_size, options.precision,
-               options.device) {
+        cache_(
+            from.config,
+            {options.num_blocks, options.block_size, static_cast<std::int64_t>(options.max_tokens)},
+            options.precision, options.device) {
     // What brought the weights to a GPU may still be under way on another stream than a step's.
     models_.begin()->second->prepare();
   }

@@ -271,7 +271,7 @@ void run(const paged_attention_args& a, const work_item& item) {
 
 } // namespace
 
-void paged_attention_cpu(const paged_attention_args& a) {
+void paged_attention(const paged_attention_args& a, on_cpu) {
   constexpr std::int64_t worth_waking_threads = 100'000; // some 10 µs of work
   const int os_threads = work(a) < worth_waking_threads ? 1 : at::get_num_threads();
   const auto& items = plan(a, os_threads);
@@ -280,15 +280,5 @@ void paged_attention_cpu(const paged_attention_args& a) {
     for (auto i = next++; i < items.size(); i = next++) run(a, items[i]);
   });
 }
-
-#ifndef BANYAN_HAS_CUDA
-
-bool has_cuda_kernels() { return false; }
-
-void paged_attention_cuda(const paged_attention_args&, void*) {
-  throw std::runtime_error("this build has no CUDA kernels; build where nvcc is found");
-}
-
-#endif
 
 } // namespace banyan

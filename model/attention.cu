@@ -128,11 +128,9 @@ void launch_for_head(const paged_attention_args& a, cudaStream_t stream) {
 
 } // namespace
 
-bool has_cuda_kernels() { return true; }
-
-void paged_attention_cuda(const paged_attention_args& a, void* stream) {
+void paged_attention(const paged_attention_args& a, on_stream stream) {
   if (a.num_tokens == 0) return;
-  const auto on = static_cast<cudaStream_t>(stream);
+  const auto on = static_cast<cudaStream_t>(stream.handle);
   if (a.bfloat16)
     launch_for_head<__nv_bfloat16>(a, on);
   else

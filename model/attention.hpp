@@ -1,5 +1,7 @@
 #pragma once
 
+#include "model/where.hpp"
+
 #include <cstdint>
 
 namespace banyan {
@@ -24,14 +26,7 @@ struct paged_attention_args {
   bool bfloat16 = false;         ///< element type: bfloat16, else float32
 };
 
-void paged_attention_cpu(const paged_attention_args&);
-
-/// Launches on `stream` (a cudaStream_t) and returns at once. Throws std::runtime_error where this
-/// build has no CUDA kernels. `starts`, `positions`, `blocks` and `block_starts` are device
-/// pointers.
-void paged_attention_cuda(const paged_attention_args&, void* stream);
-
-/// Whether this build has the CUDA kernels.
-bool has_cuda_kernels();
+void paged_attention(const paged_attention_args&, on_cpu);
+void paged_attention(const paged_attention_args&, on_stream);
 
 } // namespace banyan

@@ -1,14 +1,18 @@
 #include "model/cuda_runner.hpp"
 
+#include "model/recording_turn.hpp"
+
+#include <cassert>
 #include <map>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
+#include <c10/core/Event.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -51,16 +55,25 @@ graph_ptr record(cudaStream_t stream, const std::function<void()>& launches) {
   return graph_ptr(exec);
 }
 
+/// Null where that fails, by what another OS thread did, say. If the step itself is at fault, it
+/// says so when it is launched.
+graph_ptr try_to_record(cudaStream_t stream, const std::function<void()>& launches) {
+  try {
+    return record(stream, launches);
+  } catch (const std::exception&) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+}
+
 } // namespace
 
 struct cuda_runner::impl {
   struct recorded {
-    int uses = 0;
-    std::thread::id ran_on; ///< LibTorch's handles of cuBLAS belong to OS threads
+    recording_turn turn;
     graph_ptr graph;
   };
 
-  at::Device device;
   c10::cuda::CUDAStream stream;
   at::Tensor host, numbers; // [room] int32 of the batch, pinned and on the device
   std::map<step, recorded> steps;
@@ -76,8 +89,10 @@ struct cuda_runner::impl {
     models.erase(models.begin());
   }
 
-  explicit impl(const at::Device& d)
-      : device(d), stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, d.index())) {}
+  impl(const at::Device& device, std::int64_t room)
+      : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())),
+        host(at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true))),
+        numbers(at::empty({room}, at::TensorOptions(at::kInt).device(device))) {}
 };
 
 struct cuda_runner::guard::impl {
@@ -88,21 +103,17 @@ struct cuda_runner::guard::impl {
 cuda_runner::guard::guard(const cuda_runner& runner) : impl_(new impl(runner.impl_->stream)) {}
 cuda_runner::guard::~guard() = default;
 
-cuda_runner::cuda_runner(const at::Device& device) : impl_(std::make_unique<impl>(device)) {}
+cuda_runner::cuda_runner(const at::Device& device, std::size_t max_numbers)
+    : impl_(std::make_unique<impl>(device, static_cast<std::int64_t>(max_numbers))) {}
 cuda_runner::~cuda_runner() = default;
 
 void* cuda_runner::stream() const { return impl_->stream.stream(); }
 
+void cuda_runner::wait_for(const c10::Event& event) { event.block(impl_->stream); }
+
 step_batch cuda_runner::upload(const padded_batch& batch) {
-  auto& host = impl_->host;
-  auto& numbers = impl_->numbers;
-  const auto size = static_cast<std::int64_t>(batch.size());
-  if (!host.defined() || host.numel() < size) {
-    forget();
-    const auto room = std::max<std::int64_t>(2 * size, 1 << 16);
-    host = at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true));
-    numbers = at::empty({room}, at::TensorOptions(at::kInt).device(impl_->device));
-  }
+  const auto& [host, numbers] = std::tie(impl_->host, impl_->numbers);
+  assert(static_cast<std::int64_t>(batch.size()) <= numbers.numel());
   batch.write(host.data_ptr<std::int32_t>());
   check(cudaMemcpyAsync(numbers.data_ptr(), host.data_ptr(), batch.size() * sizeof(std::int32_t),
                         cudaMemcpyHostToDevice, impl_->stream.stream()),
@@ -114,16 +125,13 @@ void cuda_runner::run(step which, const std::function<void()>& launches) {
   if (which.tokens > most_recorded_tokens) return launches();
   impl_->note_use(which.model);
   auto& known = impl_->steps[which];
-  if (!known.graph) {
-    const auto here = std::this_thread::get_id();
-    const bool elsewhere = std::exchange(known.ran_on, here) != here;
-    if (elsewhere || known.uses++ < uses_before_recording) return launches();
-    known.graph = record(impl_->stream.stream(), launches);
+  if (!known.graph && known.turn.comes(std::this_thread::get_id())) {
+    known.graph = try_to_record(impl_->stream.stream(), launches);
+    if (!known.graph) known.turn.failed();
   }
+  if (!known.graph) return launches();
   check(cudaGraphLaunch(known.graph.get(), impl_->stream.stream()), "a step");
 }
-
-void cuda_runner::forget() { impl_->steps.clear(); }
 
 at::Tensor cuda_runner::download(const at::Tensor& from) const {
   auto to = at::empty(from.sizes(), from.options().device(at::kCPU).pinned_memory(true));

@@ -9,29 +9,34 @@
 
 #include <ATen/core/Tensor.h>
 
+namespace c10 {
+struct Event;
+}
+
 namespace banyan {
 
 /// Runs decode steps on a CUDA device: on a stream of their own, so that they do not queue behind
 /// whatever else the process has the device do (training, say), and, for sizes that come again, as
 /// CUDA graphs: at the size of our models launching kernels takes longer than running them. One
-/// step at a time.
+/// step at a time. Other OS threads may use the device meanwhile, but must not wait for all of it:
+/// that spoils a recording.
 ///
 /// Errors of the device throw std::runtime_error or c10::Error.
 class cuda_runner {
 public:
-  explicit cuda_runner(const at::Device&);
+  /// `max_numbers`: of a batch.
+  cuda_runner(const at::Device&, std::size_t max_numbers);
   ~cuda_runner();
-
-  /// Recording a step takes about as long as this many replays of it save. Weights that were just
-  /// published, whose steps are not recorded yet, may be replaced before that.
-  static constexpr int uses_before_recording = 4;
 
   void* stream() const; ///< a cudaStream_t
 
   /// What is within its life runs on the device and stream of the runner.
   class guard;
 
-  /// Copies a batch to the device. Valid until the next call.
+  /// What is launched from now on begins when the event has come about.
+  void wait_for(const c10::Event&);
+
+  /// Copies a batch to the device, always to the same place. Valid until the next call.
   step_batch upload(const padded_batch&);
 
   struct step {
@@ -41,13 +46,10 @@ public:
   };
 
   /// Runs `launches`, which launch kernels for a step and allocate nothing once they have run.
-  /// After `uses_before_recording` runs of a step they are recorded, and only replayed from then
-  /// on, with the pointers that they had. Recordings of models that have not run for long are
-  /// dropped.
+  /// When a step's turn comes (`recording_turn`) they are recorded, and only replayed from then on,
+  /// with the pointers that they had; where that fails, they are launched. Recordings of models
+  /// that have not run for long are dropped.
   void run(step, const std::function<void()>& launches);
-
-  /// What was recorded has pointers to memory that is no more.
-  void forget();
 
   /// A copy in the host's memory, when all that was launched is done.
   at::Tensor download(const at::Tensor&) const;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model/weights.hpp"
+#include "model/config.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -26,15 +26,22 @@ struct activations {
                                                      &activations::gate_up,  &activations::gated};
 };
 
-/// What steps over one cache work with, whichever weights they have. So pools that share published
-/// weights wait for each other in nothing. Private to model/.
-struct decode_scratch {
-  std::mutex mutex; ///< one step at a time
-  activations whole, part;
+/// What steps over one cache work with, whichever weights of the cache's shape they have. So pools
+/// that share published weights wait for each other in nothing. Private to model/.
+class decode_scratch {
+public:
+  /// `options`: the weights' type and device; `max_tokens`: of a step.
+  decode_scratch(const model_config&, const at::TensorOptions& options, std::int64_t max_tokens);
+
+  std::mutex mutex;                  ///< one step at a time
   std::shared_ptr<cuda_runner> cuda; ///< once a step has run on a CUDA device
 
-  /// Activations for this many tokens; allocates only where no earlier step had as many.
-  activations& reserve(const model_weights&, std::int64_t tokens);
+  /// Activations for this many tokens, padding included, always at the same place: a recorded step
+  /// knows where they are.
+  activations& of(std::int64_t tokens);
+
+private:
+  activations whole_, part_;
 };
 
 } // namespace banyan

@@ -5,6 +5,7 @@
 #include "model/elementwise.hpp"
 #include "model/kv_cache.hpp"
 #include "model/lanes.hpp"
+#include "model/rotary.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -16,12 +17,6 @@ namespace banyan {
 
 // What a decode step does between its matrix products, for one batch. Private to model/.
 
-/// Cosine and sine of position · theta^(-2i / head_dim).
-struct rotary_tables {
-  at::Tensor cos, sin; // [max_positions, head_dim / 2] float32
-};
-rotary_tables make_rotary_tables(const model_config&, const at::Device&);
-
 /// A `decode_batch` as kernels take it: where its parts lie in the memory of the device.
 struct step_batch {
   const std::int32_t *ids, *positions, *slots; ///< [tokens]
@@ -30,18 +25,18 @@ struct step_batch {
   std::int64_t tokens, sequences;
 };
 
-/// `T`: float or bfloat16, the type of weights and cache; `Kernels`: where the work is done.
-template <class T, class Kernels>
+/// `T`: float or bfloat16, the type of weights and cache; `Where`: on_cpu or on_stream.
+template <class T, class Where>
 class decode_step {
 public:
   decode_step(const step_batch& batch, const model_config& config, const rotary_tables& rotary,
-              kv_cache& cache, Kernels kernels = {})
-      : batch_(batch), config_(config), rotary_(rotary), cache_(cache), kernels_(kernels) {}
+              kv_cache& cache, Where where = {})
+      : batch_(batch), config_(config), rotary_(rotary), cache_(cache), where_(where) {}
 
   /// residual: [tokens, d] float32; table: [vocab, d]
   void embed(const at::Tensor& table, at::Tensor& residual) const {
-    kernels_.embed(data<const T>(table), batch_.ids, data<float>(residual), residual.size(0),
-                   residual.size(1));
+    banyan::embed(data<const T>(table), batch_.ids, data<float>(residual), residual.size(0),
+                  residual.size(1), where_);
   }
 
   /// RMSNorm of every token; residual: [tokens, d] float32, weight: [d], out: [tokens, d]
@@ -56,22 +51,23 @@ public:
 
   /// qkv: [tokens, (heads + 2 · kv_heads) · head_dim]; its queries are turned in place
   void rotate_and_store(std::int64_t layer, at::Tensor& qkv) const {
-    kernels_.rotate_and_store(rotate_and_store_args<T>{.qkv = data<T>(qkv),
-                                                       .positions = batch_.positions,
-                                                       .slots = batch_.slots,
-                                                       .cos = data<const float>(rotary_.cos),
-                                                       .sin = data<const float>(rotary_.sin),
-                                                       .keys = of_layer(cache_.keys, layer),
-                                                       .values = of_layer(cache_.values, layer),
-                                                       .tokens = batch_.tokens,
-                                                       .heads = config_.num_heads,
-                                                       .kv_heads = config_.num_kv_heads,
-                                                       .head_dim = config_.head_dim});
+    banyan::rotate_and_store(rotate_and_store_args<T>{.qkv = data<T>(qkv),
+                                                      .positions = batch_.positions,
+                                                      .slots = batch_.slots,
+                                                      .cos = data<const float>(rotary_.cos),
+                                                      .sin = data<const float>(rotary_.sin),
+                                                      .keys = of_layer(cache_.keys, layer),
+                                                      .values = of_layer(cache_.values, layer),
+                                                      .tokens = batch_.tokens,
+                                                      .heads = config_.num_heads,
+                                                      .kv_heads = config_.num_kv_heads,
+                                                      .head_dim = config_.head_dim},
+                             where_);
   }
 
   /// out: [tokens, heads · head_dim]
   void attend(std::int64_t layer, const at::Tensor& qkv, at::Tensor& out) const {
-    kernels_.attend({.query = data<const T>(qkv),
+    paged_attention({.query = data<const T>(qkv),
                      .keys = of_layer(cache_.keys, layer),
                      .values = of_layer(cache_.values, layer),
                      .output = data<T>(out),
@@ -87,12 +83,13 @@ public:
                      .block_size = static_cast<std::int32_t>(cache_.block_size()),
                      .query_stride = qkv.size(1),
                      .scale = 1 / std::sqrt(static_cast<float>(config_.head_dim)),
-                     .bfloat16 = std::is_same_v<T, bfloat16>});
+                     .bfloat16 = std::is_same_v<T, bfloat16>},
+                    where_);
   }
 
   /// gate_up: [tokens, 2 f], out: [tokens, f]
   void gate(const at::Tensor& gate_up, at::Tensor& out) const {
-    kernels_.gate(data<const T>(gate_up), data<T>(out), out.size(0), out.size(1));
+    banyan::gate(data<const T>(gate_up), data<T>(out), out.size(0), out.size(1), where_);
   }
 
 private:
@@ -107,66 +104,21 @@ private:
 
   void norm_rows(const at::Tensor& residual, const std::int32_t* rows, const at::Tensor& weight,
                  at::Tensor& out) const {
-    kernels_.norm(rms_norm_args<T>{.x = data<const float>(residual),
-                                   .rows = rows,
-                                   .weight = data<const T>(weight),
-                                   .out = data<T>(out),
-                                   .count = out.size(0),
-                                   .width = out.size(1),
-                                   .eps = static_cast<float>(config_.rms_norm_eps)});
+    rms_norm(rms_norm_args<T>{.x = data<const float>(residual),
+                              .rows = rows,
+                              .weight = data<const T>(weight),
+                              .out = data<T>(out),
+                              .count = out.size(0),
+                              .width = out.size(1),
+                              .eps = static_cast<float>(config_.rms_norm_eps)},
+             where_);
   }
 
   step_batch batch_;
   const model_config& config_;
   const rotary_tables& rotary_;
   kv_cache& cache_;
-  Kernels kernels_;
-};
-
-/// Loops of this process's OS threads.
-struct cpu_kernels {
-  template <class T>
-  static void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-                    std::int64_t width) {
-    banyan::embed(table, ids, out, count, width);
-  }
-  template <class T>
-  static void norm(const rms_norm_args<T>& a) {
-    rms_norm(a);
-  }
-  template <class T>
-  static void rotate_and_store(const rotate_and_store_args<T>& a) {
-    banyan::rotate_and_store(a);
-  }
-  static void attend(const paged_attention_args& a) { paged_attention_cpu(a); }
-  template <class T>
-  static void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width) {
-    banyan::gate(gate_up, out, count, width);
-  }
-};
-
-/// Kernels on a CUDA device; every call launches on the stream and returns at once.
-struct cuda_kernels {
-  void* stream = nullptr; ///< a cudaStream_t
-
-  template <class T>
-  void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-             std::int64_t width) const {
-    embed_cuda(table, ids, out, count, width, stream);
-  }
-  template <class T>
-  void norm(const rms_norm_args<T>& a) const {
-    rms_norm_cuda(a, stream);
-  }
-  template <class T>
-  void rotate_and_store(const rotate_and_store_args<T>& a) const {
-    rotate_and_store_cuda(a, stream);
-  }
-  void attend(const paged_attention_args& a) const { paged_attention_cuda(a, stream); }
-  template <class T>
-  void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width) const {
-    gate_cuda(gate_up, out, count, width, stream);
-  }
+  Where where_;
 };
 
 } // namespace banyan

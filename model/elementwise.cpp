@@ -135,19 +135,19 @@ struct gate_backward_kernel {
 } // namespace
 
 template <class T>
-void rms_norm(const rms_norm_args<T>& a) {
+void rms_norm(const rms_norm_args<T>& a, on_cpu) {
   for_rows(a.count, a.width, [&](auto begin, auto end) { run_widest<norm_kernel>(a, begin, end); });
 }
 
 template <class T>
-void rotate_and_store(const rotate_and_store_args<T>& a) {
+void rotate_and_store(const rotate_and_store_args<T>& a, on_cpu) {
   const auto width = (a.heads + 2 * a.kv_heads) * a.head_dim;
   for_rows(a.tokens, width,
            [&](auto begin, auto end) { run_widest<rotate_kernel>(a, begin, end); });
 }
 
 template <class T>
-void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width) {
+void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width, on_cpu) {
   for_rows(count, 2 * width,
            [&](auto begin, auto end) { run_widest<gate_kernel>(gate_up, out, begin, end, width); });
 }
@@ -162,22 +162,20 @@ void gate_backward(const T* gate_up, const T* gradient, T* to, std::int64_t coun
 
 template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-           std::int64_t width) {
+           std::int64_t width, on_cpu) {
   for (std::int64_t i = 0; i < count; ++i)
     std::transform(table + ids[i] * width, table + (ids[i] + 1) * width, out + i * width,
                    [](T x) { return to_float(x); });
 }
 
-template void rms_norm(const rms_norm_args<float>&);
-template void rms_norm(const rms_norm_args<bfloat16>&);
-template void rotate_and_store(const rotate_and_store_args<float>&);
-template void rotate_and_store(const rotate_and_store_args<bfloat16>&);
-template void gate(const float*, float*, std::int64_t, std::int64_t);
-template void gate(const bfloat16*, bfloat16*, std::int64_t, std::int64_t);
-template void gate_backward(const float*, const float*, float*, std::int64_t, std::int64_t);
-template void gate_backward(const bfloat16*, const bfloat16*, bfloat16*, std::int64_t,
-                            std::int64_t);
-template void embed(const float*, const std::int32_t*, float*, std::int64_t, std::int64_t);
-template void embed(const bfloat16*, const std::int32_t*, float*, std::int64_t, std::int64_t);
+#define BANYAN_INSTANTIATE(T)                                                                      \
+  template void rms_norm(const rms_norm_args<T>&, on_cpu);                                         \
+  template void rotate_and_store(const rotate_and_store_args<T>&, on_cpu);                         \
+  template void gate(const T*, T*, std::int64_t, std::int64_t, on_cpu);                            \
+  template void gate_backward(const T*, const T*, T*, std::int64_t, std::int64_t);                 \
+  template void embed(const T*, const std::int32_t*, float*, std::int64_t, std::int64_t, on_cpu);
+BANYAN_INSTANTIATE(float)
+BANYAN_INSTANTIATE(bfloat16)
+#undef BANYAN_INSTANTIATE
 
 } // namespace banyan

@@ -87,10 +87,10 @@ __global__ void gate_rows(const T* gate_up, T* out, std::int64_t width) {
 
 /// One block per row.
 template <class Kernel, class... Args>
-void launch(const char* name, Kernel kernel, std::int64_t rows, void* stream, Args... args) {
+void launch(const char* name, Kernel kernel, std::int64_t rows, on_stream stream, Args... args) {
   if (rows == 0) return;
-  kernel<<<static_cast<unsigned>(rows), block_threads, 0, static_cast<cudaStream_t>(stream)>>>(
-      args...);
+  kernel<<<static_cast<unsigned>(rows), block_threads, 0,
+           static_cast<cudaStream_t>(stream.handle)>>>(args...);
   check_launch(name);
 }
 
@@ -106,20 +106,20 @@ auto cast(const T* p) {
 } // namespace
 
 template <class T>
-void embed_cuda(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-                std::int64_t width, void* stream) {
+void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
+           std::int64_t width, on_stream stream) {
   launch("embedding", embed_rows<on_device_t<T>>, count, stream, cast(table), ids, out, width);
 }
 
 template <class T>
-void rms_norm_cuda(const rms_norm_args<T>& a, void* stream) {
+void rms_norm(const rms_norm_args<T>& a, on_stream stream) {
   using E = on_device_t<T>;
   launch("RMSNorm", normalise<E>, a.count, stream,
          norm_rows<E>{a.x, a.rows, cast(a.weight), cast(a.out), a.width, a.eps});
 }
 
 template <class T>
-void rotate_and_store_cuda(const rotate_and_store_args<T>& a, void* stream) {
+void rotate_and_store(const rotate_and_store_args<T>& a, on_stream stream) {
   using E = on_device_t<T>;
   launch("rotary embedding", rotate_token<E>, a.tokens, stream,
          token_rows<E>{cast(a.qkv), a.positions, a.slots, a.cos, a.sin, cast(a.keys),
@@ -128,16 +128,15 @@ void rotate_and_store_cuda(const rotate_and_store_args<T>& a, void* stream) {
 }
 
 template <class T>
-void gate_cuda(const T* gate_up, T* out, std::int64_t count, std::int64_t width, void* stream) {
+void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width, on_stream stream) {
   launch("gate", gate_rows<on_device_t<T>>, count, stream, cast(gate_up), cast(out), width);
 }
 
 #define BANYAN_INSTANTIATE(T)                                                                      \
-  template void embed_cuda(const T*, const std::int32_t*, float*, std::int64_t, std::int64_t,      \
-                           void*);                                                                 \
-  template void rms_norm_cuda(const rms_norm_args<T>&, void*);                                     \
-  template void rotate_and_store_cuda(const rotate_and_store_args<T>&, void*);                     \
-  template void gate_cuda(const T*, T*, std::int64_t, std::int64_t, void*);
+  template void rms_norm(const rms_norm_args<T>&, on_stream);                                      \
+  template void rotate_and_store(const rotate_and_store_args<T>&, on_stream);                      \
+  template void gate(const T*, T*, std::int64_t, std::int64_t, on_stream);                         \
+  template void embed(const T*, const std::int32_t*, float*, std::int64_t, std::int64_t, on_stream);
 BANYAN_INSTANTIATE(float)
 BANYAN_INSTANTIATE(bfloat16)
 #undef BANYAN_INSTANTIATE

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "model/where.hpp"
+
 #include <cstdint>
 
 namespace banyan {
@@ -10,9 +12,8 @@ struct bfloat16; // model/lanes.hpp
 // memory for the CPU, and as kernels for CUDA devices. `T` is the type of the weights, float or
 // bfloat16; the residual stream is always float.
 //
-// Those that end in _cuda take pointers of the device, launch on `stream` (a cudaStream_t) and
-// return at once. Tokens that pad a batch have position and slot -1; nothing is read or stored for
-// them but their own row. Only builds with CUDA kernels have them.
+// On CUDA, tokens that pad a batch have position and slot -1; nothing is read or stored for them
+// but their own row.
 
 /// out[i] = weight · x[rows[i]] / √(mean x² + eps), or of x[i] where `rows` is null (RMSNorm).
 template <class T>
@@ -25,9 +26,9 @@ struct rms_norm_args {
   float eps;
 };
 template <class T>
-void rms_norm(const rms_norm_args<T>&);
+void rms_norm(const rms_norm_args<T>&, on_cpu);
 template <class T>
-void rms_norm_cuda(const rms_norm_args<T>&, void* stream);
+void rms_norm(const rms_norm_args<T>&, on_stream);
 
 /// Turns queries (in place) and keys by their position and puts keys and values into the cache.
 template <class T>
@@ -40,15 +41,15 @@ struct rotate_and_store_args {
   std::int64_t tokens, heads, kv_heads, head_dim;
 };
 template <class T>
-void rotate_and_store(const rotate_and_store_args<T>&);
+void rotate_and_store(const rotate_and_store_args<T>&, on_cpu);
 template <class T>
-void rotate_and_store_cuda(const rotate_and_store_args<T>&, void* stream);
+void rotate_and_store(const rotate_and_store_args<T>&, on_stream);
 
 /// out = silu(gate) · up; gate_up: [count, 2 · width], out: [count, width]
 template <class T>
-void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width);
+void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width, on_cpu);
 template <class T>
-void gate_cuda(const T* gate_up, T* out, std::int64_t count, std::int64_t width, void* stream);
+void gate(const T* gate_up, T* out, std::int64_t count, std::int64_t width, on_stream);
 
 /// Its gradient by gate_up, from that by out; `gradient`: [count, width], to: [count, 2 · width]
 template <class T>
@@ -58,9 +59,9 @@ void gate_backward(const T* gate_up, const T* gradient, T* to, std::int64_t coun
 /// out[i] = table[ids[i]]; table: [vocab, width], out: [count, width]
 template <class T>
 void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-           std::int64_t width);
+           std::int64_t width, on_cpu);
 template <class T>
-void embed_cuda(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
-                std::int64_t width, void* stream);
+void embed(const T* table, const std::int32_t* ids, float* out, std::int64_t count,
+           std::int64_t width, on_stream);
 
 } // namespace banyan

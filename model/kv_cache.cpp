@@ -2,6 +2,7 @@
 
 #include "model/decode_scratch.hpp"
 #include "model/device.hpp"
+#include "model/element_type.hpp"
 
 #include <cstdint>
 
@@ -12,8 +13,6 @@
 namespace banyan {
 
 namespace {
-
-constexpr std::int64_t element_size(dtype type) { return type == dtype::bfloat16 ? 2 : 4; }
 
 /// Attention walks the whole cache at every step; with pages of 2 MiB fewer of its addresses miss
 /// the TLB. A hint: where the kernel declines, nothing is lost.
@@ -29,24 +28,33 @@ void ask_for_huge_pages(const at::Tensor& memory) {
 
 } // namespace
 
-kv_cache::kv_cache(const model_config& c, std::int64_t num_blocks, std::int64_t block_size,
-                   dtype type, const std::string& device)
-    : num_blocks_(num_blocks),
-      block_size_(block_size),
-      scratch_(std::make_unique<decode_scratch>()) {
+kv_cache::kv_cache(const model_config& c, const cache_size& size, dtype type,
+                   const std::string& device)
+    : config_(c), size_(size) {
   require_device(device);
-  const auto options = at::TensorOptions(at::Device(device))
-                           .dtype(type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat);
+  const auto options = at::TensorOptions(at::Device(device)).dtype(scalar_type(type));
   for (auto part : {&keys, &values}) {
-    *part = at::empty({c.num_layers, num_blocks, block_size, c.num_kv_heads, c.head_dim}, options);
+    *part = at::empty({c.num_layers, size.num_blocks, size.block_size, c.num_kv_heads, c.head_dim},
+                      options);
     if (part->is_cpu()) ask_for_huge_pages(*part);
   }
+  scratch_ = std::make_unique<decode_scratch>(c, options, size.max_tokens);
 }
 
 kv_cache::~kv_cache() = default;
 
+std::int64_t kv_cache::max_blocks_of_sequence() const {
+  return (config_.max_positions + size_.block_size - 1) / size_.block_size;
+}
+
+bool kv_cache::serves(model_config c) const {
+  c.stored = config_.stored;
+  return c == config_;
+}
+
 std::int64_t kv_cache::block_bytes(const model_config& c, std::int64_t block_size, dtype type) {
-  return 2 * c.num_layers * block_size * c.num_kv_heads * c.head_dim * element_size(type);
+  return 2 * c.num_layers * block_size * c.num_kv_heads * c.head_dim
+         * static_cast<std::int64_t>(c10::elementSize(scalar_type(type)));
 }
 
 } // namespace banyan

@@ -10,11 +10,16 @@ namespace banyan {
 padded_batch::padded_batch(const decode_batch& batch, std::int64_t tokens)
     : batch_(batch),
       tokens_(tokens),
-      size_(6 * static_cast<std::size_t>(tokens) + 2 + batch.blocks.size()) {}
+      size_(numbers(tokens, static_cast<std::int64_t>(batch.blocks.size()))) {}
 
-std::int64_t padded_batch::size_for(std::size_t tokens) {
-  const auto next = std::bit_ceil(tokens), halfway = next / 4 * 3;
-  return static_cast<std::int64_t>(next > 8 && tokens <= halfway ? halfway : next);
+std::int64_t padded_batch::size_for(std::int64_t tokens) {
+  const auto next = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(tokens)));
+  const auto halfway = next / 4 * 3;
+  return next > 8 && tokens <= halfway ? halfway : next;
+}
+
+std::size_t padded_batch::numbers(std::int64_t tokens, std::int64_t blocks) {
+  return static_cast<std::size_t>(6 * tokens + 2 + blocks);
 }
 
 void padded_batch::write(std::int32_t* to) const {

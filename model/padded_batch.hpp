@@ -18,7 +18,10 @@ public:
   padded_batch(const decode_batch& batch, std::int64_t tokens);
 
   /// The next size up: powers of two, and from 8 on what lies halfway between two of them.
-  static std::int64_t size_for(std::size_t tokens);
+  static std::int64_t size_for(std::int64_t tokens);
+
+  /// Numbers in a batch of so many tokens, padding included, whose tables have so many blocks.
+  static std::size_t numbers(std::int64_t tokens, std::int64_t blocks);
 
   std::int64_t tokens() const { return tokens_; }
   std::size_t size() const { return size_; } ///< numbers in all

@@ -1,5 +1,6 @@
 #include "model/training_attention.hpp"
 
+#include "model/rotary.hpp"
 #include "model/transformer.hpp"
 #include "model/tree_attention.hpp"
 #include "model/tree_tiles.hpp"
@@ -11,11 +12,8 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#ifdef BANYAN_HAS_CUDA
-#include <c10/cuda/CUDAStream.h>
-#endif
 
 namespace banyan {
 
@@ -35,7 +33,7 @@ struct padded_rows {
 struct training_attention::layout {
   sequence_batch batch; ///< without the ids
   model_config config;
-  at::Tensor cos, sin; // [max position + 1, head_dim / 2] float32
+  rotary_tables rotary; ///< up to the largest position
   bool own_kernel = false;
   at::Tensor positions;            // [tokens] on the device; int64 for ATen's attention, else int32
   std::vector<padded_rows> groups; // for ATen's attention
@@ -48,16 +46,9 @@ namespace {
 
 using layout = training_attention::layout;
 
-void make_tables(layout& l, const at::Device& device) {
-  const auto last = l.batch.positions.empty()
-                        ? 0
-                        : *std::max_element(l.batch.positions.begin(), l.batch.positions.end());
-  const auto options = at::TensorOptions(at::kDouble).device(device);
-  auto inverse = at::pow(l.config.rope_theta,
-                         -at::arange(0, l.config.head_dim, 2, options) / double(l.config.head_dim));
-  auto angle = at::outer(at::arange(last + 1, options), inverse);
-  l.cos = angle.cos().to(at::kFloat).contiguous();
-  l.sin = angle.sin().to(at::kFloat).contiguous();
+std::int64_t positions_of(const sequence_batch& batch) {
+  const auto& all = batch.positions;
+  return all.empty() ? 1 : std::int64_t{*std::ranges::max_element(all)} + 1;
 }
 
 at::Tensor mask_of(const padded_rows& g, const std::vector<std::int32_t>& until,
@@ -120,8 +111,8 @@ at::Tensor attention_of(const padded_rows& g, const at::Tensor& query, const at:
 
 at::Tensor padded_attention(const at::Tensor& qkv, const layout& l) {
   const auto& c = l.config;
-  auto cos = l.cos.index_select(0, l.positions).unsqueeze(1),
-       sin = l.sin.index_select(0, l.positions).unsqueeze(1);
+  auto cos = l.rotary.cos.index_select(0, l.positions).unsqueeze(1),
+       sin = l.rotary.sin.index_select(0, l.positions).unsqueeze(1);
   auto split = qkv.view({qkv.size(0), l.heads_in_qkv(), c.head_dim})
                    .split_with_sizes({c.num_heads, c.num_kv_heads, c.num_kv_heads}, 1);
   const auto query = rotate(split[0], cos, sin), key = rotate(split[1], cos, sin);
@@ -129,24 +120,6 @@ at::Tensor padded_attention(const at::Tensor& qkv, const layout& l) {
   for (const auto& g : l.groups)
     output = output.index_copy(0, g.tokens, attention_of(g, query, key, split[2]));
   return output;
-}
-
-tree_attention_args kernel_args(const layout& l, const at::Tensor& qkv, const at::Tensor& output,
-                                const at::Tensor& log_sum_exp) {
-  return {.qkv = qkv.const_data_ptr(),
-          .output = output.data_ptr(),
-          .log_sum_exp = log_sum_exp.data_ptr<float>(),
-          .cos = l.cos.const_data_ptr<float>(),
-          .sin = l.sin.const_data_ptr<float>(),
-          .starts = l.batch.starts.data(),
-          .positions = l.batch.positions.data(),
-          .visible_until = l.batch.visible_until.data(),
-          .num_sequences = static_cast<std::int64_t>(l.batch.starts.size()) - 1,
-          .num_tokens = qkv.size(0),
-          .heads = l.config.num_heads,
-          .kv_heads = l.config.num_kv_heads,
-          .head_dim = l.config.head_dim,
-          .bfloat16 = qkv.scalar_type() == at::kBFloat16};
 }
 
 /// The layout travels to the backward pass as an opaque pointer that autograd keeps alive.
@@ -162,31 +135,46 @@ struct kept {
   at::Tensor turned;      // [tokens, heads + kv_heads, head_dim]; on CUDA alone
 };
 
-#ifdef BANYAN_HAS_CUDA
-
-tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
+tree_attention_base shared_args(const layout& l, const kept& x) {
   return {.qkv = x.qkv.const_data_ptr(),
-          .turned = x.turned.data_ptr(),
           .output = x.output.data_ptr(),
           .log_sum_exp = x.log_sum_exp.data_ptr<float>(),
-          .cos = l.cos.const_data_ptr<float>(),
-          .sin = l.sin.const_data_ptr<float>(),
-          .positions = l.positions.const_data_ptr<std::int32_t>(),
-          .visible_until = l.visible_until.const_data_ptr<std::int32_t>(),
-          .tiles = static_cast<const tree_tile*>(l.tiles.const_data_ptr()),
-          .num_tiles = static_cast<std::int32_t>(l.tiles.size(0)),
+          .cos = l.rotary.cos.const_data_ptr<float>(),
+          .sin = l.rotary.sin.const_data_ptr<float>(),
           .num_tokens = static_cast<std::int32_t>(x.qkv.size(0)),
           .heads = static_cast<std::int32_t>(l.config.num_heads),
           .kv_heads = static_cast<std::int32_t>(l.config.num_kv_heads),
           .head_dim = static_cast<std::int32_t>(l.config.head_dim)};
 }
 
+tree_attention_args cpu_args(const layout& l, const kept& x) {
+  tree_attention_args args{shared_args(l, x)};
+  args.positions = l.batch.positions.data();
+  args.visible_until = l.batch.visible_until.data();
+  args.starts = l.batch.starts.data();
+  args.num_sequences = static_cast<std::int64_t>(l.batch.starts.size()) - 1;
+  args.bfloat16 = x.qkv.scalar_type() == at::kBFloat16;
+  return args;
+}
+
+tree_attention_cuda_args cuda_args(const layout& l, const kept& x) {
+  tree_attention_cuda_args args{shared_args(l, x)};
+  args.positions = l.positions.const_data_ptr<std::int32_t>();
+  args.visible_until = l.visible_until.const_data_ptr<std::int32_t>();
+  args.turned = x.turned.data_ptr();
+  args.tiles = static_cast<const tree_tile*>(l.tiles.const_data_ptr());
+  args.num_tiles = static_cast<std::int32_t>(l.tiles.size(0));
+  return args;
+}
+
+/// The current one of the tensor's device.
 void* stream_of(const at::Tensor& x) {
-  return c10::cuda::getCurrentCUDAStream(x.device().index()).stream();
+  const c10::impl::VirtualGuardImpl device(x.device().type());
+  return device.getStreamNativeHandle(device.getStream(x.device()));
 }
 
 void attend(const layout& l, kept& x) {
-  if (x.qkv.is_cpu()) return tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
+  if (x.qkv.is_cpu()) return tree_attention_forward(cpu_args(l, x));
   x.turned =
       at::empty({x.qkv.size(0), (l.config.num_heads + l.config.num_kv_heads) * l.config.head_dim},
                 x.qkv.options());
@@ -200,8 +188,7 @@ void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
     args.grad_qkv = of_qkv.data_ptr();
     return args;
   };
-  if (x.qkv.is_cpu())
-    return tree_attention_backward(with_gradients(kernel_args(l, x.qkv, x.output, x.log_sum_exp)));
+  if (x.qkv.is_cpu()) return tree_attention_backward(with_gradients(cpu_args(l, x)));
   const auto delta = at::empty_like(x.log_sum_exp);
   auto args = with_gradients(cuda_args(l, x));
   args.delta = delta.data_ptr<float>();
@@ -220,26 +207,6 @@ void lay_out_for_cuda(layout& l, const at::Device& device) {
 bool fits_cuda(const model_config& c, const at::Device& device, at::ScalarType compute) {
   return device.is_cuda() && compute == at::kBFloat16 && tree_attention_cuda_fits(c.head_dim);
 }
-
-#else
-
-void attend(const layout& l, kept& x) {
-  tree_attention_forward(kernel_args(l, x.qkv, x.output, x.log_sum_exp));
-}
-
-void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
-                   at::Tensor& of_qkv) {
-  auto args = kernel_args(l, x.qkv, x.output, x.log_sum_exp);
-  args.grad_output = of_output.const_data_ptr();
-  args.grad_qkv = of_qkv.data_ptr();
-  tree_attention_backward(args);
-}
-
-void lay_out_for_cuda(layout&, const at::Device&) {}
-
-bool fits_cuda(const model_config&, const at::Device&, at::ScalarType) { return false; }
-
-#endif
 
 struct tree_attention_function : torch::autograd::Function<tree_attention_function> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
@@ -293,7 +260,7 @@ training_attention::training_attention(const sequence_batch& batch, const model_
   l->config = config;
   const bool on_cuda = fits_cuda(config, device, compute);
   l->own_kernel = on_cuda || (device.is_cpu() && tree_attention_fits(config.head_dim));
-  make_tables(*l, device);
+  l->rotary = make_rotary_tables(config, positions_of(batch), device);
   if (on_cuda) lay_out_for_cuda(*l, device);
   if (!l->own_kernel) {
     l->positions = at::tensor(batch.positions, at::kInt).to(device, at::kLong);

@@ -1,5 +1,5 @@
+#include "model/element_type.hpp"
 #include "model/elementwise.hpp"
-#include "model/lanes.hpp"
 #include "model/training_attention.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -21,12 +21,6 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return at::rms_norm(x, {x.size(-1)}, weight, eps);
 }
 
-/// Calls body(T{}) with the element type of a tensor as our loops know it.
-template <class Body>
-void with_type(const at::Tensor& x, const Body& body) {
-  x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
-}
-
 /// silu(gate) · up on the CPU; keeps its input alone, and reads it once in each pass.
 struct gate_function : torch::autograd::Function<gate_function> {
   static at::Tensor forward(torch::autograd::AutogradContext* context,
@@ -36,7 +30,7 @@ struct gate_function : torch::autograd::Function<gate_function> {
     with_type(out, [&](auto type) {
       using T = decltype(type);
       gate(static_cast<const T*>(gate_up.const_data_ptr()), static_cast<T*>(out.data_ptr()),
-           gate_up.size(0), width);
+           gate_up.size(0), width, on_cpu());
     });
     context->save_for_backward({gate_up});
     return out;
@@ -137,7 +131,7 @@ at::Tensor transformer::forward(const sequence_batch& batch, const at::Tensor& s
   const auto& w = *weights();
   const auto& c = w.config;
   const auto device = w.embedding.device();
-  const auto type = compute == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
+  const auto type = scalar_type(compute);
   const auto s = std::make_shared<const step>(
       step{c.rms_norm_eps, type, training_attention(batch, c, device, type)});
 

@@ -1,86 +1,18 @@
 #include "model/transformer.hpp"
 
-#include "model/decode_scratch.hpp"
-#include "model/decode_step.hpp"
-#include "model/device.hpp"
+#include "model/decoding.hpp"
 #include "model/kv_cache.hpp"
-#include "model/lanes.hpp"
-#include "model/padded_batch.hpp"
-#include "model/product.hpp"
 #include "model/weights.hpp"
 
-#ifdef BANYAN_HAS_CUDA
-#include "model/cuda_runner.hpp"
-#endif
-
 #include <algorithm>
-#include <atomic>
-#include <mutex>
-#include <optional>
+#include <functional>
 #include <stdexcept>
 
-#include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace banyan {
 
 namespace {
-
-struct layer_products {
-  product qkv, output, gate_up, down;
-};
-
-struct all_products {
-  std::vector<layer_products> layers;
-  product head;
-};
-
-/// Copying matrices pays off while they are small; beyond this many bytes it would cost memory for
-/// products that a library does as fast.
-constexpr std::int64_t max_packed_bytes = std::int64_t{512} << 20;
-
-template <class Visit>
-void for_each_matrix(const model_weights& w, Visit visit) {
-  for (const auto& l : w.layers)
-    for (const auto* m : {&l.qkv, &l.output, &l.gate_up, &l.down}) visit(*m);
-  visit(w.head);
-}
-
-bool worth_packing(const model_weights& w) {
-  std::int64_t bytes = 0;
-  for_each_matrix(w, [&](const at::Tensor& m) { bytes += static_cast<std::int64_t>(m.nbytes()); });
-  return w.embedding.is_cpu() && bytes <= max_packed_bytes;
-}
-
-all_products make_products(const model_weights& w) {
-  const bool packed = worth_packing(w);
-  const auto make = [=](const at::Tensor& weight) { return product(weight, packed); };
-  all_products all{{}, make(w.head)};
-  for (const auto& l : w.layers)
-    all.layers.push_back({make(l.qkv), make(l.output), make(l.gate_up), make(l.down)});
-  return all;
-}
-
-/// Grows whenever a matrix is changed in place, as an optimiser does.
-std::int64_t version_of(const model_weights& w) {
-  std::int64_t sum = 0;
-  for_each_matrix(w, [&](const at::Tensor& m) { sum += m.is_inference() ? 0 : m._version(); });
-  return sum;
-}
-
-activations allocate(const model_weights& w, std::int64_t tokens) {
-  const auto& c = w.config;
-  const auto options = w.embedding.options();
-  auto make = [&](std::int64_t width) { return at::empty({tokens, width}, options); };
-  return {.residual = at::empty({tokens, c.hidden_size}, options.dtype(at::kFloat)),
-          .normed = make(c.hidden_size),
-          .qkv = make((c.num_heads + 2 * c.num_kv_heads) * c.head_dim),
-          .attended = make(c.num_heads * c.head_dim),
-          .gate_up = make(2 * c.intermediate_size),
-          .gated = make(c.intermediate_size)};
-}
 
 void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(std::string("decode_batch: ") + what);
@@ -101,6 +33,8 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
   const auto tokens = b.ids.size();
   require(b.positions.size() == tokens && b.slots.size() == tokens,
           "one position and slot a token");
+  require(static_cast<std::int64_t>(tokens) <= cache.max_tokens(),
+          "more tokens than the cache takes in a step");
   require(b.num_sequences() > 0 && b.block_starts.size() == b.starts.size(),
           "one block table a sequence");
   require(rises_from_0_to(b.starts, tokens), "`starts` must rise to the number of tokens");
@@ -111,149 +45,33 @@ void check(const decode_batch& b, const model_config& c, const kv_cache& cache) 
           "a slot is not in the cache");
   require(all_below(b.blocks, cache.num_blocks()), "a block is not in the cache");
   require(all_below(b.wanted, static_cast<std::int64_t>(tokens)), "a wanted token does not exist");
+  require(std::ranges::adjacent_find(b.wanted, std::greater_equal()) == b.wanted.end(),
+          "`wanted` must rise");
   for (std::size_t i = 0; i < b.num_sequences(); ++i) {
-    const auto covered = (b.block_starts[i + 1] - b.block_starts[i]) * cache.block_size();
+    require(b.starts[i] < b.starts[i + 1], "a sequence has no token");
+    const auto blocks = b.block_starts[i + 1] - b.block_starts[i];
+    require(blocks <= cache.max_blocks_of_sequence(), "a block table is beyond max_positions");
+    const auto covered = blocks * cache.block_size();
     for (auto token = b.starts[i]; token < b.starts[i + 1]; ++token)
       require(b.positions[static_cast<std::size_t>(token)] < covered, "a block table is too short");
   }
 }
 
-step_batch in_place(const decode_batch& b) {
-  return {.ids = b.ids.data(),
-          .positions = b.positions.data(),
-          .slots = b.slots.data(),
-          .starts = b.starts.data(),
-          .block_starts = b.block_starts.data(),
-          .wanted = b.wanted.data(),
-          .blocks = b.blocks.data(),
-          .tokens = static_cast<std::int64_t>(b.ids.size()),
-          .sequences = static_cast<std::int64_t>(b.num_sequences())};
-}
-
-/// Calls body(T{}) with the type of these weights.
-template <class Body>
-auto with_type(const at::Tensor& x, const Body& body) {
-  return x.scalar_type() == at::kFloat ? body(float{}) : body(bfloat16{});
+void check(const kv_cache& cache, const model_weights& w) {
+  const auto& keys = cache.keys;
+  require(keys.options().type_equal(w.embedding.options()) && keys.device() == w.embedding.device(),
+          "the cache must have the weights' precision and device");
+  require(cache.serves(w.config), "the cache must have been made for the model's shape");
 }
 
 } // namespace
 
-rotary_tables make_rotary_tables(const model_config& c, const at::Device& device) {
-  const auto options = at::TensorOptions(at::kDouble);
-  const auto steps = at::arange(0, c.head_dim, 2, options);
-  const auto inverse = at::pow(c.rope_theta, -steps / static_cast<double>(c.head_dim));
-  const auto angle = at::outer(at::arange(c.max_positions, options), inverse);
-  return {angle.cos().to(device, at::kFloat), angle.sin().to(device, at::kFloat)};
-}
-
-/// Whether a step of this model with so many tokens finds room.
-static bool fit(const activations& a, const model_weights& w, std::int64_t tokens) {
-  if (!a.residual.defined() || a.residual.size(0) < tokens) return false;
-  const auto& c = w.config;
-  return a.normed.options().type_equal(w.embedding.options()) && a.normed.size(1) == c.hidden_size
-         && a.qkv.size(1) == (c.num_heads + 2 * c.num_kv_heads) * c.head_dim
-         && a.gated.size(1) == c.intermediate_size;
-}
-
-activations& decode_scratch::reserve(const model_weights& w, std::int64_t tokens) {
-  if (!fit(whole, w, tokens)) {
-    whole = allocate(w, tokens);
-    part = whole;
-#ifdef BANYAN_HAS_CUDA
-    if (cuda) cuda->forget();
-#endif
-  }
-  if (part.residual.size(0) != tokens)
-    for (auto member : activations::all) part.*member = (whole.*member).narrow(0, 0, tokens);
-  return part;
-}
-
-/// What decoding needs of the weights beside themselves.
-struct transformer::decode_state {
-  std::mutex mutex; // of what follows; nobody writes once it is prepared
-  rotary_tables rotary;
-  std::optional<all_products> products;
-  std::int64_t version = 0;   // of the weights in `products`
-  std::uint64_t identity = 0; // of these products among all there ever were
-
-  /// Follows weights that have changed since the last step; a model that never decodes copies none.
-  void prepare(const model_weights& w) {
-    static std::atomic<std::uint64_t> made = 0;
-    const std::lock_guard lock(mutex);
-    if (!rotary.cos.defined()) rotary = make_rotary_tables(w.config, w.embedding.device());
-    if (const auto now = version_of(w); !products || now != version) {
-      products = make_products(w);
-      version = now;
-      identity = ++made;
-    }
-  }
-
-  /// What all layers do to the residual stream.
-  template <class Step>
-  void layers(const model_weights& w, const Step& step, activations& a) {
-    step.embed(w.embedding, a.residual);
-    for (std::size_t i = 0; i < w.layers.size(); ++i) {
-      const auto layer = static_cast<std::int64_t>(i);
-      const auto& products_of = products->layers[i];
-      step.norm(a.residual, w.layers[i].attention_norm, a.normed);
-      products_of.qkv.into(a.normed, a.qkv);
-      step.rotate_and_store(layer, a.qkv);
-      step.attend(layer, a.qkv, a.attended);
-      products_of.output.add_to(a.attended, a.residual, a.normed);
-
-      step.norm(a.residual, w.layers[i].mlp_norm, a.normed);
-      products_of.gate_up.into(a.normed, a.gate_up);
-      step.gate(a.gate_up, a.gated);
-      products_of.down.add_to(a.gated, a.residual, a.normed);
-    }
-  }
-
-  template <class Step>
-  at::Tensor logits(const model_weights& w, const Step& step, activations& a, std::int64_t wanted) {
-    auto last = a.normed.narrow(0, 0, wanted);
-    step.norm_wanted(a.residual, w.final_norm, last);
-    auto result = at::empty({wanted, w.config.vocab_size}, a.residual.options());
-    products->head.into(last, result);
-    return result;
-  }
-
-  at::Tensor on_cpu(const model_weights& w, const decode_batch& b, kv_cache& cache) {
-    auto& a = cache.scratch().reserve(w, static_cast<std::int64_t>(b.ids.size()));
-    return with_type(w.embedding, [&]<class T>(T) {
-      const decode_step<T, cpu_kernels> step(in_place(b), w.config, rotary, cache);
-      layers(w, step, a);
-      return logits(w, step, a, static_cast<std::int64_t>(b.wanted.size()));
-    });
-  }
-
-#ifdef BANYAN_HAS_CUDA
-  at::Tensor on_cuda(const model_weights& w, const decode_batch& b, kv_cache& cache) {
-    auto& cuda = cache.scratch().cuda;
-    if (!cuda) cuda = std::make_shared<cuda_runner>(w.embedding.device());
-    const cuda_runner::guard guard(*cuda);
-    const padded_batch padded(b, padded_batch::size_for(b.ids.size()));
-    auto& a = cache.scratch().reserve(w, padded.tokens());
-    const auto uploaded = cuda->upload(padded);
-    return with_type(w.embedding, [&]<class T>(T) {
-      const decode_step<T, cuda_kernels> step(uploaded, w.config, rotary, cache,
-                                              {.stream = cuda->stream()});
-      cuda->run({identity, padded.tokens()}, [&] { layers(w, step, a); });
-      return cuda->download(logits(w, step, a, static_cast<std::int64_t>(b.wanted.size())));
-    });
-  }
-#else
-  at::Tensor on_cuda(const model_weights& w, const decode_batch&, kv_cache&) {
-    throw std::invalid_argument(w.embedding.device().str() + ": this build has no CUDA kernels");
-  }
-#endif
-};
-
 transformer::transformer(std::shared_ptr<const model_weights> weights)
-    : weights_(std::move(weights)), decode_(std::make_unique<decode_state>()) {}
+    : weights_(std::move(weights)), decoding_(std::make_unique<decoding>()) {}
 
 transformer::transformer(std::shared_ptr<const model_weights> weights, const transformer& older)
     : transformer(std::move(weights)) {
-  decode_->rotary = older.decode_->rotary; // nobody writes to prepared ones: no lock
+  decoding_->share_tables(*older.decoding_);
 }
 
 transformer::~transformer() = default;
@@ -262,22 +80,17 @@ const model_config& transformer::config() const { return weights_->config; }
 
 void transformer::prepare() const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
-  decode_->prepare(*weights_);
-  const auto device = weights_->embedding.device();
-  if (!device.is_cpu())
-    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+  decoding_->prepare(*weights_);
 }
 
 at::Tensor transformer::decode(const decode_batch& batch, kv_cache& cache) const {
   at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const auto& table = weights_->embedding;
-  require(cache.keys.options().type_equal(table.options()) && cache.keys.device() == table.device(),
-          "the cache must have the weights' precision and device");
+  check(cache, *weights_);
   check(batch, config(), cache);
   const std::lock_guard lock(cache.scratch().mutex);
-  decode_->prepare(*weights_);
-  return table.is_cpu() ? decode_->on_cpu(*weights_, batch, cache)
-                        : decode_->on_cuda(*weights_, batch, cache);
+  decoding_->prepare(*weights_);
+  const auto run = weights_->embedding.is_cpu() ? decode_on_cpu : decode_on_cuda;
+  return run(*decoding_, *weights_, batch, cache);
 }
 
 } // namespace banyan

@@ -13,11 +13,12 @@ class Tensor;
 
 namespace banyan {
 
+class decoding;
 class kv_cache;
 struct model_weights;
 
-/// One step of decoding for several sequences; prefill and decode may be mixed. All vectors are
-/// flat, sequence after sequence.
+/// One step of decoding for several sequences; prefill and decode may be mixed. Every sequence has
+/// a token at least. All vectors are flat, sequence after sequence.
 struct decode_batch {
   std::vector<std::int32_t> ids;       ///< [tokens]
   std::vector<std::int32_t> positions; ///< [tokens] from 0 in each sequence
@@ -58,20 +59,22 @@ public:
 
   /// Decodes one step: writes K and V of every token into the cache and returns the logits of the
   /// wanted tokens, [wanted, vocab] float32 in the host's memory. No autograd. The cache must have
-  /// the weights' precision and device; this and a batch that points outside cache, vocabulary or
-  /// positions throw std::invalid_argument.
+  /// the weights' precision and device and have been made for the model's shape; this and a batch
+  /// that points outside cache, vocabulary or positions throw std::invalid_argument.
   ///
   /// On a CUDA device a step has a stream of its own, and one whose number of tokens occurs again
   /// is replayed as a CUDA graph.
   ///
   /// With small weights on the CPU a token's logits are the same to the last bit whatever shares
   /// its batch and however its prompt was cut into steps. Weights that were changed in place
-  /// between two steps are followed, if LibTorch could see the change. One step over a cache at a
+  /// between two steps are followed, if LibTorch could see the change and, on a CUDA device, it was
+  /// launched on the stream that is current in the next step's caller. One step over a cache at a
   /// time, others wait; steps over different caches do not.
   at::Tensor decode(const decode_batch&, kv_cache&) const;
 
   /// Does what the first `decode` would do before it can begin (tables, packed matrices), so that
-  /// it need not; returns when the device is done with it.
+  /// it need not. Any OS thread may call it beside steps of other models. A CUDA device is not
+  /// waited for: steps begin there when it has done what was launched on the current stream.
   void prepare() const;
 
   /// Logits for training, with autograd: [tokens, vocab] float32. `compute` is the precision of
@@ -86,8 +89,7 @@ public:
 
 private:
   std::shared_ptr<const model_weights> weights_;
-  struct decode_state; // tables and scratch that only decoding needs
-  std::unique_ptr<decode_state> decode_;
+  std::unique_ptr<decoding> decoding_; // what only decoding needs
 };
 
 } // namespace banyan

@@ -486,6 +486,10 @@ void backward(const tree_attention_cuda_args& a, cudaStream_t stream) {
 
 } // namespace
 
+bool tree_attention_cuda_fits(std::int64_t head_dim) {
+  return head_dim == 16 || head_dim == 32 || head_dim == 64;
+}
+
 void tree_attention_forward_cuda(const tree_attention_cuda_args& a, void* stream) {
   if (a.num_tiles == 0) return;
   const auto on = static_cast<cudaStream_t>(stream);

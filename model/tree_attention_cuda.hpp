@@ -1,5 +1,7 @@
 #pragma once
 
+#include "model/tree_attention.hpp"
+
 #include <cstdint>
 
 namespace banyan {
@@ -19,28 +21,16 @@ struct tree_tile {
 /// The twin of tree_attention on a CUDA device, in bfloat16 on tensor cores; sums, softmax and
 /// log-sum-exp are float32, probabilities are rounded to bfloat16 before they are multiplied, as in
 /// FlashAttention-2 (Dao 2023). The backward pass needs no atomic additions: the same numbers give
-/// the same gradients to the last bit. All pointers are the device's.
-struct tree_attention_cuda_args {
-  const void* qkv = nullptr;    ///< [tokens, heads + 2 kv_heads, head_dim], not yet turned
-  void* turned = nullptr;       ///< [tokens, heads + kv_heads, head_dim] queries and keys, turned
-  void* output = nullptr;       ///< [tokens, heads, head_dim]
-  float* log_sum_exp = nullptr; ///< [heads, tokens]
-  const void* grad_output = nullptr;           ///< backward: [tokens, heads, head_dim]
-  float* delta = nullptr;                      ///< backward, scratch: [heads, tokens]
-  void* grad_qkv = nullptr;                    ///< backward: like `qkv`
-  const float *cos = nullptr, *sin = nullptr;  ///< [max_positions, head_dim / 2]
-  const std::int32_t* positions = nullptr;     ///< [tokens]
-  const std::int32_t* visible_until = nullptr; ///< [tokens] within the sequence
-  const tree_tile* tiles = nullptr;            ///< [num_tiles]
-  std::int32_t num_tiles = 0, num_tokens = 0;
-  std::int32_t heads = 0, kv_heads = 0;
-  std::int32_t head_dim = 0; ///< 16, 32 or 64
+/// the same gradients to the last bit. `head_dim` is 16, 32 or 64; all pointers are the device's.
+struct tree_attention_cuda_args : tree_attention_base {
+  void* turned = nullptr;           ///< [tokens, heads + kv_heads, head_dim] queries, keys, turned
+  float* delta = nullptr;           ///< backward, scratch: [heads, tokens]
+  const tree_tile* tiles = nullptr; ///< [num_tiles]
+  std::int32_t num_tiles = 0;
 };
 
-/// Whether the kernels take this head_dim.
-constexpr bool tree_attention_cuda_fits(std::int64_t head_dim) {
-  return head_dim == 16 || head_dim == 32 || head_dim == 64;
-}
+/// Whether the kernels take this head_dim; a build without them takes none.
+bool tree_attention_cuda_fits(std::int64_t head_dim);
 
 /// Launch on `stream` (a cudaStream_t) and return at once. `forward` fills `turned`, `output` and
 /// `log_sum_exp`; `backward` reads them.

@@ -1,6 +1,7 @@
 #include "model/weights.hpp"
 
 #include "model/device.hpp"
+#include "model/element_type.hpp"
 
 #include <cmath>
 
@@ -11,10 +12,6 @@
 namespace banyan {
 
 namespace {
-
-at::ScalarType scalar_type(dtype type) {
-  return type == dtype::bfloat16 ? at::kBFloat16 : at::kFloat;
-}
 
 /// Applies `make` to every tensor slot, in a fixed order, together with its shape.
 template <class Make>

@@ -1,9 +1,12 @@
 #include "model/transformer.hpp"
 
-#include "model/cuda_runner.hpp"
+#include "model/recording_turn.hpp"
 #include "tests/decode_fixture.hpp"
 
 #include <catch2/catch.hpp>
+
+#include <exception>
+#include <thread>
 
 // Decoding on a GPU against the reference, which computes on the CPU.
 
@@ -17,7 +20,7 @@ std::shared_ptr<const model_weights> on_gpu(const model_config& c, dtype type = 
 }
 
 constexpr double float_noise = 5e-5;
-constexpr auto enough = static_cast<std::size_t>(cuda_runner::uses_before_recording) + 4;
+constexpr auto enough = static_cast<std::size_t>(recording_turn::runs_before) + 4;
 
 /// Sequences of different lengths that all get one more token at a time, so that batches of one
 /// size come again and again; what their last tokens' logits are off by at most, relative to the
@@ -96,9 +99,9 @@ TEST_CASE("steps that are replayed are those that were recorded with other numbe
   CHECK(error_of_growing(d, *w, static_cast<std::size_t>(sequences), enough) < float_noise);
 }
 
-TEST_CASE("what was recorded is forgotten when its memory is replaced", "[cuda]") {
+TEST_CASE("what was recorded outlives larger batches", "[cuda]") {
   const auto w = on_gpu(tiny_shape());
-  decoder d(w, 1, 4096); // a block a token: the numbers of a batch outgrow their room
+  decoder d(w, 1, 4096);
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
   CHECK(error_of_growing(d, *w, 30, enough) < float_noise);
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
@@ -124,13 +127,31 @@ TEST_CASE("caches that share weights have recordings of their own", "[cuda]") {
   }
 }
 
+TEST_CASE("models are prepared on another OS thread while steps are recorded", "[cuda]") {
+  const auto w = on_gpu(tiny_shape());
+  std::exception_ptr refused;
+  std::jthread publisher([&](const std::stop_token& stop) {
+    try {
+      while (!stop.stop_requested()) transformer(on_gpu(tiny_shape())).prepare();
+    } catch (...) {
+      refused = std::current_exception();
+    }
+  });
+  for (int turn = 0; turn < 20; ++turn) { // each records anew
+    decoder d(w, 16, 1024);
+    CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
+  }
+  publisher.request_stop();
+  publisher.join();
+  CHECK_FALSE(refused);
+}
+
 TEST_CASE("a GPU follows weights that are changed in place", "[cuda]") {
   const auto w = on_gpu(tiny_shape());
   decoder d(w, 16, 1024);
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
   w->layers[1].down.mul_(1.5);
   w->layers[0].mlp_norm.mul_(0.5);
-  at::empty({1}, w->embedding.options()).item<float>(); // what was launched is done
   CHECK(error_of_growing(d, *w, 4, enough) < float_noise);
 }
 

@@ -110,11 +110,13 @@ public:
     token_ids ids;
   };
 
+  static constexpr std::int64_t max_tokens = 2048;
+
   /// Where the weights are.
   decoder(std::shared_ptr<const model_weights> w, std::int32_t block_size,
           std::int32_t num_blocks = 512)
       : type(w->embedding.scalar_type() == at::kFloat ? dtype::float32 : dtype::bfloat16),
-        cache(w->config, num_blocks, block_size, type, w->embedding.device().str()),
+        cache(w->config, {num_blocks, block_size, max_tokens}, type, w->embedding.device().str()),
         model(std::make_shared<const transformer>(std::move(w))) {
     free_.resize(static_cast<std::size_t>(num_blocks));
     std::iota(free_.begin(), free_.end(), 0);

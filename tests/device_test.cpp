@@ -1,7 +1,5 @@
 #include "model/device.hpp"
 
-#include "model/attention.hpp"
-
 #include <c10/util/Exception.h>
 
 #include <catch2/catch.hpp>
@@ -17,13 +15,10 @@ TEST_CASE("an unknown device is refused by its name", "[model]") {
 }
 
 TEST_CASE("a GPU that is not there is refused with a remedy", "[model]") {
+  CHECK_THROWS_AS(free_bytes("cuda:4096"), device_unavailable);
   CHECK_THROWS_WITH(require_device("cuda:4096"), Catch::StartsWith("cuda:4096: ")
                                                      && Catch::Contains("; ")
                                                      && !Catch::Contains("\n"));
-}
-
-TEST_CASE("a build without CUDA kernels says so", "[model]") {
-  if (!has_cuda_kernels()) CHECK_THROWS_AS(paged_attention_cuda({}, nullptr), std::runtime_error);
 }
 
 TEST_CASE("a device has one name however it was given", "[model]") {

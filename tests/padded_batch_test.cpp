@@ -33,12 +33,12 @@ using numbers = std::vector<std::int32_t>;
 
 TEST_CASE("few sizes occur, and little of them is padding", "[model]") {
   std::vector<std::int64_t> sizes;
-  for (std::size_t tokens = 1; tokens <= 1024; ++tokens) {
+  for (std::int64_t tokens = 1; tokens <= 1024; ++tokens) {
     const auto size = padded_batch::size_for(tokens);
-    CHECK(size >= static_cast<std::int64_t>(tokens));
-    CHECK(padded_batch::size_for(static_cast<std::size_t>(size)) == size);
-    CHECK(size < 2 * static_cast<std::int64_t>(tokens));
-    if (tokens >= 8) CHECK(2 * size < 3 * static_cast<std::int64_t>(tokens) + 1);
+    CHECK(size >= tokens);
+    CHECK(padded_batch::size_for(size) == size);
+    CHECK(size < 2 * tokens);
+    if (tokens >= 8) CHECK(2 * size < 3 * tokens + 1);
     if (sizes.empty() || sizes.back() != size) sizes.push_back(size);
   }
   CHECK(std::is_sorted(sizes.begin(), sizes.end()));
@@ -65,6 +65,7 @@ TEST_CASE("a batch lies in one run of numbers, and what pads it does nothing", "
   CHECK(row(b.wanted, 2) == numbers{1, 2});
   CHECK(row(b.blocks, 3) == numbers{3, 5, 1});
   CHECK(b.blocks + 3 == all.data() + all.size());
+  CHECK(padded_batch::numbers(5, 3) == all.size());
 }
 
 TEST_CASE("a batch of a size that occurs is not padded", "[model]") {

@@ -38,7 +38,7 @@ checkpoint tiny_checkpoint(std::uint64_t seed) {
 /// Logits of the last token: the whole text at once, in a cache of its own that holds nothing else.
 at::Tensor next_logits(const transformer& model, const std::vector<std::int32_t>& ids) {
   const auto length = static_cast<std::int32_t>(ids.size());
-  kv_cache cache(model.config(), 1, length, dtype::float32, "cpu");
+  kv_cache cache(model.config(), {1, length, length}, dtype::float32, "cpu");
   decode_batch text;
   text.ids = ids;
   text.positions.resize(ids.size());
