@@ -1,12 +1,28 @@
 #include "actors/join.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace banyan {
 
-join::join(join_policy policy, std::size_t num_children)
+namespace {
+
+/// Longer than any tree lives.
+constexpr std::chrono::duration<double> longest = std::chrono::hours(24 * 365);
+
+std::optional<time_point> due_of(const join_policy& policy, time_point begin) {
+  if (policy.when != join_policy::kind::deadline) return {};
+  return begin
+         + std::chrono::duration_cast<nanoseconds>(
+             std::min(std::chrono::duration<double>(policy.seconds), longest));
+}
+
+} // namespace
+
+join::join(join_policy policy, std::size_t num_children, time_point begin)
     : policy_(policy),
+      due_(due_of(policy, begin)),
       results_(num_children, child_result{{}, errc::cancelled}),
       arrived_(num_children, false),
       met_(num_children == 0) {}
@@ -20,11 +36,15 @@ void join::arrive(std::size_t child, child_result result) {
   met_ = satisfied();
 }
 
-void join::expire() {
-  if (met_) return;
+void join::look(time_point now) {
+  if (met_ || !due_ || now < *due_) return;
   for (std::size_t i = 0; i < results_.size(); ++i)
     if (!arrived_[i]) results_[i].failure = errc::deadline;
   met_ = true;
+}
+
+void join::stand_still(nanoseconds pause) {
+  if (due_) *due_ += pause;
 }
 
 bool join::satisfied() const {

@@ -237,7 +237,7 @@ void thread_state::go_on_after_pause(const resume_thread& message) {
   allowance->set_deadline(message.deadline);
   if (!halted) return;
   halted.reset();
-  if (join_by) *join_by += self->clock().now() - halted_since;
+  if (children) children->stand_still(self->clock().now() - halted_since);
   if (in_flight) return; // what was broken off comes back and is gone on from
   if (children && children->met()) return resume();
   enter(children ? thread_phase::waiting : thread_phase::decoding);

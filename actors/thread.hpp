@@ -75,7 +75,6 @@ struct thread_state {
   void go_on(finish_reason);
   void spawn(std::vector<std::string> prompts);
   void await_children(std::vector<std::string> prompts);
-  void begin_join();
   void ask_for_child(std::uint32_t index);
   void arrive(std::uint32_t round, std::uint32_t index, child_result);
   void look_at_join();
@@ -101,8 +100,7 @@ struct thread_state {
   std::optional<trace> grammar;
   std::optional<thread_allowance> allowance;
   std::optional<banyan::join> children; ///< while waiting
-  std::optional<time_point> join_by;    ///< of a join that waits only so long; pauses move it
-  std::optional<time_point> next_look;  ///< at such a join: the earliest that is on its way
+  std::optional<time_point> next_look;  ///< at a join that is due: the earliest that is on its way
   std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
   std::optional<banyan::seat> seat;
   std::vector<pool_actor> lost_pools;

@@ -9,9 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Longer than any tree lives.
-constexpr auto longest_join = std::chrono::hours(24 * 365);
-
 /// A message on its way keeps a dead actor's memory: no look at a join is farther away than this.
 constexpr nanoseconds longest_tick = 1s;
 
@@ -33,7 +30,7 @@ void thread_state::await_children(std::vector<std::string> prompts) {
   record.waiting_for.clear();
   for (std::uint32_t i = 0; i < count; ++i)
     record.waiting_for.push_back(child_path(record.path, first_child + i));
-  children.emplace(options.tree->join, prompts.size());
+  children.emplace(options.tree->join, prompts.size(), self->clock().now());
   cell.set_waiting(count);
   if (!halted) enter(thread_phase::waiting);
   mark_boundary();
@@ -45,16 +42,6 @@ void thread_state::await_children(std::vector<std::string> prompts) {
                           seat ? std::optional(seat->pool()) : std::nullopt, std::move(named)});
   for (std::uint32_t i = 0; i < count; ++i) ask_for_child(i);
   if (halted) stay();
-  begin_join();
-}
-
-/// A join with a time of its own ends by then.
-void thread_state::begin_join() {
-  const auto& policy = options.tree->join;
-  if (policy.when != join_policy::kind::deadline) return;
-  join_by = self->clock().now()
-            + std::chrono::duration_cast<nanoseconds>(std::chrono::duration<double>(
-                std::min(policy.seconds, std::chrono::duration<double>(longest_join).count())));
   look_at_join();
 }
 
@@ -83,10 +70,11 @@ void thread_state::arrive(std::uint32_t round, std::uint32_t i, child_result res
 void thread_state::look_at_join() {
   const auto now = self->clock().now();
   if (next_look && *next_look <= now) next_look.reset();
-  if (!children || !join_by || halted) return;
-  if (now < *join_by) return look_by(std::min<time_point>(*join_by, now + longest_tick), now);
-  children->expire();
-  resume();
+  if (!children || halted) return;
+  children->look(now);
+  if (children->met()) return resume();
+  if (const auto due = children->due())
+    look_by(std::min<time_point>(*due, now + longest_tick), now);
 }
 
 /// An earlier look is on its way where one is, and asks for the next.
@@ -109,7 +97,6 @@ void thread_state::resume() {
   tell(tree_event::kind::join, at, block);
   news.skip_to(text->text_size());
   children.reset();
-  join_by.reset();
   record.waiting_for.clear();
   cell.set_waiting(0);
   enter(thread_phase::decoding);

@@ -5,6 +5,7 @@
 namespace banyan {
 namespace {
 
+using namespace std::chrono_literals;
 using kind = join_policy::kind;
 
 child_result solved(const char* text) { return {text, errc::none}; }
@@ -65,22 +66,42 @@ TEST_CASE("a join of more successes than children waits for all of them", "[acto
   CHECK(j.met());
 }
 
-TEST_CASE("a join that expires keeps what has come", "[actors]") {
-  join j({kind::deadline, 1, 0.5}, 3);
+constexpr time_point begin{std::chrono::hours(1)};
+
+TEST_CASE("a join that is due goes on with what has come", "[actors]") {
+  join j({kind::deadline, 1, 0.5}, 3, begin);
   j.arrive(1, solved("b"));
+  CHECK(j.due() == begin + 500ms);
+  j.look(begin + 499ms);
   CHECK_FALSE(j.met());
-  j.expire();
+  j.look(begin + 500ms);
   CHECK(j.met());
   CHECK(j.results()[1].solution == "b");
   CHECK(j.results()[0].failure == errc::deadline);
   CHECK(j.losers() == std::vector<std::size_t>{0, 2});
 }
 
+TEST_CASE("a pause does not count as time of a join", "[actors]") {
+  join j({kind::deadline, 1, 0.5}, 1, begin);
+  j.stand_still(10s);
+  j.look(begin + 10s);
+  CHECK_FALSE(j.met());
+  j.look(begin + 10s + 500ms);
+  CHECK(j.met());
+}
+
+TEST_CASE("other joins are never due", "[actors]") {
+  join j({kind::all}, 1, begin);
+  CHECK_FALSE(j.due());
+  j.look(begin + std::chrono::hours(10'000));
+  CHECK_FALSE(j.met());
+}
+
 TEST_CASE("a met join takes nothing more", "[actors]") {
   join j({kind::first_success}, 2);
   j.arrive(0, solved("a"));
   j.arrive(1, solved("b"));
-  j.expire();
+  j.look(time_point::max());
   CHECK_FALSE(j.results()[1].solution);
   CHECK(j.results()[1].failure == errc::cancelled);
   CHECK(j.losers() == std::vector<std::size_t>{1});
