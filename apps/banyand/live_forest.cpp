@@ -82,7 +82,7 @@ struct live_forest::impl {
                 [this, id, texts](const tree_store& store) -> std::variant<tree_ptr, refusal> {
                   try {
                     auto found = store.find(id);
-                    if (!found) return no_tree(id);
+                    if (!found) return no_such_tree(id);
                     if (!texts) found = outline(*found);
                     return std::make_shared<const tree>(std::move(*found));
                   } catch (const damaged_tree& one) {

@@ -46,7 +46,7 @@ std::string told(const caf::error& why) {
 
 } // namespace
 
-refusal no_tree(const std::string& id) {
+refusal no_such_tree(const std::string& id) {
   return refusal_about(refusal::kind::not_found, id,
                        "there is no such tree; `banyan ps --all` lists them", "id");
 }

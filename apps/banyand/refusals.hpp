@@ -14,7 +14,7 @@ namespace banyan {
 /// `field`: the part of a request at fault, or nothing.
 refusal refused(refusal::kind, std::string message, std::string field = {});
 
-refusal no_tree(const std::string& id);
+refusal no_such_tree(const std::string& id);
 
 /// What an actor's error means to a client.
 refusal refusal_of(const caf::error&);
