@@ -62,6 +62,7 @@ target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
+  tests/detokenizer_test.cpp
   tests/event_hub_test.cpp
   tests/join_test.cpp
   tests/node_test.cpp
@@ -138,8 +139,9 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_test.cpp
   tests/http_server_test.cpp)
 
-banyan_tests(forest_tests LINK banyan_forest banyan_store_actor SOURCES
+banyan_tests(forest_tests LINK banyan_forest banyan_store_actor ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/completions_test.cpp
+  tests/imported_text_test.cpp
   tests/store_reader_test.cpp)
 
 banyan_tests(daemon_tests LINK banyan_daemon banyan_log SOURCES

@@ -170,13 +170,6 @@ TEST_CASE("a completion ends in front of its stop string however that is cut", "
   CHECK(told({"x"}, {"made before"}, "x") == texts{"made before", ""});
 }
 
-TEST_CASE("half a character is held back", "[http]") {
-  using texts = std::vector<std::string>;
-  CHECK(told({}, {"\xc3", "\xa9"}, "") == texts{"", "\xc3\xa9", ""});
-  CHECK(told({}, {"a\xf0\x9f", "\x8c\xb3"}, "") == texts{"a", "\xf0\x9f\x8c\xb3", ""});
-  CHECK(told({}, {"a\xc3"}, "") == texts{"a", "\xc3"});
-}
-
 /// Tokens as text@offset and logprob.
 std::string words(const told_text& told) {
   std::ostringstream out;

@@ -1,8 +1,13 @@
 #include "apps/banyand/completion.hpp"
 
+#include "actors/detokenizer.hpp"
 #include "model/tokenizer.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <deque>
+#include <iterator>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -56,6 +61,7 @@ struct completion_state {
   void start() {
     of_prompt = prompt();
     asked = request();
+    decoding.emplace(options.codec, !laid_end_to_end(texts_of_prompt()).empty());
     if (asked.ids.size() >= options.context) return fail(errc::context_full);
     const auto& wish = options.request;
     if (wish.echo && wish.logprobs) return score();
@@ -87,14 +93,24 @@ struct completion_state {
   void echo(const decode_reply& scored) const {
     completion_piece piece;
     piece.of_prompt = true;
-    piece.text = options.request.ids ? options.codec.decode(of_prompt) : options.request.prompt;
+    const auto texts = texts_of_prompt();
+    piece.text = options.request.ids ? laid_end_to_end(texts) : options.request.prompt;
     // The model was given `before` more tokens in front; nothing is known of its very first one.
     const auto before = asked.ids.size() - of_prompt.size();
     const chances known{scored.prompt_logprobs, scored.prompt_likeliest};
-    for (std::size_t i = 0; i < of_prompt.size(); ++i)
-      piece.tokens.push_back(before + i == 0 ? unknown(of_prompt[i])
-                                             : token(of_prompt[i], known, before + i - 1));
+    for (std::size_t i = 0; i < of_prompt.size(); ++i) {
+      const bool first = before + i == 0;
+      piece.tokens.push_back(first ? completion_token{} : token(known, before + i - 1));
+      piece.tokens.back().text = texts[i];
+    }
     options.on_piece(std::move(piece));
+  }
+
+  std::vector<std::string> texts_of_prompt() const {
+    detokenizer from_begin(options.codec, false);
+    auto texts = from_begin.add(of_prompt);
+    std::ranges::move(from_begin.finish(), std::back_inserter(texts));
+    return texts;
   }
 
   /// How likely tokens were, and which were the likeliest at their places: [logprobs, any number].
@@ -103,12 +119,9 @@ struct completion_state {
     std::span<const token_chance> likeliest;
   };
 
-  completion_token unknown(std::int32_t id) const {
-    return {options.vocabulary->piece(id), {}, {}};
-  }
-
-  completion_token token(std::int32_t id, const chances& known, std::size_t place) const {
-    auto told = unknown(id);
+  /// What is known of the token at a place, but for its text.
+  completion_token token(const chances& known, std::size_t place) const {
+    completion_token told;
     if (place >= known.logprobs.size()) return told;
     told.logprob = known.logprobs[place];
     const auto each = known.likeliest.size() / known.logprobs.size();
@@ -117,17 +130,23 @@ struct completion_state {
     return told;
   }
 
-  /// The text of these tokens behind those that were told before.
+  /// The tokens whose texts are whole by now; the others are told with later ones.
   completion_piece piece_of(std::span<const std::int32_t> fresh, const chances& known) {
-    completion_piece piece;
     ids.insert(ids.end(), fresh.begin(), fresh.end());
-    const auto whole = options.codec.decode(ids);
-    piece.text = whole.substr(std::min(told, whole.size()));
-    told = whole.size();
-    for (std::size_t i = 0; i < fresh.size(); ++i)
-      if (fresh[i] != options.vocabulary->eos_id())
-        piece.tokens.push_back(token(fresh[i], known, i));
+    for (std::size_t i = 0; i < fresh.size(); ++i) untold.push_back(token(known, i));
+    completion_piece piece;
+    tell(decoding->add(fresh), piece);
     return piece;
+  }
+
+  void tell(std::vector<std::string> texts, completion_piece& piece) {
+    for (auto& text : texts) {
+      piece.text += text;
+      auto told = std::move(untold.front());
+      untold.pop_front();
+      told.text = std::move(text);
+      if (ids[num_told++] != options.vocabulary->eos_id()) piece.tokens.push_back(std::move(told));
+    }
   }
 
   void hear(const decode_progress& news) {
@@ -141,6 +160,7 @@ struct completion_state {
     end.rest = piece_of(std::span(reply.ids).subspan(known),
                         {std::span(reply.logprobs).subspan(known),
                          std::span(reply.likeliest).subspan(known * each)});
+    tell(decoding->finish(), end.rest);
     const bool stopped = reply.finish == finish_reason::eos || reply.finish == finish_reason::stop;
     end.finish = stopped ? "stop" : "length";
     end.matched_stop = reply.matched_stop;
@@ -193,8 +213,10 @@ struct completion_state {
   std::vector<std::int32_t> of_prompt; ///< what the prompt says, without what is always in front
   decode_request asked;
   std::size_t next_pool = 0;
-  std::vector<std::int32_t> ids; ///< told so far
-  std::size_t told = 0;          ///< bytes of their text
+  std::vector<std::int32_t> ids;       ///< sampled, as far as the pool told
+  std::size_t num_told = 0;            ///< of them, whose texts are whole
+  std::deque<completion_token> untold; ///< the others, without their texts
+  std::optional<detokenizer> decoding;
 };
 
 caf::behavior completion(caf::stateful_actor<completion_state>* self, completion_options given) {

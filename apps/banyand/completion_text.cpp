@@ -16,17 +16,6 @@ std::size_t beginning(std::string_view text, std::string_view whole) {
   return text.size();
 }
 
-/// Bytes at the end of `text` that are the beginning of a UTF-8 character and not all of it.
-std::size_t half_character(std::string_view text) {
-  for (std::size_t n = 1; n <= std::min<std::size_t>(3, text.size()); ++n) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - n]);
-    if ((byte & 0xC0) == 0x80) continue;
-    const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-    return length > n ? n : 0;
-  }
-  return 0;
-}
-
 } // namespace
 
 void told_text::append(told_text&& more) {
@@ -43,7 +32,7 @@ void completion_text::hold(completion_piece&& piece) {
 }
 
 std::size_t completion_text::certain() const {
-  auto bytes = held_.size() - half_character(held_);
+  auto bytes = held_.size();
   for (const auto& stop : stops_) bytes = std::min(bytes, beginning(held_, stop));
   return bytes;
 }

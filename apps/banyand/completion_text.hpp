@@ -22,8 +22,8 @@ struct told_text {
   void append(told_text&&);
 };
 
-/// The text of one completion while its pieces come. What may turn out to be a stop string, which
-/// is not part of the text, or is half a character, is held back.
+/// The text of one completion while its pieces come, each of whole characters. What may turn out to
+/// be a stop string, which is not part of the text, is held back.
 class completion_text {
 public:
   explicit completion_text(std::vector<std::string> stops) : stops_(std::move(stops)) {}

@@ -125,8 +125,8 @@ struct completion_token {
 };
 
 struct completion_piece {
-  std::string text; ///< since the last piece
-  std::vector<completion_token> tokens;
+  std::string text;                     ///< since the last piece, whole characters
+  std::vector<completion_token> tokens; ///< whose texts, laid end to end, are `text`
   bool of_prompt = false;
 };
 
