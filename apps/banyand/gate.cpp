@@ -6,12 +6,25 @@
 #include <cctype>
 #include <cmath>
 
+#include <arpa/inet.h>
+
 namespace banyan {
 
 namespace {
 
-constexpr std::size_t most_buckets = 4096;
 constexpr std::string_view cookie_name = "banyan_session";
+
+/// Of an IPv6 address the half that says where it is; of one that stands for IPv4, that one.
+std::string network_of(const std::string& address) {
+  in6_addr bytes;
+  if (::inet_pton(AF_INET6, address.substr(0, address.find('%')).c_str(), &bytes) != 1)
+    return address;
+  char text[INET6_ADDRSTRLEN];
+  if (IN6_IS_ADDR_V4MAPPED(&bytes))
+    return ::inet_ntop(AF_INET, bytes.s6_addr + 12, text, sizeof text);
+  std::fill(bytes.s6_addr + 8, bytes.s6_addr + 16, 0);
+  return std::string(::inet_ntop(AF_INET6, &bytes, text, sizeof text)) + "/64";
+}
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(
@@ -95,13 +108,25 @@ double rate_limiter::tokens_at(const bucket& b, time_point now) const {
   return std::min(capacity_, b.tokens + passed_s * per_s_);
 }
 
+rate_limiter::bucket& rate_limiter::bucket_of(const std::string& address, time_point now) {
+  if (const auto known = places_.find(address); known != places_.end()) {
+    buckets_.splice(buckets_.begin(), buckets_, known->second);
+  } else {
+    buckets_.push_front({address, capacity_, now});
+    places_.emplace(buckets_.front().of, buckets_.begin());
+  }
+  if (buckets_.size() > most) {
+    places_.erase(buckets_.back().of);
+    buckets_.pop_back();
+  }
+  return buckets_.front();
+}
+
 double rate_limiter::take(const std::string& address, time_point now) {
   if (per_s_ <= 0) return 0;
-  if (buckets_.size() >= most_buckets)
-    std::erase_if(buckets_,
-                  [&](const auto& entry) { return tokens_at(entry.second, now) >= capacity_; });
-  auto& b = buckets_.try_emplace(address, bucket{capacity_, now}).first->second;
-  b = {tokens_at(b, now), now};
+  auto& b = bucket_of(network_of(address), now);
+  b.tokens = tokens_at(b, now);
+  b.filled = now;
   if (b.tokens < 1) return (1 - b.tokens) / per_s_;
   b.tokens -= 1;
   return 0;

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <functional>
+#include <list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 namespace banyan {
@@ -16,10 +19,12 @@ namespace banyan {
 bool same_secret(std::string_view given, std::string_view secret);
 
 /// How many requests each remote address may still make: a bucket of tokens each, filled with
-/// `per_s` tokens a second up to a second's worth.
+/// `per_s` tokens a second up to a second's worth. Of more than `most` addresses those that have
+/// not asked for longest are forgotten, at no cost to the others.
 class rate_limiter {
 public:
   using time_point = std::chrono::steady_clock::time_point;
+  static constexpr std::size_t most = 4096;
 
   explicit rate_limiter(double per_s) : per_s_(per_s), capacity_(std::max(per_s, 1.0)) {}
 
@@ -29,18 +34,23 @@ public:
     capacity_ = std::max(per_s, 1.0);
   }
 
-  /// Seconds to wait; 0: go ahead.
+  /// Seconds to wait; 0: go ahead. All of a /64 of IPv6 are one address: one machine has them.
   double take(const std::string& address, time_point now);
+
+  std::size_t size() const { return buckets_.size(); }
 
 private:
   struct bucket {
+    std::string of;
     double tokens = 0;
     time_point filled;
   };
+  bucket& bucket_of(const std::string& address, time_point now);
   double tokens_at(const bucket&, time_point now) const;
 
   double per_s_, capacity_;
-  std::unordered_map<std::string, bucket> buckets_;
+  std::list<bucket> buckets_; ///< who asked last comes first
+  std::unordered_map<std::string_view, std::list<bucket>::iterator> places_; ///< by `of`
 };
 
 /// Decides who is let in: not too often, not with too much, with the token where there is one, and
