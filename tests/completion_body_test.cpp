@@ -1,5 +1,5 @@
-#include "apps/banyand/completion_body.hpp"
-#include "apps/banyand/completion_text.hpp"
+#include "apps/serving/completion_body.hpp"
+#include "apps/serving/completion_text.hpp"
 #include "tests/refused_field.hpp"
 
 #include <sstream>

@@ -1,7 +1,7 @@
-#include "apps/banyand/event_text.hpp"
-#include "apps/banyand/gate.hpp"
-#include "apps/banyand/metrics.hpp"
-#include "apps/banyand/urls.hpp"
+#include "apps/serving/event_text.hpp"
+#include "apps/serving/gate.hpp"
+#include "apps/serving/metrics.hpp"
+#include "apps/serving/urls.hpp"
 #include "tests/refused_field.hpp"
 
 #include <string>

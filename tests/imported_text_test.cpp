@@ -2,8 +2,8 @@
 // before them, rare characters are written byte by byte.
 
 #include "actors/transcript.hpp"
-#include "apps/banyand/completion_text.hpp"
-#include "apps/banyand/completions.hpp"
+#include "apps/serving/completion_text.hpp"
+#include "apps/serving/completions.hpp"
 #include "model/tokenizer.hpp"
 #include "tests/scratch_folder.hpp"
 #include "tests/sentencepiece_model.hpp"
