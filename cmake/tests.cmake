@@ -197,6 +197,7 @@ function(banyan_source_test name script)
     WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
 endfunction()
 banyan_source_test("layering: folders include only what they may know" layering.cmake)
+banyan_source_test("source map: docs/architecture.md names every source" source_map.cmake)
 banyan_source_test("format: sources are as clang-format writes them" formatted.cmake)
 
 add_test(NAME "scripts: setup installs what is missing and nothing else"
