@@ -15,12 +15,16 @@ namespace banyan {
 class event_hub;
 class status_board;
 
-/// Text to token ids and back, for threads. The model's tokenizer behind two functions, so that
-/// actors know no model. Both are called from several OS threads at once.
+/// Text to token ids and back, for threads. The model's tokenizer behind three functions, so that
+/// actors know no model. All are called from several OS threads at once. Text that comes token by
+/// token is put together by a `detokenizer`.
 struct codec {
   std::function<std::vector<std::int32_t>(std::string_view)>
       encode; ///< throws std::invalid_argument
-  std::function<std::string(std::span<const std::int32_t>)> decode; ///< special tokens give no text
+  std::function<std::string(std::span<const std::int32_t>)>
+      decode; ///< of a whole text; special tokens give none
+  std::function<std::string(std::int32_t)>
+      piece; ///< bytes of one token within a text; a character may need several tokens
   std::vector<std::int32_t> begin; ///< in front of every thread's prompt (BOS), may be empty
 };
 

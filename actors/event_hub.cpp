@@ -35,13 +35,25 @@ tree_event end_of(const tree& t) {
 
 namespace {
 
-using event_ptr = std::shared_ptr<const tree_event>;
+/// An event, and about how much memory it takes: some carry whole blocks.
+struct sized_event : tree_event {
+  explicit sized_event(tree_event told) : tree_event(std::move(told)) {
+    size = sizeof *this + tree.capacity() + thread.capacity() + parent.capacity() + state.capacity()
+           + text.capacity() + children.capacity() * sizeof(std::string);
+    for (const auto& child : children) size += child.capacity();
+    if (outcome) size += outcome->solution.capacity();
+  }
+  std::size_t size = 0;
+};
+
+using event_ptr = std::shared_ptr<const sized_event>;
 
 /// One subscriber's events. The hub's lock guards them; `waking` guards the call of `wake` alone,
 /// so that nobody waits for it but who ends the subscription.
 struct queue {
   std::deque<event_ptr> events;
   std::size_t of_old = 0; ///< events from before the subscription: they are not held against it
+  std::size_t bytes = 0;  ///< of the others
   bool lost = false;
 
   std::mutex waking;
@@ -58,6 +70,7 @@ struct event_hub::core {
   const limits most;
   mutable std::mutex mutex;
   std::deque<event_ptr> kept; ///< the last ones, without a gap
+  std::size_t kept_bytes = 0;
   std::uint64_t newest = 0;
   std::vector<std::shared_ptr<queue>> of_all;
   std::map<std::string, std::vector<std::shared_ptr<queue>>, std::less<>> of_tree;
@@ -73,7 +86,7 @@ struct event_hub::core {
     return tree.empty() ? of_all : of_tree[tree];
   }
 
-  event_ptr keep(std::shared_ptr<tree_event>);
+  std::vector<event_ptr> keep(std::shared_ptr<sized_event>);
   void pass(const event_ptr&, std::vector<std::shared_ptr<queue>>& to,
             std::vector<std::shared_ptr<queue>>& woken);
   bool add(const std::string& tree, std::uint64_t after, std::shared_ptr<queue>);
@@ -83,30 +96,35 @@ struct event_hub::core {
 
 // ---- publishing
 
-/// Returns the one for which there is no room any more: it dies outside of the lock.
-event_ptr event_hub::core::keep(std::shared_ptr<tree_event> event) {
+/// Returns those for which there is no room any more: they die outside of the lock.
+std::vector<event_ptr> event_hub::core::keep(std::shared_ptr<sized_event> event) {
   event->id = ++newest;
+  kept_bytes += event->size;
   kept.push_back(std::move(event));
-  if (kept.size() <= most.kept) return {};
-  auto oldest = std::move(kept.front());
-  kept.pop_front();
-  return oldest;
+  std::vector<event_ptr> forgotten;
+  while (kept.size() > most.kept || kept_bytes > most.kept_bytes) {
+    kept_bytes -= kept.front()->size;
+    forgotten.push_back(std::move(kept.front()));
+    kept.pop_front();
+  }
+  return forgotten;
 }
 
 void event_hub::core::pass(const event_ptr& event, std::vector<std::shared_ptr<queue>>& to,
                            std::vector<std::shared_ptr<queue>>& woken) {
   for (auto& q : to) {
     if (q->lost) continue;
-    q->lost = q->events.size() - q->of_old >= most.pending;
+    q->lost = q->events.size() - q->of_old >= most.pending || q->bytes >= most.pending_bytes;
     if (q->lost) continue;
     if (q->events.empty()) woken.push_back(q);
     q->events.push_back(event);
+    q->bytes += event->size;
   }
 }
 
 void event_hub::publish(tree_event told) {
-  const auto event = std::make_shared<tree_event>(std::move(told));
-  event_ptr forgotten;
+  const auto event = std::make_shared<sized_event>(std::move(told));
+  std::vector<event_ptr> forgotten;
   std::vector<std::shared_ptr<queue>> woken;
   {
     const std::lock_guard lock(core_->mutex);
@@ -180,6 +198,7 @@ struct event_hub::core::member : event_hub::subscription {
       const std::lock_guard lock(hub->mutex);
       auto& waiting = events->events;
       const auto n = std::min(most, waiting.size());
+      for (auto i = std::min(events->of_old, n); i < n; ++i) events->bytes -= waiting[i]->size;
       events->of_old -= std::min(events->of_old, n);
       const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(n);
       std::move(waiting.begin(), end, std::back_inserter(taken));

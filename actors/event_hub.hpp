@@ -20,6 +20,7 @@ public:
   struct limits {
     std::size_t kept = 16384;   ///< events for those who come back
     std::size_t pending = 4096; ///< events that one subscriber may leave lying
+    std::size_t kept_bytes = 32 << 20, pending_bytes = 32 << 20; ///< and their memory
   };
 
   class subscription {

@@ -28,10 +28,10 @@ void node_state::begin(node_options given) {
 caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
   if (counted.draining) return caf::make_error(errc::cancelled);
-  if (find_running(request.id) || queue.find(request.id))
+  if (find_running(request.id) || queue.find(request.id) || accepting.contains(request.id))
     return caf::make_error(errc::bad_request, "id: " + request.id + ": it is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
-  const auto waiting = queue.size() + num_paused() + accepting;
+  const auto waiting = queue.size() + num_paused() + accepting.size();
   if (waiting >= options.max_queued_trees)
     return caf::make_error(errc::pool_full,
                            std::to_string(waiting) + " trees wait or are paused already");
@@ -59,9 +59,9 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
   const auto kept = std::make_shared<const solve_request>(std::move(request));
   auto promise = self->make_response_promise<accepted_tree>();
   const auto asker = std::make_shared<guarded_promise<accepted_tree>>(promise);
-  ++accepting;
+  accepting.insert(kept->id);
   write(tree_accepted{kept, *now}, [this, kept, now, asker](errc why) {
-    --accepting;
+    accepting.erase(kept->id);
     if (why != errc::none) return asker->deliver(caf::make_error(why));
     // One that drains begins it after the next start.
     if (!counted.draining) enqueue({*kept, *now, {}, {}}, {});

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -95,7 +96,7 @@ struct node_state {
   node_options options;
   tree_ids ids;
   tree_queue queue;
-  std::size_t accepting = 0;                   // requests that the store does not have yet
+  std::set<std::string> accepting;             // ids of requests that the store does not have yet
   std::size_t writing = 0;                     // what the store was given and has not answered for
   std::map<std::string, running_tree> running; // by id
   node_status counted; // what only grows; the rest is filled in when asked for

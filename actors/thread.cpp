@@ -105,6 +105,8 @@ void thread_state::decode(std::uint32_t max_tokens) {
   if (halted) return stay();
   granted = max_tokens;
   heard.clear();
+  heard_text.clear();
+  hearing = text->ahead();
   enter(thread_phase::decoding);
   in_flight = true;
   seat->begin_work();
@@ -168,7 +170,8 @@ void thread_state::retry() {
 void thread_state::hear(const decode_progress& progress) {
   if (!in_flight) return;
   heard.insert(heard.end(), progress.ids.begin(), progress.ids.end());
-  if (news.watched()) tell_text(text->text_size(), options.tree->reasoning.codec.decode(heard));
+  heard_text += laid_end_to_end(hearing->add(progress.ids));
+  tell_text(text->text_size(), heard_text);
 }
 
 // ---- read ----
@@ -185,10 +188,11 @@ void thread_state::read(const decode_reply& reply) {
   allowance->spend(reply.ids.size());
   cell.set_tokens(allowance->spent());
   const auto begin = text->text_size();
-  const auto fresh = text->append(reply);
+  const bool at_end = reply.finish == finish_reason::eos;
+  auto fresh = text->append(reply);
+  if (at_end) fresh += text->close();
   tell_text(begin, fresh);
   if (ending != errc::none) return fail(ending);
-  const bool at_end = reply.finish == finish_reason::eos;
   // An empty reply that asks for another request would be asked again for ever.
   if (reply.ids.empty() && !at_end && reply.finish != finish_reason::cancelled)
     return go_on(finish_reason::context);
@@ -258,14 +262,23 @@ void thread_state::end(errc why) {
 
 void thread_state::finish(std::string solution) {
   record.solution = std::move(solution);
+  close_text();
   enter(thread_phase::done);
   report();
 }
 
 void thread_state::fail(errc why) {
   record.failure = why;
+  close_text();
   enter(why == errc::cancelled ? thread_phase::cancelled : thread_phase::failed);
   report();
+}
+
+/// Nothing more is written: a character that is not whole by now will never be.
+void thread_state::close_text() {
+  if (!text) return;
+  const auto begin = text->text_size();
+  tell_text(begin, text->close());
 }
 
 void thread_state::enter(thread_phase phase) {

@@ -83,6 +83,7 @@ struct thread_state {
   void stay();
   void finish(std::string solution);
   void fail(errc);
+  void close_text();
   void enter(thread_phase);
   void mark_boundary();
   void tell_boundary();
@@ -107,9 +108,11 @@ struct thread_state {
   std::uint32_t granted = 0;       ///< tokens of the request on its way
   nanoseconds back_off{};          ///< non-zero while a full pool is asked again
   std::vector<std::int32_t> heard; ///< sampled by the request on its way, as far as the pool told
-  bool in_flight = false;          ///< a request is on its way
-  bool asking = false;             ///< the session is asked for tokens
-  errc ending = errc::none;        ///< ends with this as soon as no request is on its way
+  std::string heard_text;          ///< theirs
+  std::optional<detokenizer> hearing;
+  bool in_flight = false;             ///< a request is on its way
+  bool asking = false;                ///< the session is asked for tokens
+  errc ending = errc::none;           ///< ends with this as soon as no request is on its way
   std::optional<thread_phase> halted; ///< the phase to stay in: paused, or queued for a parked one
   time_point halted_since;
   narration news;

@@ -46,7 +46,7 @@ thread_status thread_state::status(sequence_status at_pool) const {
   const auto& sampled = known && at_pool.sampled.size() > heard.size() ? at_pool.sampled : heard;
   if (!sampled.empty()) {
     if (!segments.back().sampled()) segments.push_back({segment_kind::written, {}, {}, {}, {}});
-    segments.back().text += options.tree->reasoning.codec.decode(sampled);
+    segments.back().text += laid_end_to_end(text->ahead().add(sampled));
     segments.back().ids.insert(segments.back().ids.end(), sampled.begin(), sampled.end());
   }
   now.at_pool = std::move(at_pool);

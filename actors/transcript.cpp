@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <ranges>
 #include <stdexcept>
 #include <utility>
 
@@ -32,13 +31,14 @@ void append_to(std::vector<T>& all, const std::vector<T>& more) {
 } // namespace
 
 transcript::transcript(const codec& c, std::string_view prompt)
-    : codec_(&c), context_(c.begin), stretch_offset_(prompt.size()) {
+    : codec_(&c), context_(c.begin), stretch_offset_(prompt.size()), decoding_(c, !prompt.empty()) {
   append_to(context_, c.encode(prompt));
   closed_.push_back({segment_kind::prompt, std::string(prompt), context_, {}, {}});
 }
 
 transcript::transcript(const codec& c, std::vector<segment> past, std::size_t spawn_offset)
-    : codec_(&c), stretch_offset_(0) {
+    : codec_(&c), stretch_offset_(0), decoding_(c, false) {
+  segment written{segment_kind::written, {}, {}, {}, {}};
   for (std::size_t i = 0; i < past.size(); ++i) {
     auto& part = past[i];
     const bool last = i + 1 == past.size();
@@ -46,12 +46,19 @@ transcript::transcript(const codec& c, std::vector<segment> past, std::size_t sp
       remainder_ = part.text.substr(0, spawn_offset - stretch_offset_);
     if (part.kind != segment_kind::spawn) append_to(context_, part.ids);
     if (last && part.kind == segment_kind::written) {
-      stretch_ = std::move(part);
-      return;
+      written = std::move(part);
+    } else {
+      if (part.kind != segment_kind::spawn) stretch_offset_ += part.text.size();
+      closed_.push_back(std::move(part));
     }
-    if (part.kind != segment_kind::spawn) stretch_offset_ += part.text.size();
-    closed_.push_back(std::move(part));
   }
+  begin_stretch(std::move(written));
+}
+
+void transcript::begin_stretch(segment written) {
+  stretch_ = std::move(written);
+  decoding_ = detokenizer(*codec_, stretch_offset_ > 0);
+  decoding_.add(stretch_.ids); // what it holds back is not in the text yet
 }
 
 std::string transcript::append(const decode_reply& reply) {
@@ -61,44 +68,40 @@ std::string transcript::append(const decode_reply& reply) {
   append_to(stretch_.ids, reply.ids);
   append_to(stretch_.logprobs, reply.logprobs);
   append_to(stretch_.epochs, reply.epochs);
-  auto whole = text_of(stretch_.ids.size());
-  auto fresh = whole.substr(std::min(stretch_.text.size(), whole.size()));
+  auto fresh = laid_end_to_end(decoding_.add(reply.ids));
   stretch_.text += fresh;
   return fresh;
 }
 
-/// Decoded behind the token before it: some vocabularies drop a space at the begin of a text.
-std::string transcript::text_of(std::size_t num_tokens) const {
-  const std::span all(context_);
-  const auto begin = stretch_begin();
-  const std::size_t before = begin > 0 ? 1 : 0;
-  const auto left = codec_->decode(all.subspan(begin - before, before));
-  return codec_->decode(all.subspan(begin - before, before + num_tokens)).substr(left.size());
-}
-
-/// How many tokens of the stretch end at or before byte `offset` of it.
-std::size_t transcript::tokens_before(std::size_t offset) const {
-  const auto counts = std::views::iota(std::size_t{1}, stretch_.ids.size() + 1);
-  const auto past = std::ranges::partition_point(
-      counts, [&](std::size_t n) { return text_of(n).size() <= offset; });
-  return static_cast<std::size_t>(past - counts.begin());
+std::string transcript::close() {
+  auto rest = laid_end_to_end(decoding_.finish());
+  stretch_.text += rest;
+  return rest;
 }
 
 void transcript::open_spawn(std::size_t offset) {
   assert(offset >= stretch_offset_);
+  close();
   const auto begin = std::min(offset - stretch_offset_, stretch_.text.size());
-  const auto kept = tokens_before(begin);
-  const auto text = text_of(kept);
-  remainder_ = stretch_.text.substr(text.size(), begin - text.size());
+  detokenizer again(*codec_, stretch_offset_ > 0);
+  std::size_t kept = 0, size = 0; // tokens that end at or before the block, and bytes of their text
+  for (const auto& text : again.add(stretch_.ids)) {
+    if (size + text.size() > begin) break;
+    size += text.size();
+    ++kept;
+  }
+  remainder_ = stretch_.text.substr(size, begin - size);
 
   context_.resize(stretch_begin() + kept);
-  auto written = split_front(stretch_, kept);
-  written.text = text;
-  stretch_.text.erase(0, text.size());
-  stretch_offset_ += text.size();
+  auto spawned = std::move(stretch_);
+  auto written = split_front(spawned, kept);
+  written.text = spawned.text.substr(0, size);
+  spawned.text.erase(0, size);
+  spawned.kind = segment_kind::spawn;
+  stretch_offset_ += size;
   closed_.push_back(std::move(written));
-  closed_.push_back(std::exchange(stretch_, segment{segment_kind::written, {}, {}, {}, {}}));
-  closed_.back().kind = segment_kind::spawn;
+  closed_.push_back(std::move(spawned));
+  begin_stretch({segment_kind::written, {}, {}, {}, {}});
 }
 
 void transcript::join(std::string_view text) {

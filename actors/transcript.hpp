@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/config.hpp"
+#include "actors/detokenizer.hpp"
 #include "solver/tree.hpp"
 
 #include <cstddef>
@@ -29,9 +30,16 @@ public:
   /// All ids that the model sees, `codec::begin` included.
   const std::vector<std::int32_t>& context() const { return context_; }
 
-  /// Takes over what was sampled and returns its text. Throws std::invalid_argument if there is not
-  /// one logprob and one epoch per id.
+  /// Takes over what was sampled and returns its text, as far as its characters are whole. Throws
+  /// std::invalid_argument if there is not one logprob and one epoch per id.
   std::string append(const decode_reply&);
+
+  /// Nothing is sampled behind what was: takes over and returns the text of a character that is
+  /// not whole, where there is one.
+  std::string close();
+
+  /// Says what text would follow if more were sampled.
+  detokenizer ahead() const { return decoding_; }
 
   /// A spawn block begins at byte `offset` of the text. From the token on that holds this byte,
   /// what was sampled is the spawn segment. If the token began before, its first bytes are given
@@ -52,8 +60,7 @@ public:
   std::vector<segment> segments() const;
 
 private:
-  std::size_t tokens_before(std::size_t offset) const;
-  std::string text_of(std::size_t num_tokens) const;
+  void begin_stretch(segment);
   std::size_t stretch_begin() const { return context_.size() - stretch_.ids.size(); }
 
   const codec* codec_;
@@ -62,6 +69,7 @@ private:
   segment stretch_{
       segment_kind::written, {}, {}, {}, {}}; ///< sampled since then; the context ends with it
   std::size_t stretch_offset_;                ///< bytes of the text before the stretch
+  detokenizer decoding_;                      ///< behind the stretch's last token
   std::string remainder_; ///< text of an open spawn's first token from before the block
 };
 

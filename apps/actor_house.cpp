@@ -143,7 +143,7 @@ void actor_house::end_guests() {
 codec actor_house::codec() const {
   return {[known = vocabulary_](std::string_view text) { return known->encode(text); },
           [known = vocabulary_](std::span<const std::int32_t> ids) { return known->decode(ids); },
-          begin_};
+          [known = vocabulary_](std::int32_t id) { return known->piece(id); }, begin_};
 }
 
 void actor_house::add_pool(const pool_source& source, const house_options& options) {

@@ -111,7 +111,6 @@ std::size_t take_header(const char* bytes, std::size_t, std::size_t size, void* 
   return size;
 }
 
-/// What an error object says; empty if it is none.
 /// A part of the error in an answer; empty where it has none.
 std::string part_of(const std::string& body, const char* name) {
   const auto j = json::parse(body, nullptr, false);

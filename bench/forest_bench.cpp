@@ -15,8 +15,8 @@
 // --spin: a step keeps a core busy instead of sleeping. --folder: where the store is, for its disk.
 
 #include "apps/actor_house.hpp"
-#include "apps/banyand/http_server.hpp"
-#include "apps/banyand/live_forest.hpp"
+#include "apps/serving/http_server.hpp"
+#include "apps/serving/live_forest.hpp"
 #include "gpu_pool/pool.hpp"
 #include "gpu_pool/scripted_evaluator.hpp"
 #include "model/tokenizer.hpp"

@@ -11,11 +11,11 @@ set(fuzz_flags -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 get_target_property(solver_sources banyan_solver SOURCES)
 get_target_property(json_sources banyan_json SOURCES)
 banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
-  apps/banyand/completion_body.cpp
-  apps/banyand/fields.cpp
-  apps/banyand/http.cpp
-  apps/banyand/tree_body.cpp
-  apps/banyand/urls.cpp
+  apps/serving/completion_body.cpp
+  apps/serving/fields.cpp
+  apps/serving/http.cpp
+  apps/serving/tree_body.cpp
+  apps/serving/urls.cpp
   apps/event_reader.cpp
   apps/json_list.cpp
   apps/option_names.cpp

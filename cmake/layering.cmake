@@ -21,6 +21,23 @@ foreach(folder IN ITEMS solver model actors gpu_pool trainer)
   endforeach()
 endforeach()
 
+# Of apps/ each program is for itself, and what both serve knows neither.
+set(may_not_serving apps/banyan apps/banyand)
+set(may_not_banyan apps/banyand)
+set(may_not_banyand apps/banyan)
+foreach(folder IN ITEMS serving banyan banyand)
+  file(GLOB files apps/${folder}/*.hpp apps/${folder}/*.cpp)
+  foreach(file IN LISTS files)
+    file(STRINGS "${file}" lines REGEX "^#include \"apps/[a-z_]+/")
+    foreach(line IN LISTS lines)
+      string(REGEX REPLACE "^#include \"(apps/[a-z_]+)/.*" "\\1" used "${line}")
+      if(used IN_LIST may_not_${folder})
+        message(SEND_ERROR "${file}: apps/${folder}/ must not include sources of ${used}/")
+      endif()
+    endforeach()
+  endforeach()
+endforeach()
+
 # banyan_forbid(library regex globs… EXCEPT regex): no file but those that match EXCEPT may include the library.
 function(banyan_forbid library regex)
   cmake_parse_arguments(arg "" "EXCEPT" "" ${ARGN})

@@ -63,6 +63,7 @@ target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
+  tests/detokenizer_test.cpp
   tests/event_hub_test.cpp
   tests/join_test.cpp
   tests/node_test.cpp
@@ -141,8 +142,9 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_test.cpp
   tests/http_server_test.cpp)
 
-banyan_tests(forest_tests LINK banyan_forest banyan_store_actor SOURCES
+banyan_tests(forest_tests LINK banyan_forest banyan_store_actor ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/completions_test.cpp
+  tests/imported_text_test.cpp
   tests/store_reader_test.cpp)
 
 banyan_tests(daemon_tests LINK banyan_daemon banyan_log SOURCES
@@ -198,6 +200,7 @@ function(banyan_source_test name script)
     WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
 endfunction()
 banyan_source_test("layering: folders include only what they may know" layering.cmake)
+banyan_source_test("source map: docs/architecture.md names every source" source_map.cmake)
 banyan_source_test("format: sources are as clang-format writes them" formatted.cmake)
 
 add_test(NAME "scripts: setup installs what is missing and nothing else"

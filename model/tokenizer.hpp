@@ -28,7 +28,8 @@ public:
   virtual std::int32_t eos_id() const = 0;
   virtual std::int32_t pad_id() const = 0;
 
-  /// The text of one token as `decode` would print it in the middle of a text.
+  /// The bytes of one token as `decode` would print them in the middle of a text; not a whole
+  /// character of a vocabulary that writes the rare ones byte by byte.
   virtual std::string piece(std::int32_t id) const = 0;
 
   /// Writes the tokenizer files of a checkpoint into the folder, in standard formats.

@@ -44,6 +44,7 @@ public:
 
   std::string piece(std::int32_t id) const override {
     if (special(checked(id))) return {};
+    if (processor_.IsUnknown(id)) return processor_.DecodeIds(std::vector<int>{id});
     if (processor_.IsByte(id)) // "<0x0A>"
       return {static_cast<char>(std::stoi(processor_.IdToPiece(id).substr(3, 2), nullptr, 16))};
     return with_spaces(processor_.IdToPiece(id));

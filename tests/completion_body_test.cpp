@@ -1,5 +1,5 @@
-#include "apps/banyand/completion_body.hpp"
-#include "apps/banyand/completion_text.hpp"
+#include "apps/serving/completion_body.hpp"
+#include "apps/serving/completion_text.hpp"
 #include "tests/refused_field.hpp"
 
 #include <sstream>
@@ -168,13 +168,6 @@ TEST_CASE("a completion ends in front of its stop string however that is cut", "
   CHECK(told({"END"}, {"aEEN"}, "") == texts{"aE", "EN"});
   CHECK(told({"aab"}, {"aaa", "ab"}, "aab") == texts{"a", "a", ""});
   CHECK(told({"x"}, {"made before"}, "x") == texts{"made before", ""});
-}
-
-TEST_CASE("half a character is held back", "[http]") {
-  using texts = std::vector<std::string>;
-  CHECK(told({}, {"\xc3", "\xa9"}, "") == texts{"", "\xc3\xa9", ""});
-  CHECK(told({}, {"a\xf0\x9f", "\x8c\xb3"}, "") == texts{"a", "\xf0\x9f\x8c\xb3", ""});
-  CHECK(told({}, {"a\xc3"}, "") == texts{"a", "\xc3"});
 }
 
 /// Tokens as text@offset and logprob.

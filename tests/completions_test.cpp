@@ -1,4 +1,4 @@
-#include "apps/banyand/completions.hpp"
+#include "apps/serving/completions.hpp"
 
 #include "model/tokenizer.hpp"
 #include "tests/deterministic_system.hpp"

@@ -186,6 +186,35 @@ TEST_CASE("only an event in an empty queue wakes a subscriber", "[actors]") {
   CHECK(woken == 2);
 }
 
+TEST_CASE("events that carry much are kept as far as there is room", "[actors]") {
+  event_hub hub({.kept = 100, .kept_bytes = 100'000});
+  for (int i = 0; i < 3; ++i) hub.publish(event_of("a"));
+  CHECK(hub.keeps(0));
+  for (int i = 0; i < 10; ++i) hub.publish(event_of("a", kind::spawn, std::string(30'000, 'x')));
+  CHECK(hub.newest() == 13);
+  CHECK(hub.keeps(10));
+  CHECK_FALSE(hub.keeps(9));
+  CHECK(taken_from(*hub.subscribe("a", 10, nobody)) == "a11 a12 a13");
+  hub.publish(event_of("a", kind::spawn, std::string(200'000, 'x'))); // more than there is room for
+  CHECK(hub.keeps(14));
+  CHECK_FALSE(hub.keeps(13));
+  for (int i = 0; i < 3; ++i) hub.publish(event_of("a"));
+  CHECK(hub.keeps(14));
+}
+
+TEST_CASE("a subscriber that leaves much lying is dropped", "[actors]") {
+  event_hub hub({.pending_bytes = 100'000});
+  const auto big = event_of("a", kind::spawn, std::string(60'000, 'x'));
+  const auto taking = hub.subscribe("a", 0, nobody), leaving = hub.subscribe("a", 0, nobody);
+  for (int i = 0; i < 10; ++i) {
+    hub.publish(big);
+    CHECK(taking->take().size() == 1);
+  }
+  CHECK_FALSE(taking->lost());
+  CHECK(leaving->lost());
+  CHECK(leaving->take().size() == 2);
+}
+
 TEST_CASE("a tree is watched from its first subscriber to its last", "[actors]") {
   event_hub hub;
   std::vector<std::string> told;

@@ -1,4 +1,4 @@
-#include "apps/banyand/event_streams.hpp"
+#include "apps/serving/event_streams.hpp"
 
 #include "tests/fake_forest.hpp"
 

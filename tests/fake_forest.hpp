@@ -1,6 +1,6 @@
 #pragma once
 
-#include "apps/banyand/forest.hpp"
+#include "apps/serving/forest.hpp"
 
 #include <algorithm>
 #include <atomic>

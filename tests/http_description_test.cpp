@@ -1,4 +1,4 @@
-#include "apps/banyand/routes.hpp"
+#include "apps/serving/routes.hpp"
 #include "tests/http_fixture.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "apps/banyand/http_server.hpp"
+#include "apps/serving/http_server.hpp"
 #include "tests/fake_forest.hpp"
 #include "tests/http_client.hpp"
 

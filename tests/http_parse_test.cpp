@@ -1,7 +1,7 @@
-#include "apps/banyand/event_text.hpp"
-#include "apps/banyand/gate.hpp"
-#include "apps/banyand/metrics.hpp"
-#include "apps/banyand/urls.hpp"
+#include "apps/serving/event_text.hpp"
+#include "apps/serving/gate.hpp"
+#include "apps/serving/metrics.hpp"
+#include "apps/serving/urls.hpp"
 #include "tests/refused_field.hpp"
 
 #include <string>
@@ -170,6 +170,34 @@ TEST_CASE("an address that asks too often waits and no other does", "[http]") {
   CHECK(rates.take("a", start + 1h) > 0);
   rate_limiter off(0);
   for (int i = 0; i < 1000; ++i) CHECK(off.take("a", start) == 0);
+}
+
+TEST_CASE("many addresses cost no more room than some and who asks often stays known", "[http]") {
+  rate_limiter rates(2);
+  const rate_limiter::time_point start{std::chrono::hours(1)};
+  CHECK(rates.take("a", start) == 0);
+  for (int i = 0; i < 10000; ++i) {
+    rates.take("10.0." + std::to_string(i / 256) + "." + std::to_string(i % 256), start);
+    if (i % 1000 == 0) rates.take("a", start);
+    CHECK(rates.size() <= rate_limiter::most);
+  }
+  CHECK(rates.take("a", start) > 0);           // asked more than twice
+  CHECK(rates.take("10.0.39.15", start) == 0); // the last of the others asked once
+  CHECK(rates.take("10.0.39.15", start) > 0);
+}
+
+TEST_CASE("addresses of one IPv6 network are counted together", "[http]") {
+  rate_limiter rates(2);
+  const rate_limiter::time_point start{std::chrono::hours(1)};
+  CHECK(rates.take("2001:db8:1:2::1", start) == 0);
+  CHECK(rates.take("2001:db8:1:2:ffff::7", start) == 0);
+  CHECK(rates.take("2001:db8:1:2:3:4:5:6", start) > 0);
+  CHECK(rates.take("2001:db8:1:3::1", start) == 0);
+  CHECK(rates.take("fe80::1%eth0", start) == 0);
+  CHECK(rates.take("::ffff:10.0.0.1", start) == 0);
+  CHECK(rates.take("10.0.0.1", start) == 0);
+  CHECK(rates.take("10.0.0.1", start) > 0); // the same machine by either name
+  CHECK(rates.take("::ffff:10.0.0.2", start) == 0);
 }
 
 // ---- events and figures

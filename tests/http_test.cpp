@@ -1,5 +1,5 @@
-#include "apps/banyand/views.hpp"
 #include "apps/failure.hpp"
+#include "apps/serving/views.hpp"
 #include "tests/http_cases.hpp"
 
 #include <string>

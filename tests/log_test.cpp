@@ -1,9 +1,14 @@
 #include "apps/banyand/log.hpp"
 
+#include <sstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 namespace banyan {
 namespace {
@@ -53,6 +58,68 @@ TEST_CASE("a log line keeps what is no control character", "[apps]") {
 TEST_CASE("a log line shows bytes that are no UTF-8 by their number", "[apps]") {
   CHECK(text_of("\xff\xe2\x82").ends_with(R"(\xff\xe2\x82)"));
   CHECK(text_of("\xc3").ends_with(R"(\xc3)"));
+}
+
+/// Standard error is a pipe until the fixture goes.
+struct piped_errors {
+  int saved = ::dup(STDERR_FILENO);
+  int reading = -1;
+
+  piped_errors() {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    ::fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    reading = ends[0];
+  }
+
+  ~piped_errors() { ::close(reading); }
+
+  /// All lines to the end of the log.
+  std::vector<std::string> end_and_read() {
+    std::string all;
+    std::thread reader([&] {
+      char some[4096];
+      for (ssize_t n; (n = ::read(reading, some, sizeof some)) > 0;)
+        all.append(some, static_cast<std::size_t>(n));
+    });
+    CHECK(daemon_log::end("the last word"));
+    ::dup2(saved, STDERR_FILENO);
+    ::close(saved);
+    reader.join();
+    std::vector<std::string> lines;
+    std::istringstream in(all);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+  }
+};
+
+TEST_CASE("a log that nobody reads holds nobody up and says what it dropped", "[apps]") {
+  constexpr std::size_t count = 6000;
+  piped_errors errors;
+  daemon_log::begin(form::text, level::debug);
+  for (std::size_t i = 0; i < count; ++i)
+    daemon_log::write(level::debug, "line " + std::to_string(i) + std::string(50, '.'));
+  const auto lines = errors.end_and_read();
+  REQUIRE(lines.size() > 2);
+  CHECK(lines.back() == "the last word");
+  CHECK(lines.front().find("line 0.") != std::string::npos);
+  CHECK(lines.at(lines.size() - 2).find("line 5999.") != std::string::npos);
+  std::size_t dropped = 0, notes = 0;
+  for (const auto& line : lines) {
+    const auto at = line.find("warning ");
+    if (at == line.npos || !line.ends_with(" lines of the log were not written: nobody reads it"))
+      continue;
+    dropped += std::stoul(line.substr(at + 8));
+    ++notes;
+  }
+  CHECK(notes > 0);
+  CHECK(dropped + lines.size() - notes - 1 == count);
+}
+
+TEST_CASE("a log that has not begun has no last word", "[apps]") {
+  CHECK_FALSE(daemon_log::end("nobody hears this"));
 }
 
 } // namespace

@@ -43,6 +43,20 @@ TEST_CASE_METHOD(recovering_node, "what cannot be stored is not accepted", "[act
   CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
 }
 
+TEST_CASE_METHOD(recovering_node, "an id is taken as soon as it is asked for", "[actors]") {
+  auto first = self->request(aut, caf::infinite, accept_request{request});
+  auto second = self->request(aut, caf::infinite, accept_request{request});
+  run();
+  CHECK(take<accepted_tree>(first));
+  const auto refused = take<accepted_tree>(second);
+  REQUIRE_FALSE(refused);
+  CHECK(errc_of(refused.error(), errc::none) == errc::bad_request);
+  REQUIRE(refused.error().context().match_elements<std::string>());
+  CHECK(refused.error().context().get_as<std::string>(0) == "id: t: it is taken");
+  CHECK(kept->accepted.size() == 1);
+  CHECK(kept->finished.size() == 1);
+}
+
 TEST_CASE_METHOD(recovering_node, "a tree goes on wherever it was cut off", "[actors]") {
   request.budget.max_depth = 2;
   script->lines["/0"] = {texts::nested_spawn, texts::reaching + texts::good_solution};

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "apps/banyand/completion_body.hpp"
-#include "apps/banyand/http.hpp"
-#include "apps/banyand/tree_body.hpp"
+#include "apps/serving/completion_body.hpp"
+#include "apps/serving/http.hpp"
+#include "apps/serving/tree_body.hpp"
 
 #include <string>
 

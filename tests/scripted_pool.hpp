@@ -45,12 +45,14 @@ inline codec toy_codec(std::vector<std::string> phrases = {}) {
         text += static_cast<char>(id);
     return text;
   };
-  return {encode, decode, {toy_bos}};
+  const auto piece = [decode](std::int32_t id) { return decode({&id, 1}); };
+  return {encode, decode, piece, {toy_bos}};
 }
 
 /// What a scripted pool says and does, and what it was told. A test may change it at any time.
 struct pool_script {
   banyan::codec codec = toy_codec();
+  std::int32_t eos = toy_eos;
   /// Path of a thread: what it writes from its prompt to its first stop, from its first join to its
   /// second, …
   std::map<std::string, std::vector<std::string>> lines;
@@ -110,7 +112,7 @@ inline decode_reply answer(const pool_script& script, const decode_request& requ
   }
   if (request.max_tokens > 0 && reply.ids.size() == request.max_tokens)
     return reply.finish = finish_reason::length, reply;
-  push(toy_eos);
+  push(script.eos);
   return reply;
 }
 

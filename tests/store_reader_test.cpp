@@ -1,9 +1,9 @@
-#include "apps/banyand/store_reader.hpp"
+#include "apps/serving/store_reader.hpp"
 
 #include "actors/errors.hpp"
 #include "apps/actor_house.hpp"
-#include "apps/banyand/live_forest.hpp"
-#include "apps/banyand/refusals.hpp"
+#include "apps/serving/live_forest.hpp"
+#include "apps/serving/refusals.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "tests/scratch_folder.hpp"

@@ -281,10 +281,7 @@ TEST_CASE_METHOD(session_system, "a prompt that cannot be encoded is a bad reque
 
 TEST_CASE_METHOD(session_system, "an exception in a thread is a lost thread", "[actors]") {
   auto options = reasoning();
-  options.codec.decode = [](std::span<const std::int32_t> ids) -> std::string {
-    if (ids.size() > 1) throw std::runtime_error("broken");
-    return "";
-  };
+  options.codec.piece = [](std::int32_t) -> std::string { throw std::runtime_error("broken"); };
   auto answer = ask<finished_tree>(spawn_session(sys, {options, 1, {}, false}), work());
   CHECK(finished(std::move(answer)).failure == errc::child_lost);
 }

@@ -2,13 +2,13 @@
 #include "model/tokenizer.hpp"
 #include "solver/search.hpp"
 #include "tests/scratch_folder.hpp"
+#include "tests/sentencepiece_model.hpp"
 
 #include <sstream>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-#include <sentencepiece_trainer.h>
 
 using namespace banyan;
 using ids = std::vector<std::int32_t>;
@@ -207,37 +207,6 @@ TEST_CASE("a folder without a usable tokenizer is a bad checkpoint", "[model]") 
   CHECK_THROWS_AS(load_tokenizer(folder.path()), bad_checkpoint);
 }
 
-namespace {
-
-class sentences : public sentencepiece::SentenceIterator {
-public:
-  bool done() const override { return index_ == 50; }
-  void Next() override { ++index_; }
-  const std::string& value() const override {
-    return text_ = "the tree has " + std::to_string(index_) + " threads";
-  }
-  sentencepiece::util::Status status() const override { return {}; }
-
-private:
-  int index_ = 0;
-  mutable std::string text_;
-};
-
-// A small BPE model in the manner of Llama's.
-std::string train_sentencepiece(const std::string& more_options) {
-  std::string model;
-  sentences text;
-  const auto status = sentencepiece::SentencePieceTrainer::Train(
-      "--model_type=bpe --character_coverage=1 --hard_vocab_limit=false --minloglevel=2 "
-      "--remove_extra_whitespaces=false --normalization_rule_name=identity "
-          + more_options,
-      &text, &model);
-  if (!status.ok()) throw std::runtime_error(status.ToString());
-  return model;
-}
-
-} // namespace
-
 TEST_CASE("a sentencepiece model is read and handed out unchanged", "[model]") {
   const scratch_folder folder, other;
   const auto model = train_sentencepiece("--vocab_size=320 --byte_fallback=true");
@@ -263,6 +232,7 @@ TEST_CASE("sentencepiece tokens have the text that decoding prints", "[model]") 
   std::string pieces;
   for (const auto id : t->encode("tree\n\xc3\xbc the tree")) pieces += t->piece(id);
   CHECK(pieces == " tree\n\xc3\xbc the tree");
+  CHECK(t->piece(0) == t->decode(ids{0})); // the unknown token
   CHECK(t->piece(t->eos_id()).empty());
   CHECK(t->decode(ids{t->bos_id(), t->eos_id()}).empty());
   CHECK_THROWS_AS(t->piece(t->vocab_size()), std::out_of_range);

@@ -127,6 +127,7 @@ struct training : deterministic_system {
     n.reasoning.codec = {
         [v = vocabulary](std::string_view text) { return v->encode(text); },
         [v = vocabulary](std::span<const std::int32_t> ids) { return v->decode(ids); },
+        [v = vocabulary](std::int32_t id) { return v->piece(id); },
         {}};
     n.reasoning.unix_ms = unix_ms();
     for (const auto& pool : pools)

@@ -1,5 +1,5 @@
-#include "apps/banyand/tree_body.hpp"
 #include "apps/join_text.hpp"
+#include "apps/serving/tree_body.hpp"
 #include "solver/trace.hpp"
 #include "tests/refused_field.hpp"
 

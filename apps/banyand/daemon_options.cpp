@@ -1,6 +1,6 @@
 #include "apps/banyand/daemon_options.hpp"
 
-#include "apps/banyand/listen_address.hpp"
+#include "apps/serving/listen_address.hpp"
 #include "apps/terminal.hpp"
 #include "apps/token_file.hpp"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "apps/banyand/http_options.hpp"
 #include "apps/common_options.hpp"
+#include "apps/serving/http_options.hpp"
 #include "trainer/tree_store.hpp"
 
 #include <cstddef>

@@ -6,18 +6,35 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <future>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <poll.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace banyan {
 
 namespace {
+
+/// How long the end waits for a reader of the log.
+constexpr auto patience = std::chrono::seconds(3);
+
+/// Lines that wait to be written; of more the oldest are dropped.
+constexpr std::size_t most_waiting = 4096;
 
 std::atomic<daemon_options::format> format{daemon_options::format::text};
 
@@ -101,16 +118,73 @@ std::string ending_of(const tree& t) {
          + counted(usage.threads, "thread") + ", " + std::to_string(std::lround(t.wall_ms)) + " ms";
 }
 
+/// Waits as long as whoever reads standard error likes: on an OS thread of its own.
+class error_output : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+public:
+  /// Asks how many lines were dropped so far.
+  std::function<std::size_t()> num_dropped;
+
+private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (const auto dropped = num_dropped(); dropped > told_) {
+      write(daemon_log::line(format, unix_ms_now(), daemon_log::level::warning,
+                             counted(dropped - told_, "line")
+                                 + " of the log were not written: nobody reads it",
+                             {})
+            + "\n");
+      told_ = dropped;
+    }
+    write(std::string(message.payload.begin(), message.payload.end()) + "\n");
+  }
+
+  void flush_() override {}
+
+  static void write(std::string_view text) {
+    while (!text.empty()) {
+      const auto n = ::write(STDERR_FILENO, text.data(), text.size());
+      if (n > 0) {
+        text.remove_prefix(static_cast<std::size_t>(n));
+      } else if (n < 0 && errno == EAGAIN) {
+        pollfd room{STDERR_FILENO, POLLOUT, 0};
+        ::poll(&room, 1, -1);
+      } else if (n == 0 || errno != EINTR) {
+        return; // there is nobody left to tell
+      }
+    }
+  }
+
+  std::size_t told_ = 0;
+};
+
+using writer = spdlog::details::thread_pool;
+std::shared_ptr<writer> log_writer; ///< null: nothing is written any more
+
 } // namespace
 
 void daemon_log::begin(daemon_options::format f, level l) {
   format = f;
-  auto logger = std::make_shared<spdlog::logger>("banyand",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("%v");
-  logger->flush_on(spdlog::level::debug);
+  log_writer = std::make_shared<writer>(most_waiting, 1);
+  auto output = std::make_shared<error_output>();
+  output->num_dropped = [writes_it = log_writer.get()] { return writes_it->overrun_counter(); };
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "banyand", std::move(output), log_writer, spdlog::async_overflow_policy::overrun_oldest);
   logger->set_level(theirs(l));
   spdlog::set_default_logger(std::move(logger));
+}
+
+bool daemon_log::end(std::string_view last) {
+  if (!log_writer) return false;
+  auto* logger = spdlog::default_logger_raw();
+  if (!last.empty()) logger->log(spdlog::level::err, last);
+  logger->set_level(spdlog::level::off);
+  std::promise<void> written;
+  const auto end = written.get_future();
+  std::thread([w = std::exchange(log_writer, nullptr), written = std::move(written)]() mutable {
+    w.reset(); // when all is written
+    written.set_value();
+  }).detach();
+  end.wait_for(patience);
+  return true;
 }
 
 void daemon_log::set_level(level l) { spdlog::default_logger_raw()->set_level(theirs(l)); }

@@ -2,16 +2,16 @@
 #include "apps/actor_house.hpp"
 #include "apps/banyand/daemon_options.hpp"
 #include "apps/banyand/data_folder.hpp"
-#include "apps/banyand/http_server.hpp"
-#include "apps/banyand/live_forest.hpp"
 #include "apps/banyand/log.hpp"
-#include "apps/banyand/model_facts.hpp"
 #include "apps/banyand/service.hpp"
 #include "apps/compute.hpp"
 #include "apps/failure.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
 #include "apps/seconds.hpp"
+#include "apps/serving/http_server.hpp"
+#include "apps/serving/live_forest.hpp"
+#include "apps/serving/model_facts.hpp"
 #include "apps/terminal.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
@@ -217,7 +217,8 @@ private:
 /// Whatever went wrong, in one line and an exit code.
 int run(const std::vector<std::string>& words) {
   const auto fail = [](int code, const char* line) {
-    print_error(std::string("banyand: ") + line + "\n");
+    const auto last = std::string("banyand: ") + line;
+    if (!daemon_log::end(last)) print_error(last + "\n");
     return code;
   };
   try {
@@ -229,8 +230,11 @@ int run(const std::vector<std::string>& words) {
     }
     hold_signals();
     daemon_log::begin(options.log_format, options.log_level);
-    return daemon_process(options, words).run();
+    const auto code = daemon_process(options, words).run();
+    daemon_log::end();
+    return code;
   } catch (const reader_left&) {
+    daemon_log::end();
     return exit_done;
   } catch (const bad_usage& e) {
     return fail(exit_usage, e.what());

@@ -1,10 +1,10 @@
 // Whatever a client sends as a body or a query: it is refused with a reason, or what was read keeps
 // what the rest of the daemon relies on.
 
-#include "apps/banyand/completion_body.hpp"
-#include "apps/banyand/http.hpp"
-#include "apps/banyand/tree_body.hpp"
-#include "apps/banyand/urls.hpp"
+#include "apps/serving/completion_body.hpp"
+#include "apps/serving/http.hpp"
+#include "apps/serving/tree_body.hpp"
+#include "apps/serving/urls.hpp"
 #include "solver/trace.hpp"
 
 #include <cmath>

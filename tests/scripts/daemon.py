@@ -123,15 +123,16 @@ class tree_texts:
 class daemon:
     """Runs until `stop`, `kill` or the end of the `with` block."""
 
-    def __init__(self, program, folder, *words, model=MODEL, token=None, environment=None, ready=True, **more):
+    def __init__(self, program, folder, *words, model=MODEL, token=None, environment=None, ready=True, log=None,
+                 **more):
         self.folder, self.token = pathlib.Path(folder), token
         self.data, self.log_file = self.folder / "data", self.folder / "log"
         self.command = [str(program), "--listen", "127.0.0.1:0", "--data-dir", str(self.data), "--model", str(model),
                         "--threads", "1", *map(str, words)]
         self.url = self.port = None
-        with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                                            env={**ENVIRONMENT, **(environment or {})}, **more)
+        with open(self.log_file, "ab") as file:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=log or file, env={**ENVIRONMENT, **(environment or {})}, **more)
         if ready:
             self.wait_until_ready()
 

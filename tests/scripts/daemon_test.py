@@ -2,6 +2,7 @@
 """daemon_test.py BANYAND [TEST…]: a real daemon's begin, life and end, as its operators and its service manager meet them."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -353,6 +354,43 @@ class looking_inside(daemon_case):
         one.get("/v1/nothing")
         one.stop()
         self.assertEqual(one.log(), "")
+
+    def with_an_unread_log(self, *words):
+        """A daemon whose standard error is a small pipe, and the pipe's other end."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        with open(writing, "wb") as log:
+            return self.start("--log-level", "debug", *words, log=log), reading
+
+    def ask_often(self, one, count):
+        connection = one.connect(timeout=20)
+        for _ in range(count):
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            response.read()
+            self.assertEqual(response.status, 200)
+        connection.close()
+
+    def test_a_log_that_nobody_reads_holds_nothing_up(self):
+        one, _ = self.with_an_unread_log()
+        self.ask_often(one, 300)
+        self.assertEqual(one.solve(body(0))["state"], "done")
+        begin = time.monotonic()
+        self.assertEqual(one.stop(), 0)
+        self.assertLess(time.monotonic() - begin, 30)
+
+    def test_a_log_that_is_read_late_says_what_is_missing(self):
+        one, reading = self.with_an_unread_log()
+        self.ask_often(one, 6000)
+        one.process.send_signal(signal.SIGTERM)
+        lines = b"".join(iter(lambda: os.read(reading, 65536), b"")).decode().splitlines()
+        self.assertEqual(one.wait(), 0)
+        (dropped,) = [int(m[1]) for m in map(re.compile(r" (\d+) lines of the log were not written").search, lines) if m]
+        told = sum("GET /healthz 200" in line for line in lines)
+        self.assertGreater(dropped, 1000)
+        self.assertLess(abs(6000 - dropped - told), 10)  # other lines are among the dropped ones
+        self.assertTrue(lines[-1].endswith("ended"), lines[-1])
 
 
 # ---- trouble with the store
