@@ -144,7 +144,8 @@ struct rl_run::impl {
   /// Weights that are finite can still be too large for what is computed from them.
   bool are_good() const {
     if (now.learnt.sequences == 0) return true; // nothing was changed
-    return are_finite(*weights) && learner->is_learnable();
+    return are_finite(*weights) && find_not_finite(learner->update().state()).empty()
+           && learner->is_learnable();
   }
 
   /// Decoding against training, each token under the weights that sampled it.
@@ -224,7 +225,7 @@ struct rl_run::impl {
   void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
 
   void save() {
-    if (course.saved == step) return;
+    if (!course.is_worth_saving()) return;
     folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
       auto state = course.state();
       for (const auto* list : {"epochs", "returning", "open"}) state[list] = json::array();
@@ -241,18 +242,18 @@ struct rl_run::impl {
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
-    course.saved = step;
+    course.has_saved();
   }
 
   std::shared_ptr<const model_weights> read_epoch(const fs::path& file) const {
     auto read = std::make_shared<model_weights>(
         empty_weights(weights->config, dtype::float32, weights->embedding.device().str()));
-    const auto saved_tensors = map_safetensors(file).tensors;
+    const auto saved_tensors = read_tensors(file);
     for (auto& [name, value] : named_views(*read)) {
       const auto found = saved_tensors.find(name);
       if (found == saved_tensors.end() || found->second.sizes() != value.sizes())
         throw bad_checkpoint(file.string()
-                             + ": weights of another shape; resume from an earlier checkpoint");
+                             + ": weights of another shape; go back to an earlier checkpoint");
       value.copy_(found->second);
     }
     return read;

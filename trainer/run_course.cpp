@@ -41,11 +41,21 @@ bool run_course::is_time_to_save() const {
          && bad_in_a_row == 0;
 }
 
+bool run_course::is_worth_saving() const {
+  return saved != step && (bad_in_a_row == 0 || learnt_since_saved_);
+}
+
+void run_course::has_saved() {
+  saved = step;
+  learnt_since_saved_ = false;
+}
+
 bool run_course::has_failed() const { return bad_in_a_row >= options_.max_bad_steps; }
 
 void run_course::count(not_finite trouble, const std::function<void(std::string_view)>& tell) {
   const bool bad = trouble != not_finite::nothing;
   skipped += bad;
+  learnt_since_saved_ = learnt_since_saved_ || !bad;
   bad_in_a_row = bad ? bad_in_a_row + 1 : 0;
   if (bad && tell)
     tell("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))

@@ -49,6 +49,10 @@ public:
   bool done() const;
   bool is_time_to_evaluate() const;
   bool is_time_to_save() const; ///< not while steps are bad
+  /// Is there anything that the newest checkpoint does not have? Steps that did not count leave
+  /// what was there before them, and whether one can go on from that nobody knows.
+  bool is_worth_saving() const;
+  void has_saved(); ///< the present step
   bool has_failed() const;
 
   /// A step that did not count is told, as one line with its reason.
@@ -69,6 +73,7 @@ private:
   course_options options_;
   std::function<double()> seconds_;
   std::int64_t evaluated_ = -1;
+  bool learnt_since_saved_ = false;
   double before_s_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };

@@ -121,7 +121,7 @@ struct sft_run::impl {
 
   /// An update may have taken the weights to where nothing can be learnt any more.
   bool are_good() {
-    if (!are_finite(*weights)) return false;
+    if (!are_finite(*weights) || !find_not_finite(update.state()).empty()) return false;
     if (proven.selected.empty()) return true;
     const bool good = std::isfinite(learn(proven)) && std::isfinite(update.gradient_norm());
     update.forget_gradients();
@@ -144,7 +144,7 @@ struct sft_run::impl {
       save_state(to, update, course.state());
       if (hooks.describe) hooks.describe(to);
     });
-    course.saved = course.step;
+    course.has_saved();
   }
 };
 

@@ -340,7 +340,12 @@ int train_rl(command_words words) {
   if (!parse(list, o, words)) return exit_done;
   settle(o);
   keep_freed_memory();
-  return rl_command(o).run(list);
+  try {
+    return rl_command(o).run(list);
+  } catch (const bad_checkpoint& why) {
+    if (!o.resume) throw;
+    refuse_checkpoint(o.rl.out, why);
+  }
 }
 
 } // namespace banyan

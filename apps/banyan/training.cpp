@@ -58,6 +58,14 @@ bad_environment broken_off(const fs::path& out, const std::string& why) {
           "mend that, and --resume goes on from " + fs::read_symlink(out / "last").string()};
 }
 
+void refuse_checkpoint(const fs::path& out, const bad_checkpoint& why) {
+  const auto last = out / "last";
+  const auto newest = newest_whole_checkpoint(out);
+  if (newest.empty() || newest == fs::read_symlink(last).filename()) throw why;
+  throw bad_checkpoint(why.what() + (" (`ln -sfn " + newest) + " " + shell_word(last.string())
+                       + "` lets the run go on from there)");
+}
+
 namespace {
 
 /// A picture is no reason to fail a run that is done.

@@ -439,6 +439,20 @@ class train(folder_case):
             with self.subTest(name):
                 self.lets_go_on(name, "train", "sft", "--out", self.folder / name, *words, steps=6)
 
+    def test_a_value_that_is_no_number_names_its_file_and_the_way_back(self):
+        for name in ("trainer.safetensors", "model.safetensors"):
+            with self.subTest(name):
+                run = self.folder / f"a run for {name}"
+                self.assertEqual(self.run_of(run.name, "--steps", 2, "--checkpoint-every", 1).returncode, 0)
+                (run / "last" / name).write_bytes((run / "last" / name).read_bytes()[:-4] + b"\0\0\xc0\x7f")
+                resume = ["train", "sft", "--out", run, "--resume", "--steps", 3]
+                told = self.refused(3, *resume, names=f"{name}: ").stderr
+                self.assertIn("has values that are not finite; go back to an earlier checkpoint (`ln -sfn step-000001 ", told)
+                subprocess.run(re.search("`(.+)`", told).group(1), shell=True, check=True)
+                done = banyan(*resume)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(os.readlink(run / "last"), "step-000003")
+
     def test_a_folder_with_nothing_but_a_log_is_no_place_for_a_new_run(self):
         (self.folder / "a").mkdir()
         self.write("a/log.jsonl", '{"step": 1}\n')
