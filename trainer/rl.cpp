@@ -113,8 +113,7 @@ struct rl_run::impl {
     if (batch.figures.problems() == 0)
       throw std::runtime_error("step " + std::to_string(step) + ": none of its "
                                + std::to_string(batch.counts.groups)
-                               + " groups of trees could be rolled out (pools or store have said "
-                                 "why)");
+                               + " groups of trees could be rolled out, " + why_none(batch.counts));
     trained_since = clock::now();
     leave_shared_memory(*weights);
     now = {.step = step,

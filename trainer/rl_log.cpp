@@ -60,6 +60,9 @@ std::string to_json(const rl_progress& p) {
                                 {"unknown", c.dropped_by_difficulty[3]}};
   j["repeated"] = c.repeated;
   j["sequences"] = p.learnt.sequences;
+  j["repeated_by_failure"] = json::object();
+  for (const auto& [failure, count] : c.repeated_by_failure)
+    j["repeated_by_failure"][std::string(to_string(failure))] = count;
   j["shared_tokens_share"] =
       p.learnt.flat_tokens > 0 ? 1 - double(p.learnt.tokens) / double(p.learnt.flat_tokens) : 0;
   j["skipped"] = p.skipped;
