@@ -1,6 +1,7 @@
 #include "trainer/rl.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/device.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
@@ -152,10 +153,25 @@ struct rl_run::impl {
     std::optional<double> largest;
     for (const auto& [epoch, published] : epochs)
       for (const auto& t : examined)
-        if (const auto found = logprob_gap(*t, epoch, transformer(published), *vocabulary,
-                                           options.learner.temperature))
+        if (const auto found =
+                logprob_gap(*t, epoch, transformer(published), *vocabulary,
+                            options.learner.temperature, options.learner.micro_tokens))
           largest = larger(largest.value_or(0), *found);
     return largest;
+  }
+
+  /// A look at what was learnt is no reason to end the run.
+  std::optional<double> gap_if_it_fits() const {
+    try {
+      return gap();
+    } catch (const std::exception& why) {
+      if (!is_out_of_memory(why)) throw;
+      if (options.learner.log)
+        options.learner.log("step " + std::to_string(step)
+                            + ": memory does not suffice for the logprob gap, which is not "
+                              "measured; give smaller --micro-tokens, or --gap-trees 0");
+      return {};
+    }
   }
 
   published_weights publish() {
@@ -172,7 +188,7 @@ struct rl_run::impl {
     now.progress = course.progress(step);
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
-    now.logprob_gap_max = gap();
+    now.logprob_gap_max = gap_if_it_fits();
     course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
     now.elapsed_s = course.elapsed_s();
