@@ -96,9 +96,8 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
   if (const auto& asked = options_.children_between)
     decoding.children = static_cast<int>(condition.between(asked->first, asked->second));
   if (const auto& asked = options_.token_budget_between) {
-    const auto bins = [](int tokens) { return (tokens + token_budget_bin - 1) / token_budget_bin; };
-    const auto drawn = condition.between(bins(asked->first), bins(asked->second));
-    decoding.token_budget = static_cast<int>(drawn) * token_budget_bin;
+    const auto [first, last] = token_budget_bins(*asked);
+    decoding.token_budget = static_cast<int>(condition.between(first, last)) * token_budget_bin;
   }
   if (!conditioned) {
     decoding.children = -1;
