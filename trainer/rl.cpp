@@ -351,7 +351,8 @@ void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
 sft_result rl_run::result() const {
   const auto& course = impl_->course;
-  return {course.step, course.done(), course.skipped, impl_->folder.folder_of(course.saved)};
+  return {course.step, course.has_finished(), course.skipped,
+          impl_->folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

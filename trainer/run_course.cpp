@@ -32,6 +32,8 @@ bool run_course::done() const {
   return options_.minutes > 0 ? elapsed_s() >= 60 * options_.minutes : step >= options_.steps;
 }
 
+bool run_course::has_finished() const { return done() && step > 0; }
+
 bool run_course::is_time_to_evaluate() const {
   return options_.evaluate_every > 0 && step > 0 && step % options_.evaluate_every == 0;
 }

@@ -47,6 +47,7 @@ public:
   /// 0..1, of a step or, where minutes count, of this moment; `first` steps do not count.
   double progress(std::int64_t of_step, std::int64_t first = 0) const;
   bool done() const;
+  bool has_finished() const; ///< done, with a step at least
   bool is_time_to_evaluate() const;
   bool is_time_to_save() const; ///< not while steps are bad
   /// Is there anything that the newest checkpoint does not have? Steps that did not count leave

@@ -194,7 +194,7 @@ sft_result sft_run::run() {
   }
   s.save_if_good();
   if (!stopped && s.options.evaluate_every > 0) s.evaluate();
-  return {course.step, course.done(), course.skipped, s.folder.folder_of(course.saved)};
+  return {course.step, course.has_finished(), course.skipped, s.folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

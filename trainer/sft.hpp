@@ -55,7 +55,7 @@ struct sft_hooks {
 
 struct sft_result {
   std::int64_t step = 0;
-  bool finished = false;      ///< false: stopped early
+  bool finished = false;      ///< false: stopped early, or over before a step was
   std::int64_t skipped = 0;   ///< steps whose loss or gradient was not finite
   std::filesystem::path last; ///< the newest checkpoint
 };

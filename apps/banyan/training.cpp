@@ -97,6 +97,11 @@ int end_of_run(const common_options& common, const fs::path& out, const std::str
     common.log(level::warning, std::to_string(result.skipped) + " of " + std::to_string(result.step)
                                    + " steps were skipped: something in them was not finite");
   if (result.finished) return exit_done;
+  if (interrupted() == 0) {
+    common.log(level::warning, "--minutes were over before the first step had anything to learn "
+                               "from: nothing is trained; give more --minutes");
+    return exit_done;
+  }
   common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
                               + " --out " + shell_word(out.string()) + " --resume` goes on");
   return 128 + interrupted();
