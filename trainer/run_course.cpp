@@ -18,8 +18,7 @@ run_course::run_course(course_options options, std::function<double()> seconds)
 void run_course::go_on() { begin_ = clock::now(); }
 
 double run_course::elapsed_s() const {
-  return before_s_
-         + (seconds_ ? seconds_() : std::chrono::duration<double>(clock::now() - begin_).count());
+  return before_s_ + (seconds_ ? seconds_() : seconds_since(begin_));
 }
 
 double run_course::progress(std::int64_t of_step, std::int64_t first) const {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,9 +25,21 @@ struct course_options {
   std::int64_t max_bad_steps = 0;    ///< steps in a row that are not finite, before the run ends
 };
 
+/// How far a training run came.
+struct run_result {
+  std::int64_t step = 0;
+  bool finished = false;      ///< false: stopped early, or over before a step was
+  std::int64_t skipped = 0;   ///< steps that did not count: something was not finite
+  std::filesystem::path last; ///< the newest checkpoint
+};
+
 /// Evaluates weights on real problems; returns the evaluate object as JSON, or nothing where it was
 /// broken off.
 using weights_judge = std::function<std::string(const model_weights&)>;
+
+inline double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 /// Where a training run is in its course: what it has counted, and what it is time for.
 class run_course {

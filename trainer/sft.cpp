@@ -176,7 +176,7 @@ void sft_run::resume() {
 std::int64_t sft_run::step() const { return impl_->course.step; }
 bool sft_run::done() const { return impl_->course.done(); }
 
-sft_result sft_run::run() {
+run_result sft_run::run() {
   auto& s = *impl_;
   auto& course = s.course;
   course.go_on();

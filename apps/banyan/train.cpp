@@ -88,7 +88,7 @@ private:
 };
 
 /// Once there is a checkpoint, a disk that is full costs no more than what came after it.
-sft_result run_to_end(sft_run& run, const fs::path& out) {
+run_result run_to_end(sft_run& run, const fs::path& out) {
   try {
     return run.run();
   } catch (const fs::filesystem_error& e) {

@@ -117,11 +117,11 @@ struct served_node {
 /// How a run ended, told once: by its trainer, or by that one's being gone.
 class run_ending {
 public:
-  using value = std::pair<std::string, sft_result>;
+  using value = std::pair<std::string, run_result>;
 
   std::future<value> future() { return told_.get_future(); }
 
-  void set(const std::string& why, const sft_result& result) {
+  void set(const std::string& why, const run_result& result) {
     if (!done_.exchange(true)) told_.set_value({why, result});
   }
 
@@ -295,7 +295,7 @@ private:
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
     t.os_threads = options_.threads;
     t.log = warn();
-    t.on_end = [ending](const std::string& why, const sft_result& result) {
+    t.on_end = [ending](const std::string& why, const run_result& result) {
       ending->set(why, result);
     };
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));

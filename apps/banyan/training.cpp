@@ -85,7 +85,7 @@ void draw_run(const common_options& common, const fs::path& out, bool (*draw)(co
 } // namespace
 
 int end_of_run(const common_options& common, const fs::path& out, const std::string& command,
-               const sft_result& result, bool (*draw)(const fs::path&),
+               const run_result& result, bool (*draw)(const fs::path&),
                const std::string& picture) {
   const nlohmann::ordered_json j{{"step", result.step},
                                  {"finished", result.finished},

@@ -5,7 +5,7 @@
 #include "apps/run_changes.hpp"
 #include "model/config.hpp"
 #include "solver/countdown.hpp"
-#include "trainer/sft.hpp"
+#include "trainer/run_course.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -45,7 +45,7 @@ bad_environment broken_off(const std::filesystem::path& out, const std::string& 
 
 /// Says how a run ended, draws its picture, and returns the exit code. `command`: "train sft".
 int end_of_run(const common_options&, const std::filesystem::path& out, const std::string& command,
-               const sft_result&, bool (*draw)(const std::filesystem::path&),
+               const run_result&, bool (*draw)(const std::filesystem::path&),
                const std::string& picture);
 
 } // namespace banyan
