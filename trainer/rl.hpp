@@ -16,7 +16,7 @@
 
 namespace banyan {
 
-class transformer;
+class tokenizer;
 
 /// Everything about a reinforcement learning run but its rollouts.
 struct rl_options : course_options {
