@@ -1,5 +1,7 @@
 #include "actors/placement.hpp"
 
+#include "solver/fnv.hpp"
+
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -7,23 +9,13 @@
 #include <caf/send.hpp>
 
 namespace banyan {
-namespace {
-
-/// FNV-1a: the same on every machine, unlike std::hash.
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const unsigned char c : text) hash = (hash ^ c) * 1099511628211u;
-  return hash;
-}
-
-} // namespace
 
 placement place_evenly(std::vector<named_pool> pools) {
   return [pools = std::move(pools)](const placement_request& request) -> std::optional<named_pool> {
     const auto lost = [&](const named_pool& pool) {
       return std::ranges::find(request.lost, pool.actor) != request.lost.end();
     };
-    const auto first = request.family + (request.parent ? hash_of(request.thread) : 0);
+    const auto first = request.family + (request.parent ? fnv1a(request.thread) : 0);
     for (std::size_t i = 0; i < pools.size(); ++i)
       if (const auto& pool = pools[(first + i) % pools.size()]; !lost(pool)) return pool;
     return {};

@@ -1,5 +1,7 @@
 #include "actors/tree_ids.hpp"
 
+#include "solver/chance.hpp"
+
 #include <algorithm>
 
 namespace banyan {
@@ -12,13 +14,7 @@ constexpr char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 tree_ids::tree_ids(std::uint64_t seed) : state_(seed) {}
 
-/// SplitMix64.
-std::uint64_t tree_ids::random() {
-  auto z = state_ += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
+std::uint64_t tree_ids::random() { return chance::mix(state_ += chance::golden); }
 
 std::string tree_ids::next(std::int64_t unix_ms) {
   // A clock that was set back must not make an id that sorts before an older one.

@@ -74,7 +74,7 @@ void declare(option_list& list, search_options& o) {
   list.number("max-result", o.max_result, "operations with larger results are not explored; 0: all",
               not_negative);
   list.flag("condition-children", o.condition_children,
-            "put `Sub Call Budget: N` in front of the prompt");
+            "put `Sub Call Budget: N` in front of the prompt (apr)");
   list.flag("condition-tokens", o.condition_tokens,
             "put `Token Budget: N` in front of the prompt (sos kinds)");
   list.number("condition-share", o.condition_share, "how often the condition is put there", share);
@@ -82,6 +82,22 @@ void declare(option_list& list, search_options& o) {
               "roots that spawn all they can are conditioned on more, up to this", not_negative);
   list.number("first-success-share", o.first_success_share,
               "how often a round of children is joined at its first success", share);
+}
+
+void check(const search_options& o) {
+  const bool parallel = o.kind == search_kind::apr;
+  if (o.condition_tokens && parallel)
+    throw bad_usage("--condition-tokens", "--search apr has no token budgets",
+                    "give --condition-children, or another --search");
+  if (o.condition_children && !parallel)
+    throw bad_usage("--condition-children", "only --search apr has children",
+                    "give --condition-tokens, or --search apr");
+  if (o.condition_share < 1 && !o.condition_tokens && !o.condition_children)
+    throw bad_usage("--condition-share", "there is no condition",
+                    "give --condition-children or --condition-tokens");
+  if (o.condition_up_to > 0 && !o.condition_children)
+    throw bad_usage("--condition-up-to", "it is a number of children",
+                    "give --condition-children, or leave it out");
 }
 
 void declare_dtype(option_list& list, const std::string& name, dtype& field,

@@ -28,6 +28,9 @@ void read_config(option_list&, const common_options&);
 /// The knobs of the symbolic searches.
 void declare(option_list&, search_options&);
 
+/// Throws bad_usage for conditions that the kind of search does not have, or that nobody asked for.
+void check(const search_options&);
+
 void declare_dtype(option_list&, const std::string& name, dtype&, const std::string& help);
 
 bool is_device(const std::string& text);

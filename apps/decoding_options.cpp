@@ -17,6 +17,12 @@ solve_request decoding_options::request_for(const problem& p) const {
   return request;
 }
 
+void check(const decoding_options& o) {
+  if (o.children >= 0 && o.token_budget > 0)
+    throw bad_usage("--token-budget", "--children is given too, and no demonstration has both",
+                    "give one of the two");
+}
+
 void declare(option_list& list, decoding_options& o) {
   list.group("Model and device");
   list.path("model", o.model, "DIR", "checkpoint; default: the best shipped one");

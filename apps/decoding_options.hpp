@@ -24,6 +24,11 @@ struct decoding_options {
 
   solve_request request_for(const problem&) const;
 };
+
+/// Throws bad_usage for conditions that no demonstration has side by side: the model would read a
+/// prompt as it never saw one, and obey neither.
+void check(const decoding_options&);
+
 void declare(option_list&, decoding_options&);
 /// Without where: sampling, conditioning, join and budget alone.
 void declare_decoding(option_list&, decoding_options&);

@@ -1,6 +1,7 @@
 #include "apps/rl_options.hpp"
 
 #include "apps/train_options.hpp"
+#include "solver/trace.hpp"
 
 #include <array>
 #include <cstdio>
@@ -110,9 +111,10 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.number("concurrency", o.decoding.concurrency, "trees at a time", positive);
   list.add(drawn("children-between", o.children_between, 0, "0:10",
                  "in place of --children a number drawn for each problem"));
-  list.add(drawn("token-budget-between", o.token_budget_between, 1, "512:2048",
-                 "in place of --token-budget a multiple of 512 drawn for each problem, as the "
-                 "demonstrations have it"));
+  list.add(
+      drawn("token-budget-between", o.token_budget_between, 1, "512:2048",
+            "in place of --token-budget a multiple of 512 between these drawn for each problem, "
+            "as the demonstrations have it"));
   list.number("condition-share", o.condition_share,
               "how often the children asked for, or --token-budget, stand in front of a prompt",
               share);
@@ -158,6 +160,31 @@ void declare_learning(option_list& list, train_rl_options& o) {
               not_negative);
 }
 
+/// Conditions of prompts: one kind, said once.
+void check_conditions(const train_rl_options& o) {
+  const auto& d = o.decoding;
+  if (d.children >= 0 && o.children_between)
+    throw bad_usage("--children-between", "--children is given too", "give one of the two");
+  if (d.token_budget > 0 && o.token_budget_between)
+    throw bad_usage("--token-budget-between", "--token-budget is given too", "give one of the two");
+  const bool children = d.children >= 0 || o.children_between;
+  const bool tokens = d.token_budget > 0 || o.token_budget_between;
+  if (children && tokens)
+    throw bad_usage(o.token_budget_between ? "--token-budget-between" : "--token-budget",
+                    "children are asked for too, and no demonstration has both",
+                    "give one of the two");
+  if (o.condition_share < 1 && !children && !tokens)
+    throw bad_usage("--condition-share", "there is no condition",
+                    "give --children, --token-budget or one of them with -between");
+  if (const auto& asked = o.token_budget_between) {
+    const auto [first, last] = token_budget_bins(*asked);
+    if (first > last)
+      throw bad_usage("--token-budget-between " + std::to_string(asked->first) + ":"
+                          + std::to_string(asked->second),
+                      "no multiple of 512 lies between", "give limits such as 512:2048");
+  }
+}
+
 void check(const train_rl_options& o) {
   if (o.rl.out.empty())
     throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
@@ -168,6 +195,11 @@ void check(const train_rl_options& o) {
   if (o.rl.evaluate_every > 0 && o.evaluate_problems.empty())
     throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
                     "give --evaluate-problems FILE");
+  check_conditions(o);
+  const auto& r = o.reward;
+  if (r.most <= 0 && (r.total_tokens > 0 || r.critical_tokens > 0 || r.threads > 0))
+    throw bad_usage("--reward-most", "it is 0, so that no cost counts",
+                    "give more, or leave the costs out");
   if (o.decoding.sampling.temperature <= 0)
     throw bad_usage("--temperature", "greedy trees of a problem are all the same",
                     "give one above 0");
@@ -184,6 +216,11 @@ train_rl_options::train_rl_options() {
   decoding.sampling.temperature = 1;
   decoding.budget.deadline_s = 120;
   rl.learner.optimizer.kind = optimizer_kind::adamw;
+}
+
+std::pair<int, int> token_budget_bins(const std::pair<int, int>& limits) {
+  return {limits.first / token_budget_bin + (limits.first % token_budget_bin > 0),
+          limits.second / token_budget_bin};
 }
 
 option_list declare(train_rl_options& o) {

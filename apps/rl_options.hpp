@@ -43,6 +43,10 @@ struct train_rl_options {
 
 option_list declare(train_rl_options&);
 
+/// The first and the last multiple of 512 within limits, as multiples; the first is the larger one
+/// where there is none.
+std::pair<int, int> token_budget_bins(const std::pair<int, int>& limits);
+
 /// See `resolved_config`.
 void make_absolute(train_rl_options&);
 

@@ -3,6 +3,7 @@
 #include "actors/config.hpp"
 #include "actors/tree_ids.hpp"
 #include "solver/chance.hpp"
+#include "solver/fnv.hpp"
 #include "solver/records.hpp"
 #include "solver/trace.hpp"
 
@@ -33,13 +34,10 @@ std::uint64_t place_of(const rollout_source& source) {
   return static_cast<std::uint64_t>(source.step) * most_groups_a_step + source.group;
 }
 
-/// Of all that decides about a tree: FNV-1a over the request as it is stored.
+/// Of all that decides about a tree.
 std::string fingerprint(const solve_request& request) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const unsigned char byte : encode_solve_request(request))
-    hash = (hash ^ byte) * 0x100000001b3;
   char text[17];
-  std::snprintf(text, sizeof text, "%016" PRIx64, hash);
+  std::snprintf(text, sizeof text, "%016" PRIx64, fnv1a(encode_solve_request(request)));
   return text;
 }
 
@@ -96,9 +94,8 @@ solve_request rollout_problems::request_for(const rollout_key& key, const rollou
   if (const auto& asked = options_.children_between)
     decoding.children = static_cast<int>(condition.between(asked->first, asked->second));
   if (const auto& asked = options_.token_budget_between) {
-    const auto bins = [](int tokens) { return (tokens + token_budget_bin - 1) / token_budget_bin; };
-    const auto drawn = condition.between(bins(asked->first), bins(asked->second));
-    decoding.token_budget = static_cast<int>(drawn) * token_budget_bin;
+    const auto [first, last] = token_budget_bins(*asked);
+    decoding.token_budget = static_cast<int>(condition.between(first, last)) * token_budget_bin;
   }
   if (!conditioned) {
     decoding.children = -1;

@@ -97,6 +97,7 @@ void check(const train_options& o) {
                     "give a divisor, or --heads itself");
   if (m.head_dim % 2 != 0)
     throw bad_usage("--head-dim", "it is odd", "give an even number: rotary embeddings turn pairs");
+  if (o.traces.empty()) check(o.sft.curriculum.search);
   const auto& d = o.sft.curriculum.drills;
   if (d.plus + d.minus + d.times + d.divide <= 0)
     throw bad_usage("--drill-plus", "all four weights are 0", "give one of them a weight");

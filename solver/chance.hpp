@@ -6,10 +6,19 @@
 
 namespace banyan {
 
-/// Repeatable chance, the same on every platform and compiler: a counter run through a 64-bit mixer
-/// (splitmix64). Two generators with different (seed, stream) are independent of each other.
+/// Repeatable chance, the same on every platform and compiler: a counter that goes up by
+/// `golden`, run through the 64-bit mixer of SplitMix64 (Steele et al. 2014). Two generators with
+/// different (seed, stream) are independent of each other.
 class chance {
 public:
+  static constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;
+
+  static constexpr std::uint64_t mix(std::uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    return z ^ (z >> 31);
+  }
+
   explicit chance(std::uint64_t seed, std::uint64_t stream = 0)
       : state_(mix(seed + golden) ^ mix(stream * golden + 1)) {}
 
@@ -37,14 +46,6 @@ public:
   }
 
 private:
-  static constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;
-
-  static constexpr std::uint64_t mix(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    return z ^ (z >> 31);
-  }
-
   std::uint64_t state_;
 };
 

@@ -23,7 +23,8 @@ enum class errc : std::uint8_t {
   bad_request,     ///< The request itself makes no sense: no tokens, unknown token, zero limit.
   not_stored,      ///< The store could not keep it, so it does not count as accepted or done.
   not_found,       ///< There is no such tree or thread.
-  bad_weights,     ///< New weights cannot be read, do not fit, or are not newer; or no token can be sampled from them.
+  bad_weights,     ///< New weights cannot be read, do not fit, or are not newer; or no token can be
+                   ///< sampled from them.
   no_weights,      ///< The pool does not have the weights that the request is pinned to.
 };
 

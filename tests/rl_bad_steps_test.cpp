@@ -57,6 +57,40 @@ TEST_CASE("what is saved after steps that were undone is what was there before t
   }
 }
 
+TEST_CASE("a run that ends with bad steps keeps the checkpoints from before them", "[trainer]") {
+  scratch_folder out;
+  {
+    training first(out.path());
+    first.options.steps = 2;
+    first.start();
+    first.run();
+  }
+  made_up_training t(out.path());
+  t.options.steps = 4;
+  t.options.max_bad_steps = 100;
+  t.start_with([&t](const solve_request& r) { return t.without_loss(r); }, true);
+  REQUIRE(t.ended == "");
+  CHECK(t.result.skipped == 2);
+  CHECK(t.result.last.filename() == "step-000002");
+  CHECK(std::filesystem::read_symlink(out / "last") == "step-000002");
+  CHECK(std::filesystem::exists(out / "step-000001"));
+  CHECK_FALSE(std::filesystem::exists(out / "step-000004"));
+}
+
+TEST_CASE("what was learnt before bad steps is saved at the end", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 3;
+  t.options.staleness = 0;
+  t.options.checkpoint_every = 0;
+  t.start_with([&t](const solve_request& r) {
+    return r.id.starts_with("2.") ? t.without_loss(r) : t.good_or_bad(r);
+  });
+  REQUIRE(t.ended == "");
+  CHECK(t.result.skipped == 1);
+  CHECK(std::filesystem::read_symlink(out / "last") == "step-000003");
+}
+
 TEST_CASE("a step that teaches nothing says nothing about bad ones", "[trainer]") {
   scratch_folder out;
   made_up_training t(out.path());

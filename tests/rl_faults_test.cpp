@@ -20,6 +20,7 @@ TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
   REQUIRE(t.ended == "");
   const auto log = log_of(out.path());
   CHECK(log.at(0).at("repeated") == 2);
+  CHECK(log.at(0).at("repeated_by_failure") == nlohmann::json{{"pool_lost", 2}});
   CHECK(log.at(0).at("groups").at("dropped") == 0);
 }
 
@@ -78,8 +79,22 @@ TEST_CASE("a step of which no tree can be rolled out ends the run", "[trainer]")
     return made;
   });
   REQUIRE(t.ended);
-  CHECK_THAT(*t.ended, Catch::Contains("step 0") && Catch::Contains("rolled out"));
+  CHECK_THAT(*t.ended, Catch::Contains("step 0") && Catch::Contains("rolled out")
+                           && Catch::EndsWith("trees failed: 24 of pool_lost"));
   CHECK(t.result.step == 0);
+}
+
+TEST_CASE("a step of which every tree is late says what gives them time", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.start_with([&t](const solve_request& r) {
+    auto made = t.good_or_bad(r);
+    made.failure = errc::deadline;
+    return made;
+  });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::EndsWith("all 24 trees were late: give a larger --deadline or a "
+                                       "smaller --concurrency"));
 }
 
 TEST_CASE("a run whose node is gone says so", "[trainer]") {

@@ -1,7 +1,12 @@
 #include "model/checkpoint.hpp"
+#include "model/safetensors.hpp"
 #include "tests/training.hpp"
+#include "trainer/run_folder.hpp"
 
 #include <cstdio>
+#include <limits>
+
+#include <ATen/ATen.h>
 
 #include <catch2/catch.hpp>
 
@@ -16,6 +21,15 @@ void leave_a_run(const fs::path& out) {
   t.options.steps = 1;
   t.start();
   t.run();
+}
+
+/// One value of the file's last tensor is no number from now on. Returns that tensor's name.
+std::string spoil(const fs::path& file) {
+  std::map<std::string, at::Tensor> all;
+  for (const auto& [name, value] : map_safetensors(file).tensors) all[name] = value.clone();
+  all.rbegin()->second.view({-1})[0] = std::numeric_limits<float>::quiet_NaN();
+  write_safetensors(file, all);
+  return all.rbegin()->first;
 }
 
 } // namespace
@@ -145,4 +159,33 @@ TEST_CASE("a step and epochs that do not fit each other are damage", "[trainer]"
   refused("step", -5);
   refused("epochs", nlohmann::json::array());
   refused("epochs", {2, 1});
+}
+
+TEST_CASE("a value that is no number is found in whatever file of a checkpoint it is",
+          "[trainer]") {
+  for (const fs::path file : {"last/trainer.safetensors", "last/epoch-0.safetensors",
+                              "last/model.safetensors", "reference/model.safetensors"}) {
+    scratch_folder out;
+    leave_a_run(out.path());
+    const auto tensor = spoil(out.path() / file);
+    CHECK(step_of_checkpoint(out / "last").has_value() == (file.parent_path() == "reference"));
+    training t(out.path());
+    CHECK_THROWS_WITH(t.make_run(true),
+                      Catch::Contains(file.string() + ": " + tensor)
+                          && Catch::Contains("not finite; go back to an earlier checkpoint"));
+  }
+}
+
+TEST_CASE("a damaged trainer.json is told in words of ours", "[trainer]") {
+  scratch_folder out;
+  leave_a_run(out.path());
+  const auto refused = [&](const char* text, const char* why) {
+    std::ofstream(out / "last/trainer.json") << text;
+    training t(out.path());
+    CHECK_THROWS_WITH(t.make_run(true), Catch::EndsWith(std::string("last/trainer.json: ") + why
+                                                        + "; go back to an earlier checkpoint"));
+  };
+  refused("{\"step\": 1, ", "not JSON");
+  refused("{}", "an entry is missing, or is not what it should be");
+  refused("{\"step\": \"one\"}", "an entry is missing, or is not what it should be");
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -164,4 +165,32 @@ TEST_CASE_METHOD(rolling, "trees start ahead where there is room and end with th
   CHECK(all->groups[0].trees[0]->id == "0.0.0");
   CHECK(all->counts.groups == 1);
   CHECK(scored == std::set<std::string>{"0.0.0", "0.1.0", "0.2.0"});
+}
+
+TEST_CASE_METHOD(rolling,
+                 "the late answer of a tree that was started again ahead is not its answer",
+                 "[trainer]") {
+  options.plan.ahead = true;
+  options.concurrency = 5;
+  options.request_for = [plain = options.request_for, starts = std::map<std::string, int>()](
+                            const rollout_key& key, const rollout_source& source) mutable {
+    auto r = plain(key, source);
+    if (const auto again = starts[r.id]++; again > 0) r.id += "+" + std::to_string(again);
+    return r;
+  };
+  start(9);
+  CHECK(news() == ids{"0.0.0", "0.1.0", "0.2.0", "1.0.0", "1.1.0"});
+  advance(11s);
+  CHECK(news() == ids{"0.0.1", "0.1.1", "0.2.1", "1.0.0+1", "1.1.0+1"});
+  finish("1.0.0", true);
+  CHECK(ask<rollout_status>(rollouts, atom::status_v)->running == 5);
+  CHECK(news().empty()); // there is no room for another one
+  for (const auto* id : {"0.0.1", "0.1.1", "0.2.1"}) finish(id, true); // group 1 is needed
+  finish("1.0.0+1", false);
+  finish("1.1.0+1", true);
+  finish("1.2.0", true);
+  const auto all = batch();
+  REQUIRE(all->groups.size() == 1);
+  CHECK(all->groups[0].trees[0]->id == "1.0.0+1");
+  CHECK(all->counts.repeated == 3); // those of group 0
 }

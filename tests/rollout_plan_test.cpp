@@ -420,3 +420,38 @@ TEST_CASE("a dropped group is as hard as those of its trees that are there say",
   plan.finish({0, 0, 0, 0}, nullptr);
   CHECK(plan.take(0).counts.dropped_by_difficulty[3] == 1); // nothing is known of it
 }
+
+TEST_CASE("trees that do not count are counted by what was wrong with them", "[trainer]") {
+  auto o = small();
+  o.max_attempts = 9;
+  rollout_plan plan(o);
+  plan.open(0);
+  take_all(plan);
+  auto lost_child = std::make_shared<tree>(*result(true));
+  lost_child->add("/0").failure = errc::child_lost;
+  plan.finish({0, 0, 0, 0}, lost_child);
+  plan.finish({0, 0, 1, 0}, nullptr);
+  plan.finish({0, 1, 0, 0}, result(false, errc::not_stored));
+  plan.finish({0, 1, 1, 0}, result(false));
+  take_all(plan, 1);
+  CHECK(plan.expire(1e6).size() == 3);
+  take_all(plan, 2e6);
+  for (const rollout_key key : {rollout_key{0, 0, 0, 2}, {0, 0, 1, 2}, {0, 1, 0, 2}})
+    plan.finish(key, result(key.member == 0));
+  REQUIRE(plan.complete(0));
+  const auto counts = plan.take(0).counts;
+  CHECK(counts.repeated == 6);
+  CHECK(
+      counts.repeated_by_failure
+      == std::map<errc, std::uint64_t>{
+          {errc::child_lost, 1}, {errc::pool_lost, 1}, {errc::not_stored, 1}, {errc::deadline, 3}});
+}
+
+TEST_CASE("a step without a tree says what its trees failed of", "[trainer]") {
+  rollout_counts counts;
+  counts.repeated_by_failure = {{errc::deadline, 5}};
+  CHECK_THAT(why_none(counts),
+             Catch::StartsWith("all 5 trees were late: give a larger --deadline"));
+  counts.repeated_by_failure[errc::child_lost] = 2;
+  CHECK(why_none(counts) == "7 trees failed: 5 of deadline, 2 of child_lost");
+}

@@ -32,6 +32,18 @@ TEST_CASE("a drawn token budget is a multiple of 512 within its limits", "[apps]
   std::set<int> seen;
   for (const auto& prompt : prompts_of(o)) seen.insert(number_after("Token Budget: ", prompt));
   CHECK(seen == std::set<int>{1024, 1536, 2048});
+  o.token_budget_between = {512, 1535};
+  seen.clear();
+  for (const auto& prompt : prompts_of(o)) seen.insert(number_after("Token Budget: ", prompt));
+  CHECK(seen == std::set<int>{512, 1024});
+}
+
+TEST_CASE("the multiples of 512 between two numbers are those and no others", "[apps]") {
+  CHECK(token_budget_bins({1, 512}) == std::pair{1, 1});
+  CHECK(token_budget_bins({512, 1023}) == std::pair{1, 1});
+  CHECK(token_budget_bins({513, 2048}) == std::pair{2, 4});
+  const auto none = token_budget_bins({600, 700});
+  CHECK(none.first > none.second);
 }
 
 TEST_CASE("the trees of a group have one condition and others another", "[apps]") {

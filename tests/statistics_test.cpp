@@ -24,6 +24,10 @@ TEST_CASE("an interval of zeros and ones is Wilson's", "[trainer]") {
   CHECK(e.value == 0.25);
   CHECK(e.ci95[0] == Approx(wilson(0.25, 4)[0]));
   CHECK(e.ci95[1] == Approx(wilson(0.25, 4)[1]));
+  for (const double trials : {6, 7, 100, 999}) {
+    CHECK(wilson(0, trials)[0] == 0); // not 2.8e-17
+    CHECK(wilson(1, trials)[1] == 1);
+  }
   CHECK(wilson(0.25, 4)[0] == Approx(0.0456).margin(1e-4));
   CHECK(wilson(0.25, 4)[1] == Approx(0.6994).margin(1e-4));
 }

@@ -66,7 +66,7 @@ struct training : deterministic_system {
   trainer_actor learning;
   std::shared_ptr<model_weights> trained; ///< changed in place
   std::optional<std::string> ended;
-  sft_result result;
+  run_result result;
   std::vector<std::string> told; ///< the trainer's log
 
   explicit training(const std::filesystem::path& out) {
@@ -150,7 +150,7 @@ struct training : deterministic_system {
     t.rollouts = rolling;
     t.pools = std::move(targets);
     t.log = [this](std::string_view line) { told.emplace_back(line); };
-    t.on_end = [this](const std::string& why, const sft_result& how) {
+    t.on_end = [this](const std::string& why, const run_result& how) {
       ended = why;
       result = how;
     };

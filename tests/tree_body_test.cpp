@@ -33,7 +33,7 @@ TEST_CASE("a tree request has the defaults of the command line", "[http]") {
 
 TEST_CASE("every field of a tree request arrives", "[http]") {
   const auto body = parse_tree_body(with_problem(R"(
-    "task": "countdown", "children": 4, "token_budget": 500, "join": "k_of_n:2",
+    "task": "countdown", "children": 4, "token_budget": 0, "join": "k_of_n:2",
     "sampling": {"temperature": 0.5, "top_k": 40, "top_p": 0.9, "min_p": 0.05,
                  "seed": 18446744073709551615},
     "budget": {"max_tokens": 1, "max_tree_tokens": 2, "max_threads": 3, "max_depth": 4,
@@ -42,7 +42,6 @@ TEST_CASE("every field of a tree request arrives", "[http]") {
   const auto& r = body.request;
   conditioning said;
   said.sub_call_budget = 4;
-  said.token_budget = 500;
   CHECK(r.prompt == root_prompt({{3, 5, 7}, 22}, said));
   CHECK(r.join.when == join_policy::kind::k_of_n);
   CHECK(r.join.k == 2);
@@ -132,6 +131,7 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
            {R"("children": 1e3)", "children"},
            {R"("token_budget": "1")", "token_budget"},
            {R"("token_budget": 2147483648)", "token_budget"},
+           {R"("children": 4, "token_budget": 512)", "token_budget"},
            {R"("sampling": [])", "sampling"},
            {R"("sampling": {"temperature": -0.1})", "sampling.temperature"},
            {R"("sampling": {"temperature": "hot"})", "sampling.temperature"},

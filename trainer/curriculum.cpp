@@ -1,6 +1,7 @@
 #include "trainer/curriculum.hpp"
 
 #include "model/tokenizer.hpp"
+#include "solver/chance.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -9,12 +10,9 @@ namespace banyan {
 
 namespace {
 
-/// SplitMix64 (Steele et al. 2014): one well-mixed number per (seed, index).
+/// One well-mixed number per (seed, index).
 std::uint64_t mix(std::uint64_t seed, std::uint64_t index) {
-  auto z = seed * 0x9e3779b97f4a7c15 + index + 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
+  return chance::mix(seed * chance::golden + index + chance::golden);
 }
 
 double fraction(std::uint64_t x) { return double(x >> 11) * 0x1p-53; }

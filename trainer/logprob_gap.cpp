@@ -4,9 +4,11 @@
 #include "model/weights.hpp"
 #include "solver/tree.hpp"
 #include "trainer/batch.hpp"
+#include "trainer/statistics.hpp"
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -16,11 +18,12 @@ namespace banyan {
 
 namespace {
 
-/// Sampled tokens to be scored again.
+/// Sampled tokens to be scored again, in one pass.
 struct comparison {
   std::vector<training_sequence> sequences;
   std::vector<float> sampled;
   std::vector<std::int64_t> places; ///< of those of `sampled` that are compared
+  std::size_t tokens = 0;           ///< of the sequences
 };
 
 std::vector<std::uint32_t> epochs_of(const thread_record& thread) {
@@ -37,13 +40,17 @@ std::vector<float> sampled_logprobs(const thread_record& thread) {
   return all;
 }
 
-void add(comparison& c, const thread_record& thread, const tokenizer& vocabulary,
-         std::size_t compared) {
+void add(std::vector<comparison>& all, const thread_record& thread, const tokenizer& vocabulary,
+         std::size_t compared, std::size_t micro_tokens) {
   const auto logprobs = sampled_logprobs(thread);
   if (compared == 0 || logprobs.empty()) return;
+  auto sequence = sequence_of(thread, vocabulary);
+  if (all.empty() || all.back().tokens + sequence.length() > micro_tokens) all.emplace_back();
+  auto& c = all.back();
+  c.tokens += sequence.length();
   for (std::size_t i = 0; i < compared; ++i)
     c.places.push_back(static_cast<std::int64_t>(c.sampled.size() + i));
-  c.sequences.push_back(sequence_of(thread, vocabulary));
+  c.sequences.push_back(std::move(sequence));
   c.sampled.insert(c.sampled.end(), logprobs.begin(), logprobs.end());
 }
 
@@ -69,25 +76,33 @@ double largest_gap(const comparison& c, const transformer& model, double tempera
       .item<double>();
 }
 
+double largest_gap(const std::vector<comparison>& all, const transformer& model, double temperature,
+                   dtype compute) {
+  double largest = 0;
+  for (const auto& c : all) largest = larger(largest, largest_gap(c, model, temperature, compute));
+  return largest;
+}
+
 } // namespace
 
 double logprob_gap(const tree& t, const transformer& model, const tokenizer& vocabulary,
-                   double temperature, dtype compute) {
-  comparison all;
+                   double temperature, dtype compute, std::size_t micro_tokens) {
+  std::vector<comparison> all;
   for (const auto& thread : t.threads)
-    add(all, thread, vocabulary, sampled_logprobs(thread).size());
-  return all.sequences.empty() ? 0 : largest_gap(all, model, temperature, compute);
+    add(all, thread, vocabulary, sampled_logprobs(thread).size(), micro_tokens);
+  return largest_gap(all, model, temperature, compute);
 }
 
 std::optional<double> logprob_gap(const tree& t, std::uint32_t epoch, const transformer& model,
-                                  const tokenizer& vocabulary, double temperature) {
-  comparison some;
+                                  const tokenizer& vocabulary, double temperature,
+                                  std::size_t micro_tokens) {
+  std::vector<comparison> some;
   for (const auto& thread : t.threads) {
     const auto epochs = epochs_of(thread);
     const auto other = std::ranges::find_if(epochs, [=](auto e) { return e != epoch; });
-    add(some, thread, vocabulary, static_cast<std::size_t>(other - epochs.begin()));
+    add(some, thread, vocabulary, static_cast<std::size_t>(other - epochs.begin()), micro_tokens);
   }
-  if (some.sequences.empty()) return {};
+  if (some.empty()) return {};
   return largest_gap(some, model, temperature, dtype::float32);
 }
 

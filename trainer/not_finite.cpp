@@ -10,6 +10,15 @@
 
 namespace banyan {
 
+namespace {
+
+/// The largest of values of which one is no number is no number.
+bool is_finite(const at::Tensor& values) {
+  return values.numel() == 0 || std::isfinite(values.abs().max().item<double>());
+}
+
+} // namespace
+
 std::string_view to_phrase(not_finite what) {
   switch (what) {
   case not_finite::nothing: break;
@@ -22,10 +31,15 @@ std::string_view to_phrase(not_finite what) {
 
 bool are_finite(const model_weights& weights) {
   const at::NoGradGuard no_grad;
-  // The largest of values of which one is no number is no number.
-  return std::ranges::all_of(named_views(weights), [](const auto& view) {
-    return std::isfinite(view.value.abs().max().template item<double>());
-  });
+  return std::ranges::all_of(named_views(weights),
+                             [](const auto& view) { return is_finite(view.value); });
+}
+
+std::string find_not_finite(const std::map<std::string, at::Tensor>& all) {
+  const at::NoGradGuard no_grad;
+  const auto found =
+      std::ranges::find_if(all, [](const auto& entry) { return !is_finite(entry.second); });
+  return found == all.end() ? std::string() : found->first;
 }
 
 } // namespace banyan

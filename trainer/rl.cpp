@@ -1,6 +1,7 @@
 #include "trainer/rl.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/device.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
@@ -30,10 +31,6 @@ using clock = std::chrono::steady_clock;
 using json = nlohmann::ordered_json;
 
 namespace {
-
-double seconds_since(clock::time_point begin) {
-  return std::chrono::duration<double>(clock::now() - begin).count();
-}
 
 std::string epoch_file(std::uint32_t epoch) {
   return "epoch-" + std::to_string(epoch) + ".safetensors";
@@ -66,7 +63,6 @@ struct rl_run::impl {
   train_log log;
 
   run_course course;
-  std::int64_t& step = course.step;
   std::int64_t idle_in_a_row = 0;
   std::deque<published_weights> epochs; ///< those that open steps are sampled with
   problem_places places;                ///< before the step
@@ -111,25 +107,24 @@ struct rl_run::impl {
 
   void begin(const rollout_batch& batch) {
     if (batch.figures.problems() == 0)
-      throw std::runtime_error("step " + std::to_string(step) + ": none of its "
+      throw std::runtime_error("step " + std::to_string(course.step) + ": none of its "
                                + std::to_string(batch.counts.groups)
-                               + " groups of trees could be rolled out (pools or store have said "
-                                 "why)");
+                               + " groups of trees could be rolled out, " + why_none(batch.counts));
     trained_since = clock::now();
     leave_shared_memory(*weights);
-    now = {.step = step,
-           .progress = course.progress(step),
+    now = {.step = course.step,
+           .progress = course.progress(course.step),
            .trees = batch.figures,
            .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
     now.counts.informative =
         static_cast<std::uint64_t>(std::ranges::count_if(batch.groups, is_informative));
-    now.rate = rate_at(options.schedule, step, now.progress);
+    now.rate = rate_at(options.schedule, course.step, now.progress);
     places_then = batch.places;
     const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));
     examined.assign(batch.examples.begin(), batch.examples.begin() + std::ptrdiff_t(few));
-    learner->begin(batch.groups, static_cast<std::uint32_t>(step), now.rate);
+    learner->begin(batch.groups, static_cast<std::uint32_t>(course.step), now.rate);
     at = stage::learning;
   }
 
@@ -144,7 +139,8 @@ struct rl_run::impl {
   /// Weights that are finite can still be too large for what is computed from them.
   bool are_good() const {
     if (now.learnt.sequences == 0) return true; // nothing was changed
-    return are_finite(*weights) && learner->is_learnable();
+    return are_finite(*weights) && find_not_finite(learner->update().state()).empty()
+           && learner->is_learnable();
   }
 
   /// Decoding against training, each token under the weights that sampled it.
@@ -152,27 +148,42 @@ struct rl_run::impl {
     std::optional<double> largest;
     for (const auto& [epoch, published] : epochs)
       for (const auto& t : examined)
-        if (const auto found = logprob_gap(*t, epoch, transformer(published), *vocabulary,
-                                           options.learner.temperature))
+        if (const auto found =
+                logprob_gap(*t, epoch, transformer(published), *vocabulary,
+                            options.learner.temperature, options.learner.micro_tokens))
           largest = larger(largest.value_or(0), *found);
     return largest;
   }
 
+  /// A look at what was learnt is no reason to end the run.
+  std::optional<double> gap_if_it_fits() const {
+    try {
+      return gap();
+    } catch (const std::exception& why) {
+      if (!is_out_of_memory(why)) throw;
+      if (options.learner.log)
+        options.learner.log("step " + std::to_string(course.step)
+                            + ": memory does not suffice for the logprob gap, which is not "
+                              "measured; give smaller --micro-tokens, or --gap-trees 0");
+      return {};
+    }
+  }
+
   published_weights publish() {
     now.train_s = seconds_since(trained_since);
-    epochs.push_back({static_cast<std::uint32_t>(step + 1), kept()});
-    ++step;
+    epochs.push_back({static_cast<std::uint32_t>(course.step + 1), kept()});
+    ++course.step;
     at = stage::published;
     return epochs.back();
   }
 
   void note(const rollout_figures& around) {
     at = stage::none;
-    now.step = step;
-    now.progress = course.progress(step);
+    now.step = course.step;
+    now.progress = course.progress(course.step);
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
-    now.logprob_gap_max = gap();
+    now.logprob_gap_max = gap_if_it_fits();
     course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
     now.elapsed_s = course.elapsed_s();
@@ -190,7 +201,8 @@ struct rl_run::impl {
     if (idle_in_a_row != many_idle_steps) return;
     const bool solved = now.trees.accuracy() > 0.5;
     now.warning =
-        "step " + std::to_string(step) + ": in none of the last " + std::to_string(many_idle_steps)
+        "step " + std::to_string(course.step) + ": in none of the last "
+        + std::to_string(many_idle_steps)
         + " steps were trees of a problem worth different rewards, so nothing is learnt; give "
         + (solved ? "harder" : "easier")
         + " --problems, a larger --group or a higher --temperature";
@@ -224,13 +236,13 @@ struct rl_run::impl {
   void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
 
   void save() {
-    if (course.saved == step) return;
-    folder.save(step, *weights, *vocabulary, [this](const fs::path& to) {
+    if (!course.is_worth_saving()) return;
+    folder.save(course.step, *weights, *vocabulary, [this](const fs::path& to) {
       auto state = course.state();
       for (const auto* list : {"epochs", "returning", "open"}) state[list] = json::array();
       for (const auto& [epoch, published] : epochs) {
         state["epochs"].push_back(epoch);
-        if (epoch == static_cast<std::uint32_t>(step)) continue; // the checkpoint's own
+        if (epoch == static_cast<std::uint32_t>(course.step)) continue; // the checkpoint's own
         write_safetensors(to / epoch_file(epoch), by_name(*published));
       }
       for (const auto& source : places.waiting)
@@ -241,18 +253,18 @@ struct rl_run::impl {
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
-    course.saved = step;
+    course.has_saved();
   }
 
   std::shared_ptr<const model_weights> read_epoch(const fs::path& file) const {
     auto read = std::make_shared<model_weights>(
         empty_weights(weights->config, dtype::float32, weights->embedding.device().str()));
-    const auto saved_tensors = map_safetensors(file).tensors;
+    const auto saved_tensors = read_tensors(file);
     for (auto& [name, value] : named_views(*read)) {
       const auto found = saved_tensors.find(name);
       if (found == saved_tensors.end() || found->second.sizes() != value.sizes())
         throw bad_checkpoint(file.string()
-                             + ": weights of another shape; resume from an earlier checkpoint");
+                             + ": weights of another shape; go back to an earlier checkpoint");
       value.copy_(found->second);
     }
     return read;
@@ -261,7 +273,7 @@ struct rl_run::impl {
   /// The last one is that of the checkpoint itself.
   std::vector<std::uint32_t> epochs_in(const json& state) const {
     auto all = state.at("epochs").get<std::vector<std::int64_t>>();
-    if (all.empty() || all.front() < 0 || all.back() != step
+    if (all.empty() || all.front() < 0 || all.back() != course.step
         || !std::ranges::is_sorted(all, std::less_equal()))
       throw std::domain_error("its step and its epochs do not fit each other");
     return {all.begin(), all.end()};
@@ -292,7 +304,8 @@ struct rl_run::impl {
       course.restore(state);
       epochs.clear();
       for (const std::uint32_t epoch : epochs_in(state))
-        epochs.push_back({epoch, epoch == step ? kept() : read_epoch(from / epoch_file(epoch))});
+        epochs.push_back(
+            {epoch, epoch == course.step ? kept() : read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
         places.waiting.push_back({source.at(0), source.at(1)});
       for (const auto& entry : state.value("open", json::array()))
@@ -300,9 +313,9 @@ struct rl_run::impl {
       makers = {};
       for (const weight_makers::entry by : state.at("made_by")) makers.begin(by.first, by.second);
     });
-    makers.begin(static_cast<std::uint32_t>(step) + 1, options.name);
+    makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
-    log.keep_until(step);
+    log.keep_until(course.step);
     if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
     return places;
   }
@@ -319,7 +332,7 @@ rl_run::~rl_run() = default;
 
 void rl_run::start() { impl_->start(); }
 problem_places rl_run::resume() { return impl_->resume(); }
-std::int64_t rl_run::step() const { return impl_->step; }
+std::int64_t rl_run::step() const { return impl_->course.step; }
 const weight_makers& rl_run::makers() const { return impl_->makers; }
 bool rl_run::done() const { return impl_->course.done(); }
 std::vector<published_weights> rl_run::published() const {
@@ -333,9 +346,10 @@ void rl_run::save() { impl_->save(); }
 void rl_run::close() { impl_->close(); }
 void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
-sft_result rl_run::result() const {
+run_result rl_run::result() const {
   const auto& course = impl_->course;
-  return {course.step, course.done(), course.skipped, impl_->folder.folder_of(course.saved)};
+  return {course.step, course.has_finished(), course.skipped,
+          impl_->folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

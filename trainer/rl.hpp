@@ -2,7 +2,8 @@
 
 #include "trainer/policy_learner.hpp"
 #include "trainer/rollout_plan.hpp"
-#include "trainer/sft.hpp"
+#include "trainer/run_course.hpp"
+#include "trainer/schedule.hpp"
 #include "trainer/weight_makers.hpp"
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 
 namespace banyan {
 
-class transformer;
+class tokenizer;
 
 /// Everything about a reinforcement learning run but its rollouts.
 struct rl_options : course_options {
@@ -131,7 +132,7 @@ public:
   /// not where too many steps were bad.
   void keep(const rollout_figures&);
 
-  sft_result result() const;
+  run_result result() const;
 
 private:
   struct impl;

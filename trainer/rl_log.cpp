@@ -26,7 +26,8 @@ std::string to_json(const rl_progress& p) {
   j["lr"] = p.rate;
   j["grad_norm"] = learnt ? number(p.learnt.grad_norm) : json(nullptr);
   j["tokens"] = p.total_tokens;
-  j["tokens_per_s"] = p.train_s > 0 ? double(p.learnt.tokens) / p.train_s : 0;
+  j["tokens_per_s"] =
+      learnt && p.train_s > 0 ? json(double(p.learnt.tokens) / p.train_s) : json(nullptr);
   j["elapsed_s"] = p.elapsed_s;
   j["reward_mean"] = p.reward_mean;
   j["accuracy"] = p.trees.accuracy();
@@ -59,6 +60,9 @@ std::string to_json(const rl_progress& p) {
                                 {"easy", c.dropped_by_difficulty[2]},
                                 {"unknown", c.dropped_by_difficulty[3]}};
   j["repeated"] = c.repeated;
+  j["repeated_by_failure"] = json::object();
+  for (const auto& [failure, count] : c.repeated_by_failure)
+    j["repeated_by_failure"][std::string(to_string(failure))] = count;
   j["sequences"] = p.learnt.sequences;
   j["shared_tokens_share"] =
       p.learnt.flat_tokens > 0 ? 1 - double(p.learnt.tokens) / double(p.learnt.flat_tokens) : 0;

@@ -1,5 +1,6 @@
 #include "trainer/rollout_actor.hpp"
 
+#include "actors/errors.hpp"
 #include "actors/messages.hpp"
 
 #include <algorithm>
@@ -71,18 +72,24 @@ struct rollout_state {
     if (options.policy == in_flight::finish) request.weights_epoch = epoch_for(key.step);
     request.stored_at_best = true; // it can be rolled out anew, which is better than to wait
     plan->started(key, now_s());
-    running[key] = request.id;
+    const auto id = running[key] = request.id;
     // The plan gives up on a tree long before this; it is here for a node that is silent.
     const auto patience =
         std::chrono::duration_cast<caf::timespan>(seconds(2 * options.plan.deadline_s + 60));
     self->request(node, patience, std::move(request))
-        .then([this, key](finished_tree& done) { finish(key, std::move(done.value)); },
-              [this, key](caf::error&) { finish(key, nullptr); });
+        .then([this, key, id](finished_tree& done) { finish(key, id, std::move(done.value)); },
+              [this, key, id](caf::error& why) {
+                finish(key, id, nullptr, errc_of(why, errc::pool_lost));
+              });
   }
 
-  void finish(const rollout_key& key, std::shared_ptr<const tree> t) {
-    running.erase(key);
-    plan->finish(key, std::move(t));
+  /// Whoever was given up on may have been started again in the same place since.
+  void finish(const rollout_key& key, const std::string& id, std::shared_ptr<const tree> t,
+              errc lost = errc::pool_lost) {
+    const auto found = running.find(key);
+    if (found == running.end() || found->second != id) return;
+    running.erase(found);
+    plan->finish(key, std::move(t), lost);
     go_on();
   }
 

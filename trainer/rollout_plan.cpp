@@ -34,9 +34,38 @@ bool differ(std::span<const double> rewards) {
 
 } // namespace
 
-bool failed_by_machine(const tree& t) {
-  return is_machines(t.failure)
-         || std::ranges::any_of(t.threads, [](const auto& x) { return is_machines(x.failure); });
+namespace {
+
+/// What of a tree the machine failed: its own failure, or that of the first such thread; none.
+errc machines_failure(const tree& t) {
+  if (is_machines(t.failure)) return t.failure;
+  const auto found =
+      std::ranges::find_if(t.threads, [](const auto& x) { return is_machines(x.failure); });
+  return found == t.threads.end() ? errc::none : found->failure;
+}
+
+/// Why a tree does not count; none: it does.
+errc reason_against(const tree& t) {
+  const auto failure = machines_failure(t);
+  return failure == errc::none && t.phase == tree_phase::cancelled ? errc::cancelled : failure;
+}
+
+} // namespace
+
+bool failed_by_machine(const tree& t) { return machines_failure(t) != errc::none; }
+
+std::string why_none(const rollout_counts& counts) {
+  std::uint64_t all = 0;
+  std::string reasons;
+  for (const auto& [failure, count] : counts.repeated_by_failure) {
+    all += count;
+    reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + " of "
+               + std::string(to_string(failure));
+  }
+  const auto trees = std::to_string(all) + " trees ";
+  if (counts.repeated_by_failure.size() == 1 && counts.repeated_by_failure.contains(errc::deadline))
+    return "all " + trees + "were late: give a larger --deadline or a smaller --concurrency";
+  return trees + "failed: " + reasons;
 }
 
 rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options)) {
@@ -47,7 +76,7 @@ rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options
 }
 
 void rollout_plan::restore(const rollout_key& key, std::shared_ptr<const tree> t) {
-  if (failed_by_machine(*t) || t->phase == tree_phase::cancelled) return;
+  if (reason_against(*t) != errc::none) return;
   known_.insert({{key.step, key.group, key.member, 0}, {key, std::move(t)}});
 }
 
@@ -153,7 +182,7 @@ void rollout_plan::feed_known(std::int64_t number) {
     for (std::uint32_t i = 0; i < options_.group; ++i) {
       const rollout_key key{number, group, i, 0};
       auto known = take_known(key, source_of(key));
-      if (known && due_.erase(key) > 0) settle(key, std::move(known));
+      if (known && due_.erase(key) > 0) settle(key, std::move(known), errc::none);
     }
   }
 }
@@ -189,18 +218,18 @@ rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
   return awaited ? &group : nullptr;
 }
 
-void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t) {
-  settle(key, std::move(t));
+void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t, errc lost) {
+  settle(key, std::move(t), lost);
   if (!steps_.contains(key.step)) return;
   feed_known(key.step);
   if (complete(key.step)) forget_ahead(key.step);
 }
 
-void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t) {
+void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t, errc lost) {
   running_.erase(key);
-  const bool lost = !t || failed_by_machine(*t) || t->phase == tree_phase::cancelled;
+  if (t) lost = reason_against(*t);
   if (const auto early = ahead_.find(key); early != ahead_.end()) {
-    if (lost)
+    if (lost != errc::none)
       ahead_.erase(early); // due like any other, should its group be asked for
     else
       early->second = std::move(t);
@@ -208,15 +237,16 @@ void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t)
   }
   auto* group = find(key);
   if (!group) return;
-  if (lost) return repeat(key);
+  if (lost != errc::none) return repeat(key, lost);
   group->trees[key.member] = std::move(t);
   if (--group->missing == 0) close(key.step, steps_.at(key.step), *group);
 }
 
-void rollout_plan::repeat(const rollout_key& key) {
+void rollout_plan::repeat(const rollout_key& key, errc why) {
   auto& step = steps_.at(key.step);
   auto& group = step.groups[key.group];
   ++step.counts.repeated;
+  ++step.counts.repeated_by_failure[why];
   if (++group.attempts[key.member] < options_.max_attempts) {
     due_.insert({key.step, key.group, key.member, group.attempts[key.member]});
     return;
@@ -265,8 +295,13 @@ std::vector<rollout_key> rollout_plan::expire(double now_s) {
   std::vector<rollout_key> late;
   for (const auto& [key, since] : running_)
     if (now_s - since > options_.deadline_s) late.push_back(key);
-  for (const auto& key : late) finish(key, nullptr);
+  for (const auto& key : late) finish(key, nullptr, errc::deadline);
   return late;
+}
+
+std::vector<rollout_key> rollout_plan::take_useless() {
+  for (const auto& key : useless_) running_.erase(key);
+  return std::exchange(useless_, {});
 }
 
 bool rollout_plan::complete(std::int64_t step) const {

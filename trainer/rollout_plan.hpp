@@ -1,5 +1,6 @@
 #pragma once
 
+#include "solver/errc.hpp"
 #include "trainer/evaluation.hpp"
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -80,6 +82,7 @@ struct rollout_counts {
   std::uint64_t dropped = 0;  ///< groups
   std::uint64_t repeated = 0; ///< trees rolled out again: the machine failed, or they were late
   std::array<std::uint64_t, num_difficulties> dropped_by_difficulty{};
+  std::map<errc, std::uint64_t> repeated_by_failure; ///< `deadline`: they were late
 };
 
 /// The trees of a step, complete.
@@ -96,6 +99,9 @@ struct rollout_batch {
 /// A failure that says something of the machine, not of the model: `pool_lost`, `pool_full`,
 /// `child_lost`, `deadline` or `not_stored`, of the tree or of any of its threads.
 bool failed_by_machine(const tree&);
+
+/// Why a step has no tree at all, for its owner: "all 24 trees were late: give …".
+std::string why_none(const rollout_counts&);
 
 /// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
 /// out.
@@ -133,14 +139,14 @@ public:
   rollout_source source_of(const rollout_key&) const;
   void started(const rollout_key&, double now_s);
 
-  /// A tree came back; null: it was lost. Unknown keys (late ones) are ignored.
-  void finish(const rollout_key&, std::shared_ptr<const tree>);
+  /// A tree came back; null: it was lost, for this reason. Unknown keys (late ones) are ignored.
+  void finish(const rollout_key&, std::shared_ptr<const tree>, errc lost = errc::pool_lost);
 
   /// Trees whose time is over are replaced; the caller cancels these.
   std::vector<rollout_key> expire(double now_s);
 
   /// Trees that run for groups that were dropped since the last time; the caller cancels these too.
-  std::vector<rollout_key> take_useless() { return std::exchange(useless_, {}); }
+  std::vector<rollout_key> take_useless();
 
   bool complete(std::int64_t step) const;
   /// The complete step, which is forgotten.
@@ -168,8 +174,8 @@ private:
   void add_group(std::int64_t step, step_state&);
   void feed_known(std::int64_t step);
   std::shared_ptr<const tree> take_known(const rollout_key&, const rollout_source&);
-  void settle(const rollout_key&, std::shared_ptr<const tree>);
-  void repeat(const rollout_key&);
+  void settle(const rollout_key&, std::shared_ptr<const tree>, errc lost);
+  void repeat(const rollout_key&, errc why);
   void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);

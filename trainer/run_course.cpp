@@ -18,8 +18,7 @@ run_course::run_course(course_options options, std::function<double()> seconds)
 void run_course::go_on() { begin_ = clock::now(); }
 
 double run_course::elapsed_s() const {
-  return before_s_
-         + (seconds_ ? seconds_() : std::chrono::duration<double>(clock::now() - begin_).count());
+  return before_s_ + (seconds_ ? seconds_() : seconds_since(begin_));
 }
 
 double run_course::progress(std::int64_t of_step, std::int64_t first) const {
@@ -32,6 +31,8 @@ bool run_course::done() const {
   return options_.minutes > 0 ? elapsed_s() >= 60 * options_.minutes : step >= options_.steps;
 }
 
+bool run_course::has_finished() const { return done() && step > 0; }
+
 bool run_course::is_time_to_evaluate() const {
   return options_.evaluate_every > 0 && step > 0 && step % options_.evaluate_every == 0;
 }
@@ -41,11 +42,21 @@ bool run_course::is_time_to_save() const {
          && bad_in_a_row == 0;
 }
 
+bool run_course::is_worth_saving() const {
+  return saved != step && (bad_in_a_row == 0 || learnt_since_saved_);
+}
+
+void run_course::has_saved() {
+  saved = step;
+  learnt_since_saved_ = false;
+}
+
 bool run_course::has_failed() const { return bad_in_a_row >= options_.max_bad_steps; }
 
 void run_course::count(not_finite trouble, const std::function<void(std::string_view)>& tell) {
   const bool bad = trouble != not_finite::nothing;
   skipped += bad;
+  learnt_since_saved_ = learnt_since_saved_ || !bad;
   bad_in_a_row = bad ? bad_in_a_row + 1 : 0;
   if (bad && tell)
     tell("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))

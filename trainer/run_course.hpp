@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,9 +25,21 @@ struct course_options {
   std::int64_t max_bad_steps = 0;    ///< steps in a row that are not finite, before the run ends
 };
 
+/// How far a training run came.
+struct run_result {
+  std::int64_t step = 0;
+  bool finished = false;      ///< false: stopped early, or over before a step was
+  std::int64_t skipped = 0;   ///< steps that did not count: something was not finite
+  std::filesystem::path last; ///< the newest checkpoint
+};
+
 /// Evaluates weights on real problems; returns the evaluate object as JSON, or nothing where it was
 /// broken off.
 using weights_judge = std::function<std::string(const model_weights&)>;
+
+inline double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
 /// Where a training run is in its course: what it has counted, and what it is time for.
 class run_course {
@@ -47,8 +60,13 @@ public:
   /// 0..1, of a step or, where minutes count, of this moment; `first` steps do not count.
   double progress(std::int64_t of_step, std::int64_t first = 0) const;
   bool done() const;
+  bool has_finished() const; ///< done, with a step at least
   bool is_time_to_evaluate() const;
   bool is_time_to_save() const; ///< not while steps are bad
+  /// Is there anything that the newest checkpoint does not have? Steps that did not count leave
+  /// what was there before them, and whether one can go on from that nobody knows.
+  bool is_worth_saving() const;
+  void has_saved(); ///< the present step
   bool has_failed() const;
 
   /// A step that did not count is told, as one line with its reason.
@@ -69,6 +87,7 @@ private:
   course_options options_;
   std::function<double()> seconds_;
   std::int64_t evaluated_ = -1;
+  bool learnt_since_saved_ = false;
   double before_s_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };

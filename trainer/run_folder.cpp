@@ -5,6 +5,7 @@
 #include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/weights.hpp"
+#include "trainer/not_finite.hpp"
 #include "trainer/optimizer.hpp"
 
 #include <algorithm>
@@ -122,19 +123,29 @@ void save_state(const fs::path& folder, const optimizer& update,
   write_file_atomically(folder / "trainer.json", state.dump(2) + "\n");
 }
 
+std::map<std::string, at::Tensor> read_tensors(const fs::path& file) {
+  auto all = map_safetensors(file).tensors;
+  if (const auto name = find_not_finite(all); !name.empty())
+    throw bad_checkpoint(file.string() + ": " + name
+                         + " has values that are not finite; go back to an earlier checkpoint");
+  return all;
+}
+
 void restore_state(const fs::path& folder, optimizer& update,
                    const std::function<void(const nlohmann::ordered_json&)>& take) {
-  const auto damaged = [&folder](const std::exception& e) {
-    throw bad_checkpoint((folder / "trainer.json").string() + ": " + e.what()
-                         + "; resume from an earlier checkpoint");
+  const auto damaged = [&folder](const std::string& what) {
+    throw bad_checkpoint((folder / "trainer.json").string() + ": " + what
+                         + "; go back to an earlier checkpoint");
   };
   try {
-    update.restore(map_safetensors(folder / "trainer.safetensors").tensors);
+    update.restore(read_tensors(folder / "trainer.safetensors"));
     take(nlohmann::ordered_json::parse(read_file(folder / "trainer.json")));
-  } catch (const nlohmann::json::exception& e) {
-    damaged(e);
+  } catch (const nlohmann::json::parse_error&) {
+    damaged("not JSON");
+  } catch (const nlohmann::json::exception&) {
+    damaged("an entry is missing, or is not what it should be");
   } catch (const std::domain_error& e) {
-    damaged(e);
+    damaged(e.what());
   } catch (const std::invalid_argument& e) {
     throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
                          + "; resume with the options it was started with");
@@ -181,7 +192,9 @@ bool holds_run(const fs::path& out) {
 std::optional<std::int64_t> step_of_checkpoint(const fs::path& folder) {
   try {
     load_checkpoint(folder, dtype::float32, "cpu");
-    map_safetensors(folder / "trainer.safetensors");
+    map_safetensors(folder / "trainer.safetensors"); // it must be there, others may
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".safetensors") read_tensors(entry.path());
     return nlohmann::json::parse(read_file(folder / "trainer.json")).at("step");
   } catch (const std::exception&) {
     return {}; // whatever is wrong with it

@@ -5,10 +5,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
+
+namespace at {
+class Tensor;
+}
 
 namespace banyan {
 
@@ -47,6 +52,10 @@ private:
 /// and its own (`trainer.json`).
 void save_state(const std::filesystem::path& folder, const optimizer&,
                 const nlohmann::ordered_json& state);
+
+/// The tensors of a file of a checkpoint. Throws bad_checkpoint where it is damaged or one of them
+/// has values that are not finite.
+std::map<std::string, at::Tensor> read_tensors(const std::filesystem::path&);
 
 /// Reads both back; `take` gets the trainer's own and may throw JSON's exceptions and
 /// std::domain_error for what is damaged. Throws bad_checkpoint for what is missing, damaged or of

@@ -121,7 +121,7 @@ struct sft_run::impl {
 
   /// An update may have taken the weights to where nothing can be learnt any more.
   bool are_good() {
-    if (!are_finite(*weights)) return false;
+    if (!are_finite(*weights) || !find_not_finite(update.state()).empty()) return false;
     if (proven.selected.empty()) return true;
     const bool good = std::isfinite(learn(proven)) && std::isfinite(update.gradient_norm());
     update.forget_gradients();
@@ -144,7 +144,7 @@ struct sft_run::impl {
       save_state(to, update, course.state());
       if (hooks.describe) hooks.describe(to);
     });
-    course.saved = course.step;
+    course.has_saved();
   }
 };
 
@@ -176,7 +176,7 @@ void sft_run::resume() {
 std::int64_t sft_run::step() const { return impl_->course.step; }
 bool sft_run::done() const { return impl_->course.done(); }
 
-sft_result sft_run::run() {
+run_result sft_run::run() {
   auto& s = *impl_;
   auto& course = s.course;
   course.go_on();
@@ -194,7 +194,7 @@ sft_result sft_run::run() {
   }
   s.save_if_good();
   if (!stopped && s.options.evaluate_every > 0) s.evaluate();
-  return {course.step, course.done(), course.skipped, s.folder.folder_of(course.saved)};
+  return {course.step, course.has_finished(), course.skipped, s.folder.folder_of(course.saved)};
 }
 
 } // namespace banyan

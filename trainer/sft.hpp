@@ -53,13 +53,6 @@ struct sft_hooks {
   std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
 };
 
-struct sft_result {
-  std::int64_t step = 0;
-  bool finished = false;      ///< false: stopped early
-  std::int64_t skipped = 0;   ///< steps whose loss or gradient was not finite
-  std::filesystem::path last; ///< the newest checkpoint
-};
-
 /// Trains from scratch, from given weights, or on from the last checkpoint in `out`.
 /// Writes `out/log.jsonl`, `out/step-NNNNNN/` (Hugging Face layout, `trainer.safetensors`,
 /// `trainer.json`; the first is `step-000000`) and the link `out/last`. Throws bad_checkpoint where
@@ -78,7 +71,7 @@ public:
   std::int64_t step() const; ///< the next
   bool done() const;
 
-  sft_result run();
+  run_result run();
 
 private:
   struct impl;

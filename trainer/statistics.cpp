@@ -48,7 +48,9 @@ interval wilson(double share, double trials) {
   const auto centre = (share + z * z / (2 * trials)) / scale;
   const auto half =
       z / scale * std::sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials));
-  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
+  // Rounding must not move the ends that are known.
+  return {share <= 0 ? 0 : std::max(0.0, centre - half),
+          share >= 1 ? 1 : std::min(1.0, centre + half)};
 }
 
 estimate mean_share(std::span<const double> shares, double trials) {

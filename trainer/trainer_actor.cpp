@@ -29,10 +29,6 @@ constexpr caf::timespan patience_with_rollouts = std::chrono::hours(24);
 constexpr caf::timespan patience_with_pools = std::chrono::minutes(10);
 constexpr caf::timespan patience_with_status = std::chrono::seconds(30);
 
-double seconds_since(clock::time_point begin) {
-  return std::chrono::duration<double>(clock::now() - begin).count();
-}
-
 struct trainer_state {
   static inline const char* name = "banyan.trainer";
   using doing = trainer_status::doing;

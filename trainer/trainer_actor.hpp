@@ -32,7 +32,7 @@ struct trainer_actor_options {
   std::function<void(std::string_view)> log; ///< one line each; may be null
   /// Told once, from the trainer's OS thread: an empty text, or why the run broke off; and how far
   /// it came.
-  std::function<void(const std::string&, const sft_result&)> on_end;
+  std::function<void(const std::string&, const run_result&)> on_end;
 };
 
 /// Starts the trainer on its own OS thread: first every pool gets the weights that open steps need,

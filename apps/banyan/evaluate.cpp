@@ -176,6 +176,7 @@ int evaluate(command_words words) {
   auto list = declare(o);
   if (!list.parse(words)) return exit_done;
   read_config(list, o.common);
+  check(o.decoding);
   if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
   const auto listed = read_problems(o.problems);
   const auto chosen = choose_model(o.decoding.model, listed);

@@ -263,6 +263,7 @@ int generate_traces_command(command_words words) {
     throw bad_usage("--summary", "it writes no searches to --out", "give one of the two");
   o.search.seed = o.problems.seed;
   complete(o.search, list);
+  check(o.search);
   const auto problems = o.given.empty() ? drawn(o) : given(o);
   const maker<tree> search = [&](std::size_t i) { return searched(o, problems[i], i); };
   if (o.summary) return print_summary(o, problems.size(), search);

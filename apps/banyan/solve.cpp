@@ -94,6 +94,7 @@ int solve(command_words words) {
   auto list = declare(o);
   if (!list.parse(words)) return exit_done;
   read_config(list, o.common);
+  check(o.decoding);
   const auto listed = o.problems.read("solve");
   const auto chosen = choose_model(o.decoding.model, listed);
   std::vector<problem> problems;

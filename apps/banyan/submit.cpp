@@ -172,6 +172,7 @@ int submit(command_words words) {
   submit_options o;
   auto list = declare(o);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
+  check(o.decoding);
   const auto problems = o.problems.read("submit");
   auto body = request_body(list, o);
   client daemon(o.daemon);

@@ -88,7 +88,7 @@ private:
 };
 
 /// Once there is a checkpoint, a disk that is full costs no more than what came after it.
-sft_result run_to_end(sft_run& run, const fs::path& out) {
+run_result run_to_end(sft_run& run, const fs::path& out) {
   try {
     return run.run();
   } catch (const fs::filesystem_error& e) {
@@ -100,12 +100,7 @@ sft_result run_to_end(sft_run& run, const fs::path& out) {
   }
 }
 
-} // namespace
-
-int train_sft(command_words words) {
-  train_options o;
-  auto list = declare(o);
-  if (!parse(list, o, words)) return exit_done;
+int train(train_options& o, const option_list& list) {
   use_threads(o.threads);
   keep_freed_memory();
   require_device(o.sft.device);
@@ -134,6 +129,20 @@ int train_sft(command_words words) {
   const auto result = run_to_end(run, o.sft.out);
   report.clear();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");
+}
+
+} // namespace
+
+int train_sft(command_words words) {
+  train_options o;
+  auto list = declare(o);
+  if (!parse(list, o, words)) return exit_done;
+  try {
+    return train(o, list);
+  } catch (const bad_checkpoint& why) {
+    if (!o.resume) throw;
+    refuse_checkpoint(o.sft.out, why);
+  }
 }
 
 } // namespace banyan

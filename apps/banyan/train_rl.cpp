@@ -76,6 +76,15 @@ int half_of_the_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
 }
 
+/// Where nobody is asked for a token only this machine may come.
+void require_listenable(const std::string& listen) {
+  http_options asked;
+  read_address(listen, asked);
+  if (!is_loopback_address(asked.address))
+    throw bad_usage("--listen " + listen, "others could reach it, and a run asks for no token",
+                    "listen on 127.0.0.1");
+}
+
 /// Fills in what was left open, and refuses what this machine does not have.
 void settle(train_rl_options& o) {
   if (o.pool_devices.empty()) o.pool_devices = {o.rl.device};
@@ -83,8 +92,7 @@ void settle(train_rl_options& o) {
   if (o.pool_threads == 0) o.pool_threads = half_of_the_cores();
   require_device(o.rl.device);
   for (const auto& device : o.pool_devices) require_device(device);
-  http_options unused;
-  if (!o.listen.empty()) read_address(o.listen, unused);
+  if (!o.listen.empty()) require_listenable(o.listen);
 }
 
 /// What a run learns from: problems that the model was made for.
@@ -109,11 +117,11 @@ struct served_node {
 /// How a run ended, told once: by its trainer, or by that one's being gone.
 class run_ending {
 public:
-  using value = std::pair<std::string, sft_result>;
+  using value = std::pair<std::string, run_result>;
 
   std::future<value> future() { return told_.get_future(); }
 
-  void set(const std::string& why, const sft_result& result) {
+  void set(const std::string& why, const run_result& result) {
     if (!done_.exchange(true)) told_.set_value({why, result});
   }
 
@@ -248,7 +256,9 @@ private:
       keeping.keep = [bytes = options_.store_megabytes << 20] {
         return retention{.max_bytes = bytes};
       };
-      keeping.log = [say = warn()](std::string_view line, std::string_view) { say(line); };
+      keeping.log = [this](std::string_view line, std::string_view tree) {
+        tell(level::warning, line, tree);
+      };
       keeping.on_trouble = [health = health_, say = warn()](const std::string& why) {
         health->set(why);
         if (why.empty()) say("the store can be written again");
@@ -265,6 +275,12 @@ private:
         [this](std::string_view line) { options_.common.log(level::warning, std::string(line)); };
   }
 
+  /// As banyand's log has it.
+  void tell(level l, std::string_view line, std::string_view tree) const {
+    const auto about = tree.empty() ? "" : "[" + std::string(tree) + "] ";
+    options_.common.log(l, about + std::string(line));
+  }
+
   int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts) {
     const auto ending = std::make_shared<run_ending>();
     auto end = ending->future();
@@ -279,7 +295,7 @@ private:
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
     t.os_threads = options_.threads;
     t.log = warn();
-    t.on_end = [ending](const std::string& why, const sft_result& result) {
+    t.on_end = [ending](const std::string& why, const run_result& result) {
       ending->set(why, result);
     };
     actors.add(caf::actor_cast<caf::actor>(t.rollouts));
@@ -308,8 +324,8 @@ private:
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = options_.decoding.sampling.seed + 1;
-    trees.log = [this](level l, std::string_view text, std::string_view) {
-      options_.common.log(l, std::string(text));
+    trees.log = [this](level l, std::string_view line, std::string_view tree) {
+      tell(l, line, tree);
     };
     http_options http;
     read_address(options_.listen, http);
@@ -340,7 +356,12 @@ int train_rl(command_words words) {
   if (!parse(list, o, words)) return exit_done;
   settle(o);
   keep_freed_memory();
-  return rl_command(o).run(list);
+  try {
+    return rl_command(o).run(list);
+  } catch (const bad_checkpoint& why) {
+    if (!o.resume) throw;
+    refuse_checkpoint(o.rl.out, why);
+  }
 }
 
 } // namespace banyan

@@ -58,6 +58,14 @@ bad_environment broken_off(const fs::path& out, const std::string& why) {
           "mend that, and --resume goes on from " + fs::read_symlink(out / "last").string()};
 }
 
+void refuse_checkpoint(const fs::path& out, const bad_checkpoint& why) {
+  const auto last = out / "last";
+  const auto newest = newest_whole_checkpoint(out);
+  if (newest.empty() || newest == fs::read_symlink(last).filename()) throw why;
+  throw bad_checkpoint(why.what() + (" (`ln -sfn " + newest) + " " + shell_word(last.string())
+                       + "` lets the run go on from there)");
+}
+
 namespace {
 
 /// A picture is no reason to fail a run that is done.
@@ -77,7 +85,7 @@ void draw_run(const common_options& common, const fs::path& out, bool (*draw)(co
 } // namespace
 
 int end_of_run(const common_options& common, const fs::path& out, const std::string& command,
-               const sft_result& result, bool (*draw)(const fs::path&),
+               const run_result& result, bool (*draw)(const fs::path&),
                const std::string& picture) {
   const nlohmann::ordered_json j{{"step", result.step},
                                  {"finished", result.finished},
@@ -89,6 +97,11 @@ int end_of_run(const common_options& common, const fs::path& out, const std::str
     common.log(level::warning, std::to_string(result.skipped) + " of " + std::to_string(result.step)
                                    + " steps were skipped: something in them was not finite");
   if (result.finished) return exit_done;
+  if (interrupted() == 0) {
+    common.log(level::warning, "--minutes were over before the first step had anything to learn "
+                               "from: nothing is trained; give more --minutes");
+    return exit_done;
+  }
   common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
                               + " --out " + shell_word(out.string()) + " --resume` goes on");
   return 128 + interrupted();

@@ -3,8 +3,9 @@
 #include "apps/common_options.hpp"
 #include "apps/failure.hpp"
 #include "apps/run_changes.hpp"
+#include "model/config.hpp"
 #include "solver/countdown.hpp"
-#include "trainer/sft.hpp"
+#include "trainer/run_course.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -38,9 +39,13 @@ void keep_config(const common_options&, const std::filesystem::path& out, const 
 /// `--resume` goes on from.
 bad_environment broken_off(const std::filesystem::path& out, const std::string& why);
 
+/// What a run that cannot be resumed because of `why` is ended with: where an earlier checkpoint
+/// can be gone on from, the command after which it is. Throws it.
+[[noreturn]] void refuse_checkpoint(const std::filesystem::path& out, const bad_checkpoint& why);
+
 /// Says how a run ended, draws its picture, and returns the exit code. `command`: "train sft".
 int end_of_run(const common_options&, const std::filesystem::path& out, const std::string& command,
-               const sft_result&, bool (*draw)(const std::filesystem::path&),
+               const run_result&, bool (*draw)(const std::filesystem::path&),
                const std::string& picture);
 
 } // namespace banyan

@@ -1,5 +1,6 @@
 #include "apps/serving/embedded.hpp"
 #include "apps/serving/handlers.hpp"
+#include "solver/fnv.hpp"
 
 #include <cstdint>
 #include <cstdio>
@@ -21,12 +22,10 @@ std::string_view type_of(std::string_view name) {
   return "application/octet-stream";
 }
 
-/// FNV-1a: it tells versions of a file apart, and no more is asked of it.
+/// It tells versions of a file apart, and no more is asked of it.
 std::string tag_of(std::string_view bytes) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const auto byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211u;
   char text[24];
-  std::snprintf(text, sizeof text, "\"%016llx\"", static_cast<unsigned long long>(hash));
+  std::snprintf(text, sizeof text, "\"%016llx\"", static_cast<unsigned long long>(fnv1a(bytes)));
   return text;
 }
 

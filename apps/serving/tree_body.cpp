@@ -54,6 +54,9 @@ conditioning read_conditioning(fields& given) {
   given.whole("token_budget", tokens, 0);
   if (given.has("children")) said.sub_call_budget = children;
   if (given.has("token_budget") && tokens > 0) said.token_budget = tokens;
+  if (said.sub_call_budget && said.token_budget)
+    refuse_field("token_budget", "`children` is there too, and no demonstration has both",
+                 "give one of them");
   return said;
 }
 

@@ -17,8 +17,8 @@ std::optional<std::string> percent_decoded(std::string_view);
 /// "/v1/trees/a%20b" becomes "v1", "trees", "a b". Nothing for what cannot be decoded.
 std::optional<std::vector<std::string>> path_segments(std::string_view path);
 
-/// The parameters of a URL. One without a value is one that is not there. A parameter that nobody asks for, comes twice or cannot be read is
-/// thrown as a `request_error` that names it.
+/// The parameters of a URL. One without a value is one that is not there. A parameter that nobody
+/// asks for, comes twice or cannot be read is thrown as a `request_error` that names it.
 class url_query {
 public:
   explicit url_query(std::string_view encoded);

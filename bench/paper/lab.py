@@ -172,6 +172,9 @@ class lab:
                 return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
         self.say(f"running {name}")
         fresh = lines.with_name(lines.name + ".tmp")
+        for left in self.results.iterdir():  # by a run that was killed
+            if left.name.startswith(fresh.name):
+                left.unlink()
         command = [self.banyan, "evaluate", "--model", model, "--problems", problems, "--results", fresh, "--json", "--quiet",
                    "--seed", self.seed, "--threads", self.threads]
         for device in devices or self.devices:

@@ -130,6 +130,21 @@ class usage(folder_case):
             (["train", "sft", "--out", "x", "--rate", "inf"], "--rate"),
             (["train", "sft", "--out", "x", "--rate", "nan"], "--rate"),
             (["model", "info"], "--model"),
+            (["solve", "--target", 24, 1, 2, 3, "--children", 4, "--token-budget", 512], "--token-budget: --children is given too"),
+            (["evaluate", "--problems", "p", "--children", 0, "--token-budget", 512], "--token-budget: --children is given too"),
+            (["train", "sft", "--out", "x", "--condition-tokens"], "--condition-tokens: --search apr has no token budgets"),
+            (["generate", "traces", "--count", 3, "--condition-tokens"], "--condition-tokens: --search apr"),
+            (["train", "sft", "--out", "x", "--search", "sos+", "--condition-children"], "--condition-children: only --search apr"),
+            (["train", "sft", "--out", "x", "--condition-share", 0.5], "--condition-share: there is no condition"),
+            (["train", "sft", "--out", "x", "--search", "sos+", "--condition-tokens", "--condition-up-to", 9], "--condition-up-to"),
+            (["train", "rl", "--out", "x", "--children", 4, "--token-budget", 512], "--token-budget: children are asked for too"),
+            (["train", "rl", "--out", "x", "--children-between", "0:4", "--token-budget-between", "512:1024"], "--token-budget-between: children"),
+            (["train", "rl", "--out", "x", "--children", 4, "--children-between", "0:4"], "--children-between: --children is given too"),
+            (["train", "rl", "--out", "x", "--token-budget", 512, "--token-budget-between", "512:1024"], "--token-budget-between: --token-budget"),
+            (["train", "rl", "--out", "x", "--token-budget-between", "600:700"], "--token-budget-between 600:700: no multiple of 512 lies between"),
+            (["train", "rl", "--out", "x", "--condition-share", 0.5], "--condition-share: there is no condition"),
+            (["train", "rl", "--out", "x", "--reward-threads", 0.2, "--reward-most", 0], "--reward-most: it is 0, so that no cost counts"),
+            (["train", "rl", "--out", "x", "--listen", "0.0.0.0:0"], "--listen 0.0.0.0:0: others could reach it"),
         ]:
             with self.subTest(words=words):
                 self.refused(2, *words, names=names)
@@ -438,6 +453,27 @@ class train(folder_case):
         for name in ("followed", "without", "cut", "alone"):
             with self.subTest(name):
                 self.lets_go_on(name, "train", "sft", "--out", self.folder / name, *words, steps=6)
+
+    def test_a_value_that_is_no_number_names_its_file_and_the_way_back(self):
+        for name in ("trainer.safetensors", "model.safetensors"):
+            with self.subTest(name):
+                run = self.folder / f"a run for {name}"
+                self.assertEqual(self.run_of(run.name, "--steps", 2, "--checkpoint-every", 1).returncode, 0)
+                (run / "last" / name).write_bytes((run / "last" / name).read_bytes()[:-4] + b"\0\0\xc0\x7f")
+                resume = ["train", "sft", "--out", run, "--resume", "--steps", 3]
+                told = self.refused(3, *resume, names=f"{name}: ").stderr
+                self.assertIn("has values that are not finite; go back to an earlier checkpoint (`ln -sfn step-000001 ", told)
+                subprocess.run(re.search("`(.+)`", told).group(1), shell=True, check=True)
+                done = banyan(*resume)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(os.readlink(run / "last"), "step-000003")
+
+    def test_time_that_is_over_before_a_step_is_told_and_not_called_finished(self):
+        done = self.run_of("a", "--minutes", "1e-9", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        end = json.loads(done.stdout.splitlines()[-1])
+        self.assertEqual((end["step"], end["finished"]), (0, False))
+        self.assertEqual(done.stderr.count("--minutes were over before the first step"), 1)
 
     def test_a_folder_with_nothing_but_a_log_is_no_place_for_a_new_run(self):
         (self.folder / "a").mkdir()
@@ -881,6 +917,35 @@ class train_rl(folder_case):
         _, url = serve("--resume")
         with urllib.request.urlopen(f"{url}/v1/trees/{name}") as answer:
             self.assertEqual(json.load(answer)["labels"], body["labels"])
+
+    def test_time_that_is_over_before_the_first_trees_is_told_and_not_called_finished(self):
+        done = self.run_of("a", "--minutes", "1e-4", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        end = json.loads(done.stdout.splitlines()[-1])
+        self.assertEqual((end["step"], end["finished"]), (0, False))
+        self.assertEqual(done.stderr.count("--minutes were over before the first step"), 1)
+
+    def test_deadlines_that_no_tree_meets_are_told_as_what_they_are(self):
+        self.refused(3, *map(str, ["train", "rl", "--out", self.folder / "a", *self.FEW, "--deadline", "0.001", "--max-groups", 1,
+                                   "--max-attempts", 1, "--quiet"]),
+                     names="trees were late: give a larger --deadline or a smaller --concurrency")
+
+    def test_who_steers_a_tree_of_a_run_is_logged_with_its_id(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "1000",
+                                "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.stderr.close)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+
+        def post(path, body):
+            wish = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(wish) as answer:
+                return json.load(answer)
+        name = post("/v1/trees", {"problem": {"numbers": [3, 5, 7], "target": 22}, "wait": False})["id"]
+        post(f"/v1/trees/{name}/cancel", {})
+        run.send_signal(signal.SIGINT)
+        self.assertIn(f"banyan: [{name}] ", run.communicate(timeout=120)[1])
 
     def test_a_file_at_its_limit_is_an_error_of_its_write(self):
         def no_room():

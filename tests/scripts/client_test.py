@@ -641,11 +641,18 @@ class submitting(client_case):
 
     def test_only_what_was_asked_for_is_sent(self):
         self.works("submit", "--target", 54, 25, 7, 3, "--temperature", 0.7, "--top-k", 5, "--seed", 18446744073709551615, "--max-tokens", 99,
-                   "--deadline", 1.5, "--join", "k_of_n:2", "--children", 3, "--token-budget", 512, "--labels", "run=a", "user=b c")
+                   "--deadline", 1.5, "--join", "k_of_n:2", "--children", 3, "--labels", "run=a", "user=b c")
         self.assertEqual(self.bodies[0], {
             "sampling": {"temperature": 0.7, "top_k": 5, "seed": 18446744073709551615}, "budget": {"max_tokens": 99, "deadline_s": 1.5},
-            "join": "k_of_n:2", "children": 3, "token_budget": 512, "labels": {"run": "a", "user": "b c"}, "wait": False,
+            "join": "k_of_n:2", "children": 3, "labels": {"run": "a", "user": "b c"}, "wait": False,
             "problem": {"numbers": [25, 7, 3], "target": 54}})
+
+    def test_a_token_budget_is_sent_and_stands_alone(self):
+        self.works("submit", "--target", 54, 25, 7, 3, "--token-budget", 512)
+        self.assertEqual(self.bodies[0]["token_budget"], 512)
+        self.assertNotIn("children", self.bodies[0])
+        self.refused(2, "submit", "--target", 54, 25, 7, 3, "--token-budget", 512, "--children", 3, names="--token-budget: --children is given too")
+        self.assertEqual(len(self.bodies), 1)
 
     def problems(self):
         file = self.folder / "p.jsonl"

@@ -279,11 +279,14 @@ class experiments(unittest.TestCase):
             os.killpg(killed.pid, signal.SIGKILL)
         self.assertFalse((self.out / "sequential.csv").exists())
         kept = {file: file.stat().st_mtime_ns for file in (self.out / "results").glob("*.json")}
+        unfinished = line.split()[1]
+        (self.out / "results" / f"{unfinished}.jsonl.tmp.tmp-4194999-0").write_text("half")  # if it was killed before it left one itself
         self.assertGreaterEqual(len(kept), 2)
         again = self.run_of("sequential", "--problems-limit", 3)
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(again.stderr.count("running"), len(self.rows("sequential")) - len(kept))
         self.assertEqual({file: file.stat().st_mtime_ns for file in kept}, kept)
+        self.assertEqual(list((self.out / "results").glob("*.tmp*")), [])
 
     def test_what_a_killed_run_began_ends_with_it(self):
         words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
@@ -335,6 +338,10 @@ class experiments(unittest.TestCase):
         self.assertIn("nothing: there is no such experiment", self.run_of("nothing").stderr)
         self.assertIn("there are no results", self.run_of("report").stderr)
         self.assertIn("give ROLE=DIR", self.run_of("join", "--model", "other=x").stderr)
+        for option in ("--timed", "--problems-limit"):
+            done = self.run_of("join", option, 1)
+            self.assertEqual((done.returncode, done.stderr),
+                             (2, f"bench/paper/run: {option} 1: an interval needs two problems at least; give 2 or more\n"))
         self.assertIn("join: nothing to measure", self.run_of("join", "--model", f"apr={self.out}", "--problems-limit", 2).stderr)
 
     def test_statistics_are_those_of_the_program(self):
