@@ -37,6 +37,7 @@ struct completing : deterministic_system {
   std::vector<named_pool> pools;
   std::optional<completions> service;
   std::string text, finish, refused;
+  std::optional<std::int32_t> matched_token;
 
   completing() {
     for (const auto& script : scripts) {
@@ -62,6 +63,7 @@ struct completing : deterministic_system {
             refused = no->message;
           } else {
             finish = std::get<completion_end>(answer).finish;
+            matched_token = std::get<completion_end>(answer).matched_token;
             text += std::get<completion_end>(answer).rest.text;
           }
         });
@@ -87,9 +89,19 @@ TEST_CASE_METHOD(completing, "a completion is decoded by one pool", "[apps]") {
   start(asking("say "));
   CHECK(text == "done");
   CHECK(finish == "stop");
+  CHECK(matched_token == toy_eos);
   CHECK(scripts[1]->requests.size() == 1);
   CHECK(scripts[0]->requests.empty());
   CHECK(service->running() == 0);
+}
+
+TEST_CASE_METHOD(completing, "another pool decodes what one has no token for", "[apps]") {
+  scripts[1]->barren = {"/"};
+  start(asking("say "));
+  CHECK(text == "done");
+  scripts[0]->barren = {"/"};
+  start(asking("say "));
+  CHECK(refused.find("give no token") != std::string::npos);
 }
 
 TEST_CASE_METHOD(completing, "a prompt as long as the context is refused whatever is asked of it",

@@ -164,6 +164,7 @@ struct completion_state {
     const bool stopped = reply.finish == finish_reason::eos || reply.finish == finish_reason::stop;
     end.finish = stopped ? "stop" : "length";
     end.matched_stop = reply.matched_stop;
+    if (reply.finish == finish_reason::eos) end.matched_token = options.vocabulary->eos_id();
     end.prompt_tokens = reply.prompt_tokens;
     end.cached_tokens = reply.cached_tokens;
     end.generated_tokens = static_cast<std::uint32_t>(reply.ids.size());
@@ -182,8 +183,8 @@ struct completion_state {
   /// The request says everything: another pool can, as long as nobody has heard of the first one's.
   template <class Then>
   void recover(errc why, decode_request what, Then then) {
-    if (why != errc::pool_lost || !ids.empty() || ++next_pool == options.pools.size())
-      return fail(why);
+    const bool another_can = why == errc::pool_lost || why == errc::bad_weights;
+    if (!another_can || !ids.empty() || ++next_pool == options.pools.size()) return fail(why);
     ask(std::move(what), then);
   }
 
@@ -199,6 +200,9 @@ struct completion_state {
           refusal{kind::bad_request, "the pool refused the request; check its values", ""});
     case errc::pool_full:
       return leave(refusal{kind::full, "the pool's queue is full; try again later", ""});
+    case errc::bad_weights:
+      return leave(refusal{kind::internal,
+                           "the model's weights give no token here; see the daemon's log", ""});
     default: return leave(refusal{kind::unavailable, "the pool was lost; try again", ""});
     }
   }

@@ -214,13 +214,19 @@ json completion_run::head(json choices) const {
   return j;
 }
 
+/// As SGLang tells it: a stop string, or the id of the token that ends a sequence.
+json matched_stop_json(const completion_end& end) {
+  if (end.matched_token) return *end.matched_token;
+  return text_or_null(end.matched_stop);
+}
+
 json completion_run::choice_json(std::size_t index, const told_text& piece, bool last) const {
   const auto& c = choices_[index];
   return {{"text", piece.text},
           {"index", index},
           {"logprobs", logprobs_json(piece)},
           {"finish_reason", last ? json(c.end.finish) : json()},
-          {"matched_stop", last ? text_or_null(c.end.matched_stop) : json()}};
+          {"matched_stop", last ? matched_stop_json(c.end) : json()}};
 }
 
 json completion_run::logprobs_json(const told_text& piece) const {

@@ -134,6 +134,7 @@ struct completion_end {
   completion_piece rest;    ///< since the last piece; everything where nothing was streamed
   std::string finish;       ///< "stop" or "length"
   std::string matched_stop; ///< the stop string that ended it; empty: end-of-sequence or length
+  std::optional<std::int32_t> matched_token; ///< the end-of-sequence token, where it ended it
   std::uint32_t prompt_tokens = 0, generated_tokens = 0, cached_tokens = 0;
 };
 

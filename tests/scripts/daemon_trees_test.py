@@ -409,6 +409,8 @@ class completions(shared_case):
                     self.assertEqual("".join(p["text"] for p in parts), choice["text"])
                     self.assertEqual(parts[-1]["finish_reason"], choice["finish_reason"])
                     self.assertEqual(parts[-1]["matched_stop"], choice["matched_stop"])
+                    if choice["finish_reason"] == "stop" and "stop" not in more:  # as SGLang: the token's id
+                        self.assertIsInstance(choice["matched_stop"], int)
                     self.assertTrue(all(p["finish_reason"] is None for p in parts[:-1]))
 
     def test_logprobs_and_usage(self):
