@@ -50,8 +50,8 @@ void declare_decoding(option_list& list, decoding_options& o) {
   list.number("seed", o.sampling.seed, "the same seed samples the same tokens");
   list.number("children", o.children, "condition on `Sub Call Budget: N`; -1: do not",
               limits{-1, 1e6});
-  list.number("token-budget", o.token_budget, "condition on `Token Budget: N`; 0: do not",
-              not_negative);
+  list.number("token-budget", o.token_budget,
+              "condition on `Token Budget: N` in place of --children; 0: do not", not_negative);
   option join{"join", "POLICY",
               "when a parent goes on: all, first_success, k_of_n:K, deadline:SECONDS", join_forms};
   join.read = [&o](const std::string& text) { return read_join(text, o.join); };

@@ -80,7 +80,7 @@ TEST_CASE("a step of which no tree can be rolled out ends the run", "[trainer]")
   });
   REQUIRE(t.ended);
   CHECK_THAT(*t.ended, Catch::Contains("step 0") && Catch::Contains("rolled out")
-                           && Catch::EndsWith("trees failed: 24 of pool_lost"));
+                           && Catch::EndsWith("trees failed: 56 of pool_lost"));
   CHECK(t.result.step == 0);
 }
 
@@ -93,7 +93,7 @@ TEST_CASE("a step of which every tree is late says what gives them time", "[trai
     return made;
   });
   REQUIRE(t.ended);
-  CHECK_THAT(*t.ended, Catch::EndsWith("all 24 trees were late: give a larger --deadline or a "
+  CHECK_THAT(*t.ended, Catch::EndsWith("all 56 trees were late: give a larger --deadline or a "
                                        "smaller --concurrency"));
 }
 

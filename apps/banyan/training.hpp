@@ -15,6 +15,9 @@
 
 namespace banyan {
 
+class tokenizer;
+struct model_weights;
+
 /// Throws `bad_usage` where a run's folder holds one already and nobody asked to go on with it.
 void require_new_run(const std::filesystem::path& out, bool resume);
 

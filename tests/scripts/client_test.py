@@ -651,7 +651,8 @@ class submitting(client_case):
         self.works("submit", "--target", 54, 25, 7, 3, "--token-budget", 512)
         self.assertEqual(self.bodies[0]["token_budget"], 512)
         self.assertNotIn("children", self.bodies[0])
-        self.refused(2, "submit", "--target", 54, 25, 7, 3, "--token-budget", 512, "--children", 3, names="--token-budget: --children is given too")
+        self.refused(2, "submit", "--target", 54, 25, 7, 3, "--token-budget", 512, "--children", 3,
+                     says="--token-budget: --children is given too")
         self.assertEqual(len(self.bodies), 1)
 
     def problems(self):
