@@ -32,7 +32,7 @@ struct open_status {
 caf::result<tree_status> node_state::show(const tree_request& request) {
   if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   const auto* waiting = queue.find(request.id);
-  if (!waiting) return no_such_tree(request.id);
+  if (!waiting) return no_tree(request.id);
   auto seen = shown(waiting->work);
   if (!request.texts) seen = outline(seen);
   return tree_status{std::make_shared<const tree>(std::move(seen))};
@@ -41,7 +41,7 @@ caf::result<tree_status> node_state::show(const tree_request& request) {
 caf::result<thread_status> node_state::show(const thread_request& request) const {
   if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   const auto* waiting = queue.find(request.id);
-  if (!waiting) return no_such_tree(request.id);
+  if (!waiting) return no_tree(request.id);
   auto seen = shown(waiting->work);
   auto* thread = seen.find(request.thread);
   if (!thread) return no_thread(request.thread);

@@ -17,7 +17,7 @@ caf::result<tree_status> node_state::steer(const steer_request& request) {
     }
     return self->delegate(find_running(request.id)->session, request);
   }
-  if (!queue.find(request.id)) return no_such_tree(request.id);
+  if (!queue.find(request.id)) return no_tree(request.id);
   if (request.thread == "/" && request.action == tree_action::cancel)
     return give_up_by_hand(request.id);
   return steer_waiting(request);

@@ -25,7 +25,7 @@ caf::error no_thread(const std::string& path) {
   return caf::make_error(errc::not_found, "thread: " + path + ": the tree has no such thread");
 }
 
-caf::error no_such_tree(const std::string& id) {
+caf::error no_tree(const std::string& id) {
   return caf::make_error(errc::not_found, "id: " + id + ": no such tree runs here");
 }
 

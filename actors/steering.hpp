@@ -21,7 +21,7 @@ bool is_halted_at_or_below(const halted_paths&, std::string_view path);
 void take_up(halted_paths&, std::string_view path);
 
 caf::error no_thread(const std::string& path);
-caf::error no_such_tree(const std::string& id);
+caf::error no_tree(const std::string& id);
 
 caf::error has_ended(const steer_request&);
 caf::error is_part_of_paused(const steer_request&);
