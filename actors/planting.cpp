@@ -5,15 +5,12 @@
 #include <utility>
 
 namespace banyan {
-namespace {
 
-std::uint32_t first_epoch(const thread_record& thread) {
+std::optional<std::uint32_t> first_epoch(const thread_record& thread) {
   for (const auto& s : thread.segments)
     if (!s.epochs.empty()) return s.epochs.front();
-  return 0;
+  return {};
 }
-
-} // namespace
 
 caf::expected<tree> plant(const solve_request& request, std::int64_t created_ms) {
   const auto refused = [](std::string why) {
@@ -33,6 +30,7 @@ caf::expected<tree> plant(const solve_request& request, std::int64_t created_ms)
   t.task = request.task;
   t.labels = request.labels;
   t.seed = request.sampling.seed;
+  t.weights_epoch = request.weights_epoch.value_or(0);
   t.created_ms = created_ms;
   auto& root = t.add("/");
   root.since_ms = created_ms;
@@ -57,7 +55,7 @@ void conclude(tree& t, std::int64_t finished_ms) {
             : root.failure == errc::cancelled ? tree_phase::cancelled
                                               : tree_phase::failed;
   t.outcome = judge(t.problem, root.solution.value_or(""));
-  t.weights_epoch = first_epoch(root);
+  t.weights_epoch = first_epoch(root).value_or(0);
   t.finished_ms = finished_ms;
 }
 

@@ -71,6 +71,10 @@ void session_state::plant_past(const std::vector<thread_record>& past) {
 
 session_state::member& session_state::start(thread_record& record,
                                             std::optional<named_pool> parent) {
+  // The thread will ask the same and be told the same, unless that pool is lost.
+  const auto place = options.reasoning.place({options.family, record.path, parent, {}});
+  if (place) record.pool = place->name;
+  see_weights(record, place ? place->gauge.get() : nullptr);
   start_request request{record.path,
                         record.segments.front().text,
                         {},
@@ -83,9 +87,6 @@ session_state::member& session_state::start(thread_record& record,
   record.phase = thread_phase::decoding;
   record.since_ms = options.reasoning.unix_ms();
   record.node = options.reasoning.node;
-  // The thread will ask the same and be told the same, unless that pool is lost.
-  if (const auto place = options.reasoning.place({options.family, record.path, parent, {}}))
-    record.pool = place->name;
   auto actor = self->spawn<caf::monitored>(
       reasoning_thread, thread_options{context, session_actor{self}, std::move(parent)});
   self->send(actor, std::move(request));
@@ -93,6 +94,16 @@ session_state::member& session_state::start(thread_record& record,
   const auto id = actor->id();
   ids.emplace(record.path, id);
   return members.emplace(id, member{record.path, std::move(actor)}).first->second;
+}
+
+/// A tree's weights are those of its root's first token; until that is on record, those that will
+/// sample it, unless its pool takes newer ones before.
+void session_state::see_weights(const thread_record& thread, const pool_gauge* pool) {
+  if (thread.path != "/") return;
+  if (const auto epoch = first_epoch(thread))
+    tree.weights_epoch = *epoch;
+  else if (pool && !context->weights_epoch)
+    tree.weights_epoch = pool->now().weights_epoch;
 }
 
 /// All are on record before anybody hears of them, and begin behind that.
@@ -163,6 +174,7 @@ void session_state::keep(thread_boundary& boundary) {
   auto& known = *find(thread->path);
   auto& now = boundary.record;
   keep_place(now, known);
+  see_weights(now, nullptr);
   auto written = std::exchange(now.segments, std::move(known.segments));
   known = now; // without what it wrote: the thread has that until it reports
   now.segments = std::move(written);

@@ -61,6 +61,7 @@ struct session_state {
   session_state(session_actor::stateful_pointer<session_state>);
 
   caf::result<finished_tree> solve(const tree_work&);
+  void see_weights(const thread_record&, const pool_gauge*);
   void open_round(spawn_notice&);
   caf::result<solution> answer(const spawn_request&);
   caf::result<token_grant> grant(const token_request&);

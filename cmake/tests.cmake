@@ -70,6 +70,7 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/pause_test.cpp
   tests/recovery_test.cpp
   tests/session_test.cpp
+  tests/session_weights_test.cpp
   tests/status_board_test.cpp
   tests/thread_past_test.cpp
   tests/thread_test.cpp

@@ -205,6 +205,7 @@ struct pool_state {
     }
     parts->scheduler.renew(news.epoch);
     forget_weights();
+    show_status();
     return weights_taken{news.epoch, 1000 * seconds_since(begin)};
   }
 
@@ -242,9 +243,13 @@ struct pool_state {
 
   /// Now and then: a copy of all figures takes as long as a small part of a short step.
   void show_status(steady_clock::time_point now) {
-    if (!parts->options.gauge || now < last_shown + std::chrono::milliseconds(10)) return;
+    if (now < last_shown + std::chrono::milliseconds(10)) return;
     last_shown = now;
-    parts->options.gauge->show(status());
+    show_status();
+  }
+
+  void show_status() const {
+    if (parts->options.gauge) parts->options.gauge->show(status());
   }
 
   pool_status status() const {
@@ -294,7 +299,7 @@ pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self,
                                std::shared_ptr<pool_parts> parts) {
   auto& state = self->state;
   state.parts = std::move(parts);
-  if (const auto& gauge = state.parts->options.gauge) gauge->show(state.status());
+  state.show_status();
   self->set_default_handler(caf::drop);
   self->set_exception_handler([&state](std::exception_ptr& why) { return state.lose(why); });
   return {

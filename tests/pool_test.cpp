@@ -163,13 +163,16 @@ TEST_CASE_METHOD(pool_system, "a thread that is watched costs the same however m
 }
 
 TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]") {
-  auto pool = spawn();
+  pool_options options;
+  options.gauge = std::make_shared<pool_gauge>();
+  auto pool = spawn(options);
   auto running = send(pool, request_of("/", 30));
   steps(11);
   const auto taken = ask<weights_taken>(pool, weights_ready{4, nullptr, "/weights/2"});
   REQUIRE(taken);
   CHECK(taken->epoch == 4);
   CHECK(taken->swap_ms >= 0);
+  CHECK(options.gauge->now().weights_epoch == 4);
   const auto reply = take<decode_reply>(running);
   REQUIRE(reply);
   CHECK(std::ranges::count(reply->epochs, 0u) > 5);
