@@ -27,8 +27,10 @@ banyan_tests(solver_tests LINK banyan_solver banyan_records SOURCES
   tests/countdown_test.cpp
   tests/records_test.cpp
   tests/search_test.cpp
+  tests/search_conditions_test.cpp
   tests/search_text_test.cpp
   tests/trace_test.cpp
+  tests/trace_join_test.cpp
   tests/tree_test.cpp)
 
 find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
@@ -69,7 +71,9 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/node_test.cpp
   tests/pause_test.cpp
   tests/recovery_test.cpp
+  tests/steered_recovery_test.cpp
   tests/session_test.cpp
+  tests/session_joins_test.cpp
   tests/session_weights_test.cpp
   tests/status_board_test.cpp
   tests/thread_past_test.cpp
@@ -104,6 +108,7 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOUR
   tests/optimizer_test.cpp
   tests/policy_learner_test.cpp
   tests/rollout_plan_test.cpp
+  tests/rollout_restart_test.cpp
   tests/rollouts_ahead_test.cpp
   tests/run_folder_test.cpp
   tests/sft_test.cpp
@@ -140,6 +145,7 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/completion_body_test.cpp
   tests/forest_stream_test.cpp
   tests/http_stream_test.cpp
+  tests/stream_readers_test.cpp
   tests/http_test.cpp
   tests/http_server_test.cpp)
 
@@ -158,6 +164,7 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/chrome_trace_test.cpp
   tests/client_test.cpp
   tests/options_test.cpp
+  tests/command_options_test.cpp
   tests/rollout_problems_test.cpp
   tests/runtime_test.cpp)
 

@@ -110,7 +110,7 @@ void forward(const tree_attention_cuda_args& a, cudaStream_t stream) {
 } // namespace
 
 bool tree_attention_cuda_fits(std::int64_t head_dim) {
-  return head_dim == 16 || head_dim == 32 || head_dim == 64;
+  return with_head_dim(head_dim, [](auto) {});
 }
 
 void tree_attention_forward_cuda(const tree_attention_cuda_args& a, void* stream) {
@@ -118,12 +118,8 @@ void tree_attention_forward_cuda(const tree_attention_cuda_args& a, void* stream
   const auto on = static_cast<cudaStream_t>(stream);
   turn<<<static_cast<unsigned>(a.num_tokens), block_threads, 0, on>>>(a);
   check_launch("rotary embedding");
-  switch (a.head_dim) {
-  case 16: return forward<16>(a, on);
-  case 32: return forward<32>(a, on);
-  case 64: return forward<64>(a, on);
-  default: throw std::invalid_argument("tree attention: a head_dim that does not fit");
-  }
+  if (!with_head_dim(a.head_dim, [&](auto d) { forward<d>(a, on); }))
+    throw std::invalid_argument("tree attention: a head_dim that does not fit");
 }
 
 } // namespace banyan

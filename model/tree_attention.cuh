@@ -3,6 +3,9 @@
 #include "model/device_kernel.cuh"
 #include "model/tree_attention_cuda.hpp"
 
+#include <cstdint>
+#include <type_traits>
+
 namespace banyan {
 
 // What the forward and the backward pass of tree attention on CUDA share.
@@ -219,6 +222,17 @@ struct lane_rows {
         lower(upper + 8),
         first_token(mine.begin + mine.first) {}
 };
+
+/// Calls `launch` with the length of heads as a constant; false for one that has no kernels.
+template <class Launch>
+bool with_head_dim(std::int64_t head_dim, Launch launch) {
+  switch (head_dim) {
+  case 16: return launch(std::integral_constant<int, 16>()), true;
+  case 32: return launch(std::integral_constant<int, 32>()), true;
+  case 64: return launch(std::integral_constant<int, 64>()), true;
+  default: return false;
+  }
+}
 
 /// 1/√D, for powers of two.
 inline float scale_of(int head_dim) { return log2e / sqrtf(static_cast<float>(head_dim)); }

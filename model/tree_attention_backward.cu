@@ -173,12 +173,8 @@ void tree_attention_backward_cuda(const tree_attention_cuda_args& a, void* strea
   dot_gradients<<<static_cast<unsigned>((items + num_warps - 1) / num_warps), block_threads, 0,
                   on>>>(a);
   check_launch("gradient of tree attention");
-  switch (a.head_dim) {
-  case 16: return backward<16>(a, on);
-  case 32: return backward<32>(a, on);
-  case 64: return backward<64>(a, on);
-  default: throw std::invalid_argument("tree attention: a head_dim that does not fit");
-  }
+  if (!with_head_dim(a.head_dim, [&](auto d) { backward<d>(a, on); }))
+    throw std::invalid_argument("tree attention: a head_dim that does not fit");
 }
 
 } // namespace banyan

@@ -8,6 +8,7 @@
 #include "apps/trace_file.hpp"
 #include "apps/tree_view.hpp"
 #include "solver/records.hpp"
+#include "tests/complaint.hpp"
 #include "tests/scratch_folder.hpp"
 
 #include <string>
@@ -20,16 +21,6 @@ namespace banyan {
 namespace {
 
 using json = nlohmann::ordered_json;
-
-template <class Function>
-std::string complaint(Function function) {
-  try {
-    function();
-    return {};
-  } catch (const bad_usage& e) {
-    return e.what();
-  }
-}
 
 tree spawning_demonstration(const problem& p = {{42, 61, 66}, 47}) {
   search_options search;

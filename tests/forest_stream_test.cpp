@@ -1,4 +1,4 @@
-#include "tests/http_fixture.hpp"
+#include "tests/streamed.hpp"
 
 #include <algorithm>
 #include <string>
@@ -15,7 +15,7 @@ TEST_CASE("the stream of all trees has their events without texts", "[http]") {
   s.trees.put(fake_forest::running_tree("A"));
   event_reader stream(s, "/v1/events");
   s.trees.hub.publish(event_of(kind::tree, "A"));
-  s.trees.hub.publish(event_of(kind::text, "A"));
+  s.trees.hub.publish(text_of("A", "unheard"));
   s.trees.hub.publish(event_of(kind::spawn, "B"));
   CHECK(stream.event().data.at("tree") == "A");
   CHECK(stream.event().data.at("tree") == "B");

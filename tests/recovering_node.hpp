@@ -68,4 +68,13 @@ struct recovering_node : session_system {
   }
 };
 
+/// Each phase and the second in which it began.
+inline std::string history_of(const tree& t, const std::string& path, std::int64_t from_ms) {
+  std::string history;
+  for (const auto& mark : t.find(path)->history)
+    history += std::string(to_string(mark.phase)) + " "
+               + std::to_string((mark.at_ms - from_ms) / 1000) + ", ";
+  return history;
+}
+
 } // namespace banyan

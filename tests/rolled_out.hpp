@@ -29,6 +29,12 @@ inline rollout_options small() {
   return o;
 }
 
+inline rollout_options with_one_attempt() {
+  auto o = small();
+  o.max_attempts = 1;
+  return o;
+}
+
 inline std::vector<rollout_key> take_all(rollout_plan& plan, double now_s = 0) {
   std::vector<rollout_key> keys;
   while (plan.due()) {
