@@ -3,6 +3,7 @@
 #include "apps/banyand/daemon_options.hpp"
 #include "apps/banyand/data_folder.hpp"
 #include "apps/banyand/log.hpp"
+#include "apps/banyand/self_check.hpp"
 #include "apps/banyand/service.hpp"
 #include "apps/compute.hpp"
 #include "apps/failure.hpp"
@@ -91,7 +92,7 @@ private:
     house_ = std::make_unique<actor_house>(std::move(pools), house_settings(chosen, pools.front()));
     trees.gauge = gauge_;
     forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
-    if (const auto wrong = forest_->check_pools(); !wrong.empty())
+    if (const auto wrong = self_check(*house_); !wrong.empty())
       throw bad_environment("self-check", wrong, "see the log");
     const auto unfinished = forest_->take_up_unfinished();
     if (unfinished > 0) say(level::info, std::to_string(unfinished) + " unfinished trees go on");

@@ -9,7 +9,6 @@
 #include "apps/serving/refusals.hpp"
 #include "apps/serving/store_reader.hpp"
 #include "apps/serving/tree_looks.hpp"
-#include "model/tokenizer.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -26,11 +25,6 @@ namespace banyan {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// What a pool gets for its first tokens, in which it also loads what it decodes with.
-constexpr caf::timespan self_check_patience = 60s;
-constexpr std::uint32_t self_check_tokens = 4;
-constexpr std::uint64_t self_check_family = (std::uint64_t{1} << 62) - 1; ///< no tree has it
 
 std::string by_hand(tree_action action, const std::string& path) {
   const char* done = action == tree_action::cancel  ? "cancelled"
@@ -215,27 +209,6 @@ std::size_t live_forest::take_up_unfinished() {
                    tree_work{std::move(tree.request), tree.created_ms, std::move(tree.halted),
                              std::move(tree.threads), tree.used_ms});
   return unfinished.size();
-}
-
-std::string live_forest::check_pools() {
-  for (const auto& pool : impl_->house.pools()) {
-    decode_request probe;
-    probe.family = self_check_family;
-    probe.ids = impl_->house.codec().encode("Moving to Node #0\n");
-    probe.max_tokens = self_check_tokens;
-    probe.keep_lease = false;
-    caf::scoped_actor self(impl_->house.system());
-    std::string wrong;
-    self->request(pool.actor, self_check_patience, probe)
-        .receive([](const decode_reply&) {},
-                 [&](const caf::error& why) {
-                   wrong = pool.name + ": it does not decode ("
-                           + std::string(to_string(errc_of(why, errc::pool_lost)))
-                           + "); see the log, or name another --device";
-                 });
-    if (!wrong.empty()) return wrong;
-  }
-  return {};
 }
 
 void live_forest::close() { impl_->closed = true; }

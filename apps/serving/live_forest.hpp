@@ -43,9 +43,6 @@ public:
   /// one stays in the store as it is.
   std::size_t take_up_unfinished();
 
-  /// Decodes a few tokens on every pool; an empty text, or what is wrong. Waits.
-  std::string check_pools();
-
   /// No more work is taken.
   void close();
 
