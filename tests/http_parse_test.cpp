@@ -139,6 +139,7 @@ TEST_CASE("a token is asked for by its whole text", "[http]") {
   };
   CHECK(let_in(g, request_from("anything")) == 401);
   CHECK(with("authorization", "Bearer open sesame") == 200);
+  CHECK(with("authorization", "Bearer   open sesame") == 200);
   CHECK(with("authorization", "bearer open sesame") == 200);
   for (const auto* wrong : {"Bearer open", "Bearer open sesame!", "Bearer ", "Basic open sesame",
                             "open sesame", "Bearer OPEN SESAME", ""}) {

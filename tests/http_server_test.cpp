@@ -147,6 +147,8 @@ TEST_CASE("metrics count requests by the path's template", "[http]") {
   s.get("/v1/trees/one");
   s.get("/v1/trees/two");
   s.get("/nowhere");
+  CHECK(s.get("/metrics?from=a-scraper").status == 200);
+  CHECK(s.get("/v1/pools?from=a-scraper").status == 400);
   const auto answer = s.get("/metrics");
   CHECK(answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8");
   const auto has = [&](const std::string& line) {
