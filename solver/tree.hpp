@@ -47,6 +47,7 @@ std::string_view to_string(thread_phase);
 std::string_view to_string(tree_phase);
 std::optional<tree_phase> tree_phase_from(std::string_view name); ///< nothing where there is none
 inline bool ended(thread_phase p) { return p >= thread_phase::done; }
+inline bool ended(tree_phase p) { return p >= tree_phase::done; }
 
 /// Figures of a tree; meanings in docs/interfaces.md.
 struct tree_usage {

@@ -18,8 +18,6 @@ namespace banyan {
 
 // What a store writes (tree_store) and reads (tree_reading) with. Private to these two.
 
-inline bool ended(tree_phase p) { return p >= tree_phase::done; }
-
 /// One file and the statements over it; the public functions of `tree_store` say what each is for.
 struct tree_store::impl {
   database file;
