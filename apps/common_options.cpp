@@ -1,7 +1,7 @@
 #include "apps/common_options.hpp"
 
 #include "apps/terminal.hpp"
-#include "gpu_pool/device_name.hpp"
+#include "model/device_name.hpp"
 
 #include <cstdlib>
 #include <system_error>

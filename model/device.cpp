@@ -1,9 +1,9 @@
 #include "model/device.hpp"
 
 #include "model/device_cuda.hpp"
+#include "model/device_name.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <new>
 #include <string_view>
 
@@ -13,19 +13,10 @@ namespace banyan {
 
 namespace {
 
-/// The index of "cuda" or "cuda:N"; -1 for "cpu".
-int cuda_index(std::string_view device) {
-  if (device == "cpu") return -1;
-  if (device == "cuda") return 0;
-  constexpr std::string_view prefix = "cuda:";
-  int index = -1;
-  if (device.starts_with(prefix)) {
-    const auto end = device.data() + device.size();
-    const auto [rest, error] = std::from_chars(device.data() + prefix.size(), end, index);
-    if (error != std::errc() || rest != end) index = -1;
-  }
-  if (index < 0) refuse_device(device, "no such device; use cpu, cuda or cuda:N");
-  return index;
+device_name read(const std::string& device) {
+  const auto name = parse_device(device);
+  if (!name) refuse_device(device, "no such device; use cpu, cuda or cuda:N");
+  return *name;
 }
 
 } // namespace
@@ -35,21 +26,18 @@ void refuse_device(std::string_view device, std::string_view why) {
 }
 
 void require_device(const std::string& device) {
-  const int index = cuda_index(device);
-  if (index >= 0) require_cuda(device, index);
+  const auto name = read(device);
+  if (name.type == device_name::kind::cuda) require_cuda(device, name.index);
 }
 
 std::optional<std::uint64_t> free_bytes(const std::string& device) {
   require_device(device);
-  const int index = cuda_index(device);
-  if (index < 0) return {};
-  return free_bytes_cuda(device, index);
+  const auto name = read(device);
+  if (name.type == device_name::kind::cpu) return {};
+  return free_bytes_cuda(device, name.index);
 }
 
-std::string whole_device_name(const std::string& device) {
-  const int index = cuda_index(device);
-  return index < 0 ? "cpu" : "cuda:" + std::to_string(index);
-}
+std::string whole_device_name(const std::string& device) { return to_string(read(device)); }
 
 /// Of the CPU's allocator, of CUDA's runtime and of cuBLAS, which throw a plain c10::Error.
 constexpr std::string_view out_of_memory_texts[] = {

@@ -1,10 +1,10 @@
-#include "gpu_pool/device_name.hpp"
+#include "model/device_name.hpp"
 
 #include <catch2/catch.hpp>
 
 using namespace banyan;
 
-TEST_CASE("device names are read as LibTorch writes them", "[pool]") {
+TEST_CASE("device names are read as LibTorch writes them", "[model]") {
   for (auto name : {"cpu", "cuda:0", "cuda:17"})
     CHECK(to_string(parse_device(name).value()) == name);
   CHECK(to_string(parse_device("cuda").value()) == "cuda:0");

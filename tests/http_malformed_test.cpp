@@ -47,6 +47,15 @@ TEST_CASE("a body that is announced too long is not read", "[http]") {
   CHECK(answer.header("connection") == "close");
 }
 
+TEST_CASE("a refusal of what is not read is one that OpenAI's clients know", "[http]") {
+  served s;
+  const auto answer = last_answer(
+      s, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048577\r\n\r\n");
+  const auto error = json::parse(answer.body).at("error");
+  CHECK(error.at("type") == "invalid_request_error");
+  CHECK(error.at("param").is_null());
+}
+
 TEST_CASE("a body that becomes too long is not read on", "[http]") {
   served s;
   auto client = s.connect();

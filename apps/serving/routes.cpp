@@ -157,13 +157,11 @@ void http_routes::serve(http_request request, std::shared_ptr<http_sink> sink) {
 http_response http_routes::turn_away(std::string_view head) {
   const auto line = head.substr(0, head.find("\r\n"));
   const bool asks_health = line.starts_with("GET /healthz ") || line.starts_with("HEAD /healthz ");
-  const auto response = asks_health ? health() : no_room("connections");
-  count_unread(response);
-  return response;
+  return unread(asks_health ? health() : no_room("connections"));
 }
 
 http_response http_routes::refuse_unread(int status) {
-  const auto response = [status] {
+  return unread([status] {
     switch (status) {
     case 413:
       return error_response(413, "too_large", "the body: it is too long; send a shorter one");
@@ -178,16 +176,16 @@ http_response http_routes::refuse_unread(int status) {
     default:
       return error_response(400, "bad_request", "the request: it is not HTTP; send HTTP/1.1");
     }
-  }();
-  count_unread(response);
-  return response;
+  }());
 }
 
-/// What is answered before it is known what it is.
-void http_routes::count_unread(const http_response& r) {
+/// What is answered before it is known what it is: it may be OpenAI's.
+http_response http_routes::unread(http_response r) {
   context_.counters.count("other", "other", r.status, 0);
-  if (context_.options.log && r.error)
-    context_.options.log(level_of(r.status, "other"), r.error->message, {});
+  if (!r.error) return r;
+  if (context_.options.log) context_.options.log(level_of(r.status, "other"), r.error->message, {});
+  r.body = openai_error_body(r);
+  return r;
 }
 
 } // namespace banyan

@@ -36,7 +36,7 @@ public:
   void clear() { streams_.clear(); }
 
 private:
-  void count_unread(const http_response&);
+  http_response unread(http_response);
 
   event_streams streams_;
   http_context context_;

@@ -1,4 +1,4 @@
-#include "gpu_pool/device_name.hpp"
+#include "model/device_name.hpp"
 
 #include <charconv>
 
