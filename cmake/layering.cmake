@@ -1,6 +1,6 @@
 # Who may include whom (docs/architecture.md). Run in the source tree: cmake -P cmake/layering.cmake
 cmake_minimum_required(VERSION 3.25)
-set(message_page actors/interfaces.hpp actors/messages.hpp actors/errors.hpp actors/status.hpp)
+set(message_page actors/interfaces.hpp actors/messages.hpp actors/decode.hpp actors/errors.hpp actors/status.hpp)
 set(may_solver solver)
 set(may_model model)
 set(may_actors actors solver)
@@ -54,6 +54,7 @@ function(banyan_forbid library regex)
 endfunction()
 
 banyan_forbid(CAF "<caf/" solver/* model/* gpu_pool/* EXCEPT "^gpu_pool/pool\\.")
+banyan_forbid("CAF through the message page" "\"actors/(interfaces|messages|errors|status)" gpu_pool/* EXCEPT "^gpu_pool/pool\\.")
 banyan_forbid(CAF "<caf/" trainer/* EXCEPT "^trainer/[a-z_]+_actor\\.")
 banyan_forbid(SQLite "<sqlite3" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^trainer/database\\.")
 banyan_forbid(LibTorch "<(torch|ATen|c10)/" solver/* actors/*)

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "actors/messages.hpp"
+#include "actors/decode.hpp"
 #include "gpu_pool/blocks.hpp"
 #include "gpu_pool/epochs.hpp"
 #include "gpu_pool/leases.hpp"
