@@ -20,7 +20,9 @@ class status_board;
 /// token is put together by a `detokenizer`.
 struct codec {
   std::function<std::vector<std::int32_t>(std::string_view)>
-      encode; ///< throws std::invalid_argument
+      encode; ///< of a whole text; throws std::invalid_argument
+  std::function<std::vector<std::int32_t>(std::string_view)>
+      encode_continuation; ///< of text that follows other text; throws as `encode`
   std::function<std::string(std::span<const std::int32_t>)>
       decode; ///< of a whole text; special tokens give none
   std::function<std::string(std::int32_t)>

@@ -107,7 +107,7 @@ void transcript::open_spawn(std::size_t offset) {
 void transcript::join(std::string_view text) {
   assert(closed_.back().kind == segment_kind::spawn && stretch_.ids.empty());
   auto given = std::exchange(remainder_, {}) + std::string(text);
-  auto ids = codec_->encode(given);
+  auto ids = (stretch_offset_ > 0 ? codec_->encode_continuation : codec_->encode)(given);
   append_to(context_, ids);
   stretch_offset_ += given.size();
   closed_.push_back({segment_kind::joined, std::move(given), std::move(ids), {}, {}});

@@ -4,8 +4,8 @@
 #include "actors/node.hpp"
 #include "actors/status_board.hpp"
 #include "actors/system.hpp"
-#include "gpu_pool/device_name.hpp"
 #include "gpu_pool/pool.hpp"
+#include "model/device_name.hpp"
 #include "model/tokenizer.hpp"
 
 #include <map>
@@ -142,8 +142,9 @@ void actor_house::end_guests() {
 
 codec actor_house::codec() const {
   return {[known = vocabulary_](std::string_view text) { return known->encode(text); },
+          [known = vocabulary_](std::string_view text) { return known->encode_continuation(text); },
           [known = vocabulary_](std::span<const std::int32_t> ids) { return known->decode(ids); },
-          [known = vocabulary_](std::int32_t id) { return known->piece(id); }, begin_};
+          [known = vocabulary_](std::int32_t id) { return std::string(known->piece(id)); }, begin_};
 }
 
 void actor_house::add_pool(const pool_source& source, const house_options& options) {

@@ -38,6 +38,7 @@ banyan_tests(model_tests
   LINK banyan_model banyan_solver nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/checkpoint_test.cpp
   tests/config_test.cpp
+  tests/device_name_test.cpp
   tests/device_test.cpp
   tests/lanes_test.cpp
   tests/padded_batch_test.cpp
@@ -86,7 +87,6 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
 banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/blocks_test.cpp
   tests/leases_test.cpp
-  tests/device_name_test.cpp
   tests/epochs_test.cpp
   tests/pool_faults_test.cpp
   tests/pool_test.cpp
@@ -97,7 +97,7 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
   tests/stop_strings_test.cpp
   tests/transformer_pool_test.cpp)
 
-banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json SOURCES
+banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/batch_test.cpp
   tests/credit_test.cpp
   tests/grpo_test.cpp

@@ -151,7 +151,7 @@ std::string phrase_tokenizer::decode(std::span<const std::int32_t> ids) const {
   return text;
 }
 
-std::string phrase_tokenizer::piece(std::int32_t id) const { return text_of(id); }
+std::string_view phrase_tokenizer::piece(std::int32_t id) const { return text_of(id); }
 
 std::string phrase_tokenizer::pattern() const {
   std::string out;

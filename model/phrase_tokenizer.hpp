@@ -28,7 +28,7 @@ public:
   std::int32_t bos_id() const override { return words_.bos; }
   std::int32_t eos_id() const override { return words_.eos; }
   std::int32_t pad_id() const override { return words_.pad; }
-  std::string piece(std::int32_t id) const override;
+  std::string_view piece(std::int32_t id) const override;
   void save(const std::filesystem::path& folder) const override;
 
   /// The pieces that occur in text, longest first, as one regular expression.

@@ -19,6 +19,12 @@ public:
   /// vocabulary cannot express.
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
 
+  /// The same for text that follows other text: some vocabularies put a space in front of a text,
+  /// which would not be in the whole. Throws as `encode`.
+  virtual std::vector<std::int32_t> encode_continuation(std::string_view text) const {
+    return encode(text);
+  }
+
   /// Special tokens (BOS, EOS, PAD) give no text. Ids outside the vocabulary throw
   /// std::out_of_range. For the Countdown vocabulary decode(encode(t)) == t.
   virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
@@ -29,8 +35,8 @@ public:
   virtual std::int32_t pad_id() const = 0;
 
   /// The bytes of one token as `decode` would print them in the middle of a text; not a whole
-  /// character of a vocabulary that writes the rare ones byte by byte.
-  virtual std::string piece(std::int32_t id) const = 0;
+  /// character of a vocabulary that writes the rare ones byte by byte. Lives as long as this.
+  virtual std::string_view piece(std::int32_t id) const = 0;
 
   /// Writes the tokenizer files of a checkpoint into the folder, in standard formats.
   virtual void save(const std::filesystem::path& folder) const = 0;

@@ -17,17 +17,19 @@ constexpr const char* file_name = "tokenizer.model";
 class sentencepiece_tokenizer : public tokenizer {
 public:
   explicit sentencepiece_tokenizer(std::string bytes) : bytes_(std::move(bytes)) {
-    const auto status = processor_.LoadFromSerializedProto(bytes_);
-    if (!status.ok()) throw std::runtime_error("not a SentencePiece model");
+    const auto loaded = processor_.LoadFromSerializedProto(bytes_).ok()
+                        && continuing_.LoadFromSerializedProto(bytes_ + no_space_in_front()).ok();
+    if (!loaded) throw std::runtime_error("not a SentencePiece model");
     if (eos_id() < 0) throw std::runtime_error("the model has no end-of-sequence token");
+    for (std::int32_t id = 0; id < vocab_size(); ++id) pieces_.push_back(text_of(id));
   }
 
   std::vector<std::int32_t> encode(std::string_view text) const override {
-    std::vector<int> ids;
-    if (!processor_.Encode(text, &ids).ok()) throw std::invalid_argument("cannot be tokenised");
-    for (const auto id : ids)
-      if (id == processor_.unk_id()) throw std::invalid_argument(unknown_in(text));
-    return {ids.begin(), ids.end()};
+    return encode_by(processor_, text);
+  }
+
+  std::vector<std::int32_t> encode_continuation(std::string_view text) const override {
+    return encode_by(continuing_, text);
   }
 
   std::string decode(std::span<const std::int32_t> ids) const override {
@@ -42,12 +44,8 @@ public:
   std::int32_t eos_id() const override { return processor_.eos_id(); }
   std::int32_t pad_id() const override { return processor_.pad_id(); }
 
-  std::string piece(std::int32_t id) const override {
-    if (special(checked(id))) return {};
-    if (processor_.IsUnknown(id)) return processor_.DecodeIds(std::vector<int>{id});
-    if (processor_.IsByte(id)) // "<0x0A>"
-      return {static_cast<char>(std::stoi(processor_.IdToPiece(id).substr(3, 2), nullptr, 16))};
-    return with_spaces(processor_.IdToPiece(id));
+  std::string_view piece(std::int32_t id) const override {
+    return pieces_[static_cast<std::size_t>(checked(id))];
   }
 
   void save(const std::filesystem::path& folder) const override {
@@ -55,6 +53,26 @@ public:
   }
 
 private:
+  std::vector<std::int32_t> encode_by(const sentencepiece::SentencePieceProcessor& processor,
+                                      std::string_view text) const {
+    std::vector<int> ids;
+    if (!processor.Encode(text, &ids).ok()) throw std::invalid_argument("cannot be tokenised");
+    for (const auto id : ids)
+      if (id == processor_.unk_id()) throw std::invalid_argument(unknown_in(text));
+    return {ids.begin(), ids.end()};
+  }
+
+  // Protobuf merges what is laid end to end: `normalizer_spec {add_dummy_prefix: false}`.
+  static std::string no_space_in_front() { return {"\x1a\x02\x18\x00", 4}; }
+
+  std::string text_of(std::int32_t id) const {
+    if (special(id)) return {};
+    if (processor_.IsUnknown(id)) return processor_.DecodeIds(std::vector<int>{id});
+    if (processor_.IsByte(id)) // "<0x0A>"
+      return {static_cast<char>(std::stoi(processor_.IdToPiece(id).substr(3, 2), nullptr, 16))};
+    return with_spaces(processor_.IdToPiece(id));
+  }
+
   bool special(std::int32_t id) const { return processor_.IsControl(id) || id == pad_id(); }
 
   std::int32_t checked(std::int32_t id) const {
@@ -83,6 +101,8 @@ private:
 
   std::string bytes_;
   sentencepiece::SentencePieceProcessor processor_;
+  sentencepiece::SentencePieceProcessor continuing_; ///< the same, for text that follows other text
+  std::vector<std::string> pieces_;                  ///< by id
 };
 
 } // namespace

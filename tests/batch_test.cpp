@@ -4,6 +4,8 @@
 #include "model/weights.hpp"
 #include "solver/search.hpp"
 #include "tests/sampled_tree.hpp"
+#include "tests/scratch_folder.hpp"
+#include "tests/sentencepiece_model.hpp"
 
 #include <ATen/ATen.h>
 
@@ -96,6 +98,19 @@ TEST_CASE("what follows a spawn block neither sees it nor counts its positions",
   CHECK(s.positions[end] == s.positions[begin]);
   CHECK(std::all_of(s.visible_until.begin() + std::ptrdiff_t(end), s.visible_until.end(),
                     [](auto v) { return v == visible_always; }));
+}
+
+TEST_CASE("a demonstration in an imported vocabulary reads as its text", "[trainer]") {
+  const scratch_folder folder;
+  folder.write("tokenizer.model", train_sentencepiece("--vocab_size=320 --byte_fallback=true"));
+  const auto imported = load_tokenizer(folder.path());
+  const auto demonstration = spawning_demonstration();
+  const auto s = sequence_of(demonstration.root(), *imported);
+  std::vector<std::int32_t> seen;
+  for (std::size_t i = 0; i < s.ids.size(); ++i)
+    if (s.visible_until[i] == visible_always) seen.push_back(s.ids[i]);
+  CHECK(seen.size() < s.ids.size());
+  CHECK(imported->decode(seen) == demonstration.root().text());
 }
 
 TEST_CASE("a tree laid out once has the loss and gradient of its flat sequences", "[trainer]") {

@@ -26,8 +26,16 @@ struct bytes : tokenizer {
   std::int32_t bos_id() const override { return toy_bos; }
   std::int32_t eos_id() const override { return toy_eos; }
   std::int32_t pad_id() const override { return -1; }
-  std::string piece(std::int32_t id) const override { return decode({&id, 1}); }
+  std::string_view piece(std::int32_t id) const override {
+    return id < toy_eos ? std::string_view(all).substr(static_cast<std::size_t>(id), 1) : "";
+  }
   void save(const std::filesystem::path&) const override {}
+
+  const std::string all = [] {
+    std::string each;
+    for (int byte = 0; byte < toy_eos; ++byte) each += static_cast<char>(byte);
+    return each;
+  }();
 };
 
 /// Two pools that both would say "done". Completion 1 begins with the second.

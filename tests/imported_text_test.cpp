@@ -36,8 +36,9 @@ std::shared_ptr<const tokenizer> imported() {
 codec imported_codec() {
   const auto t = imported();
   return {[t](std::string_view text) { return t->encode(text); },
+          [t](std::string_view text) { return t->encode_continuation(text); },
           [t](std::span<const std::int32_t> ids) { return t->decode(ids); },
-          [t](std::int32_t id) { return t->piece(id); },
+          [t](std::int32_t id) { return std::string(t->piece(id)); },
           {t->bos_id()}};
 }
 
@@ -122,6 +123,19 @@ TEST_CASE("an imported spawn block is cut out behind a character of several toke
   CHECK(t.segments().at(1).text == " " + euro);
   CHECK(t.segments().at(1).ids == c.encode(euro));
   CHECK(t.segments().at(2).text == "<spawn>");
+}
+
+TEST_CASE("what an imported model sees of a join is the text of its record", "[apps]") {
+  const auto c = imported_codec();
+  transcript t(c, "the");
+  t.append(sampled(c.encode_continuation(" tree <spawn>")));
+  t.open_spawn(3 + 6);
+  t.join("threads\n");
+  std::string text;
+  for (const auto& part : t.segments())
+    if (part.kind != segment_kind::spawn) text += part.text;
+  CHECK(c.decode(t.context()) == text);
+  CHECK(text == "the tree threads\n");
 }
 
 thread_actor root_of(const pool_script& script) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,8 +35,9 @@ struct letters : tokenizer {
   std::int32_t bos_id() const override { return -1; }
   std::int32_t eos_id() const override { return 0; }
   std::int32_t pad_id() const override { return -1; }
-  std::string piece(std::int32_t id) const override {
-    return id == 0 ? "" : std::string(1, static_cast<char>('a' + (id - 1) % 26));
+  std::string_view piece(std::int32_t id) const override {
+    constexpr std::string_view alphabet = "abcdefghijklmnopqrstuvwxyz";
+    return id == 0 ? "" : alphabet.substr(static_cast<std::size_t>(id - 1) % 26, 1);
   }
   void save(const std::filesystem::path&) const override {}
 };

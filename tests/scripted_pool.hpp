@@ -46,7 +46,7 @@ inline codec toy_codec(std::vector<std::string> phrases = {}) {
     return text;
   };
   const auto piece = [decode](std::int32_t id) { return decode({&id, 1}); };
-  return {encode, decode, piece, {toy_bos}};
+  return {encode, encode, decode, piece, {toy_bos}};
 }
 
 /// What a scripted pool says and does, and what it was told. A test may change it at any time.

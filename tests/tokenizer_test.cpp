@@ -44,7 +44,7 @@ const std::string nested = "Start Sub Search at level 1: Moving to Node #0,1\n"
 
 std::vector<std::string> cut(const tokenizer& t, std::string_view text) {
   std::vector<std::string> pieces;
-  for (const auto id : t.encode(text)) pieces.push_back(t.piece(id));
+  for (const auto id : t.encode(text)) pieces.emplace_back(t.piece(id));
   return pieces;
 }
 
@@ -237,6 +237,18 @@ TEST_CASE("sentencepiece tokens have the text that decoding prints", "[model]") 
   CHECK(t->decode(ids{t->bos_id(), t->eos_id()}).empty());
   CHECK_THROWS_AS(t->piece(t->vocab_size()), std::out_of_range);
   CHECK_THROWS_AS(t->decode(ids{-1}), std::out_of_range);
+}
+
+TEST_CASE("sentencepiece text that goes on has no space of its own in front", "[model]") {
+  const scratch_folder folder;
+  folder.write("tokenizer.model", train_sentencepiece("--vocab_size=320 --byte_fallback=true"));
+  const auto t = load_tokenizer(folder.path());
+  for (const std::string more : {"ads of the tree", " the tree", "\n<join>", "\xc3\xbc", ""}) {
+    auto ids = t->encode("the thre");
+    const auto rest = t->encode_continuation(more);
+    ids.insert(ids.end(), rest.begin(), rest.end());
+    CHECK(t->decode(ids) == "the thre" + more);
+  }
 }
 
 TEST_CASE("a sentencepiece model without byte fallback refuses unknown characters", "[model]") {

@@ -126,8 +126,9 @@ struct training : deterministic_system {
     node_options n;
     n.reasoning.codec = {
         [v = vocabulary](std::string_view text) { return v->encode(text); },
+        [v = vocabulary](std::string_view text) { return v->encode_continuation(text); },
         [v = vocabulary](std::span<const std::int32_t> ids) { return v->decode(ids); },
-        [v = vocabulary](std::int32_t id) { return v->piece(id); },
+        [v = vocabulary](std::int32_t id) { return std::string(v->piece(id)); },
         {}};
     n.reasoning.unix_ms = unix_ms();
     for (const auto& pool : pools)

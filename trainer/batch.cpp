@@ -9,9 +9,10 @@ namespace banyan {
 
 namespace {
 
-std::vector<std::int32_t> ids_of(const segment& s, const tokenizer& vocabulary, bool ends) {
+std::vector<std::int32_t> ids_of(const segment& s, const tokenizer& vocabulary, bool behind_text,
+                                 bool ends) {
   if (!s.ids.empty()) return s.ids;
-  auto ids = vocabulary.encode(s.text);
+  auto ids = behind_text ? vocabulary.encode_continuation(s.text) : vocabulary.encode(s.text);
   if (ends) ids.push_back(vocabulary.eos_id());
   return ids;
 }
@@ -36,7 +37,7 @@ training_sequence sequence_of(const thread_record& thread, const tokenizer& voca
     const auto ends =
         part.kind == segment_kind::spawn
         || (i + 1 == thread.segments.size() && thread.phase != thread_phase::cancelled);
-    const auto ids = ids_of(part, vocabulary, ends && part.sampled());
+    const auto ids = ids_of(part, vocabulary, position > 0, ends && part.sampled());
     const auto begin = s.ids.size();
     append(s, ids, position, part.sampled());
     if (part.kind == segment_kind::spawn)
