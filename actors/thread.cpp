@@ -14,7 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
-constexpr nanoseconds first_back_off = 10ms, longest_back_off = 1s;
 
 /// A session answers by the deadline; this much later nobody waits for it any more.
 constexpr nanoseconds grace = 1s;
@@ -103,12 +102,8 @@ void thread_state::decode() {
 void thread_state::decode(std::uint32_t max_tokens) {
   if (max_tokens == 0) return fail(errc::budget_spent);
   if (halted) return stay();
-  granted = max_tokens;
-  heard.clear();
-  heard_text.clear();
-  hearing = text->ahead();
+  in_flight.begin(max_tokens, text->ahead());
   enter(thread_phase::decoding);
-  in_flight = true;
   seat->begin_work();
   self->request(seat->pool().actor, at_least_1ms(time_left() + grace), request(max_tokens))
       .then([this](decode_reply& reply) { read(reply); },
@@ -139,7 +134,7 @@ void thread_state::break_off(bool will_return) {
 
 /// The pool did not decode: another one can, for the request says everything.
 void thread_state::recover(const caf::error& why) {
-  in_flight = false;
+  in_flight.end();
   cell.set_tokens(allowance->spent());
   if (ending != errc::none) return fail(ending);
   if (why == caf::sec::request_timeout) return fail(errc::deadline);
@@ -151,36 +146,33 @@ void thread_state::recover(const caf::error& why) {
   lost_pools.push_back(seat->pool().actor);
   take_seat();
   if (!seat) return fail(errc::pool_lost);
-  decode(granted);
+  decode(in_flight.granted());
 }
 
 void thread_state::wait_for_room() {
   if (halted) return stay();
-  back_off = std::clamp(back_off * 2, first_back_off, longest_back_off);
   enter(thread_phase::queued);
-  self->delayed_send(self, at_least_1ms(std::min(back_off, time_left())), atom::step_v);
+  self->delayed_send(self, at_least_1ms(std::min(in_flight.back_off(), time_left())), atom::step_v);
 }
 
 void thread_state::retry() {
-  if (record.phase != thread_phase::queued || halted || back_off == nanoseconds::zero()) return;
+  if (record.phase != thread_phase::queued || halted || !in_flight.backs_off()) return;
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
-  decode(granted);
+  decode(in_flight.granted());
 }
 
 void thread_state::hear(const decode_progress& progress) {
-  if (!in_flight) return;
-  heard.insert(heard.end(), progress.ids.begin(), progress.ids.end());
-  heard_text += laid_end_to_end(hearing->add(progress.ids));
-  tell_text(text->text_size(), heard_text);
+  if (!in_flight.open()) return;
+  in_flight.hear(progress.ids);
+  tell_text(text->text_size(), in_flight.heard_text());
 }
 
 // ---- read ----
 
 void thread_state::read(const decode_reply& reply) {
-  in_flight = false;
+  in_flight.end();
+  in_flight.stop_backing_off();
   seat->end_work();
-  back_off = nanoseconds::zero();
-  heard.clear();
   if (text->at_stretch_begin()) { // else the request went on with what was counted before
     record.prompt_tokens += reply.prompt_tokens;
     record.cached_tokens += reply.cached_tokens;
@@ -212,7 +204,7 @@ void thread_state::act(trace_verdict said, finish_reason finish_of_reply) {
 
 /// The text is not at its end, the reply was. `decode` knows whether the thread's budget is spent.
 void thread_state::go_on(finish_reason why) {
-  const bool unlimited = granted == thread_allowance::unlimited;
+  const bool unlimited = in_flight.granted() == thread_allowance::unlimited;
   if (why == finish_reason::context || (why == finish_reason::length && unlimited))
     return fail(errc::context_full);
   decode();
@@ -226,7 +218,7 @@ void thread_state::halt(thread_phase as) {
   const bool was_halted = halted.has_value();
   if (!was_halted) halted_since = self->clock().now();
   halted = as;
-  if (in_flight) return was_halted ? void() : break_off(true);
+  if (in_flight.open()) return was_halted ? void() : break_off(true);
   if (was_halted) return tell_boundary();
   stay();
 }
@@ -242,7 +234,7 @@ void thread_state::go_on_after_pause(const resume_thread& message) {
   if (!halted) return;
   halted.reset();
   if (children) children->stand_still(self->clock().now() - halted_since);
-  if (in_flight) return; // what was broken off comes back and is gone on from
+  if (in_flight.open()) return; // what was broken off comes back and is gone on from
   if (children && children->met()) return resume();
   enter(children ? thread_phase::waiting : thread_phase::decoding);
   mark_boundary(); // or it would be paused after a restart
@@ -255,7 +247,7 @@ void thread_state::end(errc why) {
   if (ended(record.phase)) return;
   const bool asked_before = ending != errc::none;
   if (!asked_before) ending = why;
-  if (!in_flight || asked_before) return fail(ending);
+  if (!in_flight.open() || asked_before) return fail(ending);
   break_off(false);
   self->delayed_send(self, caf::timespan(grace), end_thread{why}); // for a pool that hangs
 }

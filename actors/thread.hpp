@@ -2,6 +2,7 @@
 
 #include "actors/budget.hpp"
 #include "actors/config.hpp"
+#include "actors/in_flight.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/join.hpp"
 #include "actors/messages.hpp"
@@ -105,12 +106,7 @@ struct thread_state {
   std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
   std::optional<banyan::seat> seat;
   std::vector<pool_actor> lost_pools;
-  std::uint32_t granted = 0;       ///< tokens of the request on its way
-  nanoseconds back_off{};          ///< non-zero while a full pool is asked again
-  std::vector<std::int32_t> heard; ///< sampled by the request on its way, as far as the pool told
-  std::string heard_text;          ///< theirs
-  std::optional<detokenizer> hearing;
-  bool in_flight = false;             ///< a request is on its way
+  in_flight_request in_flight;
   bool asking = false;                ///< the session is asked for tokens
   errc ending = errc::none;           ///< ends with this as soon as no request is on its way
   std::optional<thread_phase> halted; ///< the phase to stay in: paused, or queued for a parked one

@@ -17,18 +17,18 @@ constexpr caf::timespan pool_patience = 200ms;
 
 void thread_state::watch(const watch_request& wish) {
   if (!news.watch(wish.on, text ? text->text_size() : 0) || !text) return;
-  if (in_flight)
+  if (in_flight.open())
     self->send(seat->pool().actor, decode_watch{options.tree->family, record.path, wish.on});
 }
 
 /// `fresh` stands in the text from byte `begin` on.
 void thread_state::tell_text(std::size_t begin, std::string_view fresh) {
-  news.tell_text(record, allowance->spent() + heard.size(), begin, fresh);
+  news.tell_text(record, allowance->spent() + in_flight.heard().size(), begin, fresh);
 }
 
 void thread_state::tell(tree_event::kind what, std::size_t position, std::string said,
                         std::vector<std::string> children_of) {
-  news.tell(what, record, allowance ? allowance->spent() + heard.size() : 0,
+  news.tell(what, record, allowance ? allowance->spent() + in_flight.heard().size() : 0,
             {position, std::move(said), std::move(children_of)});
 }
 
@@ -42,7 +42,8 @@ thread_status thread_state::status(sequence_status at_pool) const {
   }
   if (!text) return now;
   auto& segments = now.record.segments = text->segments();
-  const bool known = in_flight && at_pool.prompt_tokens == text->context().size();
+  const bool known = in_flight.open() && at_pool.prompt_tokens == text->context().size();
+  const auto& heard = in_flight.heard();
   const auto& sampled = known && at_pool.sampled.size() > heard.size() ? at_pool.sampled : heard;
   if (!sampled.empty()) {
     if (!segments.back().sampled()) segments.push_back({segment_kind::written, {}, {}, {}, {}});
