@@ -88,7 +88,7 @@ int let_in(gate& g, const http_request& request) {
 TEST_CASE("without a token only our own names are answered", "[http]") {
   http_options options;
   options.address = "127.0.0.2";
-  gate g(options, [] { return "secret"; });
+  gate g(options);
   for (const auto* host :
        {"127.0.0.1:8427", "localhost", "LOCALHOST:1", "[::1]:8427", "127.0.0.2:1"})
     CHECK(let_in(g, request_from(host)) == 200);
@@ -101,7 +101,7 @@ TEST_CASE("without a token only our own names are answered", "[http]") {
 
 TEST_CASE("a host is asked for once and not of HTTP/1.0", "[http]") {
   http_options options;
-  gate g(options, [] { return "secret"; });
+  gate g(options);
   http_request request{"GET", "/v1/status", {}, {}, {}, "127.0.0.1", {}};
   CHECK(let_in(g, request) == 400);
   request.is_1_0 = true;
@@ -117,7 +117,7 @@ TEST_CASE("a host is asked for once and not of HTTP/1.0", "[http]") {
 
 TEST_CASE("a page of another site changes nothing", "[http]") {
   http_options options;
-  gate g(options, [] { return "secret"; });
+  gate g(options);
   auto request = request_from("localhost:8427", {{"origin", "http://evil.example"}});
   CHECK(let_in(g, request) == 200);
   request.method = "POST";
@@ -133,7 +133,7 @@ TEST_CASE("a page of another site changes nothing", "[http]") {
 TEST_CASE("a token is asked for by its whole text", "[http]") {
   http_options options;
   options.token = "open sesame";
-  gate g(options, [] { return "session"; });
+  gate g(options);
   const auto with = [&](const char* name, const char* value) {
     return let_in(g, request_from("anything", {{name, value}}));
   };
@@ -146,14 +146,37 @@ TEST_CASE("a token is asked for by its whole text", "[http]") {
     INFO(wrong);
     CHECK(with("authorization", wrong) == 401);
   }
-  CHECK(with("cookie", "a=b; banyan_session=session; c=d") == 200);
-  CHECK(with("cookie", "banyan_session=session") == 200);
-  CHECK(with("cookie", "banyan_session=open sesame") == 401);
-  CHECK(with("cookie", "xbanyan_session=session") == 401);
-  CHECK(with("cookie", "banyan_session=") == 401);
+  const auto [name, value] = session_for(options.token);
+  CHECK(with("cookie", ("a=b; " + name + "=" + value + "; c=d").c_str()) == 200);
+  CHECK(with("cookie", (name + "=" + value).c_str()) == 200);
+  CHECK(with("cookie", (name + "=open sesame").c_str()) == 401);
+  CHECK(with("cookie", ("x" + name + "=" + value).c_str()) == 401);
+  CHECK(with("cookie", (name + "=").c_str()) == 401);
   CHECK(same_secret("", ""));
   CHECK_FALSE(same_secret("a", ""));
   CHECK_FALSE(same_secret("", "a"));
+}
+
+TEST_CASE("a browser's session is its token's alone", "[http]") {
+  const auto one = session_for("open sesame"), same = session_for("open sesame"),
+             other = session_for("open sesame!");
+  CHECK(one.name == same.name);
+  CHECK(one.value == same.value); // after a restart
+  CHECK(one.name != other.name);  // two daemons of one host
+  CHECK(one.value != other.value);
+  CHECK(one.value.size() == 64);
+  CHECK((one.name + one.value).find("sesame") == std::string::npos);
+}
+
+TEST_CASE("a browser whose token was changed is let in no more", "[http]") {
+  http_options options;
+  options.token = "open sesame";
+  gate g(options);
+  const auto [name, value] = session_for(options.token);
+  const auto request = request_from("anything", {{"cookie", name + "=" + value}});
+  CHECK(let_in(g, request) == 200);
+  options.token = "open sesame!";
+  CHECK(let_in(g, request) == 401);
 }
 
 TEST_CASE("an address that asks too often waits and no other does", "[http]") {

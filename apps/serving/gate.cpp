@@ -7,12 +7,24 @@
 #include <cmath>
 
 #include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 namespace banyan {
 
 namespace {
 
-constexpr std::string_view cookie_name = "banyan_session";
+/// HMAC-SHA256 of `what`, in hexadecimal digits: who knows it does not know the token.
+std::string derived_from(const std::string& token, std::string_view what) {
+  unsigned char bytes[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  ::HMAC(::EVP_sha256(), token.data(), static_cast<int>(token.size()),
+         reinterpret_cast<const unsigned char*>(what.data()), what.size(), bytes, &size);
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
+  return text;
+}
 
 /// Of an IPv6 address the half that says where it is; of one that stands for IPv4, that one.
 std::string network_of(const std::string& address) {
@@ -42,14 +54,14 @@ bool is_loopback(std::string_view host) {
          || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
 }
 
-/// The value of our cookie among all of a `Cookie` header.
-std::string_view session_cookie(std::string_view cookies) {
+/// The value of one cookie among all of a `Cookie` header.
+std::string_view cookie_of(std::string_view cookies, std::string_view name) {
   while (!cookies.empty()) {
     auto cookie = cookies.substr(0, cookies.find(';'));
     cookies.remove_prefix(std::min(cookie.size() + 1, cookies.size()));
     cookie.remove_prefix(std::min(cookie.find_first_not_of(' '), cookie.size()));
-    if (cookie.starts_with(cookie_name) && cookie.substr(cookie_name.size()).starts_with('='))
-      return cookie.substr(cookie_name.size() + 1);
+    if (cookie.starts_with(name) && cookie.substr(name.size()).starts_with('='))
+      return cookie.substr(name.size() + 1);
   }
   return {};
 }
@@ -134,18 +146,18 @@ double rate_limiter::take(const std::string& address, time_point now) {
 
 // ---- the gate
 
-gate::gate(const http_options& options, std::function<std::string()> new_session)
-    : options_(options),
-      new_session_(std::move(new_session)),
-      token_(options.token),
-      session_(new_session_()),
-      rates_(options.requests_per_s) {}
+browser_session session_for(const std::string& token) {
+  return {"banyan_" + derived_from(token, "name of a browser's session").substr(0, 8),
+          derived_from(token, "a browser's session")};
+}
+
+gate::gate(const http_options& options) : options_(options), rates_(options.requests_per_s) {}
 
 void gate::take_over_options() {
   rates_.set_rate(options_.requests_per_s);
   if (token_ == options_.token) return;
   token_ = options_.token;
-  session_ = new_session_();
+  session_ = session_for(token_);
 }
 
 std::optional<http_response> gate::check(const http_request& request,
@@ -208,7 +220,7 @@ bool gate::knows_secret(const http_request& request) const {
         header.substr(std::min(header.find_first_not_of(' ', scheme.size()), header.size()));
     if (same_secret(given, options_.token)) return true;
   }
-  return same_secret(session_cookie(request.header("cookie")), session_);
+  return same_secret(cookie_of(request.header("cookie"), session_.name), session_.value);
 }
 
 std::optional<http_response> gate::check_token(const http_request& request) const {
@@ -221,7 +233,7 @@ std::optional<http_response> gate::check_token(const http_request& request) cons
                        "text/plain",
                        {},
                        {{"Location", "/"},
-                        {"Set-Cookie", std::string(cookie_name) + "=" + session_
+                        {"Set-Cookie", session_.name + "=" + session_.value
                                            + "; HttpOnly; SameSite=Strict; Path=/"}}};
 }
 

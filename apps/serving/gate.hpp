@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <list>
 #include <optional>
 #include <string>
@@ -17,6 +16,14 @@ namespace banyan {
 
 /// Whether two texts are the same, in a time that does not tell where they differ.
 bool same_secret(std::string_view given, std::string_view secret);
+
+/// A cookie in place of the token, which it does not give away. It is good as long as the token
+/// stays the same, over restarts too, and by its name keeps out of the way of daemons with another
+/// token: browsers do not tell the ports of a host apart (RFC 6265 section 8.5).
+struct browser_session {
+  std::string name, value;
+};
+browser_session session_for(const std::string& token);
 
 /// How many requests each remote address may still make: a bucket of tokens each, filled with
 /// `per_s` tokens a second up to a second's worth. Of more than `most` addresses those that have
@@ -57,9 +64,8 @@ private:
 /// no browser that acts for another site.
 class gate {
 public:
-  /// `new_session` makes what a browser's cookie holds in place of the token: a secret that is good
-  /// as long as the token stays the same. The options may change between two requests.
-  gate(const http_options&, std::function<std::string()> new_session);
+  /// The options may change between two requests.
+  explicit gate(const http_options&);
 
   /// What is answered in place of serving the request; nothing: it is served.
   std::optional<http_response> check(const http_request&, rate_limiter::time_point now);
@@ -75,8 +81,8 @@ private:
   void take_over_options();
 
   const http_options& options_;
-  std::function<std::string()> new_session_;
-  std::string token_, session_; ///< the token that the session stands for
+  std::string token_; ///< that the session stands for
+  browser_session session_;
   rate_limiter rates_;
 };
 

@@ -133,7 +133,7 @@ http_routes::http_routes(forest& trees, const http_options& options,
                          std::shared_ptr<http_loop> loop)
     : streams_(random_name().substr(0, 16)),
       context_{trees, options, std::move(loop), streams_, {}},
-      gate_(options, random_name) {}
+      gate_(options) {}
 
 void http_routes::serve(http_request request, std::shared_ptr<http_sink> sink) {
   auto found = find_route(request.method, request.path);
@@ -172,7 +172,7 @@ http_response http_routes::refuse_unread(int status) {
     case 501:
       return error_response(
           501, "not_implemented",
-          "the request: it does not begin with a method of HTTP; see /openapi.json");
+          "the request: it does not begin with a method that is known here; see /openapi.json");
     default:
       return error_response(400, "bad_request", "the request: it is not HTTP; send HTTP/1.1");
     }
