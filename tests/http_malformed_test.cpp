@@ -214,7 +214,7 @@ TEST_CASE("a client of HTTP/1.0 is served without a host and without chunks", "[
   CHECK(head.header("transfer-encoding").empty());
   CHECK(head.header("content-length").empty());
   CHECK(head.header("connection") == "close");
-  const std::string first = "retry: 1000\n\n";
+  const std::string first = "retry: 1000\n";
   CHECK(stream.take(first.size()) == first);
   s.trees.hub.publish(event_of(tree_event::kind::thread, "A"));
   CHECK(stream.take_until("\n\n")->starts_with("event: thread\n"));
@@ -230,6 +230,47 @@ TEST_CASE("a body without chunks ends with its connection", "[http]") {
   std::string last;
   while (const auto event = stream.take_until("\n\n")) last = *event;
   CHECK(last.starts_with("event: done\n"));
+}
+
+/// A submission whose body the client keeps until it is called for.
+std::string asking_head(const std::string& body, const std::string& version = "1.1") {
+  return "POST /v1/trees HTTP/" + version
+         + "\r\nHost: localhost\r\nexpect:  100-Continue\r\nContent-Length: "
+         + std::to_string(body.size()) + "\r\n\r\n";
+}
+const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+const std::string body = R"({"problem": {"numbers": [25, 7, 36], "target": 54}, "wait": false})";
+
+TEST_CASE("a client that waits to be called for its body is called", "[http]") {
+  served s;
+  auto client = s.connect();
+  for (int i = 0; i < 3; ++i) { // on one connection
+    client.send(asking_head(body));
+    CHECK(client.take(go_on.size()) == go_on);
+    client.send(body);
+    CHECK(read_answer(client).status == 202);
+  }
+  client.send(asking_head(body) + body); // it did not wait
+  CHECK(read_answer(client).status == 202);
+}
+
+TEST_CASE("a client of HTTP/1.0 is not called for its body", "[http]") {
+  served s;
+  auto client = s.connect();
+  client.send(asking_head(body, "1.0"));
+  CHECK_FALSE(client.readable(50));
+  client.send(body);
+  CHECK(read_answer(client).status == 202);
+}
+
+TEST_CASE("nothing is called into an answer that is being given", "[http]") {
+  served s;
+  auto client = s.connect();
+  client.send(request_text("GET", "/v1/events"));
+  CHECK(read_head(client).status == 200);
+  while (client.readable(100)) read_chunk(client);
+  client.send(asking_head("{}"));
+  CHECK_FALSE(client.readable(100));
 }
 
 TEST_CASE("an answer that cannot have a body says nothing of one", "[http]") {

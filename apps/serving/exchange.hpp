@@ -83,6 +83,7 @@ inline void append(bare_builder& builder, std::string piece) {
 /// A request, and what is written for it, piece by piece.
 struct exchange {
   restinio::request_handle_t request; ///< until the response begins
+  restinio::endpoint_t client;
   std::optional<std::variant<whole_builder, chunk_builder, bare_builder>> builder;
   std::deque<std::string> pending;
   std::size_t sent = 0;   ///< bytes of the first one

@@ -85,6 +85,7 @@ struct http_server::core : std::enable_shared_from_this<core> {
   void refuse_unread(restinio::connection_id_t, int status);
   std::string turn_away(std::string_view head);
   bool is_1_0(const restinio::request_t&);
+  bool is_answering(const asio::ip::tcp::endpoint& client) const;
 
   struct sink;
 
@@ -154,7 +155,9 @@ struct http_server::core::sink : http_sink {
 restinio::request_handling_status_t
 http_server::core::take(const restinio::request_handle_t& request) {
   const exchange_key key{request->connection_id(), request->request_id()};
-  exchanges[key].request = request;
+  auto& e = exchanges[key];
+  e.request = request;
+  e.client = request->remote_endpoint();
   asio::post(io, [this, key] { serve(key); });
   return restinio::request_accepted();
 }
@@ -246,7 +249,14 @@ std::string http_server::core::turn_away(std::string_view head) {
   return bytes_of(routes.turn_away(head), !head.starts_with("HEAD "));
 }
 
+bool http_server::core::is_answering(const asio::ip::tcp::endpoint& client) const {
+  return std::ranges::any_of(exchanges, [&](const auto& e) { return e.second.client == client; });
+}
+
 void http_server::core::listen() {
+  asio::use_service<socket_book>(io).is_answering = [this](const auto& client) {
+    return is_answering(client);
+  };
   const auto configure = [this](auto& settings) {
     options.max_connections = room_for_connections(options.max_connections);
     const auto limit_s = std::min(options.read_timeout_s, options.write_timeout_s);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <chrono>
 #include <functional>
@@ -13,6 +15,8 @@
 #include <utility>
 
 #include <restinio/asio_include.hpp>
+
+#include <sys/socket.h>
 
 namespace banyan {
 
@@ -105,6 +109,8 @@ public:
 
   std::unordered_set<speaking_socket*> sockets;
   std::set<asio::ip::tcp::endpoint> of_1_0; ///< clients whose first request was of HTTP/1.0
+  /// Whether a client's earlier request is still being answered.
+  std::function<bool(const asio::ip::tcp::endpoint&)> is_answering;
   std::string last_words;
   std::size_t partings = 0;
 
@@ -134,6 +140,18 @@ private:
   bool over_ = false;
 };
 
+/// Is this the head of a request and no more, whose client sends the body when it is called for?
+inline bool waits_to_go_on(std::string_view bytes) {
+  constexpr std::string_view end = "\r\n\r\n";
+  if (!bytes.ends_with(end) || bytes.find(end) != bytes.size() - end.size()) return false;
+  std::string head(bytes);
+  std::ranges::transform(head, head.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto name = head.find("\r\nexpect:");
+  if (name == head.npos) return false;
+  const auto value = head.find_first_not_of(' ', name + std::string_view("\r\nexpect:").size());
+  return value != head.npos && std::string_view(head).substr(value).starts_with("100-continue\r\n");
+}
+
 /// A socket that says its last words when it is shut down, and knows what RESTinio does not tell:
 /// which clients speak HTTP/1.0.
 class speaking_socket : public asio::ip::tcp::socket {
@@ -159,7 +177,9 @@ public:
     base::async_read_some(
         into, asio::bind_executor(executor, [this, into, handler = std::move(handler)](
                                                 const auto& error, std::size_t count) mutable {
-          if (!version_.over()) look(static_cast<const char*>(into.data()), count);
+          const std::string_view bytes(static_cast<const char*>(into.data()), count);
+          if (!version_.over()) look(bytes);
+          if (waits_to_go_on(bytes)) invite();
           handler(error, count);
         }));
   }
@@ -173,11 +193,21 @@ public:
   }
 
 private:
-  void look(const char* bytes, std::size_t count) {
-    if (!version_.finds_1_0({bytes, count})) return;
+  void look(std::string_view bytes) {
+    if (!version_.finds_1_0(bytes)) return;
     asio::error_code gone;
     const auto client = remote_endpoint(gone);
     if (!gone) of_1_0_ = *book_->of_1_0.insert(client).first;
+  }
+
+  /// The body is welcome (RFC 9110 section 10.1.1): RESTinio calls for it in no way. Amid an
+  /// answer to an earlier request it would be taken for a part of that.
+  void invite() {
+    constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    asio::error_code gone;
+    const auto client = remote_endpoint(gone);
+    if (gone || of_1_0_ || (book_->is_answering && book_->is_answering(client))) return;
+    (void)!::send(native_handle(), go_on.data(), go_on.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   socket_book* book_;
