@@ -75,7 +75,6 @@ public:
       if (end != text_.npos) {
         const auto block = text_.substr(0, end + 1);
         text_.erase(0, end + 2);
-        if (block.starts_with("retry:")) continue;
         return parse(block);
       }
       const auto chunk = read_chunk(client_);

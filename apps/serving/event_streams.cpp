@@ -36,7 +36,7 @@ public:
 
   void open();
   void comment() {
-    if (reply_->unsent() < most_unsent) reply_->write(":\n\n");
+    if (reply_->unsent() < most_unsent) reply_->write(":\n");
   }
 
 private:
@@ -129,7 +129,8 @@ bool event_stream::begin() {
   reply_->on_drained([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->pump();
   });
-  reply_->write("retry: 1000\n\n");
+  // A line of the first event's block: some clients take a block of its own for an event.
+  reply_->write("retry: 1000\n");
   return true;
 }
 
