@@ -84,6 +84,19 @@ TEST_CASE("a problem is a line of a problem file with whatever else stands there
   CHECK(body.request.problem == problem{{3, 5}, 15});
 }
 
+TEST_CASE("a whole number is one however it is written", "[http]") {
+  const auto seed = [](const std::string& text) {
+    return parse_tree_body(with_problem("\"sampling\": {\"seed\": " + text + "}"))
+        .request.sampling.seed;
+  };
+  CHECK(seed("3.0") == 3);
+  CHECK(seed("1e3") == 1000);
+  CHECK(seed("9007199254740992.0") == 9007199254740992);
+  CHECK(seed("18446744073709551615") == 18446744073709551615u);
+  CHECK(wrong_tree(with_problem(R"("sampling": {"seed": 1e17})")) == "sampling.seed"); // not each
+  CHECK(wrong_tree(with_problem(R"("sampling": {"seed": -1.0})")) == "sampling.seed");
+}
+
 TEST_CASE("a null field is one that is not there", "[http]") {
   const auto body = parse_tree_body(with_problem(
       R"("prompt": null, "sampling": null, "join": null, "labels": null, "wait": null)"));
@@ -128,7 +141,7 @@ TEST_CASE("a wrong tree request names the field at fault", "[http]") {
            {R"("prompt": "Moving to Node #0\n")", "prompt"},
            {R"("children": -1)", "children"},
            {R"("children": 1.5)", "children"},
-           {R"("children": 1e3)", "children"},
+           {R"("children": 1.5)", "children"},
            {R"("token_budget": "1")", "token_budget"},
            {R"("token_budget": 2147483648)", "token_budget"},
            {R"("children": 4, "token_budget": 512)", "token_budget"},

@@ -3,6 +3,7 @@
 #include "apps/serving/http.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <random>
 #include <set>
@@ -107,13 +108,25 @@ void fields::real(const char* name, double& value, double low, double high) {
   value = given;
 }
 
+namespace {
+
+/// As JSON Schema counts: 3.0 is one too, as far as a double has each of them.
+bool is_whole(const json& number) {
+  if (number.is_number_integer()) return true;
+  if (!number.is_number_float()) return false;
+  const auto value = number.get<double>();
+  return value == std::floor(value) && std::abs(value) <= 9007199254740992.0;
+}
+
+} // namespace
+
 std::uint64_t fields::whole_in(const char* name, std::uint64_t otherwise, std::uint64_t low,
                                std::uint64_t high) {
   const auto* found = find(name);
   if (!found) return otherwise;
-  if (!found->is_number_integer()) wrong(name, "it is not a whole number", "give one");
-  const bool negative = !found->is_number_unsigned() && found->get<std::int64_t>() < 0;
-  const auto given = found->get<std::uint64_t>();
+  if (!is_whole(*found)) wrong(name, "it is not a whole number", "give one");
+  const bool negative = !found->is_number_unsigned() && found->get<double>() < 0;
+  const auto given = negative ? 0 : found->get<std::uint64_t>();
   if (negative || given < low || given > high)
     wrong(name, "it is out of range",
           "give a whole number from " + std::to_string(low) + " to " + std::to_string(high));
