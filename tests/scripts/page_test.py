@@ -543,6 +543,21 @@ class page(unittest.TestCase):
         self.wait_for_state("^cancelled")
         self.assertEqual(api(f"/v1/trees/{tree}")["state"], "cancelled")
 
+    def test_who_pauses_by_keyboard_can_resume_by_keyboard(self):
+        tree = self.submit_many(400)[-1]
+        self.open_tree(tree)
+        self.browser.wait("document.querySelector('.title [data-action=pause]')")
+        self.browser.tab_to("at.matches('.title [data-action=pause]')")
+        self.browser.press("Enter")
+        self.wait_for_state("^paused")
+        self.browser.wait("document.activeElement.matches('.title [data-action=resume]')")
+        self.browser.press("Enter")
+        self.wait_for_state("^(queued|running)")
+        self.browser.wait("document.activeElement.matches('.title [data-action=pause]')")
+        api(f"/v1/trees/{tree}/cancel", {})
+        self.wait_for_state("^cancelled")
+        self.browser.wait("document.activeElement.id === 'main'") # the buttons have gone
+
     def submit_many(self, n):
         trees = [submit(sampling={"temperature": 1, "seed": seed}) for seed in range(n)]
         self.addCleanup(self.stop, trees)
@@ -615,6 +630,44 @@ class page(unittest.TestCase):
                 self.browser.wait(ready)
                 self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), 400)
                 self.browser.shot(f"{name}-narrow")
+
+    def test_long_labels_need_no_sideways_scrolling(self):
+        tree = submit(labels={"commit": "x" * 230, "run": "2026-11-27T15:00:00Z-countdown-3-temperature-0.7-seed-12"})
+        for width in (1280, 400):
+            self.browser.size(width, 800)
+            self.open_tree(tree)
+            self.browser.wait("document.querySelectorAll('.title .label').length === 2")
+            self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), width)
+
+    def test_an_address_that_leads_nowhere_says_so(self):
+        for place in ("/#/trees/01J9ZC3V7R2M8Q5T4W6X0Y1B3D", "/#/nope"):
+            self.browser.go(place)
+            self.browser.wait("document.querySelector('main h1')?.innerText === 'There is no such page'")
+        self.browser.click("main a")
+        self.browser.wait("document.querySelector('.forest')")
+
+    def test_what_was_told_of_one_view_is_not_told_in_the_next(self):
+        tree = self.submit_many(400)[-1]
+        self.open_tree(tree)
+        self.browser.click(".title [data-action=pause]")
+        self.browser.wait("document.getElementById('news').textContent")
+        self.browser.evaluate("location.hash = '#/devices'")
+        self.browser.wait("document.querySelector('.pool')")
+        self.assertEqual(self.browser.evaluate("document.getElementById('news').textContent"), "")
+
+    def test_a_page_whose_token_is_another_one_now_asks_no_more(self):
+        self.expected = ["401"]
+        self.browser.go("/#/devices")
+        self.browser.wait("document.querySelector('.pool')")
+        self.browser.evaluate("""(() => {
+            window.asked = 0;
+            window.fetch = async () => (asked++, new Response('{"error": {"message": "no token"}}', { status: 401 }));
+          })()""")
+        self.browser.wait("document.querySelector('.notice a')?.checkVisibility()")
+        before = self.browser.evaluate("asked")
+        time.sleep(3) # it looked each second
+        self.assertEqual(self.browser.evaluate("asked"), before)
+        self.browser.shot("shut-out")
 
     def test_the_page_may_load_nothing_from_elsewhere(self):
         with urllib.request.urlopen(options.url + "/", timeout=PATIENCE_S) as reply:

@@ -12,6 +12,7 @@ export class refusal extends Error {
 
 const notice = document.getElementById("notice");
 let lost = false;
+let shut = false;
 let hide_later = 0;
 
 function lose() {
@@ -23,8 +24,20 @@ function lose() {
   notice.hidden = false;
 }
 
+/// The daemon wants a token that this browser has not: nothing more is asked until the page is
+/// opened anew.
+function shut_out() {
+  shut = true;
+  lost = false;
+  clearTimeout(hide_later);
+  notice.className = "notice lost";
+  const way = element("a", { href: "/" }, "Open the page again");
+  notice.replaceChildren("The daemon's token is another one now. ", way);
+  notice.hidden = false;
+}
+
 function find_again() {
-  if (!lost) return;
+  if (!lost || shut) return;
   lost = false;
   notice.className = "notice found";
   notice.textContent = "Connected again.";
@@ -59,6 +72,7 @@ async function answer(path, options) {
     lose();
     throw new refusal(0, { message: "the daemon does not answer; is it running?" });
   }
+  if (response.status === 401) shut_out();
   find_again();
   read_clock(response);
   const body = await response.json().catch(() => ({}));
@@ -116,6 +130,7 @@ export function listen(path, { hear, missed }) {
 
   function retry() {
     disconnect();
+    if (shut) return;
     again = true;
     missed();
     timer = setTimeout(() => { timer = 0; connect(); }, pause_ms);
@@ -131,7 +146,7 @@ export function listen(path, { hear, missed }) {
 
   function look() {
     if (document.hidden) disconnect();
-    else if (!source && !timer) connect();
+    else if (!source && !timer && !shut) connect();
   }
 
   document.addEventListener("visibilitychange", look);
@@ -151,7 +166,7 @@ export function paced(work, gap_ms) {
 
   async function go() {
     timer = 0;
-    if (document.hidden) return; // `wanted` stays
+    if (document.hidden || shut) return; // `wanted` stays
     wanted = false;
     busy = true;
     const began = performance.now();

@@ -100,3 +100,10 @@ export function action_button(action, what, click) {
   const words = `${action[0].toUpperCase()}${action.slice(1)} ${what}`;
   return element("button", { type: "button", class: look, "data-action": action, click }, words);
 }
+
+/// Who had the focus on a button has it on the one in its place, or on the view where there is none.
+export function replace_buttons(parent, buttons) {
+  const held = [...parent.children].indexOf(document.activeElement);
+  parent.replaceChildren(...buttons);
+  if (held >= 0) (buttons[held] ?? document.getElementById("main")).focus({ preventScroll: true });
+}

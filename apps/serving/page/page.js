@@ -1,6 +1,7 @@
 // The page's frame: which view is shown, and what keys do everywhere.
 
-import { set } from "./dom.js";
+import { tell } from "./api.js";
+import { element, set } from "./dom.js";
 import { open_devices } from "./devices.js";
 import { open_forest } from "./forest.js";
 import { open_tree } from "./tree.js";
@@ -21,7 +22,18 @@ function route(hash) {
     return { name: "tree", open: open_tree, params: { ...params, ...more } };
   }
   if (path === "/devices") return { name: "devices", open: open_devices, params: { back } };
+  if (path && path !== "/") return { name: "nowhere", open: open_nowhere, params: { back } };
   return { name: "forest", open: open_forest, params: { ...params, from: last_tree } };
+}
+
+/// An address that somebody made up, or that an older page had.
+function open_nowhere({ back }) {
+  return (place) => {
+    const title = element("h1", {}, "There is no such page");
+    const way = element("p", {}, element("a", { href: back }, "All trees"));
+    place.replaceChildren(element("div", { class: "empty" }, title, way));
+    return { title: "No page", step_back: () => (location.hash = back), close() {} };
+  };
 }
 
 function show_where({ name }) {
@@ -39,6 +51,7 @@ async function go() {
   if (turn !== turns) return; // went on meanwhile
   const first = !view;
   view?.close();
+  tell(""); // of the view before
   main.className = `view ${name}-view`;
   view = make(main);
   last_tree = params.id ?? "";

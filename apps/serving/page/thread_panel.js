@@ -1,7 +1,7 @@
 // One thread: its figures, what can be done with it, and its text as it is being written.
 
 import { ask, error_line, now, regularly, tree_path } from "./api.js";
-import { action_button, element, say, state_words } from "./dom.js";
+import { action_button, element, replace_buttons, say, state_words } from "./dom.js";
 import { fact_list } from "./facts.js";
 import { age, count, hour_text, none } from "./format.js";
 import { ended } from "./live_tree.js";
@@ -143,8 +143,9 @@ export class thread_panel {
     const key = `${path} ${actions} ${what}`;
     if (this.buttons.key === key) return;
     this.buttons.key = key;
-    this.buttons.replaceChildren(
-      ...actions.map((action) => action_button(action, what, () => this.act(action, path))),
+    replace_buttons(
+      this.buttons,
+      actions.map((action) => action_button(action, what, () => this.act(action, path))),
     );
   }
 

@@ -286,6 +286,7 @@ class tree_view {
     try {
       const body = path === "/" ? {} : { thread: path };
       const tree = await tell_daemon(tree_path(this.tree.facts.id, `/${action}`), body);
+      if (this.closed) return;
       tell(`${path === "/" ? "Tree" : `Thread ${path}`}: ${action} accepted.`);
       if (ended(tree.state)) this.finish(tree.state);
       else this.catching_up.wish();

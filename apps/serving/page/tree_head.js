@@ -1,7 +1,7 @@
 // What is said of a tree above its threads.
 
 import { now } from "./api.js";
-import { action_button, element, label_chips, state_words } from "./dom.js";
+import { action_button, element, label_chips, replace_buttons, state_words } from "./dom.js";
 import { fact_list } from "./facts.js";
 import { clock_text, count, duration, none, problem } from "./format.js";
 
@@ -93,6 +93,6 @@ export class tree_head {
   draw_buttons() {
     const actions = [this.tree.state === "paused" ? "resume" : "pause", "cancel"];
     const nodes = actions.map((action) => action_button(action, "tree", () => this.act(action)));
-    this.buttons.replaceChildren(...(this.tree.ended ? [] : nodes));
+    replace_buttons(this.buttons, this.tree.ended ? [] : nodes);
   }
 }
