@@ -1,6 +1,7 @@
 #include "apps/table.hpp"
 
 #include "apps/terminal.hpp"
+#include "apps/text_width.hpp"
 
 #include <algorithm>
 #include <cassert>
@@ -8,12 +9,6 @@
 namespace banyan {
 
 namespace {
-
-/// In characters of UTF-8.
-std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
 
 /// What columns take, with two blanks between them.
 std::size_t total(const std::vector<std::size_t>& widths) {
@@ -24,17 +19,10 @@ std::size_t total(const std::vector<std::size_t>& widths) {
 }
 
 /// The text's end, behind a mark where that is not all of it.
-std::string last_of(const std::string& text, std::size_t characters) {
+std::string last_of(const std::string& text, std::size_t columns) {
   constexpr std::string_view mark = "..";
-  auto over = width(text);
-  if (over <= characters) return text;
-  over -= characters - std::min(characters, mark.size());
-  std::size_t begin = 0;
-  for (; begin < text.size(); ++begin) {
-    const bool begins = (static_cast<unsigned char>(text[begin]) & 0xC0) != 0x80;
-    if (begins && over-- == 0) break;
-  }
-  return std::string(mark) + text.substr(begin);
+  if (width_of(text) <= columns) return text;
+  return std::string(mark).append(last_columns(text, columns - std::min(columns, mark.size())));
 }
 
 } // namespace
@@ -48,8 +36,8 @@ void table::add(std::vector<std::string> row) {
 table::widths table::widest() const {
   widths all;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    all.push_back(width(columns_[c].title));
-    for (const auto& row : rows_) all[c] = std::max(all[c], width(row[c]));
+    all.push_back(width_of(columns_[c].title));
+    for (const auto& row : rows_) all[c] = std::max(all[c], width_of(row[c]));
   }
   return all;
 }
@@ -95,7 +83,7 @@ std::vector<std::string> table::lines(int characters) const {
     if (all[c] == 0) continue;
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const auto text = last_of(rows[r][c], all[c]);
-      const std::string blank(all[c] - width(text), ' ');
+      const std::string blank(all[c] - width_of(text), ' ');
       lines[r] +=
           (lines[r].empty() ? "" : "  ") + (columns_[c].right ? blank + text : text + blank);
     }

@@ -1,6 +1,7 @@
 #include "apps/terminal.hpp"
 
 #include "apps/failure.hpp"
+#include "apps/text_width.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -86,31 +87,30 @@ terminal_size size_of_terminal(int descriptor) {
   return {size.ws_col, size.ws_row};
 }
 
-namespace {
-
-/// The text's first characters, so many at most.
-std::string_view first_of(std::string_view text, int characters) {
-  std::size_t end = 0;
-  for (int used = 0; end < text.size(); ++end) {
-    const bool begins = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
-    if (begins && ++used > characters) break;
-  }
-  return text.substr(0, end);
-}
-
-} // namespace
-
 std::string fit(std::string_view text, int columns) {
   constexpr std::string_view mark = "...";
   constexpr int longest_word = 16; // that is left out rather than cut
-  const auto all = first_of(text, columns);
+  const auto all = first_columns(text, static_cast<std::size_t>(std::max(columns, 0)));
   if (all.size() == text.size() || columns <= static_cast<int>(mark.size()))
     return std::string(all);
-  auto head = first_of(text, columns - static_cast<int>(mark.size()));
+  auto head = first_columns(text, static_cast<std::size_t>(columns) - mark.size());
   const auto blank = head.rfind(' ');
   if (blank != head.npos && head.size() - blank <= longest_word) head = head.substr(0, blank + 1);
   return std::string(head) += mark;
 }
+
+namespace {
+
+/// Does it begin with U+202A to U+202E or U+2066 to U+2069? They make what follows run the other
+/// way, and a terminal that obeys them shows a line in another order than it has.
+bool turns_around(std::string_view text) {
+  if (text.size() < 3 || text[0] != '\xe2') return false;
+  const auto last = static_cast<unsigned char>(text[2]);
+  return (text[1] == '\x80' && last >= 0xaa && last <= 0xae)
+         || (text[1] == '\x81' && last >= 0xa6 && last <= 0xa9);
+}
+
+} // namespace
 
 std::string printable(std::string_view text) {
   std::string clean(text);
@@ -119,6 +119,7 @@ std::string printable(std::string_view text) {
     const auto next = i + 1 < clean.size() ? static_cast<unsigned char>(clean[i + 1]) : 0;
     if (byte < 0x20 || byte == 0x7f) clean[i] = byte == '\n' || byte == '\t' ? ' ' : '?';
     if (byte == 0xc2 && next >= 0x80 && next < 0xa0) clean.replace(i, 2, "?"); // C1 in UTF-8
+    if (turns_around(std::string_view(clean).substr(i))) clean.replace(i, 3, "?");
   }
   return clean;
 }
@@ -137,7 +138,7 @@ std::string shell_word(std::string_view text) {
 
 void live_lines::show(const std::vector<std::string>& lines) {
   // One write a frame: no flicker.
-  std::string frame = drawn_ > 0 ? "\033[" + std::to_string(drawn_) + "A" : "";
+  std::string frame = drawn_ > 0 ? "\r\033[" + std::to_string(drawn_) + "A" : "";
   for (const auto& line : lines) frame += line + "\033[K\n";
   drawn_ = lines.size();
   write_quietly(descriptor_, frame + "\033[J");
@@ -145,7 +146,7 @@ void live_lines::show(const std::vector<std::string>& lines) {
 
 void live_lines::erase() {
   if (const auto lines = std::exchange(drawn_, 0); lines > 0)
-    write_quietly(descriptor_, "\033[" + std::to_string(lines) + "A\033[J");
+    write_quietly(descriptor_, "\r\033[" + std::to_string(lines) + "A\033[J");
 }
 
 // ---- progress

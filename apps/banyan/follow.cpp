@@ -30,6 +30,7 @@ public:
   virtual ~watcher() = default;
   virtual void take(const server_event&, const json& data) = 0;
   virtual void look_up() {} ///< some tens of times a second
+  virtual void leave() {}   ///< somebody has seen enough
 };
 
 class json_lines : public watcher {
@@ -156,6 +157,12 @@ public:
     draw(size);
   }
 
+  /// The picture stays; the "^C" that the terminal wrote behind it goes.
+  void leave() override {
+    lines_.leave();
+    print("\r\033[K");
+  }
+
 private:
   void draw(const terminal_size& size) {
     const auto& [t, tokens] = tree_.now();
@@ -215,7 +222,10 @@ std::unique_ptr<watcher> watcher_for(const std::string& id, const watch_options&
 void watch_tree(client& daemon, const std::string& id, const watch_options& o) {
   const auto shown = watcher_for(id, o);
   daemon.while_waiting([&shown] {
-    if (interrupted() != 0) throw was_interrupted();
+    if (interrupted() != 0) {
+      shown->leave();
+      throw was_interrupted();
+    }
     shown->look_up();
   });
   struct as_before {
