@@ -239,6 +239,9 @@ struct client::impl {
     curl_easy_getinfo(easy.get(), CURLINFO_PRETRANSFER_TIME_T, &connected);
     if (why == CURLE_COULDNT_RESOLVE_HOST)
       throw bad_environment(url.base, "there is no such host", "check --url or BANYAN_URL");
+    if (why == CURLE_SSL_CONNECT_ERROR)
+      throw bad_environment(url.base, "what answers there speaks no TLS",
+                            "banyand itself does not; use http://, or ask what stands in front");
     if (why == CURLE_COULDNT_CONNECT || connected == 0)
       throw bad_environment(url.base, "no daemon answers there",
                             "start one with `banyand`, or name another with --url");

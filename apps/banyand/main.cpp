@@ -11,6 +11,7 @@
 #include "apps/problem_run.hpp"
 #include "apps/seconds.hpp"
 #include "apps/serving/http_server.hpp"
+#include "apps/serving/listen_address.hpp"
 #include "apps/serving/live_forest.hpp"
 #include "apps/serving/model_facts.hpp"
 #include "apps/terminal.hpp"
@@ -59,7 +60,7 @@ public:
     if (!options_.user.empty()) become(options_.user);
     folder.lock();
     start();
-    print("banyand: " + server_->url() + "\n");
+    tell_address();
     notify_manager("READY=1\nSTATUS=serving " + server_->url());
     serve();
     end();
@@ -70,6 +71,15 @@ public:
   }
 
 private:
+  /// Who started it may have gone; the daemon has not.
+  void tell_address() const {
+    try {
+      print("banyand: " + server_->url() + "\n");
+    } catch (const reader_left&) {
+      say(level::warning, "nobody reads the address " + server_->url() + "; going on");
+    }
+  }
+
   void start() {
     const auto begin = std::chrono::steady_clock::now();
     const auto chosen = choose_model(options_.model, {});
@@ -155,11 +165,13 @@ private:
 
   void read_config_again() {
     notify_manager("RELOADING=1");
+    const bool had_token = !options_.http.token.empty();
     try {
       for (const auto& name : reload(options_, words_))
         say(level::warning, name + ": it has changed, and counts from the next start");
       daemon_log::set_level(options_.log_level);
       server_->reload(options_.http);
+      if (had_token && options_.http.token.empty()) say(level::warning, token_gone());
       const std::lock_guard lock(keep_mutex_);
       keep_ = options_.keep;
       say(level::info, "the config was read again");
@@ -167,6 +179,13 @@ private:
       say(level::error, std::string("the config stays as it was: ") + why.what());
     }
     notify_manager("READY=1");
+  }
+
+  std::string token_gone() const {
+    return is_loopback_address(options_.http.address)
+               ? "token-file: there is none any more, and whoever is on this machine is let in"
+               : "token-file: there is none any more; the last token holds, for others can reach "
+                     + options_.http.address;
   }
 
   /// Trees get a moment to finish; what still runs then goes on after the next start.
