@@ -1,6 +1,8 @@
 #include "trainer/credit.hpp"
 #include "trainer/reward.hpp"
 
+#include "solver/countdown.hpp"
+#include "solver/search.hpp"
 #include "solver/tree.hpp"
 #include "tests/sampled_tree.hpp"
 
@@ -52,9 +54,14 @@ TEST_CASE("a group whose rewards are equal has no advantages", "[trainer]") {
   for (auto a : group_advantages(rewards, true)) CHECK(a == Approx(0).margin(1e-9));
 }
 
-TEST_CASE("shared credit gives every thread the advantage of its tree", "[trainer]") {
-  const auto all = thread_advantages(family(), 2, {});
-  CHECK(all == std::vector<double>{2, 2, 2, 2});
+std::vector<bool> trained_on(const tree& t, const credit_options& o) {
+  std::vector<bool> all;
+  for (const auto& thread : t.threads) all.push_back(is_trained_on(t, thread, o));
+  return all;
+}
+
+TEST_CASE("shared credit goes to every thread", "[trainer]") {
+  CHECK(trained_on(family(), {}) == std::vector<bool>{true, true, true, true});
 }
 
 TEST_CASE("per thread credit goes to those who made the answer", "[trainer]") {
@@ -62,17 +69,15 @@ TEST_CASE("per thread credit goes to those who made the answer", "[trainer]") {
   const credit_options o{.kind = credit_kind::per_thread};
   CHECK(answer_used(t, t.threads[1]));
   CHECK_FALSE(answer_used(t, t.threads[2]));
-  CHECK(thread_advantages(t, 2, o) == std::vector<double>{2, 2, 0, 0});
+  CHECK(trained_on(t, o) == std::vector<bool>{true, true, false, false});
   t.outcome = {};
   t.threads[1].solution.reset();
-  CHECK(thread_advantages(t, -1, o) == std::vector<double>{-1, -1, -1, 0});
+  CHECK(trained_on(t, o) == std::vector<bool>{true, true, true, false});
 }
 
 TEST_CASE("cancelled threads are trained on or left out", "[trainer]") {
-  const auto t = family();
-  CHECK(is_trained_on(t.threads[3], {}));
-  CHECK_FALSE(is_trained_on(t.threads[3], {.cancelled = cancelled_kind::left_out}));
-  CHECK(is_trained_on(t.threads[2], {.cancelled = cancelled_kind::left_out}));
+  CHECK(trained_on(family(), {.cancelled = cancelled_kind::left_out})
+        == std::vector<bool>{true, true, true, false});
 }
 
 TEST_CASE("the answer of a demonstration used exactly one child", "[trainer]") {
@@ -116,17 +121,32 @@ TEST_CASE("a tree with more children than its prompt allows is worth nothing", "
 
 TEST_CASE("a tree with a longer text than its token budget is worth nothing", "[trainer]") {
   auto t = family();
-  t.threads.front().segments = {{.text = std::string(1025, 'x')}};
-  t.prompt = "Token Budget: 512 Moving to Node #0\n"; // 1,025 characters are 512 tokens and a half
+  const auto write = [&t](const std::string& condition, std::size_t bytes) {
+    const std::string start = "Moving to Node #0\n";
+    t.prompt = condition + start;
+    t.threads.front().segments = {{.text = t.prompt + std::string(bytes - start.size(), 'x')}};
+  };
+  write("Token Budget: 512 ", 1025); // characters: 512 tokens and a half
   CHECK(reward_of(t, {}) == 1);
-  t.threads.front().segments.front().text += 'x';
+  write("Token Budget: 512 ", 1026);
   CHECK(reward_of(t, {}) == 0);
-  t.prompt = "Sub Call Budget: 3 Token Budget: 512 Moving to Node #0\n";
-  CHECK(reward_of(t, {}) == 0);
-  t.prompt = "Sub Call Budget: 3 Token Budget: 1024 Moving to Node #0\n";
-  CHECK(reward_of(t, {}) == 1);
-  t.prompt = "Sub Call Budget: 2 Token Budget: 1024 Moving to Node #0\n";
-  CHECK(reward_of(t, {}) == 0);
-  t.prompt = "Token Budget: 512 Moving to Node #0\n";
   CHECK(reward_of(t, {.obey = false}) == 1);
+  write("Sub Call Budget: 3 Token Budget: 512 ", 1026);
+  CHECK(reward_of(t, {}) == 0);
+  write("Sub Call Budget: 3 Token Budget: 1024 ", 1026);
+  CHECK(reward_of(t, {}) == 1);
+  write("Sub Call Budget: 2 Token Budget: 1024 ", 1026);
+  CHECK(reward_of(t, {}) == 0);
+}
+
+TEST_CASE("no demonstration is beyond its own token budget", "[trainer]") {
+  search_options o{.kind = search_kind::sos_plus, .condition_tokens = true};
+  std::size_t solved = 0;
+  for (std::uint64_t index = 0; index < 300; ++index) {
+    const auto t = demonstrate(draw_problem({.num_numbers = 3, .seed = 1}, index, {}), o, index);
+    if (!t.outcome.solved) continue;
+    ++solved;
+    CHECK(reward_of(t, {}) == 1);
+  }
+  CHECK(solved > 100);
 }

@@ -80,17 +80,30 @@ TEST_CASE("a token weighs by its thread and tree or by the whole step", "[traine
   for (auto w : weights_of(o)) CHECK(w == Approx(1.0 / 9));
 }
 
-TEST_CASE("threads without advantage are laid out only for the distance to the reference",
-          "[trainer]") {
+TEST_CASE("a thread that the outcome is not put down to counts for nothing", "[trainer]") {
   auto o = plain();
   o.credit.kind = credit_kind::per_thread; // the child of the right tree did not make its answer
+  o.loss.kl = GENERATE(0.0, 0.1);          // not even the distance to the reference
   auto group = two_trees();
   auto right = std::make_shared<tree>(*group.trees[0]);
   right->outcome.solved = true;
   group.trees[0] = right;
-  CHECK(lay_out({&group, 1}, o).size() == 2);
-  o.mean = token_mean::batch; // of all tokens, those that are left out too
-  for (const auto& s : lay_out({&group, 1}, o)) CHECK(s.terms.at(0).weight == Approx(1.0 / 9));
+  auto terms = terms_of(group, o);
+  CHECK(terms.size() == 2);
+  CHECK(weigh(terms[1], 2, 1.0 / 2 / 1 / 2)); // the only thread of its tree: all of its weight
+  CHECK(weigh(terms[3], 3, 1.0 / 2 / 1 / 3));
+  o.mean = token_mean::batch;
+  terms = terms_of(group, o);
+  CHECK(weigh(terms[1], 2, 1.0 / 5));
+  CHECK(weigh(terms[3], 3, 1.0 / 5));
+}
+
+TEST_CASE("trees without advantage are laid out only for the distance to the reference",
+          "[trainer]") {
+  auto o = plain();
+  auto group = two_trees();
+  group.rewards = {1, 1};
+  CHECK(lay_out({&group, 1}, o).empty());
   o.loss.kl = 0.1;
   CHECK(lay_out({&group, 1}, o).size() == 3);
 }

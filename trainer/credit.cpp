@@ -33,10 +33,6 @@ std::vector<double> group_advantages(std::span<const double> rewards, bool divid
   return advantages;
 }
 
-bool is_trained_on(const thread_record& t, const credit_options& o) {
-  return o.cancelled == cancelled_kind::sampled || !was_cancelled(t);
-}
-
 bool answer_used(const tree& t, const thread_record& child) {
   if (!child.solution || child.segments.empty()) return false;
   const auto& prompt = child.segments.front().text;
@@ -50,15 +46,10 @@ bool answer_used(const tree& t, const thread_record& child) {
   return false;
 }
 
-std::vector<double> thread_advantages(const tree& t, double advantage, const credit_options& o) {
-  std::vector<double> all(t.threads.size(), advantage);
-  if (o.kind == credit_kind::shared) return all;
-  for (std::size_t i = 0; i < t.threads.size(); ++i) {
-    const auto& thread = t.threads[i];
-    if (thread.depth == 0) continue;
-    if (was_cancelled(thread) || (t.outcome.solved && !answer_used(t, thread))) all[i] = 0;
-  }
-  return all;
+bool is_trained_on(const tree& t, const thread_record& thread, const credit_options& o) {
+  if (o.cancelled == cancelled_kind::left_out && was_cancelled(thread)) return false;
+  if (o.kind == credit_kind::shared || thread.depth == 0) return true;
+  return !was_cancelled(thread) && (!t.outcome.solved || answer_used(t, thread));
 }
 
 } // namespace banyan

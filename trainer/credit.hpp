@@ -10,8 +10,8 @@ struct thread_record;
 struct tree;
 
 enum class credit_kind : std::uint8_t {
-  shared,     ///< every thread of a tree has the tree's advantage (the paper)
-  per_thread, ///< only threads that the outcome can be put down to, see `thread_advantages`
+  shared,     ///< every thread of a tree (the paper)
+  per_thread, ///< only threads that the outcome can be put down to, see `is_trained_on`
 };
 
 /// What to do with threads that were cancelled, or that no join waited for any more.
@@ -30,14 +30,12 @@ struct credit_options {
 /// standard deviation of the population, or without the division. All 0 where no reward differs.
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std);
 
-/// Is this thread trained on?
-bool is_trained_on(const thread_record&, const credit_options&);
-
-/// The advantage of every thread, [threads], given the tree's. `per_thread`: a child that was
-/// cancelled could not matter and has 0; in a solved tree a child whose solution the answer did not
-/// use has 0 as well; all others have the tree's. In a tree that failed every child that was waited
-/// for shares the blame, for each could have found what none did.
-std::vector<double> thread_advantages(const tree&, double advantage, const credit_options&);
+/// Is this thread of the tree trained on, with the tree's advantage? `left_out`: not if it was
+/// cancelled. `per_thread`: not if the outcome cannot be put down to it, as to a child that was
+/// cancelled and, in a solved tree, one whose solution the answer did not use; in a tree that
+/// failed every child that was waited for shares the blame, for each could have found what none
+/// did.
+bool is_trained_on(const tree&, const thread_record&, const credit_options&);
 
 /// Did the tree's answer go through the node at which this child began, and had the child a
 /// solution? Grandchildren count with their parents.

@@ -27,16 +27,13 @@ std::uint64_t sampled_tokens(const thread_record& t) {
   return count;
 }
 
-/// The threads of a tree that teach something, with their advantages; weights are those of
+/// The threads of a tree that are trained on, with its advantage; weights are those of
 /// `token_mean::sequence` for a batch of one tree.
 std::vector<credited_thread> credited(const tree& t, double advantage, const learner_options& o) {
-  const auto advantages = thread_advantages(t, advantage, o.credit);
   std::vector<credited_thread> threads;
-  for (std::size_t i = 0; i < t.threads.size(); ++i) {
-    const auto& thread = t.threads[i];
-    if (!is_trained_on(thread, o.credit) || sampled_tokens(thread) == 0) continue;
-    threads.push_back({&thread, static_cast<float>(advantages[i]), 0});
-  }
+  for (const auto& thread : t.threads)
+    if (is_trained_on(t, thread, o.credit) && sampled_tokens(thread) > 0)
+      threads.push_back({&thread, static_cast<float>(advantage), 0});
   for (auto& c : threads)
     c.weight = static_cast<float>(1 / double(threads.size()) / double(sampled_tokens(*c.thread)));
   return threads;

@@ -24,9 +24,15 @@ std::uint64_t allowed(std::string_view prompt, std::string_view what) {
   return number;
 }
 
+/// Bytes of the root's text without the condition in front of it, as demonstrations count.
+std::size_t unconditioned_bytes(const tree& t) {
+  const auto condition = t.prompt.find("Moving to Node");
+  return t.root().text().size() - (condition == t.prompt.npos ? 0 : condition);
+}
+
 bool obeys(const tree& t, std::uint64_t children) {
   return children <= allowed(t.prompt, "Sub Call Budget: ")
-         && budget_tokens(t.root().text().size()) <= allowed(t.prompt, "Token Budget: ");
+         && budget_tokens(unconditioned_bytes(t)) <= allowed(t.prompt, "Token Budget: ");
 }
 
 } // namespace
