@@ -24,6 +24,7 @@ struct limits {
   double high = std::numeric_limits<double>::infinity();
 };
 inline constexpr limits positive{1}, not_negative{0}, share{0, 1};
+inline constexpr limits in_float32{0, 1e30}; ///< what tensors multiply by must be finite there
 inline constexpr limits os_threads{0, 1024}; ///< LibTorch makes as many as it is told to
 
 /// One option: a name, how its text is read into a field, and how the field is written as text.

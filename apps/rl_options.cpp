@@ -126,10 +126,10 @@ void declare_learning(option_list& list, train_rl_options& o) {
   auto& r = o.reward;
   list.group("Reward and credit");
   list.number("reward-tokens", r.total_tokens, "cost of 1,000 tokens of a correct tree",
-              not_negative);
+              in_float32);
   list.number("reward-critical", r.critical_tokens, "cost of 1,000 tokens on its critical path",
-              not_negative);
-  list.number("reward-threads", r.threads, "cost of a child", not_negative);
+              in_float32);
+  list.number("reward-threads", r.threads, "cost of a child", in_float32);
   list.number("reward-most", r.most, "all costs together at most", share);
   list.choice("reward-obey", r.obey, {{"on", true}, {"off", false}},
               "a tree beyond the budget in its prompt is worth nothing");
@@ -144,12 +144,11 @@ void declare_learning(option_list& list, train_rl_options& o) {
               "cancelled threads are trained on as far as they were sampled, or not at all");
   list.group("Loss");
   list.number("clip-low", l.loss.clip_low, "the ratio's clip, downwards", share);
-  list.number("clip-high", l.loss.clip_high, "the same, upwards", not_negative);
-  list.number("kl", l.loss.kl, "weight of the distance to the first weights; 0: none",
-              not_negative);
-  list.number("kl-max", l.loss.kl_max, "that distance of a token at most; 0: any", not_negative);
+  list.number("clip-high", l.loss.clip_high, "the same, upwards", in_float32);
+  list.number("kl", l.loss.kl, "weight of the distance to the first weights; 0: none", in_float32);
+  list.number("kl-max", l.loss.kl_max, "that distance of a token at most; 0: any", in_float32);
   list.number("importance-cap", l.loss.importance_cap,
-              "largest correction from sampling to training; 0: no correction", not_negative);
+              "largest correction from sampling to training; 0: no correction", in_float32);
   list.choice("token-mean", l.mean,
               {{"sequence", token_mean::sequence}, {"batch", token_mean::batch}},
               "over a thread, then over threads and trees; or over all tokens");

@@ -80,8 +80,8 @@ void declare_model(option_list& list, model_config& m) {
   list.number("head-dim", m.head_dim, "even", positive);
   list.number("intermediate", m.intermediate_size, "width of the MLP", positive);
   list.number("context", m.max_positions, "tokens", positive);
-  list.number("norm-epsilon", m.rms_norm_eps, "RMSNorm's", not_negative);
-  list.number("rope-theta", m.rope_theta, "base of the rotary embedding", positive);
+  list.number("norm-epsilon", m.rms_norm_eps, "RMSNorm's", in_float32);
+  list.number("rope-theta", m.rope_theta, "base of the rotary embedding", limits{1, 1e30});
   list.flag("tie-embeddings", m.tie_embeddings, "input and output embedding are one (default)");
 }
 
@@ -118,16 +118,16 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
       "how the rate falls to 0");
   list.number("decay-start", s.decay_start, "share of the run after which it falls", share);
   list.number("embedding-rate", u.embedding_rate, "of the embedding, as a share of the rate",
-              not_negative);
+              in_float32);
   list.number("momentum", u.momentum, "Muon's", share);
   list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
-  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", not_negative);
+  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", in_float32);
   declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
   list.number("beta1", u.beta1, "AdamW's", share);
   list.number("beta2", u.beta2, "AdamW's", share);
-  list.number("epsilon", u.epsilon, "AdamW's", not_negative);
-  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", not_negative);
-  list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", not_negative);
+  list.number("epsilon", u.epsilon, "AdamW's", in_float32);
+  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", in_float32);
+  list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", in_float32);
 }
 
 namespace {

@@ -162,6 +162,7 @@ TEST_CASE("training options that contradict each other are refused", "[apps]") {
   CHECK(wrong({"--steps", "5", "--minutes", "1"}).starts_with("--minutes: --steps is given too"));
   CHECK(wrong({"--heads", "4", "--kv-heads", "3"}).starts_with("--kv-heads: it does not divide"));
   CHECK(wrong({"--head-dim", "7"}).starts_with("--head-dim: it is odd"));
+  CHECK(wrong({"--embedding-rate", "1e300"}).ends_with("give a number from 0 to 1e+30"));
   CHECK(wrong({"--evaluate-every", "5"}).starts_with("--evaluate-every: there are no problems"));
   training_command nameless;
   CHECK(complaint([&] {

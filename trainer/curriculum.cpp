@@ -56,6 +56,14 @@ tree curriculum::demonstration(std::uint64_t index) const {
   return demonstrate(draw_problem(problems, index, held_out_), options_.search, index);
 }
 
+std::int32_t curriculum::longest_context(std::uint64_t demonstrations) const {
+  std::int32_t longest = 0;
+  for (std::uint64_t i = 0; i < demonstrations; ++i)
+    for (const auto& s : sequences_of(demonstration(i), *tokenizer_))
+      longest = std::max(longest, *std::ranges::max_element(s.positions) + 1);
+  return longest;
+}
+
 std::vector<training_sequence> curriculum::drill_rows(std::uint64_t step) const {
   std::vector<training_sequence> rows;
   auto pairs = options_.search;

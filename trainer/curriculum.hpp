@@ -39,6 +39,9 @@ public:
   /// Demonstration `index` of the stream.
   tree demonstration(std::uint64_t index) const;
 
+  /// Tokens of the longest context that a thread of the first so many demonstrations has.
+  std::int32_t longest_context(std::uint64_t demonstrations) const;
+
 private:
   std::vector<training_sequence> drill_rows(std::uint64_t step) const;
   std::vector<training_sequence> tree_rows(std::uint64_t step, double progress) const;

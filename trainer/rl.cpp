@@ -282,14 +282,22 @@ struct rl_run::impl {
   std::shared_ptr<const model_weights> read_reference() const {
     const auto folder = options.out / "reference";
     if (!fs::exists(folder))
-      throw bad_checkpoint(
-          folder.string()
-          + ": the weights that the run began with are missing; put a copy of them "
-            "there, or begin a run in another --out from a --model ("
-          + checkpoints_left(options.out) + ")");
-    const auto first = load_checkpoint(folder, dtype::float32, options.device);
-    require_shape(*weights, *first.weights, folder);
-    return first.weights;
+      refuse_reference(folder.string() + ": the weights that the run began with are missing");
+    try {
+      const auto first = load_checkpoint(folder, dtype::float32, options.device);
+      require_shape(*weights, *first.weights, folder);
+      return first.weights;
+    } catch (const bad_checkpoint& why) {
+      const std::string said = why.what();
+      refuse_reference(said.substr(0, said.find("; "))); // no other checkpoint has another one
+    }
+  }
+
+  [[noreturn]] void refuse_reference(const std::string& wrong) const {
+    throw bad_checkpoint(wrong
+                         + "; put a copy of the weights that the run began with there, or begin a "
+                           "run in another --out from a --model ("
+                         + checkpoints_left(options.out) + ")");
   }
 
   problem_places resume() {

@@ -100,6 +100,17 @@ run_result run_to_end(sft_run& run, const fs::path& out) {
   }
 }
 
+/// A model cannot write what its context does not hold, whatever it learnt from.
+void look_for_room(const curriculum& lessons, const train_options& o) {
+  constexpr std::uint64_t looked_at = 64;
+  const auto context = o.sft.model.max_positions;
+  if (const auto longest = lessons.longest_context(looked_at); longest > context)
+    o.common.log(common_options::level::warning,
+                 "--context: of " + std::to_string(looked_at) + " demonstrations the longest has "
+                     + std::to_string(longest) + " tokens, and the model's context "
+                     + std::to_string(context) + ": such it will not write itself");
+}
+
 int train(train_options& o, const option_list& list) {
   use_threads(o.threads);
   keep_freed_memory();
@@ -123,6 +134,7 @@ int train(train_options& o, const option_list& list) {
   };
   auto given = read_traces(o.traces, excluded);
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
+  look_for_room(lessons, o);
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
   if (o.resume) run.resume();
   keep_config(o.common, o.sft.out, config, o.changed, run.step(), run.done());

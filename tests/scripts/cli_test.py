@@ -126,7 +126,7 @@ class usage(folder_case):
             (["generate", "traces", "--count", 3, "--format", "records"], "records"),
             (["train", "sft"], "--out"),
             (["train", "sft", "--out", "x", "--rate", "fast"], "fast"),
-            (["train", "sft", "--out", "x", "--rate", "1e38"], "--rate"),
+            (["train", "sft", "--out", "x", "--rate", "1e30"], "--rate"),
             (["train", "sft", "--out", "x", "--rate", "inf"], "--rate"),
             (["train", "sft", "--out", "x", "--rate", "nan"], "--rate"),
             (["model", "info"], "--model"),
@@ -483,7 +483,7 @@ class train(folder_case):
 
     def test_steps_that_were_skipped_are_told(self):
         # The first step's decay throws the weights so far that no loss is a number from then on.
-        done = self.run_of("a", "--steps", 3, "--optimizer", "adamw", "--adamw-decay", "1e38")
+        done = self.run_of("a", "--steps", 3, "--optimizer", "adamw", "--adamw-decay", "1e30")
         self.assertEqual(done.returncode, 0, done.stderr)
         for step in (2, 3):
             self.assertRegex(done.stderr, f"banyan: step {step}: the loss is not finite; the step is skipped")
@@ -539,6 +539,7 @@ class train(folder_case):
         done = banyan("train", "sft", "--out", "a", *TINY, "--steps", 2, "--evaluate-every", 2, "--context", 64,
                       "--evaluate-problems", problems.name, "--exclude", problems.name, cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"--context: of 64 demonstrations the longest has \d+ tokens, and the model's context 64: ")
         self.assertEqual(self.resume("a", "--steps", 4).returncode, 0)
 
     def test_ctrl_c_writes_a_checkpoint(self):
