@@ -108,6 +108,10 @@ class run:
             yield row
 
 
+class bad_problems(Exception):
+    pass
+
+
 class lab:
     def __init__(self, options):
         self.banyan, self.out, self.seed = options.banyan, pathlib.Path(options.out), options.seed
@@ -124,7 +128,10 @@ class lab:
     def problems(self, limit=None):
         """The first of the problem set, as many as are asked for, in a file."""
         text = self.source.read_text()
-        problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
+        try:
+            problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
+        except ValueError:
+            raise bad_problems(f"--problems {self.source}: it is not JSON, nor a line of JSON for each problem; see `banyan generate problems`") from None
         asked = [n for n in (limit, self.limit) if n]
         chosen = problems[:min(asked)] if asked else problems
         file = self.out / f"problems-{len(chosen)}.jsonl"

@@ -262,9 +262,14 @@ class experiments(unittest.TestCase):
         next((self.out / "results").glob("*children-4*.jsonl")).unlink()
         third = self.run_of("sequential", "--problems-limit", 3)
         self.assertEqual(third.stderr.count("running"), 1)
-        other = self.run_of("sequential", "--problems-limit", 2)
+        rows = self.rows("sequential")
+        mixed = self.run_of("sequential", "--problems-limit", 2)
+        self.assertEqual(mixed.returncode, 2)
+        self.assertEqual(mixed.stderr, f"bench/paper/run: {self.out}: problems: symbolic was measured with 3, not 2; choose another --out, or measure all of it again\n")
+        self.assertEqual(self.rows("sequential"), rows)
+        other = self.run_of("symbolic", "sequential", "--problems-limit", 2)
         self.assertEqual(other.stderr.count("running"), began)
-        wider = self.run_of("sequential", "--problems-limit", 2, "--threads", 2)
+        wider = self.run_of("symbolic", "sequential", "--problems-limit", 2, "--threads", 2)
         self.assertEqual(wider.stderr.count("running"), began)  # its times are others
 
     def test_a_killed_run_goes_on_with_what_is_left(self):
@@ -321,13 +326,13 @@ class experiments(unittest.TestCase):
                    "--model", f"sosplus={SERIAL}"]
         first = self.run_of("latency", *options)
         self.assertEqual(first.returncode, 0, first.stderr)
-        self.run_of("symbolic", "--problems-limit", 2)
+        self.run_of("symbolic", "--problems-limit", 3, "--seed", 5, "--device", "cpu", "--device", "cpu")
         said = (self.out / "experiments.md").read_text().split("```sh\n")[1].splitlines()
         common = f"--problems {MODEL / 'heldout.jsonl'} --problems-limit"
         self.assertEqual(said[:2], [
             f"bench/paper/run latency {common} 3 --timed 2 --threads 2 --seed 5 --device cpu --device cpu --device-set cpu "
             f"--model apr={MODEL} --model sosplus={SERIAL}",
-            f"bench/paper/run symbolic {common} 2 --model apr={MODEL}"])
+            f"bench/paper/run symbolic {common} 3 --seed 5 --device cpu --device cpu --model apr={MODEL}"])
         what = shlex.split(said[0])[1:]
         again = subprocess.run([SOURCE / "bench/paper/run", *what, "--out", self.out, "--banyan", BANYAN], capture_output=True, text=True,
                                timeout=300, cwd=self.out)
@@ -342,6 +347,12 @@ class experiments(unittest.TestCase):
             done = self.run_of("join", option, 1)
             self.assertEqual((done.returncode, done.stderr),
                              (2, f"bench/paper/run: {option} 1: an interval needs two problems at least; give 2 or more\n"))
+        (self.out / "half.jsonl").write_text('{"numbers": [1, 2, 3]')
+        half = self.run_of("join", "--problems", self.out / "half.jsonl")
+        self.assertEqual((half.returncode, half.stderr.count("\n")), (2, 1), half.stderr)
+        self.assertIn("half.jsonl: it is not JSON", half.stderr)
+        nowhere = self.run_of("join", "--problems-limit", 2, "--out", "/proc/x")
+        self.assertEqual((nowhere.returncode, nowhere.stderr.count("\n")), (3, 1), nowhere.stderr)
         self.assertIn("join: nothing to measure", self.run_of("join", "--model", f"apr={self.out}", "--problems-limit", 2).stderr)
 
     def test_statistics_are_those_of_the_program(self):
