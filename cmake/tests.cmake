@@ -68,6 +68,7 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/budget_test.cpp
   tests/detokenizer_test.cpp
   tests/event_hub_test.cpp
+  tests/in_flight_test.cpp
   tests/join_test.cpp
   tests/node_test.cpp
   tests/pause_test.cpp
@@ -161,6 +162,7 @@ banyan_tests(daemon_tests LINK banyan_daemon banyan_log SOURCES
 
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp
+  tests/text_width_test.cpp
   tests/chrome_trace_test.cpp
   tests/client_test.cpp
   tests/options_test.cpp
