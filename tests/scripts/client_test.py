@@ -228,6 +228,9 @@ class connection(client_case):
                 said = self.refused(3, *words, "--url", url, says=url)
                 self.assertEqual(said, f"banyan: {url}: no daemon answers there; start one with `banyand`, or name another with --url\n")
 
+    def test_https_where_http_is_spoken(self):
+        self.refused(3, "ps", "--url", self.daemon.url.replace("http:", "https:"), says=["speaks no TLS", "use http://"])
+
     def test_a_default_address(self):
         said = self.banyan("ps", env={"BANYAN_URL": ""}).stderr
         self.assertTrue(said == "" or "http://127.0.0.1:8427: " in said, said)
@@ -942,6 +945,16 @@ class on_a_terminal(client_case):
 
     def selected(self, t, id, since=0):
         return t.wait_for(r"\x1b\[7m" + id + " ", since)
+
+    def test_ctrl_c_leaves_the_tree_that_was_followed_on_the_screen(self):
+        self.answers["GET /v1/trees/T1/events"] = stream(*following.grows, lambda: time.sleep(2))
+        t = self.run_on_terminal("tree", "T1", "--follow")
+        t.wait_for("/0")
+        before = len(t.seen)
+        t.press("\x03")
+        self.assertEqual(t.program.wait(PATIENCE), 130)
+        t.wait_for("\r\x1b\\[K", before)
+        self.assertNotRegex(t.seen[before:].decode(), "\x1b\\[[0-9]+A")  # nothing is drawn over
 
     def test_q_leaves_the_terminal_as_it_was(self):
         t = self.top()

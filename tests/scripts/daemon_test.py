@@ -798,6 +798,26 @@ class manager(daemon_case):
             said += told_here.recv(4096).decode().splitlines()
         return said
 
+    def test_who_started_it_may_go_before_it_is_ready(self):
+        one = self.start(ready=False)
+        one.process.stdout.close()
+        wait_for(lambda: "going on" in one.log(), "it says nothing of its address")
+        address = re.search(r"nobody reads the address (http://127\.0\.0\.1:(\d+)); going on", one.log())
+        one.url, one.port = address[1], int(address[2])
+        self.assertEqual(one.get("/healthz").status, 200)
+        self.assertEqual(one.stop(), 0)
+
+    def test_a_token_that_is_taken_away_is_told(self):
+        secret = self.write("token", "a-token-that-is-long\n")
+        config = self.write("b.conf", f"token-file = {secret}\n")
+        one = self.start("--config", config)
+        self.assertEqual(one.get("/v1/status").status, 401)
+        config.write_text("")
+        one.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "whoever is on this machine is let in" in one.log(), "nothing is said")
+        self.assertRegex(one.log(), r"(?m)^.*warn.*token-file: there is none any more")
+        self.assertEqual(one.get("/v1/status").status, 200)
+
     def test_the_manager_hears_of_begin_life_and_end(self):
         path = str(self.folder / "notify")
         told_here = self.listen(path)
