@@ -331,8 +331,8 @@ void http_server::core::clear() {
   exchanges.clear();
   asio::error_code ignored;
   for (auto* socket : asio::use_service<socket_book>(io).sockets) socket->close(ignored);
-  io.restart();
-  io.poll();
+  do io.restart(); // what goes may stop the loop
+  while (io.poll() > 0);
   server.reset();
 }
 
