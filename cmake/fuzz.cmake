@@ -21,6 +21,7 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
   apps/option_names.cpp
   apps/options.cpp
   apps/terminal.cpp
+  apps/text_width.cpp
   apps/tree_mirror.cpp
   model/safetensors_header.cpp)
 target_link_libraries(banyan_fuzzed PRIVATE nlohmann_json::nlohmann_json PUBLIC Boost::program_options)
