@@ -104,7 +104,6 @@ TEST_CASE("a log that nobody reads holds nobody up and says what it dropped", "[
   const auto lines = errors.end_and_read();
   REQUIRE(lines.size() > 2);
   CHECK(lines.back() == "the last word");
-  CHECK(lines.front().find("line 0.") != std::string::npos);
   CHECK(lines.at(lines.size() - 2).find("line 5999.") != std::string::npos);
   std::size_t dropped = 0, notes = 0;
   for (const auto& line : lines) {
