@@ -177,6 +177,10 @@ class daemon:
     def log(self):
         return self.log_file.read_text(errors="replace")
 
+    def logs(self, text):
+        """Lines are written beside the work that they tell of, and so a little later."""
+        wait_for(lambda: text in self.log(), f"the log does not say {text!r}")
+
     def cpu_s(self):
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS

@@ -473,7 +473,7 @@ class store_trouble(daemon_case):
         resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (hard, hard))
         wait_for(lambda: one.get("/readyz").status == 200, "it does not become ready")  # without any write of ours
         self.assertIsNone(one.status()["not_ready"])
-        self.assertIn("the store can be written again", one.log())
+        one.logs("the store can be written again")
         one.solve(body(1))
 
 
@@ -507,7 +507,7 @@ class changing(daemon_case):
         one.token = "a-token-of-some-length"
         file.write_text("")
         self.read_again(one)
-        self.assertIn("stays as it was", one.log())
+        one.logs("stays as it was")
         self.assertEqual(one.get("/v1/status").status, 200)
         one.token = None
         self.assertEqual(one.get("/v1/status").status, 401)
@@ -520,12 +520,12 @@ class changing(daemon_case):
         config.write_text("log-level = debug\n")
         self.read_again(one)
         one.get("/v1/status")
-        self.assertIn("GET /v1/status 200", one.log())
+        one.logs("GET /v1/status 200")
         config.write_text("log-level = quiet\n")
         self.read_again(one)
-        self.assertIn("stays as it was", one.log())
+        one.logs("stays as it was")
         one.get("/v1/pools")
-        self.assertIn("GET /v1/pools 200", one.log())
+        one.logs("GET /v1/pools 200")
 
     def test_what_waits_for_the_next_start_is_named(self):
         config = self.write("banyand.conf", "concurrency = 3\n")
@@ -539,7 +539,7 @@ class changing(daemon_case):
         for name, line in zip(("device", "concurrency"), warned):
             self.assertIn(f"{name}: ", line)
         one.get("/v1/status")
-        self.assertIn("GET /v1/status 200", one.log())  # the rest counts at once
+        one.logs("GET /v1/status 200")  # the rest counts at once
 
     def test_rates_and_retention_change_too(self):
         config = self.write("banyand.conf", "")
@@ -744,7 +744,7 @@ class full_disk(daemon_case):
             self.assertIn("store", given.error["message"])
         wait_for(lambda: one.status()["threads"]["decoding"] == 0, "trees that began do not end", pause=0.05)
         self.assertEqual((one.get("/healthz").status, one.get("/v1/trees").status), (200, 200))
-        self.assertIn("make room", one.log())
+        one.logs("make room")
         self.assertLess(one.log().count("\n"), 60)
         self.room(one, resource.RLIM_INFINITY)
         for number, name in enumerate(names):
