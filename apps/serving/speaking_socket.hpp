@@ -179,7 +179,8 @@ public:
                                                 const auto& error, std::size_t count) mutable {
           const std::string_view bytes(static_cast<const char*>(into.data()), count);
           if (!version_.over()) look(bytes);
-          if (waits_to_go_on(bytes)) invite();
+          ++reads_;
+          if (waits_to_go_on(bytes)) invite(most_looks);
           handler(error, count);
         }));
   }
@@ -201,16 +202,25 @@ private:
   }
 
   /// The body is welcome (RFC 9110 section 10.1.1): RESTinio calls for it in no way. Amid an
-  /// answer to an earlier request it would be taken for a part of that.
-  void invite() {
+  /// answer to an earlier request it would be taken for a part of that; one that has been given
+  /// is known as such a little later.
+  void invite(int looks) {
     constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     asio::error_code gone;
     const auto client = remote_endpoint(gone);
-    if (gone || of_1_0_ || (book_->is_answering && book_->is_answering(client))) return;
+    if (gone || of_1_0_) return;
+    if (book_->is_answering && book_->is_answering(client)) {
+      if (looks == 0) return;
+      return asio::post(get_executor(), [this, book = book_, read = reads_, looks] {
+        if (book->sockets.contains(this) && reads_ == read) invite(looks - 1);
+      });
+    }
     (void)!::send(native_handle(), go_on.data(), go_on.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
+  static constexpr int most_looks = 2; // an answer to this request takes longer
   socket_book* book_;
+  std::size_t reads_ = 0;
   version_reader version_;
   std::optional<asio::ip::tcp::endpoint> of_1_0_;
 };
