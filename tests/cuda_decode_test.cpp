@@ -29,13 +29,11 @@ double error_of_growing(decoder& d, const model_weights& w, std::size_t sequence
                         std::size_t steps) {
   std::vector<decoder::sequence> all(sequences);
   std::vector<token_ids> texts;
-  std::vector<decoder::piece> first;
   for (std::size_t i = 0; i < sequences; ++i) {
     texts.push_back(random_ids(1 + 7 * i + steps, w.config, static_cast<unsigned>(i + 1)));
-    first.push_back({&all[i], token_ids(texts[i].begin(),
-                                        texts[i].end() - static_cast<std::ptrdiff_t>(steps))});
+    d.decode({{&all[i],
+               token_ids(texts[i].begin(), texts[i].end() - static_cast<std::ptrdiff_t>(steps))}});
   }
-  d.decode(first);
   at::Tensor last;
   for (auto left = static_cast<std::ptrdiff_t>(steps); left > 0; --left) {
     std::vector<decoder::piece> next;

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -112,6 +113,22 @@ class bad_problems(Exception):
     pass
 
 
+def read_problems(file):
+    """A file of problems, at least one, as `banyan evaluate` takes it."""
+    text = pathlib.Path(file).read_text()
+    try:
+        problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
+    except ValueError:
+        raise bad_problems(f"--problems {file}: it is not JSON, nor a line of JSON for each problem; see `banyan generate problems`") from None
+    if not problems:
+        raise bad_problems(f"--problems {file}: it is empty; see `banyan generate problems`")
+    return problems
+
+
+def how_many_numbers(problem):
+    return len(problem.get("nums", problem.get("numbers", [])))
+
+
 class lab:
     def __init__(self, options):
         self.banyan, self.out, self.seed = options.banyan, pathlib.Path(options.out), options.seed
@@ -125,15 +142,15 @@ class lab:
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 
-    def problems(self, limit=None):
-        """The first of the problem set, as many as are asked for, in a file."""
-        text = self.source.read_text()
-        try:
-            problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
-        except ValueError:
-            raise bad_problems(f"--problems {self.source}: it is not JSON, nor a line of JSON for each problem; see `banyan generate problems`") from None
+    def chosen(self, limit=None):
+        """The first of the problem set, as many as are asked for."""
         asked = [n for n in (limit, self.limit) if n]
-        chosen = problems[:min(asked)] if asked else problems
+        problems = read_problems(self.source)
+        return problems[:min(asked)] if asked else problems
+
+    def problems(self, limit=None):
+        """A file of them."""
+        chosen = self.chosen(limit)
         file = self.out / f"problems-{len(chosen)}.jsonl"
         content = "".join(json.dumps(p) + "\n" for p in chosen)
         if not file.exists() or file.read_text() != content:
@@ -201,6 +218,12 @@ class lab:
 
     def about(self, role):
         return json.loads(self.call([self.banyan, "model", "info", self.models[role], "--json"]))
+
+    def beam(self, role):
+        """The largest branching cap that a model's demonstrations had at the root, where its folder tells."""
+        file = pathlib.Path(self.models[role]) / "train.conf"
+        said = re.search(r"^beam = (?:\d+:)?(\d+)$", file.read_text(), re.MULTILINE) if file.exists() else None
+        return int(said[1]) if said else None
 
     def call(self, command):
         with tempfile.TemporaryFile("w+") as errors:

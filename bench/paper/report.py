@@ -13,13 +13,19 @@ INTRODUCTION = """# The paper's experiments, in small
 Written by `bench/paper/run report` from the tables beside the figures (CSV, linked under each); `bench/paper/run all` measures them.
 
 **These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
-by SGLang; ours has **{numbers} numbers** and a model of {weights} weights, on {device}. Our accuracies are therefore higher and
-our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed phrases as single tokens); what can be
+by SGLang; ours has **{numbers_in_words} numbers** and a model of {weights} weights, on {device}. {what_differs}; what can be
 compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
 {timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
 McNemar's exact p, not corrected for the number of comparisons; ratios of costs: the geometric mean of the ratios problem by problem, Student's t on
 their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
 """
+
+# How the figures differ from the paper's for that.
+EASIER = ("Our accuracies are therefore higher and our token counts lower (a trace is shorter, and our vocabulary of {vocabulary} has the fixed "
+          "phrases as single tokens)")
+AS_HARD = ("Tokens are not the paper's (in our vocabulary of {vocabulary} each digit is one, and so is each fixed phrase), and the "
+           "demonstrations list what may be done next in the order in which it is generated, which a small model can learn")
+WORDS = {3: "three", 4: "four", 5: "five"}
 
 # (title, columns, what the paper says)
 SECTIONS = {
@@ -42,7 +48,7 @@ SECTIONS = {
            "Greedy. The difference is RL minus supervised on the same problems, in points."),
     "temperature": ("Accuracy against temperature (tables 1 to 3)", ("accuracy", "tokens", "children", "difference", "p"), published.TEMPERATURE,
                     "The difference is to temperature 0 of the same model on the same problems, in points. "
-                    "Our SoS+ learnt from beams of up to 15, as APR did; the paper's baseline has 5, and is a row of its own here."),
+                    "Our SoS+ learnt from beams of up to {sosplus_beam}; the paper's baseline has 5{beam5_row}."),
     "against": ("APR against SoS+, paired",
                 ("accuracy", "their_accuracy", "difference", "better", "worse", "p", "generated_tokens_ratio", "critical_path_tokens_ratio"),
                 published.AGAINST,
@@ -58,8 +64,6 @@ SECTIONS = {
              "Greedy. `first_success` cancels the other children when one has the answer; wasted tokens are those of children that nobody "
              "waited for. Wall time is of one problem at a time, on {timed} problems. The difference and the ratio are to `all`."),
 }
-# What the paper calls our series: its SoS+ has a beam of 5, ours the 15 of APR.
-OURS = {"SoS+ (baseline)": "SoS+ (beam size = 5)", "SoS+ (beam size = 15)": "SoS+"}
 HEADINGS = {"accuracy": "solved, %", "tokens": "tokens", "critical": "sequential tokens", "children": "children", "wall_ms": "wall time, ms",
             "tokens_a_thread": "tokens a thread", "wasted": "wasted tokens", "difference": "difference", "p": "p",
             "temperature": "temperature", "their_accuracy": "SoS+ solved, %", "better": "better", "worse": "worse",
@@ -107,8 +111,24 @@ def by_limit(rows):
         yield f"| {limit} | " + " | ".join(cell(at[s], "accuracy") if s in at else "–" for s in series) + " |"
 
 
-def beside(title, theirs, rows, temperatures=published.TEMPERATURES):
-    """A table of the paper with our figures beside its own."""
+def said_of(facts):
+    """What the page says of the conditions, in words."""
+    beams = {m["title"]: m.get("beam") for m in facts["models"]}
+    hard = AS_HARD if facts["numbers"] >= 4 else EASIER
+    return {**facts, "numbers_in_words": WORDS.get(facts["numbers"], facts["numbers"]), "what_differs": hard.format(**facts),
+            "sosplus_beam": beams.get("SoS+") or "an unknown number",
+            "beam5_row": ", and is a row of its own here" if "SoS+ (beam size = 5)" in beams else ""}
+
+
+def series_by_beam(facts):
+    """What the paper calls our series, where both mean a beam and call it otherwise."""
+    beams = {m["title"]: m.get("beam") for m in facts["models"]}
+    names = {5: "SoS+ (baseline)", 15: "SoS+ (beam size = 15)"}
+    return {names[beam]: title for title, beam in beams.items() if title in ("SoS+", "SoS+ (beam size = 5)") and beam in names}
+
+
+def beside(title, theirs, rows, renamed, temperatures=published.TEMPERATURES):
+    """A table of the paper with our figures beside its own; `renamed` has our series by the paper's name where they differ."""
     ours = {(row["series"], float(row["setting"])): row for row in rows}
     yield f"**{title}**: the paper's accuracy / ours, %"
     yield ""
@@ -116,20 +136,20 @@ def beside(title, theirs, rows, temperatures=published.TEMPERATURES):
     yield "|---|" + "---|" * len(temperatures)
     for name, accuracies in theirs.items():
         known = accuracies if isinstance(accuracies, dict) else dict(zip(published.TEMPERATURES, accuracies))
-        series = OURS.get(name, name)
+        series = renamed.get(name, name)
         yield f"| {name} | " + " | ".join(
             f"{known[t]} / {cell(ours[(series, t)], 'accuracy') if (series, t) in ours else 'no model'}" for t in temperatures) + " |"
     yield ""
 
 
-def tables(rows):
+def tables(rows, renamed):
     yield "## Tables 1 to 3"
     yield ""
     yield "Ours are rows of the table above."
     yield ""
-    yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows)
-    yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, (0.0, 1.0))
-    yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows)
+    yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows, renamed)
+    yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, renamed, (0.0, 1.0))
+    yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows, renamed)
 
 
 def read(folder):
@@ -151,6 +171,7 @@ def write(folder, target):
     """The page goes to `target`, and into a folder of its name beside it go the figures that it shows, the tables that it links
     and what it says of the conditions: from there it can be written again."""
     known, facts = read(folder), json.loads((folder / "about.json").read_text())
+    said = said_of(facts)
     stays = is_beside(folder, target) or folder.resolve() == target.parent.resolve()
     shown = folder if stays else target.with_suffix("")
     shown.mkdir(parents=True, exist_ok=True)
@@ -164,14 +185,14 @@ def write(folder, target):
     if not stays:
         shutil.copy(folder / "about.json", shown)
 
-    lines = [INTRODUCTION.format(**facts), "| model | weights | folder |", "|---|---|---|",
+    lines = [INTRODUCTION.format(**said), "| model | weights | folder |", "|---|---|---|",
              *(f"| {m['title']} | {m['parameters']:,} | `{m['folder']}` |" for m in facts["models"]), ""]
     for name, (title, columns, theirs, about) in SECTIONS.items():
         rows = known.get(name)
         absent = facts["absent"].get(name, {})
         lines += [f"## {title}", ""]
         if about:
-            lines += [about.format(**facts), ""]
+            lines += [about.format(**said), ""]
         lines += [f"**The paper** (four numbers, 228 M): {'; '.join(theirs)}.", ""]
         if absent:
             lines += ["Not measured: " + "; ".join(f"{who} ({why})" for who, why in absent.items()) + ".", ""]
@@ -184,6 +205,6 @@ def write(folder, target):
                 lines += [f"!{beside_page(picture, one.title)}", ""]
         lines += [*(by_limit(rows) if name == "context" else table(rows, columns)), "", f"Data: {beside_page(folder / f'{name}.csv')}.", ""]
         if name == "temperature":
-            lines += tables(rows)
-    lines += ["## Again", "", "```sh", *facts["commands"], "bench/paper/run report --to docs/experiments.md", "```"]
+            lines += tables(rows, series_by_beam(facts))
+    lines += ["## Again", "", "```sh", *facts["commands"], f"bench/paper/run report --to docs/{target.name}", "```"]
     target.write_text("\n".join(lines) + "\n")
