@@ -15,6 +15,10 @@ APR, SOSPLUS = ("apr", "apr-rl"), ("sosplus", "sosplus-rl")
 DEMONSTRATIONS = ("sosplus-beam5", "sosplus-rejection")  # other demonstrations for SoS+ (table 2)
 
 
+def with_children(children=None):
+    return f", {children} children" if children else ""
+
+
 def conditioned(lab, role, temperature, children=CHILDREN):
     """A model that is told how many children it may have; without any its root searches itself, which is no part of the curve."""
     for n in children:
@@ -22,14 +26,19 @@ def conditioned(lab, role, temperature, children=CHILDREN):
         yield lab.evaluate(role, children=n, temperature=temperature).row(series, n)
 
 
+def sampled(lab, role, temperature):
+    """Samples of one problem together: their majority, and whether one of them is right."""
+    samples = lab.evaluate(role, samples=SAMPLES, temperature=temperature)
+    yield from samples.rows_at_k(TITLES[role], "cons")
+    yield from samples.rows_at_k(TITLES[role], "pass")
+
+
 def compute(lab):
     """Accuracy against tokens in total (figure 4a): temperature 1; APR by children, SoS+ by samples."""
     for role in lab.roles("compute", *APR):
-        yield from conditioned(lab, role, 1)
+        yield from lab.whole("compute", f"{TITLES[role]} by children", conditioned(lab, role, 1))
     for role in lab.roles("compute", "sosplus", "apr"):
-        samples = lab.evaluate(role, samples=SAMPLES, temperature=1)
-        yield from samples.rows_at_k(TITLES[role], "cons")
-        yield from samples.rows_at_k(TITLES[role], "pass")
+        yield from lab.whole("compute", f"{TITLES[role]} by samples", sampled(lab, role, 1))
 
 
 def scaling(lab):
@@ -37,11 +46,9 @@ def scaling(lab):
 
     def curves(t):
         for role in lab.roles("scaling", "apr"):
-            yield from conditioned(lab, role, t, CHILDREN[1:])
+            yield from lab.whole("scaling", f"{TITLES[role]} at {t}", conditioned(lab, role, t, CHILDREN[1:]))
         for role in lab.roles("scaling", "sosplus"):
-            samples = lab.evaluate(role, samples=SAMPLES, temperature=t)
-            yield from samples.rows_at_k(TITLES[role], "cons")
-            yield from samples.rows_at_k(TITLES[role], "pass")
+            yield from lab.whole("scaling", f"{TITLES[role]} at {t}", sampled(lab, role, t))
 
     for t in SCALED:
         for row in curves(t):
@@ -50,10 +57,13 @@ def scaling(lab):
 
 def sequential(lab):
     """Accuracy against tokens on the critical path (figure 6, left): greedy."""
-    for role in lab.roles("sequential", *APR):
-        yield from conditioned(lab, role, 0)
-    for role in lab.roles("sequential", *APR, *SOSPLUS):
+    def unconditioned(role):
         yield lab.evaluate(role, temperature=0).row(f"{TITLES[role]}, unconditioned", "")
+
+    for role in lab.roles("sequential", *APR):
+        yield from lab.whole("sequential", f"{TITLES[role]} by children", conditioned(lab, role, 0))
+    for role in lab.roles("sequential", *APR, *SOSPLUS):
+        yield from lab.whole("sequential", f"{TITLES[role]}, unconditioned", unconditioned(role))
 
 
 def context_limits(outcomes):
@@ -68,24 +78,33 @@ def context(lab):
     as in the paper; for the unconditioned model also with `--context`, where such a thread ends and its parent goes on."""
     settings = [("apr", n) for n in (3, 6, 10)] + [("apr", None), ("apr-rl", None), ("sosplus", None), ("sosplus-rl", None)]
 
+    def outcome_of(series, role, **asked):
+        yield series, lab.evaluate(role, temperature=0, **asked)
+
+    outcomes = {}
+    for role, n in settings:
+        if lab.has(role, "context"):
+            series = TITLES[role] + with_children(n)
+            outcomes |= lab.whole("context", series, outcome_of(series, role, **({} if n is None else {"children": n})))
+
     def at(outcome, series, limit, solved):
         row = outcome.row(series, limit)
         row["accuracy"], row["accuracy_low"], row["accuracy_high"] = share_interval(solved)
         row["context"] = limit
         return row
 
-    runs = [(role, n, lab.evaluate(role, temperature=0, **({} if n is None else {"children": n})))
-            for role, n in settings if lab.has(role, "context")]
-    limits = context_limits([outcome for _, _, outcome in runs]) if runs else []
-    for role, n, outcome in runs:
-        series = TITLES[role] + (f", {n} children" if n else "")
+    def enforced(role):
+        for limit in limits[3:-1]:
+            outcome = lab.evaluate(role, temperature=0, context=limit)
+            yield at(outcome, f"{TITLES[role]}, --context", limit, outcome.solved())
+
+    limits = context_limits(outcomes.values()) if outcomes else []
+    for series, outcome in outcomes.items():
         for limit in limits:
             fits = [mean([s["solved"] and s["usage"]["longest_context"] <= limit for s in problem]) for problem in outcome.problems]
             yield at(outcome, series, limit, fits)
     for role in lab.roles("context", "apr"):
-        for limit in limits[3:-1]:
-            outcome = lab.evaluate(role, temperature=0, context=limit)
-            yield at(outcome, f"{TITLES[role]}, --context", limit, outcome.solved())
+        yield from lab.whole("context", f"{TITLES[role]}, --context", enforced(role))
 
 
 def latency(lab):
@@ -140,25 +159,29 @@ def rl(lab):
         if not lab.has(before, "rl"):
             continue
         learnt = lab.has(after, "rl")
-        for n in (None, *CHILDREN) if before == "apr" else (None,):
-            asked = {} if n is None else {"children": n}
-            setting = "not asked" if n is None else n
+
+        def pair(setting, **asked):
             first = lab.evaluate(before, temperature=0, **asked)
             yield first.row(TITLES[before], setting)
             if learnt:
                 second = lab.evaluate(after, temperature=0, **asked)
                 yield compared(second.row(TITLES[after], setting), second, first)
 
+        for n in (None, *CHILDREN) if before == "apr" else (None,):
+            setting = "not asked" if n is None else n
+            yield from lab.whole("rl", f"{TITLES[before]}{with_children(n)}", pair(setting, **({} if n is None else {"children": n})))
+
 
 def temperature(lab):
     """Accuracy at several sampling temperatures (tables 1 to 3), against the first of them."""
 
+    def row(role, series, t, first, **asked):
+        outcome = lab.evaluate(role, temperature=t, **asked)
+        yield outcome.row(series, t) if t == first else compared(outcome.row(series, t), outcome, lab.evaluate(role, temperature=first, **asked))
+
     def at(temperatures, role, series, **asked):
-        greedy = lab.evaluate(role, temperature=temperatures[0], **asked)
-        yield greedy.row(series, temperatures[0])
-        for t in temperatures[1:]:
-            outcome = lab.evaluate(role, temperature=t, **asked)
-            yield compared(outcome.row(series, t), outcome, greedy)
+        for t in temperatures:
+            yield from lab.whole("temperature", f"{series} at {t}", row(role, series, t, temperatures[0], **asked))
 
     for role in lab.roles("temperature", *APR, *SOSPLUS, "sos"):
         yield from at(TEMPERATURES, role, TITLES[role])
@@ -172,11 +195,14 @@ def against(lab):
     """APR against SoS+, paired on the same problems: at each temperature, before and after RL, and with the number of
     children given; against SoS+ from other demonstrations; and against the best of its samples."""
 
+    def row(series, t, ours, theirs):
+        yield versus(series, t, ours(), theirs())
+
     def rows(role, other, temperatures, **asked):
-        with_children = f", {asked['children']} children" if asked else ""
+        series = f"{TITLES[role]}{with_children(**asked)} against {TITLES[other]}"
         for t in temperatures:
-            ours, theirs = lab.evaluate(role, temperature=t, **asked), lab.evaluate(other, temperature=t)
-            yield versus(f"{TITLES[role]}{with_children} against {TITLES[other]}", t, ours, theirs)
+            yield from lab.whole("against", f"{series} at {t}", row(series, t, lambda: lab.evaluate(role, temperature=t, **asked),
+                                                                    lambda: lab.evaluate(other, temperature=t)))
 
     there = lab.roles("against", *APR, *SOSPLUS, *DEMONSTRATIONS)
     for role, other in zip(APR, SOSPLUS):
@@ -187,9 +213,10 @@ def against(lab):
         if "apr" in there and other in there:
             yield from rows("apr", other, (0.0, 1.0))
     if "apr" in there and "sosplus" in there:
+        series = f"{TITLES['apr']}{with_children(ENFORCED)} against {TITLES['sosplus']} pass@{SAMPLES}"
         for t in SCALED:
-            ours, theirs = lab.evaluate("apr", temperature=t, children=ENFORCED), lab.evaluate("sosplus", samples=SAMPLES, temperature=t)
-            yield versus(f"{TITLES['apr']}, {ENFORCED} children against {TITLES['sosplus']} pass@{SAMPLES}", t, ours, theirs.best())
+            yield from lab.whole("against", f"{series} at {t}", row(series, t, lambda: lab.evaluate("apr", temperature=t, children=ENFORCED),
+                                                                    lambda: lab.evaluate("sosplus", samples=SAMPLES, temperature=t).best()))
 
 
 def symbolic(lab):

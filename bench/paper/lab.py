@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,16 @@ def replace(path, text):
     fresh = path.with_name(path.name + ".tmp")
     fresh.write_text(text)
     fresh.replace(path)
+
+
+def machine_of(devices):
+    """The devices as asked for, what the GPUs among them are called, and the cores beside them."""
+    parts = []
+    program = shutil.which("nvidia-smi")
+    if program and any(device.startswith("cuda") for device in devices):
+        said = subprocess.run([program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
+        parts += dict.fromkeys(said.stdout.splitlines()) if said.returncode == 0 else []
+    return f"{', '.join(devices)} ({', '.join([*parts, f'{os.cpu_count()} cores'])})"
 
 
 def end_with(parent):
@@ -109,8 +120,15 @@ class run:
             yield row
 
 
+NOT_RUN = "not run"
+
+
 class bad_problems(Exception):
     pass
+
+
+class not_kept(Exception):
+    """A run that is not there where none may be made."""
 
 
 def read_problems(file):
@@ -135,6 +153,7 @@ class lab:
         self.devices, self.threads = options.device, options.threads
         self.models = dict(options.models)
         self.limit, self.source = options.problems_limit, pathlib.Path(options.problems)
+        self.kept, self.machine, self.machines = options.kept, machine_of(options.device), set()
         self.results = self.out / "results"
         self.results.mkdir(parents=True, exist_ok=True)
         self.digests, self.absent = {}, {}
@@ -171,6 +190,17 @@ class lab:
     def roles(self, who, *wanted):
         return [role for role in wanted if self.has(role, who)]
 
+    def whole(self, who, title, rows):
+        """A curve of `who`, or without a title its table: all its rows, or none, said, where one needs a run that is not there
+        and none may be made."""
+        try:
+            return list(rows)
+        except not_kept as run_of:
+            if title:
+                self.absent.setdefault(who, {})[title] = NOT_RUN
+            self.say(f"{who}: {f'without {title}' if title else 'no table'}: no run {run_of}")
+            return []
+
     def digest(self, path):
         path = pathlib.Path(path).resolve()
         if path not in self.digests:
@@ -193,7 +223,10 @@ class lab:
         if kept.exists() and lines.exists():
             known = json.loads(kept.read_text())
             if known["identity"] == json.loads(json.dumps(identity)):
+                self.machines.add(known.get("machine", "an unknown machine"))
                 return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
+        if self.kept:
+            raise not_kept(name)
         self.say(f"running {name}")
         fresh = lines.with_name(lines.name + ".tmp")
         for left in self.results.iterdir():  # by a run that was killed
@@ -208,7 +241,7 @@ class lab:
         figures = json.loads(self.call(command))
         kept.unlink(missing_ok=True)
         fresh.replace(lines)
-        replace(kept, json.dumps({"identity": identity, "command": [str(c) for c in command], "figures": figures}, indent=1))
+        replace(kept, json.dumps({"identity": identity, "machine": self.machine, "command": [str(c) for c in command], "figures": figures}, indent=1))
         return self.evaluate(role, limit, devices, **options)
 
     def symbolic(self, *options):

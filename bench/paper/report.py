@@ -7,14 +7,15 @@ import shutil
 
 import published
 from figures import FIGURES, number
+from lab import NOT_RUN
 
 INTRODUCTION = """# The paper's experiments, in small
 
 Written by `bench/paper/run report` from the tables beside the figures (CSV, linked under each); `bench/paper/run all` measures them.
 
 **These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
-by SGLang; ours has **{numbers_in_words} numbers** and a model of {weights} weights, on {device}. {what_differs}; what can be
-compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
+by SGLang; ours has **{numbers_in_words} numbers** and a model of {weights} weights, on {device}. {what_differs};
+what can be compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
 {timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
 McNemar's exact p, not corrected for the number of comparisons; ratios of costs: the geometric mean of the ratios problem by problem, Student's t on
 their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
@@ -138,7 +139,7 @@ def beside(title, theirs, rows, renamed, temperatures=published.TEMPERATURES):
         known = accuracies if isinstance(accuracies, dict) else dict(zip(published.TEMPERATURES, accuracies))
         series = renamed.get(name, name)
         yield f"| {name} | " + " | ".join(
-            f"{known[t]} / {cell(ours[(series, t)], 'accuracy') if (series, t) in ours else 'no model'}" for t in temperatures) + " |"
+            f"{known[t]} / {cell(ours[(series, t)], 'accuracy') if (series, t) in ours else 'not measured'}" for t in temperatures) + " |"
     yield ""
 
 
@@ -150,6 +151,16 @@ def tables(rows, renamed):
     yield from beside("Table 1, SoS and SoS+", published.TABLE_1, rows, renamed)
     yield from beside("Table 2, demonstrations of SoS+", published.TABLE_2, rows, renamed, (0.0, 1.0))
     yield from beside("Table 3, temperatures and RL (enforced: 10 children asked for)", published.TABLE_3, rows, renamed)
+
+
+def left_out(absent):
+    """What a table has not, and why."""
+    reasons = [f"{who} ({why})" for who, why in absent.items() if why != NOT_RUN]
+    unfinished = [who for who, why in absent.items() if why == NOT_RUN]
+    if reasons:
+        yield from ("Not measured: " + "; ".join(reasons) + ".", "")
+    if unfinished:
+        yield from ("Not measured yet: " + "; ".join(unfinished) + ".", "")
 
 
 def read(folder):
@@ -194,8 +205,7 @@ def write(folder, target):
         if about:
             lines += [about.format(**said), ""]
         lines += [f"**The paper** (four numbers, 228 M): {'; '.join(theirs)}.", ""]
-        if absent:
-            lines += ["Not measured: " + "; ".join(f"{who} ({why})" for who, why in absent.items()) + ".", ""]
+        lines += left_out(absent)
         if not rows:
             lines += ["Not measured yet.", ""]
             continue

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 import xml.etree.ElementTree
 
@@ -58,6 +59,9 @@ class told:
 
     def roles(self, who, *wanted):
         return [role for role in wanted if role in self.known]
+
+    def whole(self, who, title, rows):
+        return list(rows)
 
     def evaluate(self, role, limit=None, devices=None, **options):
         problems = self.findings(role, options)
@@ -149,9 +153,15 @@ class results_made_by_hand(unittest.TestCase):
     def test_table_2_has_our_demonstrations_where_they_belong(self):
         solves = {"sosplus": 9, "sosplus-beam5": 5, "sosplus-rejection": 7}
         rows = self.written(paper.temperature, tuple(solves), lambda role, options: [[sample(i < solves[role], 100)] for i in range(10)])
-        page = "\n".join(report.tables(rows))
+
+        def page(**beams):
+            facts = {"models": [{"title": lab.TITLES[role], "beam": beam} for role, beam in beams.items()]}
+            return "\n".join(report.tables(rows, report.series_by_beam(facts)))
+
         for line in ("| SoS+ (baseline) | 57.3 / 50.0 [", "| SoS+ (beam size = 15) | 50.9 / 90.0 [", "| SoS+ (rejection sampling) | 56.5 / 70.0 ["):
-            self.assertIn(line, page)
+            self.assertIn(line, page(**{"sosplus": 15, "sosplus-beam5": 5, "sosplus-rejection": 5}))
+        for line in ("| SoS+ (baseline) | 57.3 / 90.0 [", "| SoS+ (beam size = 15) | 50.9 / not measured |"):  # as the paper's
+            self.assertIn(line, page(sosplus=5))
 
     def test_wall_times_are_compared_problem_by_problem(self):
         def timed(role, options):
@@ -207,7 +217,7 @@ class results_made_by_hand(unittest.TestCase):
 
     def test_the_page_takes_its_tables_with_it(self):
         self.written(paper.against)
-        about = {"numbers": "three", "weights": "1 M", "vocabulary": 68, "device": "cpu", "problems": 10, "timed": 2, "seed": "0", "models": [],
+        about = {"numbers": 3, "weights": "1 M", "vocabulary": 68, "device": "cpu", "problems": 10, "timed": 2, "seed": "0", "models": [],
                  "absent": {}, "commands": ["bench/paper/run against"]}
         (self.out / "about.json").write_text(json.dumps(about))
         page = self.out / "docs" / "experiments.md"
@@ -293,6 +303,33 @@ class experiments(unittest.TestCase):
         self.assertEqual({file: file.stat().st_mtime_ns for file in kept}, kept)
         self.assertEqual(list((self.out / "results").glob("*.tmp*")), [])
 
+    def test_kept_runs_alone_make_whole_curves(self):
+        self.assertEqual(self.run_of("sequential", "symbolic", "--problems-limit", 2).returncode, 0)
+        rows = self.rows("sequential")
+        kept = self.run_of("sequential", "compute", "symbolic", "--problems-limit", 2, "--kept")
+        self.assertEqual(kept.returncode, 0, kept.stderr)
+        self.assertNotIn("running", kept.stderr)
+        self.assertEqual(self.rows("sequential"), rows)
+        self.assertIn("compute: without APR by children: no run apr.problems-2.children-0.temperature-1", kept.stderr)
+        self.assertFalse((self.out / "compute.csv").exists())
+        next((self.out / "results").glob("*children-4*.jsonl")).unlink()
+        less = self.run_of("sequential", "compute", "symbolic", "--problems-limit", 2, "--kept")
+        self.assertEqual(less.returncode, 0, less.stderr)
+        self.assertEqual([row["series"] for row in self.rows("sequential")], ["APR, unconditioned"])
+        page = (self.out / "experiments.md").read_text()
+        self.assertIn("\nNot measured yet: APR by children.\n", page)
+        self.assertIn("APR + RL (there is no model at models/countdown-3)", page)
+
+    def test_a_page_says_on_which_machines_its_runs_were(self):
+        self.assertEqual(self.run_of("join", "--problems-limit", 2, "--timed", 2).returncode, 0)
+        here = f"cpu ({os.cpu_count()} cores)"
+        self.assertEqual(json.loads((self.out / "about.json").read_text())["device"], here)
+        one = next((self.out / "results").glob("*.json"))
+        one.write_text(json.dumps({**json.loads(one.read_text()), "machine": "another (4 cores)"}))
+        again = self.run_of("join", "--problems-limit", 2, "--timed", 2, "--kept")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(json.loads((self.out / "about.json").read_text())["device"], f"another (4 cores); {here}")
+
     def test_what_a_killed_run_began_ends_with_it(self):
         words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
                  "--problems", MODEL / "heldout.jsonl", "--threads", "1"]
@@ -311,15 +348,37 @@ class experiments(unittest.TestCase):
             killed.wait()
         self.assertTrue(select.select([child], [], [], 60)[0], "it runs on alone")
 
-    def test_the_shipped_page_can_be_written_again_from_its_tables(self):
-        shutil.copytree(SOURCE / "docs" / "experiments", self.out / "experiments")
-        shipped = sorted(file.name for file in (self.out / "experiments").iterdir())
-        (self.out / "experiments.md").write_text("to be written again")
-        done = subprocess.run([SOURCE / "bench/paper/run", "report", "--out", "experiments"], capture_output=True, text=True,
-                              timeout=300, cwd=self.out)
+    def test_the_shipped_pages_can_be_written_again_from_their_tables(self):
+        for name in ("experiments", "experiments-4"):
+            with self.subTest(name):
+                shutil.copytree(SOURCE / "docs" / name, self.out / name)
+                shipped = sorted(file.name for file in (self.out / name).iterdir())
+                (self.out / f"{name}.md").write_text("to be written again")
+                done = subprocess.run([SOURCE / "bench/paper/run", "report", "--out", name], capture_output=True, text=True,
+                                      timeout=300, cwd=self.out)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual((self.out / f"{name}.md").read_text(), (SOURCE / "docs" / f"{name}.md").read_text())
+                self.assertEqual(sorted(file.name for file in (self.out / name).iterdir()), shipped)
+
+    def test_limits_of_context_reach_as_far_as_the_trees_do(self):
+        def outcome(longest):
+            return types.SimpleNamespace(problems=[[{"usage": {"longest_context": n}}] for n in longest])
+
+        self.assertEqual(paper.context_limits([outcome([300] * 50 + [900] * 50)]), [192, 256, 320, 384, 448, 512, 576, 640, 768, 1024])
+        self.assertEqual(paper.context_limits([outcome([2048] * 99), outcome([4000])])[-1], 2048)  # one of a hundred
+        self.assertEqual(paper.context_limits([outcome([2048] * 90), outcome([2049] * 10)])[-1], 4096)
+
+    def test_models_are_those_for_as_many_numbers(self):
+        four = self.out / "four.jsonl"
+        four.write_text('{"nums": [1, 2, 3, 4], "target": 10}\n' * 2)
+        done = subprocess.run([SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--problems", four, "--kept"],
+                              capture_output=True, text=True, timeout=500, cwd=self.out)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual((self.out / "experiments.md").read_text(), (SOURCE / "docs" / "experiments.md").read_text())
-        self.assertEqual(sorted(file.name for file in (self.out / "experiments").iterdir()), shipped)
+        self.assertIn("there is no model at models/baselines/countdown-4-sft (", done.stderr)
+        four.write_text("\n")
+        done = subprocess.run([SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--problems", four],
+                              capture_output=True, text=True, timeout=500, cwd=self.out)
+        self.assertEqual((done.returncode, done.stderr), (2, f"bench/paper/run: --problems {four}: it is empty; see `banyan generate problems`\n"))
 
     def test_the_page_says_the_whole_command(self):
         options = ["--problems-limit", 3, "--timed", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
@@ -353,7 +412,7 @@ class experiments(unittest.TestCase):
         self.assertIn("half.jsonl: it is not JSON", half.stderr)
         nowhere = self.run_of("join", "--problems-limit", 2, "--out", "/proc/x")
         self.assertEqual((nowhere.returncode, nowhere.stderr.count("\n")), (3, 1), nowhere.stderr)
-        self.assertIn("join: nothing to measure", self.run_of("join", "--model", f"apr={self.out}", "--problems-limit", 2).stderr)
+        self.assertIn("join: no table", self.run_of("join", "--model", f"apr={self.out}", "--problems-limit", 2).stderr)
 
     def test_statistics_are_those_of_the_program(self):
         def evaluate(name, *words):
