@@ -142,6 +142,7 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/http_limits_test.cpp
   tests/http_malformed_test.cpp
   tests/http_parse_test.cpp
+  tests/speaking_socket_test.cpp
   tests/tree_body_test.cpp
   tests/completion_body_test.cpp
   tests/forest_stream_test.cpp

@@ -75,6 +75,10 @@ TEST_CASE("what other servers take for nothing is nothing", "[http]") {
       R"({"prompt": "a", "top_k": -1, "seed": -1, "max_tokens": 1099511627776})");
   CHECK(body.sampling.top_k == 0);
   CHECK_FALSE(body.seeded);
+  const auto largest =
+      parse_completion_body(R"({"prompt": "a", "seed": 18446744073709551615})"); // not -1
+  CHECK(largest.seeded);
+  CHECK(largest.sampling.seed == 18446744073709551615u);
   CHECK(body.max_tokens == UINT32_MAX);
   CHECK(parse_completion_body(R"({"prompt": "a", "max_tokens": 0})").max_tokens == 0);
 }
@@ -106,6 +110,7 @@ TEST_CASE("a wrong completion request names the field at fault", "[http]") {
            {R"("n": 0)", "n"},
            {R"("n": 129)", "n"},
            {R"("seed": -2)", "seed"},
+           {R"("top_k": 18446744073709551615)", "top_k"},
            {R"("top_k": -2)", "top_k"},
            {R"("stop": "")", "stop"},
            {R"("stop": ["a", ""])", "stop"},

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <regex>
 #include <set>
 #include <string>
 
@@ -37,7 +39,9 @@ bool has_type(const json& value, const std::string& type) {
   if (type == "array") return value.is_array();
   if (type == "string") return value.is_string();
   if (type == "boolean") return value.is_boolean();
-  if (type == "integer") return value.is_number_integer();
+  if (type == "integer") // 3.0 is one
+    return value.is_number_integer()
+           || (value.is_number_float() && std::trunc(value.get<double>()) == value.get<double>());
   if (type == "number") return value.is_number();
   if (type == "null") return value.is_null();
   throw std::runtime_error("the description has an unknown type: " + type);
@@ -46,6 +50,29 @@ bool has_type(const json& value, const std::string& type) {
 /// Where a value is not what its schema says; empty: nowhere.
 std::string misfit(const json& document, const json& unresolved, const json& value,
                    const std::string& where = "$");
+
+/// Lengths, sizes, numbers and patterns; what a value is not of is no bound for it.
+std::string misfit_of_bounds(const json& schema, const json& value, const std::string& where) {
+  const auto exact = [](const json& number) { // the library compares -1 and 2^64 - 1 as equals
+    return number.is_number_unsigned()  ? static_cast<long double>(number.get<std::uint64_t>())
+           : number.is_number_integer() ? static_cast<long double>(number.get<std::int64_t>())
+                                        : static_cast<long double>(number.get<double>());
+  };
+  const auto beyond = [&](const char* least, const char* most, const json& size) {
+    return (schema.contains(least) && exact(size) < exact(schema.at(least)))
+           || (schema.contains(most) && exact(size) > exact(schema.at(most)));
+  };
+  if ((value.is_number() && beyond("minimum", "maximum", value))
+      || (value.is_array() && beyond("minItems", "maxItems", value.size()))
+      || (value.is_object() && beyond("minProperties", "maxProperties", value.size()))
+      || (value.is_string() && beyond("minLength", "maxLength", value.get<std::string>().size())))
+    return where + " is out of bounds: " + value.dump();
+  if (value.is_string() && schema.contains("pattern")
+      && !std::regex_search(value.get<std::string>(),
+                            std::regex(schema.at("pattern").get<std::string>())))
+    return where + " is not of the pattern: " + value.dump();
+  return {};
+}
 
 std::string misfit_of_object(const json& document, const json& schema, const json& value,
                              const std::string& where) {
@@ -56,6 +83,9 @@ std::string misfit_of_object(const json& document, const json& schema, const jso
   const auto others = schema.value("additionalProperties", json(true));
   for (const auto& [name, field] : value.items()) {
     const auto place = where + '.' + name;
+    if (auto bad = misfit(document, schema.value("propertyNames", json::object()), name, place);
+        !bad.empty())
+      return bad;
     if (!properties.contains(name) && others == false) return place + " is not described";
     if (!properties.contains(name) && !others.is_object()) continue;
     const auto& described = properties.contains(name) ? properties.at(name) : others;
@@ -69,19 +99,22 @@ std::string misfit(const json& document, const json& unresolved, const json& val
   const auto& schema = resolved(document, unresolved);
   for (const auto& part : schema.value("allOf", json::array()))
     if (auto bad = misfit(document, part, value, where); !bad.empty()) return bad;
-  if (schema.contains("oneOf") && std::ranges::none_of(schema.at("oneOf"), [&](const auto& one) {
-        return misfit(document, one, value, where).empty();
-      }))
-    return where + " is none of what it may be";
+  if (schema.contains("oneOf") && std::ranges::count_if(schema.at("oneOf"), [&](const auto& one) {
+                                    return misfit(document, one, value, where).empty();
+                                  }) != 1)
+    return where + " is not one of what it may be: " + value.dump();
   if (schema.contains("type")) {
     const auto& type = schema.at("type");
     const auto types = type.is_array() ? type : json::array({type});
     if (std::ranges::none_of(types, [&](const auto& one) { return has_type(value, one); }))
       return where + " has another type: " + value.dump();
   }
+  if (schema.contains("const") && schema.at("const") != value)
+    return where + " is not " + schema.at("const").dump();
   if (schema.contains("enum")
       && std::ranges::find(schema.at("enum"), value) == schema.at("enum").end())
     return where + " is not in the list: " + value.dump();
+  if (auto bad = misfit_of_bounds(schema, value, where); !bad.empty()) return bad;
   if (value.is_object()) return misfit_of_object(document, schema, value, where);
   if (value.is_array() && schema.contains("items"))
     for (const auto& item : value)
@@ -258,6 +291,97 @@ TEST_CASE("every field that is described is known and no other", "[http]") {
       CHECK(accepts(body));
       body[part][name + "x"] = nullptr;
       CHECK_FALSE(accepts(body));
+    }
+}
+
+/// Values of every kind, and those on both sides of every bound that is described.
+const std::vector<json>& probes() {
+  static const auto all = json::parse(R"([
+    true, false, "", "x", "/", "/0", "/0/12", "//", "/0/", "0", "/a", "all", "countdown", "a=b", "first_success", "k_of_n:2", "k_of_n:0", "deadline:0.5", "deadline:", "2026-11-27T10:00:00Z",
+    -2, -1, 0, 1e-7, 1e-6, 0.5, 1, 1.5, 2, 3.0, 5, 6, 16, 17, 100, 100.5, 101, 128, 129, 1000, 1001,
+    1000000, 1000001, 1000000000, 1000000001, 2147483647, 2147483648, 4294967295, 4294967296,
+    9007199254740991, 9007199254740992, 18446744073709551615, 36893488147419103232, -3000000000, 1e300,
+    [], [""], ["a"], [1], [-1], [[1]], [[]], ["a", 1], [1.5], {}, {"a": "b"}, {"": "b"}, {"a=b": "c"}, {"a": 1}
+  ])")
+                              .get<std::vector<json>>();
+  return all;
+}
+
+/// A server that has what the described requests are about, and what of a value both say.
+struct described_server {
+  served s;
+  const json& document = description();
+
+  described_server() { prepare(s.trees, "200"); }
+
+  const json& schema(const std::string& name) const {
+    return document.at("components").at("schemas").at(name);
+  }
+  std::vector<std::string> fields_of(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const auto& [field, _] : schema(name).at("properties").items()) names.push_back(field);
+    return names;
+  }
+  void agree(const json& described, const json& value, const http_answer& answer) const {
+    const auto bad = misfit(document, described, value);
+    INFO(value.dump() << ": " << (bad.empty() ? "fits" : bad) << "; the server: " << answer.body);
+    CHECK(bad.empty() == (answer.status < 300));
+  }
+  /// `part`: the field whose field it is, or nothing.
+  void agree_on_bodies(const std::string& path, const std::string& described, const json& beginning,
+                       const std::string& part, const std::vector<std::string>& fields) const {
+    for (const auto& field : fields)
+      for (const auto& value : probes()) {
+        if (field == "prompt" && (value == "" || value == json{""} || value == json{json::array()}))
+          continue; // refused where it is encoded
+        auto body = beginning;
+        (part.empty() ? body : body[part])[field] = value;
+        agree(schema(described), body, s.post(path, body.dump()));
+      }
+  }
+};
+
+TEST_CASE("what a tree's request may be by the description is what the server takes", "[http]") {
+  const described_server s;
+  const auto solvable_body = json::parse(solvable);
+  auto fields = s.fields_of("TreeRequest");
+  std::erase(fields, "prompt"); // a text that is its field's is no task's
+  s.agree_on_bodies("/v1/trees", "TreeRequest", solvable_body, "", fields);
+  s.agree_on_bodies("/v1/trees", "TreeRequest", solvable_body, "sampling", s.fields_of("Sampling"));
+  s.agree_on_bodies("/v1/trees", "TreeRequest", solvable_body, "budget", s.fields_of("Budget"));
+}
+
+TEST_CASE("what a completion's request may be by the description is what the server takes",
+          "[http]") {
+  const described_server s;
+  auto fields = s.fields_of("CompletionRequest");
+  for (const auto name : {"model", "stream", "stream_options"}) // see their own tests
+    std::erase(fields, name);
+  s.agree_on_bodies("/v1/completions", "CompletionRequest", {{"prompt", "a"}, {"max_tokens", 1}},
+                    "", fields);
+}
+
+TEST_CASE("what a parameter may be by the description is what the server takes", "[http]") {
+  const described_server s;
+  for (const auto& [path, methods] : s.document.at("paths").items())
+    for (const auto& parameter : methods.value("get", json::object()).value("parameters", json())) {
+      const auto& schema = parameter.at("schema");
+      const auto& type = schema.at("type");
+      if (parameter.at("in") != "query" || type == "array") continue;
+      if (type == "string" && !schema.contains("pattern")) continue;
+      for (const auto& probe : probes()) {
+        if (probe.is_structured() || probe == "") continue; // without a value: not there
+        const auto text = probe.is_string() ? probe.get<std::string>() : probe.dump();
+        if (type == "integer" && text.find('.') != text.npos) continue; // 3.0 is written 3
+        const auto target =
+            concrete(path, "A") + '?' + parameter.at("name").get<std::string>() + '=' + text;
+        INFO(target);
+        const auto answer = s.s.get(target);
+        if (answer.body.find("has no thread") != answer.body.npos || answer.status == 404)
+          continue; // a path, of no thread
+        const auto number = json::parse(text, nullptr, false);
+        s.agree(schema, type == "string" || number.is_discarded() ? json(text) : number, answer);
+      }
     }
 }
 

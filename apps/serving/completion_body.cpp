@@ -154,7 +154,7 @@ void read_max_tokens(fields& given, std::uint32_t& most) {
 /// Some write -1 where they mean none.
 void drop_minus_one(json& object, const char* name) {
   const auto found = object.find(name);
-  if (found != object.end() && *found == -1) object.erase(found);
+  if (found != object.end() && !found->is_number_unsigned() && *found == -1) object.erase(found);
 }
 
 void read_stream(fields& given, completion_body& body) {

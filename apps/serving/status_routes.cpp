@@ -57,7 +57,7 @@ void list_nodes(http_context& c, const reply_ptr& reply) {
 
 void list_threads(http_context& c, const reply_ptr& reply) {
   url_query query(reply->request().query);
-  const auto offset = query.number("offset", 0, SIZE_MAX / 2, 0);
+  const auto offset = query.number("offset", 0, (std::size_t{1} << 53) - 1, 0);
   const auto limit = query.number("limit", 1, 1000, 100);
   query.end();
   reply->send(page_view(c.trees.threads(offset, limit)));
