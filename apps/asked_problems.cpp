@@ -36,7 +36,7 @@ void declare(option_list& list, asked_problems& o) {
   list.path("problems", o.file, "FILE",
             "JSON array or JSON lines of objects with numbers (or nums) and target; `-`: standard "
             "input");
-  list.positional(o.numbers, "N");
+  list.positional(o.numbers);
 }
 
 std::vector<listed_problem> asked_problems::read(const std::string& command) const {

@@ -52,6 +52,9 @@ public:
   /// `examples`: lines.
   option_list(std::string command, std::string usage, std::string about, std::string examples);
 
+  /// The program that has these options, where it is not one of `banyan`'s commands.
+  option_list& program(std::string name);
+
   /// Options that follow stand under this title in the help.
   option_list& group(std::string title);
 
@@ -79,7 +82,7 @@ public:
   option_list& add(option);
 
   /// What stands on the command line without a name; without this such words are errors.
-  option_list& positional(std::vector<std::string>& field, const std::string& value_name);
+  option_list& positional(std::vector<std::string>& field);
 
   /// The last option, a list, stands on the command line once.
   option_list& single();
@@ -121,17 +124,16 @@ private:
   static std::vector<config_line> config_lines(std::string_view text, const std::string& name);
   bool concerns_us(const config_line&, general_lines) const;
   void take_lines(const std::vector<config_line>&, general_lines);
-  std::string called() const; ///< "banyan train sft"
   const option* known_option(std::string_view name) const;
   option& find(std::string_view name, const std::string& source, const std::string& dashes);
   void take_words(const std::vector<std::string>&);
   void take_option(const std::string& name, const std::vector<std::string>& values);
   void apply(option&, const std::vector<std::string>& values, const std::string& shown);
 
-  std::string command_, usage_, about_, examples_;
+  std::string command_, called_; ///< "train sft", "banyan train sft"
+  std::string usage_, about_, examples_;
   std::vector<std::pair<std::string, std::vector<option>>> groups_;
   std::vector<std::string>* positional_ = nullptr;
-  std::string positional_name_;
   std::set<std::string, std::less<>> given_;
 };
 

@@ -1,7 +1,6 @@
-// Speed of transformer::decode at the shape of the shipped model: `decode_bench [float32|bfloat16]
-// [context] [cpu|cuda]`. Every sequence decodes one token at a full context of its own; figures are
-// the median step of half a second. On a GPU: what a step reads of the cache in a second, too.
+// Speed of transformer::decode at the shape of the shipped model.
 
+#include "bench/bench_options.hpp"
 #include "model/attention.hpp"
 #include "model/kv_cache.hpp"
 #include "model/product.hpp"
@@ -16,7 +15,6 @@
 #include <cstdlib>
 #include <exception>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -28,12 +26,6 @@ namespace {
 
 constexpr std::int32_t block_size = 16;
 
-model_config shipped_shape() {
-  model_config c;
-  c.vocab_size = 70;
-  return c;
-}
-
 /// The next token of `sequences` sequences whose blocks lie anywhere in the cache.
 decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
   const auto blocks_each = (context + block_size - 1) / block_size;
@@ -41,7 +33,7 @@ decode_batch next_tokens(std::int32_t sequences, std::int32_t context) {
   b.starts = b.block_starts = {0};
   for (std::int32_t i = 0; i < sequences; ++i) {
     for (std::int32_t j = 0; j < blocks_each; ++j) b.blocks.push_back(j * sequences + i);
-    b.ids.push_back(i % 70);
+    b.ids.push_back(i % 64);
     b.positions.push_back(context - 1);
     b.slots.push_back(b.blocks.back() * block_size + (context - 1) % block_size);
     b.starts.push_back(i + 1);
@@ -159,16 +151,33 @@ void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int
               100 * (step - products - attention) / step);
 }
 
+struct bench_options {
+  dtype precision = dtype::float32;
+  int context = 300;
+  std::string device = "cpu";
+};
+
+bench_options parse(int argc, char** argv) {
+  bench_options o;
+  auto list = bench_options_of(
+      "decode_bench", "[options]",
+      "Speed of a decode step at the shape of the shipped model: every sequence decodes one token "
+      "at\n"
+      "a full context of its own; figures are the median step of half a second. On a GPU: what a\n"
+      "step reads of the cache in a second, too.");
+  declare_dtype(list, "dtype", o.precision, "of weights and cache");
+  list.number("context", o.context, "tokens of each sequence", positive);
+  declare_device(list, o.device, "where to decode");
+  read_words(list, argc, argv);
+  return o;
+}
+
 } // namespace
 
 int main(int argc, char** argv) try {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const auto type =
-      argc > 1 && std::string_view(argv[1]) == "bfloat16" ? dtype::bfloat16 : dtype::float32;
-  const int context = argc > 2 ? std::atoi(argv[2]) : 300;
-  const std::string device = argc > 3 ? argv[3] : "cpu";
-  const auto w = std::make_shared<const model_weights>(
-      copy_weights(random_weights(shipped_shape(), 1), type, device));
+  const auto [type, context, device] = parse(argc, argv);
+  const auto w = model_to_measure({}, type, device).weights;
   std::printf("%s, context %d\n", type == dtype::float32 ? "float32" : "bfloat16", context);
   if (device != "cpu") {
     std::printf("%6s %12s %9s %14s %12s %12s\n", "batch", "tokens/s", "ms/step", "GB/s of cache",
@@ -182,7 +191,6 @@ int main(int argc, char** argv) try {
     at::set_num_threads(os_threads);
     for (const int sequences : {1, 8, 16, 24, 32, 64, 256}) measure(w, type, sequences, context);
   }
-} catch (const std::exception& why) {
-  std::fprintf(stderr, "decode_bench: %s\n", why.what());
-  return 2;
+} catch (...) {
+  return told_failure("decode_bench");
 }

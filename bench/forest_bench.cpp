@@ -1,38 +1,18 @@
-// What a daemon adds to decoding: the real server, node, actors and store over a device that says
-// what is in a script and takes a given time for a step. So decoding costs no core, as on a GPU,
-// and the rest can be told from it.
-//
-//   forest_bench [overhead] [looks] [--clients 200] [--seconds 5] [--step-ms 4] [--tokens 48]
-//                [--threads 10000] [--folder DIR] [--sync full|normal] [--spin]
-//
-// overhead  clients that wait for a tree each, again and again, and ask for /healthz in between:
-// what a
-//           tree's answer takes beyond the tree's own life, against what any answer takes
-// looks     trees of many live threads: pages, lists, status and metrics, and tokens per second
-// with
-//           and without somebody who looks all the time
-//
-// --spin: a step keeps a core busy instead of sleeping. --folder: where the store is, for its disk.
+// What a daemon adds to decoding, over a device that takes a given time for a step: so decoding
+// costs no core, as on a GPU, and the rest can be told from it.
 
-#include "apps/actor_house.hpp"
-#include "apps/serving/http_server.hpp"
-#include "apps/serving/live_forest.hpp"
-#include "gpu_pool/pool.hpp"
-#include "gpu_pool/scripted_evaluator.hpp"
-#include "model/tokenizer.hpp"
+#include "bench/bench_options.hpp"
+#include "bench/scripted_daemon.hpp"
 #include "solver/trace.hpp"
 #include "tests/http_client.hpp"
-#include "trainer/store_actor.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <thread>
 #include <vector>
 
-#include <boost/program_options.hpp>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
@@ -45,42 +25,10 @@ using milliseconds = std::chrono::duration<double, std::milli>;
 
 struct bench_options {
   std::vector<std::string> parts;
-  std::size_t clients = 200, threads = 10000;
+  std::size_t threads = 10000;
   double seconds = 5, step_ms = 4;
   int tokens = 48;
-  std::string folder = std::filesystem::temp_directory_path(), sync = "full";
-  bool spin = false;
-};
-
-// ---- the device
-
-/// Takes at least this long for a step.
-class timed_device : public evaluator {
-public:
-  timed_device(std::unique_ptr<evaluator> says, const std::atomic<double>& step_ms, bool spin)
-      : says_(std::move(says)), step_ms_(step_ms), spin_(spin) {}
-
-  std::span<const float> run(const decode_batch& batch, std::uint32_t epoch) override {
-    const auto until =
-        steady::now() + std::chrono::duration_cast<steady::duration>(milliseconds(step_ms_.load()));
-    const auto logits = says_->run(batch, epoch);
-    if (!spin_) std::this_thread::sleep_until(until);
-    while (steady::now() < until) {
-    }
-    return logits;
-  }
-  void take(std::uint32_t epoch, std::shared_ptr<const transformer> model) override {
-    says_->take(epoch, std::move(model));
-  }
-  void load(std::uint32_t epoch, const std::filesystem::path& folder) override {
-    says_->load(epoch, folder);
-  }
-  void forget(std::uint32_t epoch) override { says_->forget(epoch); }
-
-private:
-  std::unique_ptr<evaluator> says_;
-  const std::atomic<double>& step_ms_;
-  bool spin_;
+  scripted_daemon_options daemon;
 };
 
 // ---- what it says
@@ -106,91 +54,6 @@ std::string child_prompt(const std::string& node) {
   return "Moving to Node #" + node + "\nCurrent State: 47:" + numbers + ", Operations: ['"
          + operation + "']\n";
 }
-
-class scripts {
-public:
-  void add(const std::string& prompt, const std::string& continuation, bool ends = false) {
-    all_.push_back({words_->encode(prompt), words_->encode(continuation)});
-    if (ends) all_.back().continuation.push_back(words_->eos_id());
-  }
-
-  /// What nobody wrote down goes on with empty lines.
-  std::unique_ptr<evaluator> device(std::int32_t num_blocks, std::int32_t block_size) const {
-    const auto filler = words_->encode("\n").front();
-    return std::make_unique<scripted_evaluator>(all_, filler, num_blocks, block_size,
-                                                words_->vocab_size());
-  }
-
-private:
-  std::shared_ptr<const tokenizer> words_ = countdown_tokenizer();
-  std::vector<script> all_;
-};
-
-// ---- a daemon
-
-pool_source source() {
-  pool_source s;
-  s.model.vocabulary = countdown_tokenizer();
-  s.model.config.vocab_size = s.model.vocabulary->vocab_size();
-  s.model.config.eos_id = s.model.vocabulary->eos_id();
-  s.model.config.max_positions = 1 << 17;
-  return s;
-}
-
-class small_daemon {
-public:
-  small_daemon(const bench_options& o, const scripts& says) : step_ms_(0) {
-    auto name = o.folder + "/forest-bench-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr)
-      throw std::runtime_error(o.folder + ": no folder can be made there; name another --folder");
-    folder_ = name;
-    auto events = std::make_shared<event_hub>();
-    house_options house;
-    house.concurrency = 1 << 20;
-    house.events = events;
-    forest_options trees;
-    house.make_store = [&](caf::actor_system& system) {
-      tree_store file(folder_ / "trees.db", {.sync = o.sync == "full"});
-      trees.gauge = file.gauge();
-      return spawn_store(system, std::move(file), {});
-    };
-    house.make_pool = [&](caf::actor_system& system, pool_options options,
-                          const pool_source& from) {
-      constexpr std::int32_t num_blocks = 1 << 16;
-      auto device = std::make_unique<timed_device>(
-          says.device(num_blocks, options.scheduling.block_size), step_ms_, o.spin);
-      return spawn_pool(system, std::move(options), std::move(device), num_blocks,
-                        from.model.config, from.model.vocabulary);
-    };
-    house_ = std::make_unique<actor_house>(std::vector{source()}, std::move(house));
-    trees.store = folder_ / "trees.db";
-    trees.events = events;
-    forest_ = std::make_unique<live_forest>(*house_, std::move(trees));
-    http_options http;
-    http.port = 0;
-    http.max_connections = 4 * o.clients;
-    server_ = std::make_unique<http_server>(*forest_, std::move(http));
-  }
-
-  ~small_daemon() {
-    step_ms_ = 0;
-    server_.reset();
-    house_->park(std::chrono::seconds(10));
-    forest_.reset();
-    house_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  void set_step(double ms) { step_ms_ = ms; }
-  std::uint16_t port() const { return server_->port(); }
-
-private:
-  std::filesystem::path folder_;
-  std::atomic<double> step_ms_;
-  std::unique_ptr<actor_house> house_;
-  std::unique_ptr<live_forest> forest_;
-  std::unique_ptr<http_server> server_;
-};
 
 // ---- figures
 
@@ -252,7 +115,7 @@ struct measured {
 
 measured call(std::uint16_t port, const bench_options& o) {
   std::vector<caller> callers;
-  for (std::size_t i = 0; i < o.clients; ++i) callers.emplace_back(port);
+  for (std::size_t i = 0; i < o.daemon.clients; ++i) callers.emplace_back(port);
   const int poll = ::epoll_create1(EPOLL_CLOEXEC);
   for (auto& c : callers) {
     epoll_event what{};
@@ -265,7 +128,7 @@ measured call(std::uint16_t port, const bench_options& o) {
   const auto begin = steady::now();
   const auto end = begin + std::chrono::duration<double>(o.seconds);
   // They come one after the other, about as long as a tree lives.
-  const auto between = milliseconds(o.tokens * o.step_ms / double(o.clients));
+  const auto between = milliseconds(o.tokens * o.step_ms / double(o.daemon.clients));
   std::size_t open = 0, begun = 0, number = 0;
   while (open > 0 || steady::now() < end) {
     while (begun < callers.size() && steady::now() - begin > between * double(begun)) {
@@ -303,7 +166,7 @@ void overhead(const bench_options& o) {
     std::string text(static_cast<std::size_t>(o.tokens * (lengths / 2 + i) / lengths), '\n');
     says.add(root_prompt({asked.numbers, 100 + i}), text + step + "No solution found.\n", true);
   }
-  small_daemon d(o, says);
+  scripted_daemon d(o.daemon, says);
   auto warm = o;
   warm.seconds = 0.5;
   call(d.port(), warm);
@@ -312,8 +175,9 @@ void overhead(const bench_options& o) {
   std::printf(
       "%zu clients, %.0f trees/s, steps of %g ms, --sync %s; %.0f us of CPU a tree, %.0f %% "
       "of a core\n",
-      o.clients, double(m.tree.size()) / m.wall_s, o.step_ms, o.sync.c_str(),
-      1e6 * m.cpu_s / double(m.tree.size()), 100 * m.cpu_s / m.wall_s);
+      o.daemon.clients, double(m.tree.size()) / m.wall_s, o.step_ms,
+      o.daemon.synced ? "full" : "normal", 1e6 * m.cpu_s / double(m.tree.size()),
+      100 * m.cpu_s / m.wall_s);
   show("a tree's answer", m.tree);
   show("a tree's own life", m.life);
   show("the answer beyond the life", m.extra);
@@ -364,7 +228,7 @@ void looks(const bench_options& o) {
     const auto node = "0," + std::to_string(i);
     says.add(child_prompt(node), spawning(node, grandchildren, 2));
   }
-  small_daemon d(o, says);
+  scripted_daemon d(o.daemon, says);
   looks_at one{d.port()};
   const std::string kept = R"(, "wait": false, "budget": {"max_threads": 100000, "max_depth": 2,
       "deadline_s": 100000})";
@@ -405,18 +269,29 @@ void looks(const bench_options& o) {
 }
 
 bench_options parse(int argc, char** argv) {
-  namespace po = boost::program_options;
   bench_options o;
-  po::options_description all;
-  all.add_options()("part", po::value(&o.parts))("clients", po::value(&o.clients))(
-      "threads", po::value(&o.threads))("seconds", po::value(&o.seconds))(
-      "step-ms", po::value(&o.step_ms))("tokens", po::value(&o.tokens))(
-      "folder", po::value(&o.folder))("sync", po::value(&o.sync))("spin", po::bool_switch(&o.spin));
-  po::positional_options_description parts;
-  parts.add("part", -1);
-  po::variables_map given;
-  po::store(po::command_line_parser(argc, argv).options(all).positional(parts).run(), given);
-  po::notify(given);
+  auto list = bench_options_of(
+      "forest_bench", "[overhead] [looks] [options]",
+      "What a daemon adds to decoding: the real server, node, actors and store over a device that\n"
+      "says what is in a script and takes a given time for a step.\n\n"
+      "  overhead  clients that wait for a tree each, again and again, and ask for /healthz in\n"
+      "            between: what a tree's answer takes beyond the tree's own life\n"
+      "  looks     trees of many live threads: pages, lists, status and metrics, and tokens per\n"
+      "            second with and without somebody who looks all the time");
+  list.positional(o.parts);
+  list.number("seconds", o.seconds, "of each measurement", {0.1, 3600});
+  list.number("step-ms", o.step_ms, "that a step of the device takes", not_negative);
+  list.number("clients", o.daemon.clients, "of `overhead`", positive);
+  list.number("tokens", o.tokens, "of a tree, in the middle; of `overhead`", positive);
+  list.number("threads", o.threads, "that live at a time; of `looks`", {100, 1e6});
+  list.text("folder", o.daemon.folder, "DIR", "where the store is, for its disk");
+  list.choice("sync", o.daemon.synced, {{"full", true}, {"normal", false}},
+              "of the store, as banyand has it");
+  list.flag("spin", o.daemon.spins, "a step keeps a core busy instead of sleeping");
+  read_words(list, argc, argv);
+  for (const auto& part : o.parts)
+    if (part != "overhead" && part != "looks")
+      throw bad_usage("'" + part + "'", "there is no such part", "give overhead or looks");
   if (o.parts.empty()) o.parts = {"overhead", "looks"};
   return o;
 }
@@ -428,7 +303,6 @@ int main(int argc, char** argv) try {
   for (const auto& part : options.parts) part == "looks" ? looks(options) : overhead(options);
   std::fflush(stdout);
   std::_Exit(0);
-} catch (const std::exception& why) {
-  std::cerr << "forest_bench: " << why.what() << "\n";
-  return 2;
+} catch (...) {
+  return told_failure("forest_bench");
 }

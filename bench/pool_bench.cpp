@@ -1,15 +1,8 @@
-// Threads and tokens per second through the pool actor, and what everything beside the model's
-// forward pass costs. Without --model: random weights of the shipped shape.
-//
-//   pool_bench [--model DIR] [--batch 64] [--threads 256] [--tokens 128] [--prompt 64] [--device
-//   cpu]
-//              [--dtype float32] [--os-threads N] [--prompts FILE] [--json]
-//
-// --prompts FILE: JSON arrays of token ids, one a line, instead of random prompts; the sampled ids
-// go into the object that --json prints.
+// Threads and tokens per second through the pool actor.
 
 #include "actors/messages.hpp"
 #include "actors/system.hpp"
+#include "bench/bench_options.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
@@ -24,7 +17,6 @@
 #include <string>
 #include <vector>
 
-#include <boost/program_options.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/scoped_actor.hpp>
@@ -41,16 +33,6 @@ struct bench_options {
   bool json = false;
   pool_options pool;
 };
-
-checkpoint shipped_shape() {
-  auto vocabulary = countdown_tokenizer();
-  model_config c;
-  c.vocab_size = vocabulary->vocab_size();
-  c.bos_id = vocabulary->bos_id();
-  c.eos_id = vocabulary->eos_id();
-  c.pad_id = vocabulary->pad_id();
-  return {c, vocabulary, std::make_shared<model_weights>(random_weights(c, 1))};
-}
 
 std::vector<std::vector<std::int32_t>> random_prompts(const bench_options& o, std::int64_t vocab) {
   std::mt19937 random(1);
@@ -148,40 +130,35 @@ void report(const bench_options& o, const measured& m) {
 }
 
 bench_options parse(int argc, char** argv) {
-  namespace po = boost::program_options;
   bench_options o;
-  std::string precision = "float32";
-  po::options_description all;
-  all.add_options()("model", po::value(&o.model))("batch", po::value(&o.batch))(
-      "threads", po::value(&o.threads))("tokens", po::value(&o.tokens))(
-      "prompt", po::value(&o.prompt))("device", po::value(&o.pool.device))(
-      "dtype", po::value(&precision))("os-threads", po::value(&o.pool.os_threads))(
-      "prompts", po::value(&o.prompts))("json", po::bool_switch(&o.json));
-  po::variables_map given;
-  po::store(po::parse_command_line(argc, argv, all), given);
-  po::notify(given);
-  if (precision == "bfloat16") o.pool.precision = dtype::bfloat16;
+  auto list = bench_options_of(
+      "pool_bench", "[options]",
+      "Threads and tokens per second through the pool actor, and what everything beside the\n"
+      "model's forward pass costs.");
+  list.text("model", o.model, "DIR", "checkpoint; default: random weights of the shipped shape");
+  list.number("batch", o.batch, "threads that decode at a time", positive);
+  list.number("threads", o.threads, "in all", positive);
+  list.number("tokens", o.tokens, "that each of them samples", positive);
+  list.number("prompt", o.prompt, "random tokens before them", positive);
+  list.text("prompts", o.prompts, "FILE",
+            "JSON arrays of token ids, one a line, in place of random prompts");
+  declare_device(list, o.pool.device, "where to decode");
+  declare_dtype(list, "dtype", o.pool.precision, "of weights and cache");
+  list.number("os-threads", o.pool.os_threads, "for the CPU; 0: one per core", os_threads);
+  list.flag("json", o.json, "one JSON object, which has the sampled ids");
+  read_words(list, argc, argv);
   o.pool.scheduling.max_batch = o.batch;
   return o;
-}
-
-checkpoint load(const bench_options& o) {
-  if (!o.model.empty()) return load_checkpoint(o.model, o.pool.precision, o.pool.device);
-  auto model = shipped_shape();
-  model.weights = std::make_shared<model_weights>(
-      copy_weights(*model.weights, o.pool.precision, o.pool.device));
-  return model;
 }
 
 } // namespace
 
 int main(int argc, char** argv) try {
   const auto options = parse(argc, argv);
-  const auto model = load(options);
+  const auto model = model_to_measure(options.model, options.pool.precision, options.pool.device);
   const auto prompts = options.prompts.empty() ? random_prompts(options, model.config.vocab_size)
                                                : read_prompts(options.prompts);
   report(options, run(options, model, prompts));
-} catch (const std::exception& why) {
-  std::cerr << "pool_bench: " << why.what() << "\n";
-  return 2;
+} catch (...) {
+  return told_failure("pool_bench");
 }

@@ -1,16 +1,9 @@
-// What a switch of weights costs a pool that decodes: while it has a full batch, a publisher does
-// as a trainer does, again and again: it hands its weights out, makes them ready, sends them, and
-// before it would learn on it moves to memory of its own.
-//
-//   publish_bench [--model DIR] [--batch 64] [--publishes 200] [--pinned 0] [--device cpu]
-//                 [--dtype float32] [--os-threads N]
-//
-// --pinned: share of the threads that are pinned to the weights that are the newest when they
-// begin, so that steps have many epochs. Without --model: random weights of the shipped shape.
+// What a switch of weights costs a pool that decodes.
 
 #include "actors/messages.hpp"
 #include "actors/system.hpp"
 #include "apps/compute.hpp"
+#include "bench/bench_options.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/checkpoint.hpp"
 #include "model/tokenizer.hpp"
@@ -26,7 +19,6 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
-#include <boost/program_options.hpp>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
@@ -162,34 +154,26 @@ times run(const bench_options& o, const checkpoint& model) {
 }
 
 bench_options parse(int argc, char** argv) {
-  namespace po = boost::program_options;
   bench_options o;
-  std::string precision = "float32";
-  po::options_description all;
-  all.add_options()("model", po::value(&o.model))("batch", po::value(&o.batch))(
-      "publishes",
-      po::value(&o.publishes))("pinned", po::value(&o.pinned))("device", po::value(&o.pool.device))(
-      "dtype", po::value(&precision))("os-threads", po::value(&o.pool.os_threads));
-  po::variables_map given;
-  po::store(po::parse_command_line(argc, argv, all), given);
-  po::notify(given);
-  if (o.publishes == 0) throw std::runtime_error("--publishes: 0 measures nothing; give 1 or more");
-  if (precision == "bfloat16") o.pool.precision = dtype::bfloat16;
+  auto list = bench_options_of(
+      "publish_bench", "[options]",
+      "What a switch of weights costs a pool that decodes: while it has a full batch, a publisher\n"
+      "does as a trainer does, again and again: it hands its weights out, makes them ready, sends\n"
+      "them, and before it would learn on it moves to memory of its own.");
+  list.text("model", o.model, "DIR", "checkpoint; default: random weights of the shipped shape");
+  list.number("batch", o.batch, "threads that decode at a time", positive);
+  list.number("publishes", o.publishes, "so many switches", positive);
+  list.number(
+      "pinned", o.pinned,
+      "share of the threads that stay with the weights that are the newest when they begin, so "
+      "that steps have many epochs",
+      share);
+  declare_device(list, o.pool.device, "where to decode");
+  declare_dtype(list, "dtype", o.pool.precision, "of weights and cache");
+  list.number("os-threads", o.pool.os_threads, "for the CPU; 0: one per core", os_threads);
+  read_words(list, argc, argv);
   o.pool.scheduling.max_batch = o.batch;
   return o;
-}
-
-checkpoint load(const bench_options& o) {
-  if (!o.model.empty()) return load_checkpoint(o.model, o.pool.precision, o.pool.device);
-  auto vocabulary = countdown_tokenizer();
-  model_config c;
-  c.vocab_size = vocabulary->vocab_size();
-  c.bos_id = vocabulary->bos_id();
-  c.eos_id = vocabulary->eos_id();
-  c.pad_id = vocabulary->pad_id();
-  return {c, vocabulary,
-          std::make_shared<model_weights>(
-              copy_weights(random_weights(c, 1), o.pool.precision, o.pool.device))};
 }
 
 } // namespace
@@ -198,12 +182,12 @@ int main(int argc, char** argv) try {
   const auto options = parse(argc, argv);
   at::set_num_threads(1); // of the publisher
   keep_freed_memory();    // as the training commands do
-  const auto measured = run(options, load(options));
+  const auto measured =
+      run(options, model_to_measure(options.model, options.pool.precision, options.pool.device));
   print("publisher: handing out and making ready", measured.publish);
   print("publisher: from request to reply", measured.reply);
   print("publisher: to memory of its own, before it learns", measured.leave);
   print("pool: the switch (swap_ms)", measured.swap);
-} catch (const std::exception& why) {
-  std::cerr << "publish_bench: " << why.what() << "\n";
-  return 2;
+} catch (...) {
+  return told_failure("publish_bench");
 }

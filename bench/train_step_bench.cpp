@@ -1,11 +1,7 @@
-// Training steps on one batch, for compare_training.py: reads a checkpoint and sequences (one JSON
-// object a line, as tree_batch_bench --write leaves them), does steps of AdamW, and prints one JSON
-// object: seconds, CPU seconds and loss of each step.
-//
-//   train_step_bench --model DIR --sequences FILE [--steps 10] [--rate 1e-3] [--padded]
-//   [--os-threads N] [--device cpu] [--dtype float32]
+// Training steps on one batch: the other side of compare_training.py.
 
 #include "apps/compute.hpp"
+#include "bench/bench_options.hpp"
 #include "bench/flat_trees.hpp"
 #include "model/checkpoint.hpp"
 #include "model/transformer.hpp"
@@ -21,7 +17,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 
 using namespace banyan;
@@ -29,7 +24,8 @@ using namespace banyan;
 namespace {
 
 struct bench_options {
-  std::string model, sequences, device = "cpu", precision = "float32";
+  std::string model, sequences, device = "cpu";
+  dtype compute = dtype::float32;
   int steps = 10, os_threads = 0;
   double rate = 1e-3;
   bool padded = false;
@@ -47,17 +43,23 @@ std::vector<training_sequence> read_sequences(const std::string& file) {
 }
 
 bench_options parse(int argc, char** argv) {
-  namespace po = boost::program_options;
   bench_options o;
-  po::options_description all;
-  all.add_options()("model", po::value(&o.model)->required())(
-      "sequences", po::value(&o.sequences)->required())("steps", po::value(&o.steps))(
-      "rate", po::value(&o.rate))("padded", po::bool_switch(&o.padded))("os-threads",
-                                                                        po::value(&o.os_threads))(
-      "device", po::value(&o.device))("dtype", po::value(&o.precision));
-  po::variables_map given;
-  po::store(po::parse_command_line(argc, argv, all), given);
-  po::notify(given);
+  auto list = bench_options_of("train_step_bench", "--model DIR --sequences FILE [options]",
+                               "Steps of AdamW on one batch; prints one JSON object: seconds, CPU "
+                               "seconds and loss of each.");
+  list.text("model", o.model, "DIR", "checkpoint");
+  list.text("sequences", o.sequences, "FILE",
+            "one JSON object a line, as `tree_batch_bench --write` leaves them");
+  list.number("steps", o.steps, "in all", positive);
+  list.number("rate", o.rate, "learning rate", not_negative);
+  list.flag("padded", o.padded, "all sequences as long as the longest");
+  declare_device(list, o.device, "where to train");
+  declare_dtype(list, "dtype", o.compute, "of matrix products");
+  list.number("os-threads", o.os_threads, "for the CPU; 0: one per core", os_threads);
+  read_words(list, argc, argv);
+  for (const auto& name : {"model", "sequences"})
+    if (!list.given(name))
+      throw bad_usage("--" + std::string(name), "it is missing", "`--help` says what it is");
   use_threads(o.os_threads);
   keep_freed_memory(); // as the training commands do
   return o;
@@ -68,7 +70,6 @@ bench_options parse(int argc, char** argv) {
 int main(int argc, char** argv) try {
   const auto o = parse(argc, argv);
   const auto from = load_checkpoint(o.model, dtype::float32, "cpu");
-  const auto compute = o.precision == "bfloat16" ? dtype::bfloat16 : dtype::float32;
   auto weights =
       std::make_shared<model_weights>(copy_weights(*from.weights, dtype::float32, o.device));
   auto sequences = read_sequences(o.sequences);
@@ -86,7 +87,7 @@ int main(int argc, char** argv) try {
       return at::tensor(values, at::kLong).to(o.device);
     };
     const auto loss =
-        at::cross_entropy_loss(model.forward(batch.sequences, on_device(batch.selected), compute),
+        at::cross_entropy_loss(model.forward(batch.sequences, on_device(batch.selected), o.compute),
                                on_device(batch.targets));
     loss.backward();
     update.step(o.rate);
@@ -98,7 +99,6 @@ int main(int argc, char** argv) try {
     result["losses"].push_back(value);
   }
   std::cout << result << "\n";
-} catch (const std::exception& why) {
-  std::cerr << "train_step_bench: " << why.what() << "\n";
-  return 2;
+} catch (...) {
+  return told_failure("train_step_bench");
 }

@@ -9,6 +9,7 @@
 #include "apps/rollout_problems.hpp"
 #include "apps/trace_file.hpp"
 #include "apps/train_options.hpp"
+#include "bench/bench_options.hpp"
 #include "bench/counting_allocator.hpp"
 #include "bench/flat_trees.hpp"
 #include "model/checkpoint.hpp"
@@ -35,7 +36,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 
 using namespace banyan;
@@ -43,12 +43,11 @@ using namespace banyan;
 namespace {
 
 struct bench_options {
-  std::string model, traces, store, write, precision = "float32";
+  std::string model, traces, store, write;
+  dtype compute = dtype::float32;
   std::size_t trees = 32, repeats = 7;
   std::int64_t step = 0;
   int numbers = 3, os_threads = 0;
-
-  dtype compute() const { return precision == "bfloat16" ? dtype::bfloat16 : dtype::float32; }
 };
 
 /// What goes through the model at once, and what is to be predicted.
@@ -217,53 +216,36 @@ void write(const std::filesystem::path& file, const std::vector<training_sequenc
 }
 
 /// Nothing where only help was asked for.
-std::optional<bench_options> parse(int argc, char** argv) {
-  namespace po = boost::program_options;
+bench_options parse(int argc, char** argv) {
   bench_options o;
-  po::options_description all("tree_batch_bench [options]");
-  const auto add = [&](const char* name, auto& field, const char* help) {
-    all.add_options()(name, po::value(&field), help);
-  };
-  all.add_options()("help", "this");
-  add("model", o.model, "DIR of a checkpoint; default: random weights of the shipped shape");
-  add("trees", o.trees, "so many at most (32)");
-  add("numbers", o.numbers, "in the problem of a demonstration (3)");
-  add("traces", o.traces, "FILE (.trees, .json, .jsonl) of trees, in place of demonstrations made");
-  add("store", o.store, "FILE, trees.db of `banyan train rl`: whole groups of rolled out trees");
-  add("step", o.step, "of --store (0)");
-  add("repeats", o.repeats, "of which the fastest counts (7)");
-  add("dtype", o.precision, "float32 or bfloat16, of matrix products");
-  add("os-threads", o.os_threads, "0: one per core");
-  add("write", o.write,
-      "DIR: the sequences go to tree.jsonl and flat.jsonl there, for train_step_bench and "
-      "compare_training.py, and nothing is measured");
-  po::variables_map given;
-  po::store(po::parse_command_line(argc, argv, all), given);
-  po::notify(given);
-  if (given.contains("help")) {
-    std::cout << all;
-    return {};
-  }
+  auto list = bench_options_of("tree_batch_bench", "[options]",
+                               "What a step costs over trees whose threads share what they have in "
+                               "common, and over flat\nsequences of the same trees.");
+  list.text("model", o.model, "DIR", "checkpoint; default: random weights of the shipped shape");
+  list.number("trees", o.trees, "so many at most", positive);
+  list.number("numbers", o.numbers, "in the problem of a demonstration", {2, 6});
+  list.text("traces", o.traces, "FILE",
+            "of trees (.trees, .json, .jsonl), in place of demonstrations made");
+  list.text("store", o.store, "FILE",
+            "trees.db of `banyan train rl`: whole groups of rolled out trees");
+  list.number("step", o.step, "of --store", not_negative);
+  list.number("repeats", o.repeats, "of which the fastest counts", positive);
+  declare_dtype(list, "dtype", o.compute, "of matrix products");
+  list.number("os-threads", o.os_threads, "for the CPU; 0: one per core", os_threads);
+  list.text("write", o.write, "DIR",
+            "the sequences go to tree.jsonl and flat.jsonl there, for train_step_bench and "
+            "compare_training.py, and nothing is measured");
+  read_words(list, argc, argv);
   use_threads(o.os_threads);
   keep_freed_memory(); // as the training commands do
   return o;
 }
 
-checkpoint load(const bench_options& o) {
-  if (!o.model.empty()) return load_checkpoint(o.model, dtype::float32, "cpu");
-  auto vocabulary = countdown_tokenizer();
-  model_config c;
-  c.vocab_size = vocabulary->vocab_size();
-  return {c, vocabulary, std::make_shared<model_weights>(random_weights(c, 1))};
-}
-
 } // namespace
 
 int main(int argc, char** argv) try {
-  const auto asked = parse(argc, argv);
-  if (!asked) return 0;
-  const auto& o = *asked;
-  const auto model = load(o);
+  const auto o = parse(argc, argv);
+  const auto model = model_to_measure(o.model, dtype::float32, "cpu");
   const auto leaves = leaves_of(*model.weights);
   for (auto leaf : leaves) leaf.requires_grad_(true);
   const transformer net(model.weights);
@@ -297,18 +279,16 @@ int main(int argc, char** argv) try {
                    {.name = "groups of trees", .make = [&] { return laid_out_shared(groups); }});
   {
     counting_allocator memory;
-    for (auto& l : layouts)
-      measure_memory(l, net, leaves, o.compute(), memory); // wakes LibTorch up
+    for (auto& l : layouts) measure_memory(l, net, leaves, o.compute, memory); // wakes LibTorch up
   }
   for (std::size_t i = 0; i < o.repeats; ++i)
-    for (auto& l : layouts) measure(l, net, leaves, o.compute());
+    for (auto& l : layouts) measure(l, net, leaves, o.compute);
   std::printf("%zu trees of %zu problems, %s, %d OS threads\n", num_trees, groups.size(),
-              o.precision.c_str(), at::get_num_threads());
+              o.compute == dtype::float32 ? "float32" : "bfloat16", at::get_num_threads());
   report(layouts, num_trees);
-  if (agree(layouts, o.compute() == dtype::float32 ? 1e-5 : 1e-2)) return 0;
+  if (agree(layouts, o.compute == dtype::float32 ? 1e-5 : 1e-2)) return 0;
   std::cerr << "tree_batch_bench: the layouts do not teach the same\n";
   return 1;
-} catch (const std::exception& why) {
-  std::cerr << "tree_batch_bench: " << why.what() << "\n";
-  return 2;
+} catch (...) {
+  return told_failure("tree_batch_bench");
 }

@@ -5,31 +5,26 @@ banyan_program(solver_bench bench/solver_bench.cpp)
 target_link_libraries(solver_bench PRIVATE banyan_solver benchmark::benchmark)
 
 banyan_program(decode_bench bench/decode_bench.cpp)
-target_link_libraries(decode_bench PRIVATE banyan_model)
+target_link_libraries(decode_bench PRIVATE banyan_apps)
 
 banyan_program(pool_bench bench/pool_bench.cpp)
-target_link_libraries(pool_bench PRIVATE banyan_gpu_pool Boost::program_options
-  nlohmann_json::nlohmann_json)
+target_link_libraries(pool_bench PRIVATE banyan_apps nlohmann_json::nlohmann_json)
 
 banyan_program(store_bench bench/store_bench.cpp)
 target_link_libraries(store_bench PRIVATE banyan_store benchmark::benchmark)
 
 banyan_program(publish_bench bench/publish_bench.cpp)
-target_link_libraries(publish_bench PRIVATE banyan_apps banyan_gpu_pool
-  Boost::program_options)
+target_link_libraries(publish_bench PRIVATE banyan_apps)
 
 banyan_program(forest_bench bench/forest_bench.cpp)
-target_link_libraries(forest_bench PRIVATE banyan_forest banyan_http banyan_store_actor
-  Boost::program_options)
+target_link_libraries(forest_bench PRIVATE banyan_forest banyan_http banyan_store_actor)
 
 banyan_program(tree_batch_bench bench/tree_batch_bench.cpp)
-target_link_libraries(tree_batch_bench PRIVATE banyan_apps Boost::program_options
-  nlohmann_json::nlohmann_json)
+target_link_libraries(tree_batch_bench PRIVATE banyan_apps nlohmann_json::nlohmann_json)
 
 # The other side of bench/compare_training.py.
 banyan_program(train_step_bench bench/train_step_bench.cpp)
-target_link_libraries(train_step_bench PRIVATE banyan_apps Boost::program_options
-  nlohmann_json::nlohmann_json)
+target_link_libraries(train_step_bench PRIVATE banyan_apps nlohmann_json::nlohmann_json)
 
 # They still run, and what they check of themselves holds. How fast is nobody's business here.
 function(banyan_bench_runs program)
@@ -39,6 +34,7 @@ function(banyan_bench_runs program)
 endfunction()
 if(NOT BANYAN_SANITIZE)
   banyan_bench_runs(solver_bench --benchmark_min_time=0.001)
+  banyan_bench_runs(decode_bench --help)
   banyan_bench_runs(pool_bench --threads 4 --batch 4 --tokens 8)
   banyan_bench_runs(publish_bench --model models/countdown-3 --publishes 2)
   banyan_bench_runs(forest_bench overhead looks --seconds 0.3 --threads 1000 --clients 4)

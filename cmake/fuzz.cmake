@@ -19,6 +19,8 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
   apps/event_reader.cpp
   apps/json_list.cpp
   apps/option_names.cpp
+  apps/did_you_mean.cpp
+  apps/option_config.cpp
   apps/options.cpp
   apps/terminal.cpp
   apps/text_width.cpp

@@ -115,7 +115,7 @@ TEST_CASE("a missing value is not taken from the next option", "[apps]") {
 
 TEST_CASE("a flag does not take the next word for its value", "[apps]") {
   small_command c;
-  c.list.positional(c.rest, "N");
+  c.list.positional(c.rest);
   c.parse({"--fast", "25", "7"});
   CHECK(c.fast);
   CHECK(c.rest == words{"25", "7"});

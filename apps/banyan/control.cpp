@@ -60,7 +60,7 @@ int control(command_words words, const std::string& action, const std::string& a
   list.text("thread", o.thread, "PATH", "this thread and all below it, as in /0/3; default: all");
   declare(list, o.daemon);
   declare(list, o.common);
-  list.positional(o.ids, "ID");
+  list.positional(o.ids);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
   if (o.ids.empty())
     throw bad_usage(action, "the id is missing", "name a tree; `banyan ps` lists them");

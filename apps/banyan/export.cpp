@@ -61,7 +61,7 @@ option_list declare(export_options& o) {
   list.path("out", o.out, "FILE", "default, and `-`: standard output");
   declare(list, o.daemon);
   declare(list, o.common);
-  list.positional(o.ids, "ID");
+  list.positional(o.ids);
   return list;
 }
 

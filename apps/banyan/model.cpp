@@ -102,7 +102,7 @@ int copy_command(command_words words, const std::string& name, const std::string
   list.path("out", o.out, "DIR", "the folder to write");
   declare_dtype(list, "dtype", o.precision, "of the weights written; default: as they are");
   declare(list, o.common);
-  list.positional(o.words, "DIR");
+  list.positional(o.words);
   if (!parse(list, o.common, o.from, o.words, words)) return exit_done;
   return copy_checkpoint(list, o);
 }
@@ -119,7 +119,7 @@ int model_info(command_words words) {
                    "  banyan model info --model runs/a/last --json\n");
   list.path("model", folder, "DIR", "checkpoint in Hugging Face layout, also without the name");
   declare(list, common);
-  list.positional(named, "DIR");
+  list.positional(named);
   if (!parse(list, common, folder, named, words)) return exit_done;
   const auto j = description(folder);
   if (common.json) return print(j.dump() + "\n"), exit_done;

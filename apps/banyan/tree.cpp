@@ -42,7 +42,7 @@ option_list declare(tree_options& o) {
   list.flag("follow", o.follow, "what happens from now on, until the tree ends");
   declare(list, o.daemon);
   declare(list, o.common);
-  list.positional(o.ids, "ID");
+  list.positional(o.ids);
   return list;
 }
 

@@ -104,6 +104,7 @@ void declare_log(option_list& list, daemon_options& o) {
 
 option_list declare(daemon_options& o) {
   option_list list("banyand", "[options]", about, examples);
+  list.program("banyand");
   declare_service(list, o);
   declare_model(list, o);
   declare_store(list, o);
