@@ -1,6 +1,7 @@
 #include "tests/streamed.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include <catch2/catch.hpp>
@@ -73,6 +74,40 @@ TEST_CASE("who missed events of all trees hears first which trees live and how t
   event_reader again(s, "/v1/events", "Last-Event-ID: " + last + "\r\n");
   CHECK(again.event().data.at("tree") == "A");
   CHECK(again.event().data.at("tree") == "B");
+}
+
+TEST_CASE("who has heard of as many trees as are asked for at once goes on from the last of them",
+          "[http]") {
+  const auto count = GENERATE(99, 100, 101, 200, 201);
+  CAPTURE(count);
+  served s;
+  for (int i = 0; i < count; ++i) s.trees.put(fake_forest::running_tree("T" + std::to_string(i)));
+  s.trees.hub.publish(event_of(kind::tree, "T0"));
+  std::string last;
+  {
+    event_reader stream(s, "/v1/events", "Last-Event-ID: anotherlife-17\r\n");
+    for (int i = 0; i < count; ++i) last = stream.event().id;
+  }
+  s.trees.hub.publish(event_of(kind::tree, "A"));
+  event_reader again(s, "/v1/events", "Last-Event-ID: " + last + "\r\n");
+  CHECK(again.event().data.at("tree") == "A");
+}
+
+TEST_CASE("who reads slowly hears of all trees that live", "[http]") {
+  served s;
+  constexpr std::size_t count = 30000; // more than lies in buffers on the way
+  for (std::size_t i = 0; i < count; ++i)
+    s.trees.put(fake_forest::running_tree("T" + std::to_string(i)));
+  event_reader stream(s, "/v1/events", "Last-Event-ID: anotherlife-17\r\n", 4096);
+  for (int asked = 0; asked < 3; ++asked) s.get("/v1/trees?limit=1"); // others are answered
+  std::set<std::string> told;
+  while (told.size() < count) {
+    const auto e = stream.event();
+    REQUIRE(e.name == "tree");
+    CHECK(told.insert(e.data.at("tree")).second);
+  }
+  s.trees.hub.publish(event_of(kind::tree, "A"));
+  CHECK(stream.event().data.at("tree") == "A");
 }
 
 TEST_CASE("who has heard only a part of which trees live hears it anew", "[http]") {

@@ -47,6 +47,16 @@ TEST_CASE("a body that is announced too long is not read", "[http]") {
   CHECK(answer.header("connection") == "close");
 }
 
+TEST_CASE("a body that is announced too long is not called for", "[http]") {
+  served s;
+  for (const auto* head :
+       {"POST /v1/trees HTTP/1.1\r\nHost: localhost\r\n", "FETCH / HTTP/1.1\r\n"}) {
+    const auto answer = last_answer(
+        s, std::string(head) + "Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n");
+    CHECK(answer.status == (head[0] == 'P' ? 413 : 501));
+  }
+}
+
 TEST_CASE("a refusal of what is not read is one that OpenAI's clients know", "[http]") {
   served s;
   const auto answer = last_answer(

@@ -1,6 +1,7 @@
 #include "apps/serving/speaking_socket.hpp"
 
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -29,13 +30,15 @@ struct connection {
     };
   }
 
-  /// What the client hears after this head.
-  std::string heard(const std::string& head) {
-    asio::write(client, asio::buffer(head));
-    std::size_t read = 0;
-    server.async_read_some(asio::buffer(bytes), [&](const auto&, std::size_t n) { read = n; });
-    io.run();
-    CHECK(read == head.size());
+  /// What the client hears that sends these, one after the other.
+  std::string heard(const std::vector<std::string>& parts) {
+    for (const auto& part : parts) {
+      asio::write(client, asio::buffer(part));
+      for (std::size_t left = part.size(); left > 0; io.restart()) {
+        server.async_read_some(asio::buffer(bytes), [&](const auto&, std::size_t n) { left -= n; });
+        io.run();
+      }
+    }
     server.close();
     std::string all;
     asio::error_code end;
@@ -47,23 +50,40 @@ struct connection {
 const std::string asking = "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
 const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
 
+std::string after(const std::vector<std::string>& parts, int looks = 0) {
+  return connection(looks).heard(parts);
+}
+
 TEST_CASE("a client is called for its body when its earlier answer turns out to be given",
           "[http]") {
-  CHECK(connection(0).heard(asking) == go_on);
-  CHECK(connection(1).heard(asking) == go_on);
-  CHECK(connection(2).heard(asking) == go_on);
+  for (const int looks : {0, 1, 2}) CHECK(after({asking}, looks) == go_on);
 }
 
 TEST_CASE("a client whose earlier answer is still being given is not called into it", "[http]") {
   connection one(3);
-  CHECK(one.heard(asking).empty());
+  CHECK(one.heard({asking}).empty());
   CHECK(one.looks == 0);
 }
 
 TEST_CASE("only the whole head of a request that asks for it is answered with a call", "[http]") {
-  CHECK(connection(0).heard("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n").empty());
-  CHECK(connection(0).heard(asking + "{}").empty());
-  CHECK(connection(0).heard("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-").empty());
+  CHECK(after({"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"}).empty());
+  CHECK(after({asking + "{}"}).empty());
+  CHECK(after({"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-"}).empty());
+  CHECK(after({"POST / HTTP/1.0" + asking.substr(15)}).empty());
+}
+
+TEST_CASE("a head may come in several parts", "[http]") {
+  for (std::size_t at = 1; at < asking.size(); ++at) {
+    INFO(asking.substr(0, at));
+    CHECK(after({asking.substr(0, at), asking.substr(at)}) == go_on);
+  }
+  const auto more = "X-Long: " + std::string(10000, 'x') + "\r\n\r\n"; // more than is read at once
+  CHECK(after({asking.substr(0, asking.size() - 2) + more}) == go_on);
+}
+
+TEST_CASE("every request of a connection is called for by itself", "[http]") {
+  CHECK(after({asking, "{}", asking, "{", "}", asking}) == go_on + go_on + go_on);
+  CHECK(after({asking, R"({"text": "HTTP"})", "GET / HTTP/1.1\r\n\r\n", asking}) == go_on + go_on);
 }
 
 } // namespace

@@ -30,11 +30,11 @@ std::vector<std::string> read_texts(const json& j, const char* name) {
 
 std::vector<std::int32_t> read_ids(const json& j) {
   std::vector<std::int32_t> ids;
+  if (j.empty()) refuse_field("prompt", "it has no tokens", "give one or more");
   for (const auto& id : j) {
-    if (!id.is_number_integer())
+    if (!is_whole(id))
       refuse_field("prompt", "it has texts or lists among its tokens", "give whole numbers");
-    const bool known = id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX;
-    if (!known)
+    if (const auto number = id.get<double>(); number < 0 || number > INT32_MAX)
       refuse_field("prompt", "there is no token " + id.dump(), "give ids from the vocabulary");
     ids.push_back(id.get<std::int32_t>());
   }

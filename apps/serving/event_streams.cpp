@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <span>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -49,7 +50,7 @@ private:
   std::string next_id();
   void tell_story();
   void tell_nothing_left();
-  void look_around(const std::string& after);
+  void look_around();
   void tell_forest(const tree_page&);
   void enter(std::uint64_t since);
   void pump();
@@ -60,9 +61,11 @@ private:
   reply_ptr reply_;
   std::string tree_;
   std::unique_ptr<event_hub::subscription> source_;
-  std::optional<tree_story> story_; ///< what is left of it
-  std::uint64_t told_ = 0;          ///< parts of the story
-  std::uint64_t telling_ = 0;       ///< of all stories of trees that live
+  std::optional<tree_story> story_;   ///< what is left of it
+  std::uint64_t told_ = 0;            ///< parts of the story
+  std::uint64_t telling_ = 0;         ///< of all stories of trees that live
+  std::optional<std::string> around_; ///< the trees that live are to be told from behind this one
+  bool looking_around_ = false;       ///< some of them have been asked for
   std::deque<tree_event> queue_;
   std::uint64_t mark_ = 0;  ///< events up to here are in what was told
   std::uint64_t since_ = 0; ///< the events told everything already, when it began
@@ -95,7 +98,8 @@ void event_stream::open() {
     if (after == 0 && !reply_->request().header("last-event-id").empty()) {
       mark_ = hub.newest();
       telling_ = c_.streams.next_telling();
-      return look_around({});
+      around_.emplace();
+      return pump();
     }
     live_ = true;
     return pump();
@@ -174,12 +178,15 @@ void event_stream::tell_nothing_left() {
   close();
 }
 
-/// What a client that has missed events needs to go on: each tree that lives, as it is now.
-void event_stream::look_around(const std::string& after) {
+/// What a client that has missed events needs to go on: each tree that lives, as it is now; as many
+/// of them as its reader has room for.
+void event_stream::look_around() {
+  if (looking_around_ || reply_->unsent() >= most_unsent) return;
+  looking_around_ = true;
   tree_filter filter;
   filter.states = {tree_phase::queued, tree_phase::running, tree_phase::paused};
-  filter.after = after;
-  filter.limit = trees_at_once;
+  filter.after = *around_;
+  filter.limit = trees_at_once + 1; // is there another one?
   c_.trees.list(std::move(filter),
                 relay<tree_page>(c_, reply_, [self = shared_from_this()](const tree_page& page) {
                   self->tell_forest(page);
@@ -187,20 +194,25 @@ void event_stream::look_around(const std::string& after) {
 }
 
 void event_stream::tell_forest(const tree_page& page) {
+  looking_around_ = false;
   if (!reply_->open()) return;
   const auto now = unix_ms_now();
   const auto& name = c_.streams.name();
-  const bool more = page.trees.size() == trees_at_once;
-  for (const auto& t : page.trees) {
+  const bool more = page.trees.size() > trees_at_once;
+  const auto shown = std::span(page.trees).first(std::min(page.trees.size(), trees_at_once));
+  for (const auto& t : shown) {
     ++told_;
-    const bool last = !more && t == page.trees.back();
+    const bool last = !more && t == shown.back();
     const auto part = tree_story(t, now).next();
     reply_->write(event_text(
         part.name, last ? told_id(name, mark_, telling_) : part_id(name, mark_, telling_, told_),
         part.data));
   }
-  if (more && reply_->unsent() < most_unsent) return look_around(page.trees.back()->id);
-  live_ = true;
+  if (more)
+    around_ = shown.back()->id;
+  else
+    around_.reset();
+  live_ = !more;
   pump();
 }
 
@@ -232,6 +244,7 @@ void event_stream::tell_story() {
 void event_stream::pump() {
   if (story_) tell_story();
   if (story_) return;
+  if (around_) return look_around();
   while (live_ && reply_->unsent() < most_unsent) {
     if (queue_.empty())
       for (auto& e : source_->take(taken_at_once)) queue_.push_back(std::move(e));
@@ -255,6 +268,7 @@ void event_stream::close() {
   const auto self = shared_from_this(); // the list may hold the last other one
   live_ = false;
   story_.reset();
+  around_.reset();
   if (std::exchange(entered_, false)) {
     if (over_) source_.reset();
     c_.streams.leave(c_, tree_, std::move(source_));

@@ -108,17 +108,12 @@ void fields::real(const char* name, double& value, double low, double high) {
   value = given;
 }
 
-namespace {
-
-/// As JSON Schema counts: 3.0 is one too, as far as a double has each of them.
 bool is_whole(const json& number) {
   if (number.is_number_integer()) return true;
   if (!number.is_number_float()) return false;
   const auto value = number.get<double>();
   return value == std::floor(value) && std::abs(value) <= 9007199254740992.0;
 }
-
-} // namespace
 
 std::uint64_t fields::whole_in(const char* name, std::uint64_t otherwise, std::uint64_t low,
                                std::uint64_t high) {

@@ -20,6 +20,10 @@ nlohmann::json parse_body(std::string_view body, bool may_be_empty = false);
 /// A seed for a request that leaves it open; every JSON reader can repeat it (below 2^53).
 std::uint64_t drawn_seed();
 
+/// Is it a whole number? As JSON Schema counts: 3.0 is one too, as far as a double has each of
+/// them.
+bool is_whole(const nlohmann::json& number);
+
 /// Reads the fields of a JSON object into what already has their defaults. A field that is missing
 /// or null leaves the default; one of the wrong type or outside of its bounds is thrown as a
 /// `request_error` that names it by its whole path ("budget.max_tokens").

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -140,17 +141,39 @@ private:
   bool over_ = false;
 };
 
-/// Is this the head of a request and no more, whose client sends the body when it is called for?
-inline bool waits_to_go_on(std::string_view bytes) {
-  constexpr std::string_view end = "\r\n\r\n";
-  if (!bytes.ends_with(end) || bytes.find(end) != bytes.size() - end.size()) return false;
-  std::string head(bytes);
-  std::ranges::transform(head, head.begin(), [](unsigned char c) { return std::tolower(c); });
-  const auto name = head.find("\r\nexpect:");
-  if (name == head.npos) return false;
-  const auto value = head.find_first_not_of(' ', name + std::string_view("\r\nexpect:").size());
-  return value != head.npos && std::string_view(head).substr(value).starts_with("100-continue\r\n");
-}
+/// Finds the heads of requests, which come in one read or in several.
+class head_reader {
+public:
+  /// True: with these bytes a head is whole, nothing has come behind it, and its client sends the
+  /// body when it is called for.
+  bool waits_after(std::string_view bytes) {
+    if (head_.empty()) { // the middle of a body begins otherwise, as a rule
+      bytes.remove_prefix(std::min(bytes.find_first_not_of("\r\n"), bytes.size()));
+      if (bytes.empty() || !std::isupper(static_cast<unsigned char>(bytes.front()))) return false;
+    }
+    const auto looked_at = head_.size() < end.size() ? 0 : head_.size() - end.size();
+    std::ranges::transform(bytes, std::back_inserter(head_),
+                           [](unsigned char c) { return std::tolower(c); });
+    const auto found = head_.find(end, looked_at);
+    if (found == head_.npos && head_.size() < most_kept) return false;
+    const bool waits = found != head_.npos && found + end.size() == head_.size() && asks();
+    head_.clear();
+    return waits;
+  }
+
+private:
+  static constexpr std::string_view end = "\r\n\r\n", name = "\r\nexpect:";
+  static constexpr std::size_t most_kept = 32768;
+
+  bool asks() const {
+    const auto at = head_.find(name);
+    if (at == head_.npos) return false;
+    const auto value = head_.find_first_not_of(' ', at + name.size());
+    return head_.compare(std::min(value, head_.size()), 14, "100-continue\r\n") == 0;
+  }
+
+  std::string head_; ///< what there is of it, in lower case
+};
 
 /// A socket that says its last words when it is shut down, and knows what RESTinio does not tell:
 /// which clients speak HTTP/1.0.
@@ -180,8 +203,8 @@ public:
           const std::string_view bytes(static_cast<const char*>(into.data()), count);
           if (!version_.over()) look(bytes);
           ++reads_;
-          if (waits_to_go_on(bytes)) invite(most_looks);
-          handler(error, count);
+          if (head_.waits_after(bytes)) later(most_looks);
+          handler(error, count); // it may refuse the head, and with it this
         }));
   }
 
@@ -201,6 +224,13 @@ private:
     if (!gone) of_1_0_ = *book_->of_1_0.insert(client).first;
   }
 
+  /// Calls for the body unless the head was refused or the body is there by then.
+  void later(int looks) {
+    asio::post(get_executor(), [this, book = book_, read = reads_, looks] {
+      if (book->sockets.contains(this) && reads_ == read) invite(looks);
+    });
+  }
+
   /// The body is welcome (RFC 9110 section 10.1.1): RESTinio calls for it in no way. Amid an
   /// answer to an earlier request it would be taken for a part of that; one that has been given
   /// is known as such a little later.
@@ -210,10 +240,8 @@ private:
     const auto client = remote_endpoint(gone);
     if (gone || of_1_0_) return;
     if (book_->is_answering && book_->is_answering(client)) {
-      if (looks == 0) return;
-      return asio::post(get_executor(), [this, book = book_, read = reads_, looks] {
-        if (book->sockets.contains(this) && reads_ == read) invite(looks - 1);
-      });
+      if (looks > 0) later(looks - 1);
+      return;
     }
     (void)!::send(native_handle(), go_on.data(), go_on.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
@@ -222,6 +250,7 @@ private:
   socket_book* book_;
   std::size_t reads_ = 0;
   version_reader version_;
+  head_reader head_;
   std::optional<asio::ip::tcp::endpoint> of_1_0_;
 };
 

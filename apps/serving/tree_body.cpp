@@ -22,8 +22,7 @@ std::string place_of_fault(problem p) {
 }
 
 std::int64_t whole_number(const json& j, const std::string& field) {
-  const bool whole = j.is_number_integer();
-  if (!whole || (j.is_number_unsigned() && j.get<std::uint64_t>() > INT64_MAX))
+  if (!is_whole(j) || (j.is_number_unsigned() && j.get<std::uint64_t>() > INT64_MAX))
     refuse_field(field, "it is not a whole number in 0..9999", problem_form);
   return j.get<std::int64_t>();
 }
