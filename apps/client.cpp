@@ -240,8 +240,11 @@ struct client::impl {
     if (why == CURLE_COULDNT_RESOLVE_HOST)
       throw bad_environment(url.base, "there is no such host", "check --url or BANYAN_URL");
     if (why == CURLE_SSL_CONNECT_ERROR)
-      throw bad_environment(url.base, "what answers there speaks no TLS",
-                            "banyand itself does not; use http://, or ask what stands in front");
+      throw bad_environment(url.base, "what answers there speaks no TLS that this program knows",
+                            "banyand itself speaks none; use http://, or ask what stands in front");
+    if (why == CURLE_PEER_FAILED_VERIFICATION)
+      throw bad_environment(url.base, "its certificate is not one that this machine trusts",
+                            "name the host as in the certificate, or have its issuer trusted here");
     if (why == CURLE_COULDNT_CONNECT || connected == 0)
       throw bad_environment(url.base, "no daemon answers there",
                             "start one with `banyand`, or name another with --url");

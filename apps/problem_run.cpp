@@ -3,6 +3,7 @@
 #include "apps/compute.hpp"
 #include "apps/interrupt.hpp"
 #include "model/device.hpp"
+#include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -100,7 +101,7 @@ problem_run_result run_requests(runtime& trees, std::size_t count,
     }
   }
   finished.flush();
-  result.wall_s = std::chrono::duration<double>(clock::now() - begin).count();
+  result.wall_s = seconds_since(begin);
   return result;
 }
 

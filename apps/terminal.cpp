@@ -1,6 +1,7 @@
 #include "apps/terminal.hpp"
 
 #include "apps/failure.hpp"
+#include "apps/safe_text.hpp"
 #include "apps/text_width.hpp"
 
 #include <algorithm>
@@ -99,27 +100,15 @@ std::string fit(std::string_view text, int columns) {
   return std::string(head) += mark;
 }
 
-namespace {
-
-/// Does it begin with U+202A to U+202E or U+2066 to U+2069? They make what follows run the other
-/// way, and a terminal that obeys them shows a line in another order than it has.
-bool turns_around(std::string_view text) {
-  if (text.size() < 3 || text[0] != '\xe2') return false;
-  const auto last = static_cast<unsigned char>(text[2]);
-  return (text[1] == '\x80' && last >= 0xaa && last <= 0xae)
-         || (text[1] == '\x81' && last >= 0xa6 && last <= 0xa9);
-}
-
-} // namespace
-
 std::string printable(std::string_view text) {
-  std::string clean(text);
-  for (std::size_t i = 0; i < clean.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(clean[i]);
-    const auto next = i + 1 < clean.size() ? static_cast<unsigned char>(clean[i + 1]) : 0;
-    if (byte < 0x20 || byte == 0x7f) clean[i] = byte == '\n' || byte == '\t' ? ' ' : '?';
-    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) clean.replace(i, 2, "?"); // C1 in UTF-8
-    if (turns_around(std::string_view(clean).substr(i))) clean.replace(i, 3, "?");
+  std::string clean;
+  while (!text.empty()) {
+    const auto [bytes, unsafe] = first_of(text);
+    if (!unsafe)
+      clean += text.substr(0, bytes);
+    else
+      clean += *unsafe == '\n' || *unsafe == '\t' ? ' ' : '?';
+    text.remove_prefix(bytes);
   }
   return clean;
 }

@@ -2,6 +2,7 @@
 
 #include "bench/bench_options.hpp"
 #include "model/attention.hpp"
+#include "model/elapsed.hpp"
 #include "model/kv_cache.hpp"
 #include "model/product.hpp"
 #include "model/recording_turn.hpp"
@@ -123,8 +124,7 @@ void measure_on_gpu(const std::shared_ptr<const model_weights>& w, dtype type,
   for (int i = 0; i <= recording_turn::runs_before + 1; ++i) {
     const auto start = std::chrono::steady_clock::now();
     model.decode(b, cache);
-    first.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    first.push_back(seconds_since(start));
   }
   const auto recording = first.back();
   std::nth_element(first.begin(), first.begin() + first.size() / 2, first.end());

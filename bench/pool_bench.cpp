@@ -5,6 +5,7 @@
 #include "bench/bench_options.hpp"
 #include "gpu_pool/pool.hpp"
 #include "model/checkpoint.hpp"
+#include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 
@@ -94,7 +95,7 @@ measured run(const bench_options& o, const checkpoint& model,
   for (auto& answer : asked)
     answer.receive([&](decode_reply& reply) { result.sampled.push_back(std::move(reply.ids)); },
                    fail);
-  result.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.wall_s = seconds_since(begin);
   self->request(pool, caf::infinite, atom::status::value)
       .receive([&](pool_status& s) { result.status = std::move(s); }, fail);
   result.status.busy_s -= before.busy_s;

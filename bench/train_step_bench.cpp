@@ -4,6 +4,7 @@
 #include "bench/bench_options.hpp"
 #include "bench/flat_trees.hpp"
 #include "model/checkpoint.hpp"
+#include "model/elapsed.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "trainer/optimizer.hpp"
@@ -93,8 +94,7 @@ int main(int argc, char** argv) try {
     update.step(o.rate);
     const auto value = loss.item<double>();   // a GPU is done with the loss then, and
     weights->final_norm.sum().item<double>(); // now with the update
-    result["seconds"].push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    result["seconds"].push_back(seconds_since(begin));
     result["cpu_seconds"].push_back(double(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
     result["losses"].push_back(value);
   }

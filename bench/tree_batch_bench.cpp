@@ -13,6 +13,7 @@
 #include "bench/counting_allocator.hpp"
 #include "bench/flat_trees.hpp"
 #include "model/checkpoint.hpp"
+#include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -157,8 +158,7 @@ void measure(layout& l, const transformer& model, const std::vector<at::Tensor>&
       at::cross_entropy_loss(logits.index_select(0, at::tensor(batch.of_term, at::kLong)),
                              at::tensor(batch.targets, at::kLong));
   loss.backward();
-  l.seconds.push_back(
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  l.seconds.push_back(seconds_since(begin));
   l.loss = loss.item<double>();
   std::vector<at::Tensor> parts;
   for (const auto& leaf : leaves) parts.push_back(leaf.grad().flatten());

@@ -22,6 +22,7 @@ banyan_library(banyan_fuzzed EXCLUDE_FROM_ALL ${solver_sources} ${json_sources}
   apps/did_you_mean.cpp
   apps/option_config.cpp
   apps/options.cpp
+  apps/safe_text.cpp
   apps/terminal.cpp
   apps/text_width.cpp
   apps/tree_mirror.cpp

@@ -1,5 +1,7 @@
 #include "gpu_pool/engine.hpp"
 
+#include "model/elapsed.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -42,7 +44,7 @@ void engine::forward(std::span<const lane> lanes) {
   gather(lanes);
   const auto begin = std::chrono::steady_clock::now();
   const auto logits = evaluator_->run(batch_, lanes.front().epoch);
-  forward_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  forward_s_ += seconds_since(begin);
   read_all(lanes, logits);
 }
 

@@ -5,6 +5,7 @@
 #include "gpu_pool/engine.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
+#include "model/elapsed.hpp"
 #include "model/kv_cache.hpp"
 #include "model/sampler.hpp"
 
@@ -30,10 +31,6 @@ namespace {
 using watching_actor = caf::typed_actor<caf::reacts_to<decode_progress>>;
 
 using steady_clock = std::chrono::steady_clock;
-
-double seconds_since(steady_clock::time_point begin) {
-  return std::chrono::duration<double>(steady_clock::now() - begin).count();
-}
 
 template <class T>
 std::vector<T> from(const std::vector<T>& all, std::size_t first) {

@@ -93,6 +93,9 @@ TEST_CASE("escape sequences become keys", "[apps]") {
 
 TEST_CASE("control characters of others do not reach the terminal", "[apps]") {
   CHECK(printable("a\033[2Jb\n\x7f\tä\xc2\x9b") == "a?[2Jb ? ä?");
+  CHECK(printable("a\x9b"
+                  "2J \xe2\x80 \xf4\x8f\xbf\xbf")
+        == "a?2J ?? \xf4\x8f\xbf\xbf"); // no UTF-8
   CHECK(printable("a\u202eb\u2066c\u2069\u202a\u2026\u2065")
         == "a?b?c??\u2026\u2065"); // run backwards
 }

@@ -178,6 +178,20 @@ TEST_CASE_METHOD(completing, "a prompt is scored before its text goes on", "[app
   CHECK_FALSE(asked[1].scores_prompt);
 }
 
+TEST_CASE_METHOD(completing, "an exception in a completion is told as its end", "[apps]") {
+  auto broken = toy_codec();
+  const auto when = GENERATE(as<std::string>{}, "it begins", "it is told");
+  CAPTURE(when);
+  if (when == "it begins")
+    broken.encode = [](auto) -> std::vector<std::int32_t> { throw std::runtime_error("broken"); };
+  else
+    broken.piece = [](std::int32_t) -> std::string { throw std::runtime_error("broken"); };
+  service.emplace(sys, completion_means{pools, broken, std::make_shared<bytes>(), 100});
+  start(asking("say "));
+  CHECK(refused.find("did not answer") != std::string::npos);
+  CHECK(service->running() == 0);
+}
+
 TEST_CASE_METHOD(completing, "completions that run are told when the service ends", "[apps]") {
   scripts[1]->silent = {"/"};
   start(asking("say "));

@@ -41,6 +41,8 @@ TEST_CASE("nothing that is said begins another line or steers a terminal", "[app
   CHECK(text_of(all) == "2026-11-22T09:30:00.000Z info " + shown);
   CHECK(text_of("", all) == "2026-11-22T09:30:00.000Z info [" + shown + "] ");
   CHECK(json_of("\x1b\x7f\u009b\n").ends_with(R"("\u001b\u007f\u009b\n"})"));
+  CHECK(text_of("a\u202eb\u2069\u2026").ends_with("a\\u202eb\\u2069\u2026")); // runs the other way
+  CHECK(json_of("a\u202eb\u2069\u2026").ends_with("\"a\\u202eb\\u2069\u2026\"}"));
 }
 
 TEST_CASE("a JSON log line gives what was said", "[apps]") {

@@ -2,6 +2,7 @@
 
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
+#include "model/elapsed.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"

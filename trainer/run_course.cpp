@@ -1,5 +1,6 @@
 #include "trainer/run_course.hpp"
 
+#include "model/elapsed.hpp"
 #include "trainer/train_log.hpp"
 
 #include <algorithm>

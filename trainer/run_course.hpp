@@ -37,10 +37,6 @@ struct run_result {
 /// broken off.
 using weights_judge = std::function<std::string(const model_weights&)>;
 
-inline double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
 /// Where a training run is in its course: what it has counted, and what it is time for.
 class run_course {
 public:

@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/messages.hpp"
 #include "model/device.hpp"
+#include "model/elapsed.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 

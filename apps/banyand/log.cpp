@@ -3,6 +3,7 @@
 #include "actors/config.hpp"
 #include "actors/node.hpp"
 #include "apps/json.hpp"
+#include "apps/safe_text.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -58,45 +59,19 @@ const char* name_of(daemon_log::level l) {
   return "";
 }
 
-/// Length of the control character that the text begins with; 0: it is none. A byte that is no
-/// UTF-8 counts as the C1 that it is to some terminals.
-std::size_t control(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
-  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return 2;
-  return 0;
-}
-
-/// Length of the UTF-8 that the text begins with; 0: it is none.
-std::size_t character(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text.front());
-  const std::size_t size = first < 0x80                    ? 1
-                           : first >= 0xc2 && first < 0xe0 ? 2
-                           : first >= 0xe0 && first < 0xf0 ? 3
-                           : first >= 0xf0 && first < 0xf5 ? 4
-                                                           : 0;
-  if (size == 0 || text.size() < size) return 0;
-  const auto rest = text.substr(1, size - 1);
-  return std::ranges::all_of(rest, [](char c) { return (c & 0xc0) == 0x80; }) ? size : 0;
-}
-
-/// Each control character, and each byte that is no UTF-8, as `form` writes its number.
+/// What a terminal must not see as its number: below 256 as `form` writes it, else as JSON does.
 std::string shown(std::string_view text, const char* form) {
   std::string safe;
   while (!text.empty()) {
-    const auto of_control = control(text);
-    const auto size = of_control > 0 ? of_control : character(text);
-    if (of_control > 0 || size == 0) {
+    const auto [bytes, unsafe] = first_of(text);
+    if (unsafe) {
       char escaped[8];
-      const auto last = text[size > 0 ? size - 1 : 0]; // of a C1 in UTF-8 its number
-      std::snprintf(escaped, sizeof escaped, form, static_cast<unsigned>(last) & 0xff);
+      std::snprintf(escaped, sizeof escaped, *unsafe < 0x100 ? form : "\\u%04x", *unsafe);
       safe += escaped;
     } else {
-      safe += text.substr(0, size);
+      safe += text.substr(0, bytes);
     }
-    text.remove_prefix(std::max<std::size_t>(size, 1));
+    text.remove_prefix(bytes);
   }
   return safe;
 }

@@ -15,6 +15,7 @@
 #include "apps/serving/live_forest.hpp"
 #include "apps/serving/model_facts.hpp"
 #include "apps/terminal.hpp"
+#include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "trainer/store_actor.hpp"
@@ -110,9 +111,8 @@ private:
       daemon_log::write(static_cast<level>(l), text, tree);
     };
     server_ = std::make_unique<http_server>(*forest_, options_.http);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     char after[32];
-    std::snprintf(after, sizeof after, "%.2f s", took.count());
+    std::snprintf(after, sizeof after, "%.2f s", seconds_since(begin));
     say(level::info, "model " + chosen.folder.string() + ", store " + options_.store_file().string()
                          + ", ready after " + after);
   }

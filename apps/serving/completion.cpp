@@ -1,6 +1,7 @@
 #include "apps/serving/completion.hpp"
 
 #include "actors/detokenizer.hpp"
+#include "apps/serving/refusals.hpp"
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
@@ -207,6 +208,13 @@ struct completion_state {
     }
   }
 
+  /// Somebody waits: an exception is told like any other end.
+  caf::error caught(std::exception_ptr& thrown) {
+    auto error = lost_by(thrown);
+    leave(refusal_of(error));
+    return error;
+  }
+
   void leave(std::variant<completion_end, refusal> answer) {
     options.on_end(std::move(answer));
     self->quit();
@@ -227,6 +235,7 @@ caf::behavior completion(caf::stateful_actor<completion_state>* self, completion
   auto& state = self->state;
   state.options = std::move(given);
   self->set_default_handler(caf::drop);
+  self->set_exception_handler([&state](std::exception_ptr& why) { return state.caught(why); });
   try {
     state.start();
   } catch (const std::invalid_argument& why) {

@@ -9,6 +9,7 @@
 #include "apps/serving/refusals.hpp"
 #include "apps/serving/store_reader.hpp"
 #include "apps/serving/tree_looks.hpp"
+#include "model/elapsed.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -360,8 +361,7 @@ void live_forest::status(answer_to<forest_status> answer) {
     now.node = node;
     now.threads = impl_->house.board()->counts();
     now.store = impl_->options.gauge->read();
-    const std::chrono::duration<double> up = std::chrono::steady_clock::now() - impl_->begin;
-    now.uptime_s = up.count();
+    now.uptime_s = seconds_since(impl_->begin);
     now.version = impl_->options.version;
     now.closing = impl_->closed;
     now.damaged_trees = impl_->num_damaged();

@@ -2,6 +2,7 @@
 
 #include "actors/tree_ids.hpp"
 #include "apps/json_parts.hpp"
+#include "model/elapsed.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -66,11 +67,11 @@ void http_reply::about(const std::string& tree) {
 }
 
 void http_reply::tell(int status, const std::string& note) {
-  const auto took_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - since_);
-  context_.counters.count(request_.method, route_, status, took_s.count());
+  const auto took_s = seconds_since(since_);
+  context_.counters.count(request_.method, route_, status, took_s);
   if (!context_.options.log) return;
   char took[32];
-  std::snprintf(took, sizeof took, " %d in %.1f ms", status, took_s.count() * 1000);
+  std::snprintf(took, sizeof took, " %d in %.1f ms", status, took_s * 1000);
   const auto line = request_.method + ' ' + request_.path + took + (note.empty() ? "" : ": ");
   context_.options.log(level_of(status, route_), line + note, tree_);
 }

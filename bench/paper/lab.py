@@ -138,6 +138,9 @@ def read_problems(file):
         problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
     except ValueError:
         raise bad_problems(f"--problems {file}: it is not JSON, nor a line of JSON for each problem; see `banyan generate problems`") from None
+    for line, problem in enumerate(problems, 1):
+        if not isinstance(problem, dict):
+            raise bad_problems(f"--problems {file}: entry {line} is no problem; see `banyan generate problems`")
     if not problems:
         raise bad_problems(f"--problems {file}: it is empty; see `banyan generate problems`")
     return problems

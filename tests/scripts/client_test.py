@@ -10,7 +10,9 @@ import pathlib
 import pty
 import re
 import signal
+import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -230,6 +232,22 @@ class connection(client_case):
 
     def test_https_where_http_is_spoken(self):
         self.refused(3, "ps", "--url", self.daemon.url.replace("http:", "https:"), says=["speaks no TLS", "use http://"])
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs openssl to make a certificate")
+    def test_https_with_a_certificate_that_nobody_trusts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            key, certificate = f"{folder}/key.pem", f"{folder}/certificate.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.handle_error = lambda *_: None
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.server_close)
+            self.addCleanup(server.shutdown)
+            self.refused(3, "ps", "--url", f"https://127.0.0.1:{server.server_port}", says=["certificate", "trusts"])
 
     def test_a_default_address(self):
         said = self.banyan("ps", env={"BANYAN_URL": ""}).stderr

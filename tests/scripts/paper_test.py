@@ -328,7 +328,10 @@ class experiments(unittest.TestCase):
         one.write_text(json.dumps({**json.loads(one.read_text()), "machine": "another (4 cores)"}))
         again = self.run_of("join", "--problems-limit", 2, "--timed", 2, "--kept")
         self.assertEqual(again.returncode, 0, again.stderr)
-        self.assertEqual(json.loads((self.out / "about.json").read_text())["device"], f"another (4 cores); {here}")
+        both = f"another (4 cores); {here}"
+        self.assertEqual(json.loads((self.out / "about.json").read_text())["device"], both)
+        self.run_of("symbolic", "--problems-limit", 2, "--timed", 2, "--kept")
+        self.assertEqual(json.loads((self.out / "about.json").read_text())["device"], both)
 
     def test_what_a_killed_run_began_ends_with_it(self):
         words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
@@ -375,6 +378,10 @@ class experiments(unittest.TestCase):
                               capture_output=True, text=True, timeout=500, cwd=self.out)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("there is no model at models/baselines/countdown-4-sft (", done.stderr)
+        four.write_text("[1, 2]\n")
+        done = subprocess.run([SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--problems", four],
+                              capture_output=True, text=True, timeout=500, cwd=self.out)
+        self.assertEqual((done.returncode, done.stderr), (2, f"bench/paper/run: --problems {four}: entry 1 is no problem; see `banyan generate problems`\n"))
         four.write_text("\n")
         done = subprocess.run([SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--problems", four],
                               capture_output=True, text=True, timeout=500, cwd=self.out)
