@@ -1,5 +1,7 @@
 #include "apps/client.hpp"
+#include "apps/did_you_mean.hpp"
 
+#include <algorithm>
 #include <cctype>
 
 namespace banyan {
@@ -21,6 +23,9 @@ std::string url_escaped(std::string_view text) {
 }
 
 std::string tree_path(std::string_view id, std::string_view rest) {
+  const bool word = std::ranges::all_of(id, [](unsigned char c) { return std::isalnum(c) != 0; });
+  if (id.empty() || !word)
+    throw bad_usage(in_quotes(std::string(id)), "it is no tree's id", "`banyan ps` lists them");
   return "/v1/trees/" + url_escaped(id) + std::string(rest);
 }
 

@@ -265,7 +265,7 @@ struct client::impl {
     if (text.find("; ") == text.npos) text += std::string("; ") + remedy(code);
     if (code_of(answer.body) == "damaged_tree") throw damaged_there(text);
     if (code < 400 || code >= 500) throw bad_environment(text);
-    refused no(text, static_cast<int>(code));
+    refused no(text, static_cast<int>(code), code_of(answer.body));
     const auto seconds = std::strtod(answer.retry_after.c_str(), nullptr);
     if (seconds > 0 && seconds < 3600) no.retry = milliseconds(std::lround(1000 * seconds));
     throw no;
@@ -350,6 +350,8 @@ void client::follow(const std::string& path, const std::function<bool(const serv
     stream.open = stream.heard = false;
     try {
       if (!impl_->listen(path, stream, take)) return;
+    } catch (const output_failed&) {
+      throw; // it is not the connection that broke
     } catch (const bad_environment&) {
       if (!worked && !stream.open) throw;
       if (!stream.open && !left.is_left()) throw;
@@ -363,10 +365,28 @@ void client::follow(const std::string& path, const std::function<bool(const serv
   }
 }
 
+json client::when_there_is_room(const std::function<json()>& ask,
+                                const std::function<void(const refused&)>& waits) {
+  const auto until = clock::now() + std::chrono::duration<double>(impl_->options.timeout_s);
+  for (;;) {
+    try {
+      return ask();
+    } catch (const refused& no) {
+      if (no.status != 429) throw;
+      const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
+      if (left <= milliseconds(0)) throw bad_environment(no.what());
+      if (waits) waits(no);
+      wait(std::min(no.retry, left));
+    }
+  }
+}
+
 json client::patiently(const std::function<json()>& ask) {
   for (patience left(impl_->options.timeout_s);;) {
     try {
       return ask();
+    } catch (const output_failed&) {
+      throw;
     } catch (const bad_environment&) {
       if (!left.is_left()) throw;
     }

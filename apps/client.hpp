@@ -35,8 +35,10 @@ bool parse(option_list&, const common_options&, client_options&,
 /// The daemon understood and said no (4xx).
 struct refused : bad_usage {
   int status = 400;
+  std::string code;                      ///< of the API: "full", "too_many_requests"
   std::chrono::milliseconds retry{1000}; ///< 429: when to ask again
-  refused(const std::string& what, int status) : bad_usage(what), status(status) {}
+  refused(const std::string& what, int status, std::string code)
+      : bad_usage(what), status(status), code(std::move(code)) {}
 };
 
 /// The daemon has the tree and cannot read it.
@@ -65,6 +67,11 @@ public:
   /// waits for an answer.
   json patiently(const std::function<json()>& ask);
 
+  /// What `ask` gives. A daemon that has no room for it now (429) is asked again when it says so,
+  /// after `waits` was called, as long as one waits for an answer; then it is `bad_environment`.
+  json when_there_is_room(const std::function<json()>& ask,
+                          const std::function<void(const refused&)>& waits = {});
+
   /// Waits, unless there is a reason not to.
   void wait(std::chrono::milliseconds);
 
@@ -82,7 +89,7 @@ private:
 /// A part of a path, or a value of a query, as URLs want it.
 std::string url_escaped(std::string_view);
 
-/// "/v1/trees/<id>" and what follows it.
+/// "/v1/trees/<id>" and what follows it. Throws bad_usage for what can be no id.
 std::string tree_path(std::string_view id, std::string_view rest = {});
 
 /// "?name=value&…", without those that have no value; empty if none has one.

@@ -105,8 +105,25 @@ void declare_dtype(option_list& list, const std::string& name, dtype& field,
   list.choice(name, field, {{"float32", dtype::float32}, {"bfloat16", dtype::bfloat16}}, help);
 }
 
+namespace {
+
+option device_option(const std::string& name, const std::string& help) {
+  return {name, "cpu|cuda|cuda:N", help, "cpu, cuda or cuda:N"};
+}
+
+} // namespace
+
+void declare_devices(option_list& list, const std::string& name, std::vector<std::string>& field,
+                     const std::string& help) {
+  auto o = device_option(name, help);
+  o.is_list = true;
+  o.read = [&field](const std::string& text) { return field.push_back(text), is_device(text); };
+  o.write = [&field] { return field; };
+  list.add(std::move(o));
+}
+
 void declare_device(option_list& list, std::string& field, const std::string& help) {
-  option o{"device", "cpu|cuda|cuda:N", help, "cpu, cuda or cuda:N"};
+  auto o = device_option("device", help);
   o.read = [&field](const std::string& text) { return field = text, is_device(text); };
   o.write = [&field] { return std::vector{field}; };
   list.add(std::move(o));

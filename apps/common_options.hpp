@@ -35,6 +35,10 @@ void declare_dtype(option_list&, const std::string& name, dtype&, const std::str
 
 bool is_device(const std::string& text);
 
+/// Devices in `field`, one for each time the option is given.
+void declare_devices(option_list&, const std::string& name, std::vector<std::string>& field,
+                     const std::string& help);
+
 /// cpu, cuda or cuda:N; whether there is such a device turns out when it is used.
 void declare_device(option_list&, std::string&, const std::string& help);
 

@@ -26,15 +26,7 @@ void check(const decoding_options& o) {
 void declare(option_list& list, decoding_options& o) {
   list.group("Model and device");
   list.path("model", o.model, "DIR", "checkpoint; default: the best shipped one");
-  option devices{"device", "cpu|cuda|cuda:N", "where to decode, more than once for more devices",
-                 "cpu, cuda or cuda:N"};
-  devices.is_list = true;
-  devices.read = [&o](const std::string& text) {
-    o.devices.push_back(text);
-    return is_device(text);
-  };
-  devices.write = [&o] { return o.devices; };
-  list.add(std::move(devices));
+  declare_devices(list, "device", o.devices, "where to decode, more than once for more devices");
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", os_threads);
   list.number("concurrency", o.concurrency, "trees at a time", positive);

@@ -28,6 +28,11 @@ struct bad_environment : std::runtime_error {
       : std::runtime_error(input + ": " + wrong + "; " + remedy) {}
 };
 
+/// Standard output takes no more.
+struct output_failed : bad_environment {
+  using bad_environment::bad_environment;
+};
+
 /// Who read our standard output has closed it: there is nobody left to work for.
 struct reader_left : std::exception {};
 

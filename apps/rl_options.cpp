@@ -40,16 +40,8 @@ void declare_run(option_list& list, train_rl_options& o) {
                 "of training's matrix products; weights stay in float32");
   list.number("threads", o.threads, "OS threads of training on the CPU; 0: half of the cores",
               os_threads);
-  option pools{"pool-device", "cpu|cuda|cuda:N",
-               "where to decode rollouts, more than once for more; default: --device",
-               "cpu, cuda or cuda:N"};
-  pools.is_list = true;
-  pools.read = [&o](const std::string& text) {
-    o.pool_devices.push_back(text);
-    return is_device(text);
-  };
-  pools.write = [&o] { return o.pool_devices; };
-  list.add(std::move(pools));
+  declare_devices(list, "pool-device", o.pool_devices,
+                  "where to decode rollouts, more than once for more; default: --device");
   declare_dtype(list, "pool-dtype", o.pool_precision, "of weights and cache when decoding");
   list.number("pool-threads", o.pool_threads,
               "OS threads of a pool on the CPU; 0: half of the cores", os_threads);

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -37,6 +38,12 @@ void wipe() {
 
 } // namespace
 
+void hold_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0) // the lowest that is free: it is what `open` gives
+      (void)::open("/dev/null", descriptor == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void print_error(std::string_view text) { write_quietly(STDERR_FILENO, text); }
 
 void print(std::string_view text) {
@@ -45,8 +52,7 @@ void print(std::string_view text) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EPIPE) throw reader_left();
     if (n < 0)
-      throw bad_environment("standard output", std::strerror(errno),
-                            "make room or write elsewhere");
+      throw output_failed("standard output", std::strerror(errno), "make room or write elsewhere");
     text.remove_prefix(static_cast<std::size_t>(n));
   }
 }
@@ -59,9 +65,7 @@ void note(std::string_view text) {
 void complain(std::string_view text) {
   wipe();
   // An error is one line, whatever it quotes.
-  auto line = "banyan: " + std::string(text);
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  print_error(line + "\n");
+  print_error("banyan: " + printable(text) + "\n");
 }
 
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }

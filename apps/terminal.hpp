@@ -12,6 +12,11 @@ namespace banyan {
 /// `bad_environment` where it cannot be written for another reason (no space).
 void print(std::string_view text);
 
+/// For the begin of `main`: a standard descriptor that the program was started without is opened,
+/// so that no file or socket takes its place. Input is at its end then, writing to standard output
+/// fails, and what goes to standard error is lost.
+void hold_standard_descriptors();
+
 /// Writes to standard error at once; failures are not told, for there is nobody left to tell.
 void print_error(std::string_view text);
 

@@ -3,7 +3,6 @@
 #include "model/config.hpp"
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 

@@ -49,9 +49,20 @@ inline std::string told_error(const http_answer& a) {
          + (e.at("field").is_null() ? "" : ' ' + e.at("field").get<std::string>());
 }
 
-/// One event of a stream; a comment has no name.
+/// What comes back for these bytes, and then the connection is closed.
+inline http_answer last_answer(const served& s, const std::string& bytes) {
+  auto client = s.connect();
+  client.send(bytes);
+  auto answer = read_answer(client);
+  if (!client.closed()) throw std::runtime_error("the connection stays open");
+  return answer;
+}
+
+inline const std::string health = request_text("GET", "/healthz");
+
+/// One event of a stream.
 struct sent_event {
-  std::string name, id, comment;
+  std::string name, id;
   json data;
 };
 
@@ -83,13 +94,10 @@ public:
     }
   }
 
-  /// The next event that is not a comment.
   sent_event event() {
-    for (;;) {
-      auto e = next();
-      if (!e) throw std::runtime_error("the stream has ended");
-      if (!e->name.empty()) return *e;
-    }
+    auto e = next();
+    if (!e) throw std::runtime_error("the stream has ended");
+    return *e;
   }
 
 private:
@@ -99,7 +107,6 @@ private:
       const auto end = block.find('\n', at);
       const auto line = block.substr(at, end - at);
       const auto value = line.substr(std::min(line.find(": ") + 2, line.size()));
-      if (line.starts_with(':')) e.comment = line;
       if (line.starts_with("event: ")) e.name = value;
       if (line.starts_with("id: ")) e.id = value;
       if (line.starts_with("data: ")) e.data = json::parse(value);

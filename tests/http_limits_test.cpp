@@ -10,17 +10,6 @@
 namespace banyan {
 namespace {
 
-/// What comes back for these bytes, and then the connection is closed.
-http_answer last_answer(const served& s, const std::string& bytes) {
-  auto client = s.connect();
-  client.send(bytes);
-  auto answer = read_answer(client);
-  CHECK(client.closed());
-  return answer;
-}
-
-const std::string health = request_text("GET", "/healthz");
-
 TEST_CASE("another site's name is not answered without a token", "[http]") {
   served s;
   const auto as = [&](const std::string& host, const std::string& path = "/v1/status") {

@@ -20,11 +20,10 @@ inline tree_event text_of(const std::string& tree, const std::string& text,
   return e;
 }
 
-/// The rest of a stream, comments aside, until it ends.
+/// The rest of a stream, until it ends.
 inline std::vector<sent_event> rest_of(event_reader& stream) {
   std::vector<sent_event> all;
-  while (auto e = stream.next())
-    if (!e->name.empty()) all.push_back(std::move(*e));
+  while (auto e = stream.next()) all.push_back(std::move(*e));
   return all;
 }
 

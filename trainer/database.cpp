@@ -1,6 +1,5 @@
 #include "trainer/database.hpp"
 
-#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <chrono>

@@ -3,7 +3,6 @@
 #include "actors/errors.hpp"
 #include "actors/messages.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>

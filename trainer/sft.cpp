@@ -9,10 +9,8 @@
 #include "trainer/run_folder.hpp"
 #include "trainer/train_log.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <future>
-#include <stdexcept>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>

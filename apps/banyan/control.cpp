@@ -62,6 +62,8 @@ int control(command_words words, const std::string& action, const std::string& a
   declare(list, o.common);
   list.positional(o.ids);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
+  if (list.given("thread") && o.thread.empty())
+    throw bad_usage("--thread", "it is empty", "give a path, as in /0/3, or leave it out");
   if (o.ids.empty())
     throw bad_usage(action, "the id is missing", "name a tree; `banyan ps` lists them");
   client daemon(o.daemon);

@@ -188,6 +188,7 @@ int run(const std::vector<std::string>& words) {
 } // namespace banyan
 
 int main(int argc, char** argv) {
+  banyan::hold_standard_descriptors();
   banyan::catch_interrupts();
   std::signal(SIGXFSZ, SIG_IGN); // a file at its limit is an error of its write
   const auto code = banyan::run({argv + 1, argv + argc});

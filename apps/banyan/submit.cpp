@@ -104,23 +104,20 @@ json request_body(const option_list& given, const submit_options& o) {
   return body;
 }
 
-/// A daemon whose queue is full says when to ask again.
 json post_when_there_is_room(client& daemon, const json& body, progress_line& line) {
-  for (;;) {
-    try {
-      return daemon.post("/v1/trees", body);
-    } catch (const refused& no) {
-      if (no.status != 429) throw;
-      line.show("the daemon's queue is full; trying again");
-      daemon.wait(no.retry);
-    }
-  }
+  return daemon.when_there_is_room([&] { return daemon.post("/v1/trees", body); },
+                                   [&](const refused& no) {
+                                     line.show(no.code == "full"
+                                                   ? "the daemon's queue is full; trying again"
+                                                   : "the daemon takes fewer requests; waiting");
+                                   });
 }
 
 /// A tree lives on while its daemon begins anew.
 json finished(client& daemon, const std::string& id) {
   for (auto pause = first_glance;; pause = std::min(2 * pause, last_glance)) {
-    auto tree = daemon.patiently([&] { return whole_tree(daemon, id); });
+    auto tree = daemon.patiently(
+        [&] { return daemon.when_there_is_room([&] { return whole_tree(daemon, id); }); });
     const auto state = text_field(tree, "state");
     if (state == "done" || state == "failed" || state == "cancelled") return tree;
     daemon.wait(pause);
@@ -180,7 +177,15 @@ int submit(command_words words) {
   progress_line line(o.common.quiet || o.common.json);
   for (const auto& p : problems) {
     body["problem"] = {{"numbers", p.value.numbers}, {"target", p.value.target}};
-    const auto answer = post_when_there_is_room(daemon, body, line);
+    const auto answer = [&] {
+      try {
+        return post_when_there_is_room(daemon, body, line);
+      } catch (const bad_environment& why) {
+        if (ids.empty()) throw;
+        line.clear();
+        throw broken_off(ids, why);
+      }
+    }();
     ids.push_back(text_field(answer, "id"));
     if (o.wait) {
       o.common.log(common_options::level::info, ids.back() + ": " + to_string(p.value));

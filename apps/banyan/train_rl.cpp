@@ -6,6 +6,7 @@
 #include "actors/tree_ids.hpp"
 #include "apps/actor_house.hpp"
 #include "apps/compute.hpp"
+#include "apps/drawn.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/plot.hpp"
@@ -29,7 +30,6 @@
 #include <cstdio>
 #include <future>
 #include <limits>
-#include <random>
 #include <thread>
 #include <utility>
 
@@ -184,7 +184,7 @@ private:
         copy_weights(*model_.weights, dtype::float32, options_.rl.device));
     auto settings = options_.rl;
     settings.learner.log = warn();
-    settings.name = tree_ids(std::random_device{}()).next(unix_ms_now());
+    settings.name = tree_ids(drawn_bits()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
     if (options_.resume) places_ = run->resume();
     return run;

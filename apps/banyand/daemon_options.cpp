@@ -16,7 +16,7 @@ constexpr auto about =
     "Runs trees of reasoning threads as a service: over HTTP, for months. What it has "
     "acknowledged\n"
     "survives `kill -9`; unfinished trees go on after a restart. SIGTERM ends it in order, SIGHUP\n"
-    "reads the config file again (log, limits, token and retention change at once).";
+    "reads the config file again (log level, request rate, token and retention change at once).";
 
 constexpr auto examples =
     "  banyand                                   listens on 127.0.0.1:8427\n"
@@ -47,14 +47,7 @@ void declare_service(option_list& list, daemon_options& o) {
 void declare_model(option_list& list, daemon_options& o) {
   list.group("Model and devices");
   list.path("model", o.model, "DIR", "checkpoint; default: the best shipped one");
-  option devices{"device", "cpu|cuda|cuda:N", "where to decode, more than once for more devices",
-                 "cpu, cuda or cuda:N"};
-  devices.is_list = true;
-  devices.read = [&o](const std::string& text) {
-    return o.devices.push_back(text), is_device(text);
-  };
-  devices.write = [&o] { return o.devices; };
-  list.add(std::move(devices));
+  declare_devices(list, "device", o.devices, "where to decode, more than once for more devices");
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("threads", o.threads, "OS threads for the CPU; 0: one per core", os_threads);
   list.number("concurrency", o.concurrency, "trees that run at a time", positive);

@@ -6,6 +6,7 @@
 #include "apps/banyand/self_check.hpp"
 #include "apps/banyand/service.hpp"
 #include "apps/compute.hpp"
+#include "apps/drawn.hpp"
 #include "apps/failure.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
@@ -20,13 +21,10 @@
 #include "model/weights.hpp"
 #include "trainer/store_actor.hpp"
 
-#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
-#include <random>
-#include <thread>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,11 +39,7 @@ using level = common_options::level;
 /// A thread that is told to park does so after the pool's next step.
 constexpr auto park_time = 5s;
 
-std::uint64_t some_seed(std::uint64_t asked) {
-  if (asked != 0) return asked;
-  std::random_device random;
-  return (std::uint64_t{random()} << 32) | random();
-}
+std::uint64_t some_seed(std::uint64_t asked) { return asked != 0 ? asked : drawn_bits(); }
 
 bool is_told_to_end(int signal) { return signal == SIGTERM || signal == SIGINT; }
 
@@ -237,7 +231,7 @@ private:
 /// Whatever went wrong, in one line and an exit code.
 int run(const std::vector<std::string>& words) {
   const auto fail = [](int code, const char* line) {
-    const auto last = std::string("banyand: ") + line;
+    const auto last = "banyand: " + printable(line);
     if (!daemon_log::end(last)) print_error(last + "\n");
     return code;
   };
@@ -268,6 +262,7 @@ int run(const std::vector<std::string>& words) {
 } // namespace banyan
 
 int main(int argc, char** argv) {
+  banyan::hold_standard_descriptors();
   const auto code = banyan::run({argv + 1, argv + argc});
   // Everything is written. What LibTorch would still take apart goes with the process.
   std::_Exit(code);

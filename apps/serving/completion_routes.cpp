@@ -1,3 +1,4 @@
+#include "apps/drawn.hpp"
 #include "apps/json_parts.hpp"
 #include "apps/serving/completion_body.hpp"
 #include "apps/serving/completion_text.hpp"
@@ -8,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <random>
 
 #include <nlohmann/json.hpp>
 
@@ -19,18 +19,6 @@ using json = nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t most_unsent = 1 << 20;
-
-std::uint64_t random_number() {
-  std::random_device chance;
-  return std::uint64_t(chance()) << 32 | chance();
-}
-
-std::string completion_name() {
-  char text[40];
-  std::snprintf(text, sizeof text, "cmpl-%016llx",
-                static_cast<unsigned long long>(random_number()));
-  return text;
-}
 
 std::int64_t unix_seconds() {
   using namespace std::chrono;
@@ -85,7 +73,7 @@ private:
   http_context& c_;
   reply_ptr reply_;
   completion_body body_;
-  std::string model_, name_ = completion_name();
+  std::string model_, name_ = "cmpl-" + drawn_name(16);
   std::int64_t created_s_ = unix_seconds();
   std::vector<choice> choices_;
   bool streaming_ = false, over_ = false;

@@ -1,11 +1,11 @@
 #include "apps/serving/fields.hpp"
 
+#include "apps/drawn.hpp"
 #include "apps/serving/http.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -58,10 +58,7 @@ json parse_body(std::string_view body, bool may_be_empty) {
   }
 }
 
-std::uint64_t drawn_seed() {
-  std::random_device chance;
-  return (std::uint64_t{chance()} << 32 | chance()) >> 11;
-}
+std::uint64_t drawn_seed() { return drawn_bits() >> 11; }
 
 fields::fields(const json& object, std::string path) : object_(object), path_(std::move(path)) {
   if (!object_.is_object()) refuse_field(path_, "it is not an object", "see /openapi.json");

@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <map>
-#include <optional>
 #include <thread>
 #include <variant>
 

@@ -1,11 +1,11 @@
 #include "apps/serving/routes.hpp"
 
+#include "apps/drawn.hpp"
 #include "apps/serving/handlers.hpp"
 #include "apps/serving/urls.hpp"
 
 #include <algorithm>
 #include <cstdio>
-#include <random>
 
 namespace banyan {
 
@@ -114,24 +114,13 @@ long most_streams(std::size_t connections) {
   return static_cast<long>(connections - std::min(connections - 1, std::max(connections / 8, 1UL)));
 }
 
-std::string random_name() {
-  std::random_device chance;
-  std::string name;
-  for (int i = 0; i < 8; ++i) {
-    char digits[16];
-    std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(chance()));
-    name += digits;
-  }
-  return name;
-}
-
 } // namespace
 
 std::span<const http_route> http_route_table() { return table; }
 
 http_routes::http_routes(forest& trees, const http_options& options,
                          std::shared_ptr<http_loop> loop)
-    : streams_(random_name().substr(0, 16)),
+    : streams_(drawn_name(16)),
       context_{trees, options, std::move(loop), streams_, {}},
       gate_(options) {}
 

@@ -541,6 +541,9 @@ class train(folder_case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, r"--context: of 64 demonstrations the longest has \d+ tokens, and the model's context 64: ")
         self.assertEqual(self.resume("a", "--steps", 4).returncode, 0)
+        roomy = banyan("train", "sft", "--out", "b", *TINY, "--steps", 1, cwd=self.folder)
+        self.assertEqual(roomy.returncode, 0, roomy.stderr)
+        self.assertNotIn("--context", roomy.stderr)
 
     def test_ctrl_c_writes_a_checkpoint(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -968,8 +971,13 @@ class train_rl(folder_case):
         shutil.rmtree(self.folder / "m")
         done = banyan("train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual((self.folder / "a" / "reference" / "model.safetensors").read_bytes(),
-                         (MODEL / "model.safetensors").read_bytes())
+        reference = self.folder / "a" / "reference" / "model.safetensors"
+        self.assertEqual(reference.read_bytes(), (MODEL / "model.safetensors").read_bytes())
+        (self.folder / "a" / "last").unlink()
+        (self.folder / "a" / "last").symlink_to("step-000001")
+        reference.write_bytes(reference.read_bytes()[:-1])
+        told = self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 3, names=str(reference)).stderr
+        self.assertNotIn("ln -sfn", told)  # step-000002 is whole, and has no other reference
 
     def test_what_makes_no_sense_is_refused(self):
         out = ["train", "rl", "--out", self.folder / "x"]

@@ -249,6 +249,13 @@ class connection(client_case):
             self.addCleanup(server.shutdown)
             self.refused(3, "ps", "--url", f"https://127.0.0.1:{server.server_port}", says=["certificate", "trusts"])
 
+    def test_what_is_no_id(self):
+        for words in (["tree", ""], ["tree", ".."], ["tree", "a/b", "--follow"], ["cancel", ""]):
+            with self.subTest(words=words):
+                self.refused(2, *words, says=f"'{words[1]}': it is no tree's id; `banyan ps` lists them")
+        for action in ("cancel", "pause", "resume"):
+            self.refused(2, action, "T1", "--thread", "", says="--thread: it is empty; give a path")
+
     def test_a_default_address(self):
         said = self.banyan("ps", env={"BANYAN_URL": ""}).stderr
         self.assertTrue(said == "" or "http://127.0.0.1:8427: " in said, said)
@@ -548,6 +555,15 @@ class following(client_case):
         return [line.removeprefix("2026-11-23T09:30:00.100Z ") for line in
                 self.works("tree", "T1", "--follow", *words, code=code).splitlines()]
 
+    def test_output_that_cannot_be_written(self):
+        words = [BANYAN, "tree", "T1", "--follow", "--url", self.daemon.url]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stderr), (3, "banyan: standard output: No space left on device; make room or write elsewhere\n"))
+        done = subprocess.run([BANYAN, "ps", "--url", self.daemon.url], preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE, text=True,
+                              timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stderr), (3, "banyan: standard output: Bad file descriptor; make room or write elsewhere\n"))
+
     def test_a_line_for_each_event(self):
         self.assertEqual(self.told(), ["tree running", "/ decoding", "/ spawned /0", "/0 done, 7 tokens", "/ joined",
                                        "/ done, 12 tokens", "tree done, solved"])
@@ -747,6 +763,33 @@ class submitting(client_case):
         self.answers["POST /v1/trees"] = busy
         self.assertEqual(self.works("submit", "--target", 54, 25, 7, 3, "--quiet"), "T1\n")
         self.assertGreater(tries[2] - tries[0], 0.2)
+
+    def test_a_queue_that_stays_full_is_waited_for_as_long_as_for_an_answer(self):
+        accept, room = self.answers["POST /v1/trees"], [1]
+
+        def full(r):
+            if room:
+                room.pop()
+                return accept(r)
+            return 429, {"error": {"code": "full", "message": "the queue: it is full; try again later"}}, {"Retry-After": "1000"}
+        self.answers["POST /v1/trees"] = full
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as problems:
+            problems.write('{"nums": [25, 7, 3], "target": 54}\n' * 2)
+            problems.flush()
+            done = self.banyan("submit", "--problems", problems.name, "--timeout", 0.3)
+        self.assertEqual((done.returncode, done.stdout), (3, "T1\n"))
+        self.assertIn("tree T1: the queue: it is full", done.stderr)
+
+    def test_results_are_waited_for_where_requests_are_rationed(self):
+        whole, tries = self.answers["GET /v1/trees/T1"], []
+
+        def rationed(r):
+            tries.append(r)
+            if len(tries) % 2 == 1:
+                return 429, {"error": {"code": "too_many_requests", "message": "127.0.0.1: too many requests; ask more slowly"}}, {"Retry-After": "0.1"}
+            return whole
+        self.answers["GET /v1/trees/T1"] = rationed
+        self.assertIn("54", self.works("submit", "--target", 54, 25, 7, 3, "--wait", "--quiet"))
 
     def test_a_problem_that_the_daemon_refuses(self):
         self.answers["POST /v1/trees"] = (400, {"error": {"code": "bad_request", "message": "problem.numbers: the model knows three; give three",

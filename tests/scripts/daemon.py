@@ -123,7 +123,7 @@ class tree_texts:
 class daemon:
     """Runs until `stop`, `kill` or the end of the `with` block."""
 
-    def __init__(self, program, folder, *words, model=MODEL, token=None, environment=None, ready=True, log=None,
+    def __init__(self, program, folder, *words, model=MODEL, token=None, environment=None, ready=True, log=None, output=subprocess.PIPE,
                  **more):
         self.folder, self.token = pathlib.Path(folder), token
         self.data, self.log_file = self.folder / "data", self.folder / "log"
@@ -131,7 +131,7 @@ class daemon:
                         "--threads", "1", *map(str, words)]
         self.url = self.port = None
         with open(self.log_file, "ab") as file:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=log or file, env={**ENVIRONMENT, **(environment or {})}, **more)
         if ready:
             self.wait_until_ready()
@@ -166,7 +166,8 @@ class daemon:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     # ---- from outside
 

@@ -799,13 +799,24 @@ class manager(daemon_case):
         return said
 
     def test_who_started_it_may_go_before_it_is_ready(self):
-        one = self.start(ready=False)
-        one.process.stdout.close()
+        read, write = os.pipe()
+        os.close(read)
+        one = self.start(ready=False, output=write)
+        os.close(write)
         wait_for(lambda: "going on" in one.log(), "it says nothing of its address")
         address = re.search(r"nobody reads the address (http://127\.0\.0\.1:(\d+)); going on", one.log())
         one.url, one.port = address[1], int(address[2])
         self.assertEqual(one.get("/healthz").status, 200)
         self.assertEqual(one.stop(), 0)
+
+    def test_descriptors_that_are_closed_are_no_place_for_files(self):
+        for closed in ((0, 2), (0,), (2,)):
+            with self.subTest(closed=closed):
+                one = self.start(preexec_fn=lambda: [os.close(d) for d in closed])
+                self.assertEqual(one.get("/healthz").status, 200)
+                self.assertEqual(one.stop(), 0)
+                for file in one.data.iterdir():
+                    self.assertNotIn(b"ready after", file.read_bytes(), file)
 
     def test_a_token_that_is_taken_away_is_told(self):
         secret = self.write("token", "a-token-that-is-long\n")
