@@ -307,6 +307,25 @@ class page(unittest.TestCase):
         ours = (options.url + "/", "about:")
         self.assertEqual([url for url in self.browser.requests if not url.startswith(ours)], [])
 
+    def go_to(self, place, ready):
+        """`ready`: a selector of what is there once the view shows what it should."""
+        self.browser.go(place)
+        self.browser.wait(f"document.querySelector({json.dumps(ready)})")
+
+    def run_in_every_page(self, script):
+        """From here to the test's end, before the page's own scripts."""
+        made = self.browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        self.addCleanup(self.browser.call, "Page.removeScriptToEvaluateOnNewDocument", **made)
+
+    def list_instead(self, trees):
+        """From here to the test's end the page is told of these trees."""
+        self.run_in_every_page(f"""{{
+            const ask = fetch;
+            const found = new Response(JSON.stringify({{ trees: {json.dumps(trees)}, next: null }}));
+            window.fetch = async (path, ...more) =>
+              path.startsWith("/v1/trees?") ? found.clone() : ask(path, ...more);
+          }}""")
+
     def rows(self):
         return self.browser.wait(
             "[...document.querySelectorAll('.forest tbody tr')].map((row) => row.innerText)")
@@ -326,8 +345,7 @@ class page(unittest.TestCase):
 
     def test_list_shows_trees(self):
         newest = api("/v1/trees?limit=1")["trees"][0]
-        self.browser.go("/")
-        self.browser.wait("document.querySelectorAll('.forest tbody tr').length > 0")
+        self.go_to("/", ".forest tbody tr")
         self.assertGreater(len(self.rows()), 0)
         numbers = " ".join(map(str, newest["problem"]["numbers"]))
         self.assertIn(f"{numbers} → {newest['problem']['target']}", "\n".join(self.rows()))
@@ -336,8 +354,7 @@ class page(unittest.TestCase):
 
     def test_list_is_filtered(self):
         submit(labels={"page": "<b>mark</b>"})
-        self.browser.go("/#/?solved=true")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/#/?solved=true", ".forest tbody tr")
         self.assertTrue(all("solved" in row and "not solved" not in row for row in self.rows()))
         self.browser.go("/")
         self.browser.evaluate("document.querySelector('[aria-label=Label]').focus()")
@@ -349,8 +366,7 @@ class page(unittest.TestCase):
         self.assertIn("label=page", self.browser.evaluate("location.hash"))
 
     def test_list_follows_what_happens(self):
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/", ".forest tbody tr")
         tree = submit()
         link = f".forest a[href=\"#/tree/{tree}\"]"
         row = f"document.querySelector({json.dumps(link)}).closest('tr')"
@@ -409,8 +425,7 @@ class page(unittest.TestCase):
         self.browser.wait(f"{width} === {before}")
 
     def test_the_focus_of_a_whole_view_draws_no_ring(self):
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/", ".forest tbody tr")
         self.browser.tab_to("at.matches('[data-view=devices]')")
         self.browser.press("Enter")
         self.browser.wait("document.querySelector('.pool') && document.activeElement.id === 'main'")
@@ -419,8 +434,7 @@ class page(unittest.TestCase):
     def test_keyboard_leads_from_the_list_into_a_thread_and_back(self):
         tree = self.finished()
         solved = str(tree["outcome"]["solved"]).lower()
-        self.browser.go(f"/#/?state={tree['state']}&solved={solved}")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to(f"/#/?state={tree['state']}&solved={solved}", ".forest tbody tr")
         self.browser.tab_to("at.closest('.forest tbody')")
         self.move_down_to(tree["id"])
         self.browser.press("Enter")
@@ -469,9 +483,8 @@ class page(unittest.TestCase):
         self.browser.wait(f"document.querySelector('.panel h2').innerText === 'Thread {child}'")
 
     def test_text_that_is_not_ours_stays_text(self):
-        self.browser.go("/#/tree/<b>none<b>")
         self.expected = ["404", "400"]
-        self.browser.wait("document.querySelector('.error')")
+        self.go_to("/#/tree/<b>none<b>", ".error")
         self.assertEqual(self.browser.count("main b"), 0)
 
     # ---- work
@@ -486,8 +499,7 @@ class page(unittest.TestCase):
 
     def test_a_new_problem_grows_until_it_is_done(self):
         others = self.submit_many(300) # so that it waits until the page has seen it
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody')")
+        self.go_to("/", ".forest tbody")
         self.browser.evaluate("""
           const main = document.querySelector('main');
           window.sizes = new Set();
@@ -587,8 +599,7 @@ class page(unittest.TestCase):
 
     def test_says_when_the_daemon_is_gone_and_back(self):
         self.expected = ["ERR_INTERNET_DISCONNECTED", "Failed to load resource"]
-        self.browser.go("/#/devices")
-        self.browser.wait("document.querySelector('.pool')")
+        self.go_to("/#/devices", ".pool")
         self.addCleanup(self.browser.offline, False)
         self.browser.offline(True)
         self.browser.wait("document.querySelector('.notice.lost')?.checkVisibility()")
@@ -603,11 +614,11 @@ class page(unittest.TestCase):
     def views(self):
         tree = self.finished()["id"]
         return {
-            "list": ("/", "document.querySelector('.forest tbody tr')"),
-            "tree": (f"/#/tree/{tree}", "document.querySelector('.transcript .line')"),
-            "child": (f"/#/tree/{tree}?thread=/0", "document.querySelector('.transcript .line')"),
-            "timeline": (f"/#/tree/{tree}?view=timeline", "document.querySelector('.timeline .row')"),
-            "devices": ("/#/devices", "document.querySelector('.totals td')"),
+            "list": ("/", ".forest tbody tr"),
+            "tree": (f"/#/tree/{tree}", ".transcript .line"),
+            "child": (f"/#/tree/{tree}?thread=/0", ".transcript .line"),
+            "timeline": (f"/#/tree/{tree}?view=timeline", ".timeline .row"),
+            "devices": ("/#/devices", ".totals td"),
         }
 
     def test_texts_stand_out_in_light_and_dark(self):
@@ -615,8 +626,7 @@ class page(unittest.TestCase):
             self.browser.scheme(scheme)
             for name, (place, ready) in self.views().items():
                 with self.subTest(scheme=scheme, view=name):
-                    self.browser.go(place)
-                    self.browser.wait(ready)
+                    self.go_to(place, ready)
                     texts = self.browser.evaluate(CONTRASTS)
                     self.assertGreater(len(texts), 20)
                     faint = [text for text in texts if text["ratio"] < 4.5]
@@ -627,8 +637,7 @@ class page(unittest.TestCase):
         self.browser.size(400, 800)
         for name, (place, ready) in self.views().items():
             with self.subTest(view=name):
-                self.browser.go(place)
-                self.browser.wait(ready)
+                self.go_to(place, ready)
                 self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), 400)
                 self.browser.shot(f"{name}-narrow")
 
@@ -658,8 +667,7 @@ class page(unittest.TestCase):
 
     def test_a_page_whose_token_is_another_one_now_asks_no_more(self):
         self.expected = ["401"]
-        self.browser.go("/#/devices")
-        self.browser.wait("document.querySelector('.pool')")
+        self.go_to("/#/devices", ".pool")
         self.browser.evaluate("""(() => {
             window.asked = 0;
             window.fetch = async () => (asked++, new Response('{"error": {"message": "no token"}}', { status: 401 }));
@@ -673,8 +681,7 @@ class page(unittest.TestCase):
     def test_the_page_may_load_nothing_from_elsewhere(self):
         with urllib.request.urlopen(options.url + "/", timeout=PATIENCE_S) as reply:
             self.assertIn("default-src 'self'", reply.headers["Content-Security-Policy"])
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest')")
+        self.go_to("/", ".forest")
         self.assertEqual(self.browser.count("[style], style, script:not([src])"), 0)
 
 
