@@ -252,6 +252,38 @@ def submit(**more):
     return api("/v1/trees", {"task": "countdown", "problem": PROBLEM, "wait": False, **more})["id"]
 
 
+def told(name, state, numbers, age_s=140, failure=None, claimed=None, **more):
+    """A tree as lists have it. `claimed`: whether it claims to be solved, once it has ended."""
+    created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - age_s))
+    outcome = None if claimed is None else {"solved": claimed, "claimed": claimed}
+    return {"id": name, "state": state, "problem": {"numbers": numbers, "target": 954}, "created": created,
+            "labels": {}, "failure": failure, "outcome": outcome, "threads": [],
+            "usage": {"threads": 112, "generated_tokens": 12781, "critical_path_tokens": 1781, "wall_ms": 83000}, **more}
+
+
+MANY_KINDS = [
+    told("A", "running", [25, 7, 36]),
+    told("B", "queued", [25, 77, 36, 11]),
+    told("C", "done", [25, 7, 36], claimed=True, labels={"commit": "x" * 230, "run": "a"}),
+    told("D", "done", [25, 77, 36, 11], outcome={"solved": False, "claimed": True}),
+    told("E", "failed", [25, 77, 36], failure="no_solution", claimed=False),
+    told("F", "failed", [100, 75, 50, 25, 10, 9], age_s=3540, failure="malformed_spawn", claimed=False),
+    told("G", "cancelled", [25, 7, 36], age_s=200000, failure="cancelled", claimed=False),
+]
+
+# Controls whose text has no room: of a choice the longest, of a field what it says while it is empty.
+CUT_CONTROLS = """(() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  return [...document.querySelectorAll(".filters select, .filters input")].filter((node) => {
+    const style = getComputedStyle(node);
+    pen.font = style.font;
+    const texts = node.options ? [...node.options].map((option) => option.text) : [node.placeholder];
+    const arrow = node.options ? 20 : 0;
+    const room = node.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+    return Math.max(...texts.map((text) => pen.measureText(text).width)) > room;
+  }).map((node) => node.ariaLabel);
+})()"""
+
 # Every text that is seen, with the contrast of its colour to what is painted behind it.
 CONTRASTS = """(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -640,6 +672,38 @@ class page(unittest.TestCase):
                 self.go_to(place, ready)
                 self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), 400)
                 self.browser.shot(f"{name}-narrow")
+
+    def test_the_list_fits_every_window(self):
+        self.list_instead(MANY_KINDS)
+        self.go_to("/", ".forest .label")
+        for width in range(320, 1401, 20):
+            with self.subTest(width=width):
+                self.browser.size(width, 500)
+                self.assertLessEqual(self.browser.evaluate("document.documentElement.scrollWidth"), width)
+                labels = self.browser.evaluate("document.querySelector('td.labels').getBoundingClientRect().width")
+                self.assertFalse(0 < labels < 80, f"no label can be read in {labels} px")
+
+    def test_narrow_rows_say_all_that_counts(self):
+        self.list_instead(MANY_KINDS)
+        self.go_to("/", ".forest .label")
+        for width in (375, 400, 700):
+            self.browser.size(width, 700)
+            with self.subTest(width=width):
+                rows = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr')].map((row) =>
+                    [...row.querySelectorAll('td.state, td.solved')].filter((cell) => cell.checkVisibility())
+                      .map((cell) => cell.innerText.trim()).join(' ').trim())""")
+                self.assertEqual(rows, ["running", "queued", "done solved", "done claimed, wrong",
+                                        "failed: no solution", "failed: malformed spawn", "cancelled"])
+                tall = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr > *')].filter(
+                    (cell) => cell.checkVisibility() && cell.offsetHeight > 30).map((cell) => cell.innerText)""")
+                self.assertEqual(tall, [], "are broken into lines")
+                self.assertLess(self.browser.evaluate("""Math.max(
+                    ...[...document.querySelectorAll('.forest tbody tr')].map((row) => row.offsetHeight))"""), 70)
+                cut = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr > *')].filter(
+                    (cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.innerText)""")
+                self.assertEqual(cut, [], "are cut")
+                self.assertEqual(self.browser.evaluate(CUT_CONTROLS), [])
+                self.browser.shot(f"rows-{width}")
 
     def test_long_labels_need_no_sideways_scrolling(self):
         tree = submit(labels={"commit": "x" * 230, "run": "2026-11-27T15:00:00Z-countdown-3-temperature-0.7-seed-12"})

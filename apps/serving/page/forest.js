@@ -59,8 +59,10 @@ class tree_row {
     this.tree = tree;
     this.at = now();
     this.show_state();
-    say(cells.solved, verdict_of(tree));
-    cells.solved.classList.toggle("good", verdict_of(tree) === "solved");
+    const verdict = verdict_of(tree);
+    say(cells.solved, verdict);
+    cells.solved.classList.toggle("good", verdict === "solved");
+    cells.solved.classList.toggle("bad", verdict === "claimed, wrong");
     say(cells.threads, count(tree.usage?.threads));
     say(cells.tokens, count(tree.usage?.generated_tokens));
     say(cells.critical, ended(tree.state) ? count(tree.usage?.critical_path_tokens) : none);
