@@ -349,13 +349,13 @@ class page(unittest.TestCase):
         made = self.browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         self.addCleanup(self.browser.call, "Page.removeScriptToEvaluateOnNewDocument", **made)
 
-    def list_instead(self, trees):
-        """From here to the test's end the page is told of these trees."""
+    def told_instead(self, path, found):
+        """From here to the test's end the page is told this by addresses that begin so."""
         self.run_in_every_page(f"""{{
             const ask = fetch;
-            const found = new Response(JSON.stringify({{ trees: {json.dumps(trees)}, next: null }}));
+            const found = {json.dumps(json.dumps(found))};
             window.fetch = async (path, ...more) =>
-              path.startsWith("/v1/trees?") ? found.clone() : ask(path, ...more);
+              path.startsWith({json.dumps(path)}) ? new Response(found) : ask(path, ...more);
           }}""")
 
     def rows(self):
@@ -381,8 +381,17 @@ class page(unittest.TestCase):
         self.assertGreater(len(self.rows()), 0)
         numbers = " ".join(map(str, newest["problem"]["numbers"]))
         self.assertIn(f"{numbers} → {newest['problem']['target']}", "\n".join(self.rows()))
-        self.browser.wait("document.querySelector('.summary').innerText.includes('finished')")
         self.browser.shot("list")
+
+    def test_the_summary_tells_what_is_kept_from_what_this_daemon_did(self):
+        status = api("/v1/status")
+        status["trees"] |= {"running": 1, "queued": 2, "paused": 3, "finished": 0, "solved": 0}
+        status["store"]["finished"] = 1234
+        self.told_instead("/v1/status", status)
+        self.go_to("/", ".forest tbody tr")
+        self.browser.wait("document.querySelector('.summary').innerText")
+        self.assertEqual(self.browser.text(".summary"), "1 running · 2 queued · 3 paused · 1,234 finished in the store · "
+                                                        "since the start 0 finished, 0 solved")
 
     def test_list_is_filtered(self):
         submit(labels={"page": "<b>mark</b>"})
@@ -674,7 +683,7 @@ class page(unittest.TestCase):
                 self.browser.shot(f"{name}-narrow")
 
     def test_the_list_fits_every_window(self):
-        self.list_instead(MANY_KINDS)
+        self.told_instead("/v1/trees?", {"trees": MANY_KINDS, "next": None})
         self.go_to("/", ".forest .label")
         for width in range(320, 1401, 20):
             with self.subTest(width=width):
@@ -684,7 +693,7 @@ class page(unittest.TestCase):
                 self.assertFalse(0 < labels < 80, f"no label can be read in {labels} px")
 
     def test_narrow_rows_say_all_that_counts(self):
-        self.list_instead(MANY_KINDS)
+        self.told_instead("/v1/trees?", {"trees": MANY_KINDS, "next": None})
         self.go_to("/", ".forest .label")
         for width in (375, 400, 700):
             self.browser.size(width, 700)
