@@ -636,7 +636,15 @@ class page(unittest.TestCase):
         words = self.browser.evaluate("document.querySelector('.blocks').getAttribute('aria-label')")
         self.assertRegex(words, r"^[\d,]+ blocks: ")
         self.assertIn("accepted", self.browser.text(".totals"))
+        self.assertEqual(self.browser.text(".totals h3"), "Trees since the start")
         self.browser.shot("devices")
+
+    def test_where_no_token_was_made_the_peak_is_0(self):
+        pool = api("/v1/pools")["pools"][0] # the same at each poll
+        self.told_instead("/v1/pools", {"pools": [pool]})
+        self.go_to("/#/devices", ".pool")
+        self.browser.wait("document.querySelector('.speed figcaption span').innerText")
+        self.assertEqual(self.browser.text(".speed figcaption span"), "peak 0")
 
     def test_says_when_the_daemon_is_gone_and_back(self):
         self.expected = ["ERR_INTERNET_DISCONNECTED", "Failed to load resource"]
