@@ -143,6 +143,9 @@ std::vector<std::string> overview(const reading& now, const reading* before, con
   const auto number = [&trees](const char* name) {
     return whole(number_field(trees, name)) + " " + name;
   };
+  // The store has trees of earlier daemons, too; the counts begin with this one.
+  const auto kept = whole(number_field(object_field(s, "store"), "finished"));
+  const auto since_start = whole(number_field(trees, "finished"));
   const auto* state = flag_field(s, "draining") ? "draining"
                       : flag_field(s, "ready")  ? "ready"
                                                 : "not ready";
@@ -150,8 +153,8 @@ std::vector<std::string> overview(const reading& now, const reading* before, con
       printable("banyand " + text_field(s, "version") + " at " + url) + ", " + state + ", up "
           + duration_text(number_field(s, "uptime_s")),
       "trees    " + number("running") + ", " + number("queued") + ", " + number("paused") + ", "
-          + number("finished") + ", " + number("solved") + ", " + number("failed") + ", "
-          + number("cancelled"),
+          + kept + " finished, " + since_start + " since start: " + number("solved") + ", "
+          + number("failed") + ", " + number("cancelled"),
       "threads  " + printable(thread_counts(s)) + "; " + tokens_text(now, before), ""};
   for (auto& line : pool_lines(now, before, columns)) lines.push_back(std::move(line));
   for (auto& line : lines) line = fit(line, columns);

@@ -879,7 +879,7 @@ class exporting(client_case):
 def status(**more):
     return {"version": "1.2.3", "ready": True, "draining": False, "uptime_s": 3723.5,
             "trees": {"accepted": 9, "queued": 1, "running": 2, "paused": 0, "finished": 6, "solved": 5, "failed": 1, "cancelled": 0},
-            "threads": {"queued": 0, "decoding": 5, "waiting": 2, "paused": 0}, "failures": {}, "store": {},
+            "threads": {"queued": 0, "decoding": 5, "waiting": 2, "paused": 0}, "failures": {}, "store": {"finished": 120},
             "pools": [{"name": "cpu:0", "node": "local", "queued": 3, "running": 17, "generated_tokens": 0, "prompt_tokens": 100,
                        "cached_tokens": 54, "busy_s": 1.0, "forward_s": 0.9, "blocks": {"total": 1000, "free": 250, "leased": 250, "cached": 250}}],
             "tokens": {"generated": 0}, **more}
@@ -908,7 +908,7 @@ class snapshots(client_case):
         out = self.works("top", "--count", 3, "--interval", 0.05)
         self.assertEqual(out.count("banyand 1.2.3 at " + self.daemon.url + ", ready, up 1:02:03\n"), 3)
         first, second = out.split("banyand ")[1:3]
-        self.assertIn("2 running, 1 queued, 0 paused, 6 finished, 5 solved", first)
+        self.assertIn("2 running, 1 queued, 0 paused, 120 finished, 6 since start: 5 solved, 1 failed, 0 cancelled\n", first)
         self.assertIn("5 decoding, 2 waiting", first)
         self.assertRegex(first, r"cpu:0 +3 +17 +- +\[#####\+\+\+\+\+=====\.\.\.\.\.\] 750 of 1\.0k +54 % +-")
         self.assertRegex(second, r"cpu:0 +3 +17 +\d[\d.]*[kM] ")

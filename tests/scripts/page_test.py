@@ -252,6 +252,57 @@ def submit(**more):
     return api("/v1/trees", {"task": "countdown", "problem": PROBLEM, "wait": False, **more})["id"]
 
 
+def told(name, state, numbers, age_s=140, failure=None, claimed=None, **more):
+    """A tree as lists have it. `claimed`: whether it claims to be solved, once it has ended."""
+    created = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - age_s))
+    outcome = None if claimed is None else {"solved": claimed, "claimed": claimed}
+    return {"id": name, "state": state, "problem": {"numbers": numbers, "target": 954}, "created": created,
+            "labels": {}, "failure": failure, "outcome": outcome, "threads": [],
+            "usage": {"threads": 112, "generated_tokens": 12781, "critical_path_tokens": 1781, "wall_ms": 83000}, **more}
+
+
+MANY_KINDS = [
+    told("A", "running", [25, 7, 36]),
+    told("B", "queued", [25, 77, 36, 11]),
+    told("C", "done", [25, 7, 36], claimed=True, labels={"commit": "x" * 230, "run": "a"}),
+    told("D", "done", [25, 77, 36, 11], outcome={"solved": False, "claimed": True}),
+    told("E", "failed", [25, 77, 36], failure="no_solution", claimed=False),
+    told("F", "failed", [100, 75, 50, 25, 10, 9], age_s=3540, failure="malformed_spawn", claimed=False),
+    told("G", "cancelled", [25, 7, 36], age_s=200000, failure="cancelled", claimed=False),
+]
+
+# A second takes 50 ms.
+FAST_CLOCK = """
+  for (const name of ["setTimeout", "setInterval"]) {
+    const set = window[name];
+    window[name] = (work, ms = 0) => set(work, ms / 20);
+  }"""
+
+# Streams of events that tell nothing, all of them in `sources`.
+COUNTED_SOURCES = """
+  window.sources = [];
+  window.EventSource = class extends EventTarget {
+    static OPEN = 1;
+    static CLOSED = 2;
+    readyState = 1;
+    constructor() { super(); sources.push(this); }
+    close() { this.readyState = 2; }
+    refuse() { this.close(); this.onerror(); }
+  };"""
+
+# Controls whose text has no room: of a choice the longest, of a field what it says while it is empty.
+CUT_CONTROLS = """(() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  return [...document.querySelectorAll(".filters select, .filters input")].filter((node) => {
+    const style = getComputedStyle(node);
+    pen.font = style.font;
+    const texts = node.options ? [...node.options].map((option) => option.text) : [node.placeholder];
+    const arrow = node.options ? 20 : 0;
+    const room = node.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - arrow;
+    return Math.max(...texts.map((text) => pen.measureText(text).width)) > room;
+  }).map((node) => node.ariaLabel);
+})()"""
+
 # Every text that is seen, with the contrast of its colour to what is painted behind it.
 CONTRASTS = """(() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -307,6 +358,25 @@ class page(unittest.TestCase):
         ours = (options.url + "/", "about:")
         self.assertEqual([url for url in self.browser.requests if not url.startswith(ours)], [])
 
+    def go_to(self, place, ready):
+        """`ready`: a selector of what is there once the view shows what it should."""
+        self.browser.go(place)
+        self.browser.wait(f"document.querySelector({json.dumps(ready)})")
+
+    def run_in_every_page(self, script):
+        """From here to the test's end, before the page's own scripts."""
+        made = self.browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        self.addCleanup(self.browser.call, "Page.removeScriptToEvaluateOnNewDocument", **made)
+
+    def told_instead(self, path, found):
+        """From here to the test's end the page is told this by addresses that begin so."""
+        self.run_in_every_page(f"""{{
+            const ask = fetch;
+            const found = {json.dumps(json.dumps(found))};
+            window.fetch = async (path, ...more) =>
+              path.startsWith({json.dumps(path)}) ? new Response(found) : ask(path, ...more);
+          }}""")
+
     def rows(self):
         return self.browser.wait(
             "[...document.querySelectorAll('.forest tbody tr')].map((row) => row.innerText)")
@@ -326,18 +396,25 @@ class page(unittest.TestCase):
 
     def test_list_shows_trees(self):
         newest = api("/v1/trees?limit=1")["trees"][0]
-        self.browser.go("/")
-        self.browser.wait("document.querySelectorAll('.forest tbody tr').length > 0")
+        self.go_to("/", ".forest tbody tr")
         self.assertGreater(len(self.rows()), 0)
         numbers = " ".join(map(str, newest["problem"]["numbers"]))
         self.assertIn(f"{numbers} → {newest['problem']['target']}", "\n".join(self.rows()))
-        self.browser.wait("document.querySelector('.summary').innerText.includes('finished')")
         self.browser.shot("list")
+
+    def test_the_summary_tells_what_is_kept_from_what_this_daemon_did(self):
+        status = api("/v1/status")
+        status["trees"] |= {"running": 1, "queued": 2, "paused": 3, "finished": 0, "solved": 0}
+        status["store"]["finished"] = 1234
+        self.told_instead("/v1/status", status)
+        self.go_to("/", ".forest tbody tr")
+        self.browser.wait("document.querySelector('.summary').innerText")
+        self.assertEqual(self.browser.text(".summary"), "1 running · 2 queued · 3 paused · 1,234 finished in the store · "
+                                                        "since the start 0 finished, 0 solved")
 
     def test_list_is_filtered(self):
         submit(labels={"page": "<b>mark</b>"})
-        self.browser.go("/#/?solved=true")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/#/?solved=true", ".forest tbody tr")
         self.assertTrue(all("solved" in row and "not solved" not in row for row in self.rows()))
         self.browser.go("/")
         self.browser.evaluate("document.querySelector('[aria-label=Label]').focus()")
@@ -349,8 +426,7 @@ class page(unittest.TestCase):
         self.assertIn("label=page", self.browser.evaluate("location.hash"))
 
     def test_list_follows_what_happens(self):
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/", ".forest tbody tr")
         tree = submit()
         link = f".forest a[href=\"#/tree/{tree}\"]"
         row = f"document.querySelector({json.dumps(link)}).closest('tr')"
@@ -409,8 +485,7 @@ class page(unittest.TestCase):
         self.browser.wait(f"{width} === {before}")
 
     def test_the_focus_of_a_whole_view_draws_no_ring(self):
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to("/", ".forest tbody tr")
         self.browser.tab_to("at.matches('[data-view=devices]')")
         self.browser.press("Enter")
         self.browser.wait("document.querySelector('.pool') && document.activeElement.id === 'main'")
@@ -419,8 +494,7 @@ class page(unittest.TestCase):
     def test_keyboard_leads_from_the_list_into_a_thread_and_back(self):
         tree = self.finished()
         solved = str(tree["outcome"]["solved"]).lower()
-        self.browser.go(f"/#/?state={tree['state']}&solved={solved}")
-        self.browser.wait("document.querySelector('.forest tbody tr')")
+        self.go_to(f"/#/?state={tree['state']}&solved={solved}", ".forest tbody tr")
         self.browser.tab_to("at.closest('.forest tbody')")
         self.move_down_to(tree["id"])
         self.browser.press("Enter")
@@ -469,9 +543,8 @@ class page(unittest.TestCase):
         self.browser.wait(f"document.querySelector('.panel h2').innerText === 'Thread {child}'")
 
     def test_text_that_is_not_ours_stays_text(self):
-        self.browser.go("/#/tree/<b>none<b>")
         self.expected = ["404", "400"]
-        self.browser.wait("document.querySelector('.error')")
+        self.go_to("/#/tree/<b>none<b>", ".error")
         self.assertEqual(self.browser.count("main b"), 0)
 
     # ---- work
@@ -486,8 +559,7 @@ class page(unittest.TestCase):
 
     def test_a_new_problem_grows_until_it_is_done(self):
         others = self.submit_many(300) # so that it waits until the page has seen it
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest tbody')")
+        self.go_to("/", ".forest tbody")
         self.browser.evaluate("""
           const main = document.querySelector('main');
           window.sizes = new Set();
@@ -583,12 +655,19 @@ class page(unittest.TestCase):
         words = self.browser.evaluate("document.querySelector('.blocks').getAttribute('aria-label')")
         self.assertRegex(words, r"^[\d,]+ blocks: ")
         self.assertIn("accepted", self.browser.text(".totals"))
+        self.assertEqual(self.browser.text(".totals h3"), "Trees since the start")
         self.browser.shot("devices")
+
+    def test_where_no_token_was_made_the_peak_is_0(self):
+        pool = api("/v1/pools")["pools"][0] # the same at each poll
+        self.told_instead("/v1/pools", {"pools": [pool]})
+        self.go_to("/#/devices", ".pool")
+        self.browser.wait("document.querySelector('.speed figcaption span').innerText")
+        self.assertEqual(self.browser.text(".speed figcaption span"), "peak 0")
 
     def test_says_when_the_daemon_is_gone_and_back(self):
         self.expected = ["ERR_INTERNET_DISCONNECTED", "Failed to load resource"]
-        self.browser.go("/#/devices")
-        self.browser.wait("document.querySelector('.pool')")
+        self.go_to("/#/devices", ".pool")
         self.addCleanup(self.browser.offline, False)
         self.browser.offline(True)
         self.browser.wait("document.querySelector('.notice.lost')?.checkVisibility()")
@@ -603,11 +682,11 @@ class page(unittest.TestCase):
     def views(self):
         tree = self.finished()["id"]
         return {
-            "list": ("/", "document.querySelector('.forest tbody tr')"),
-            "tree": (f"/#/tree/{tree}", "document.querySelector('.transcript .line')"),
-            "child": (f"/#/tree/{tree}?thread=/0", "document.querySelector('.transcript .line')"),
-            "timeline": (f"/#/tree/{tree}?view=timeline", "document.querySelector('.timeline .row')"),
-            "devices": ("/#/devices", "document.querySelector('.totals td')"),
+            "list": ("/", ".forest tbody tr"),
+            "tree": (f"/#/tree/{tree}", ".transcript .line"),
+            "child": (f"/#/tree/{tree}?thread=/0", ".transcript .line"),
+            "timeline": (f"/#/tree/{tree}?view=timeline", ".timeline .row"),
+            "devices": ("/#/devices", ".totals td"),
         }
 
     def test_texts_stand_out_in_light_and_dark(self):
@@ -615,8 +694,7 @@ class page(unittest.TestCase):
             self.browser.scheme(scheme)
             for name, (place, ready) in self.views().items():
                 with self.subTest(scheme=scheme, view=name):
-                    self.browser.go(place)
-                    self.browser.wait(ready)
+                    self.go_to(place, ready)
                     texts = self.browser.evaluate(CONTRASTS)
                     self.assertGreater(len(texts), 20)
                     faint = [text for text in texts if text["ratio"] < 4.5]
@@ -627,10 +705,41 @@ class page(unittest.TestCase):
         self.browser.size(400, 800)
         for name, (place, ready) in self.views().items():
             with self.subTest(view=name):
-                self.browser.go(place)
-                self.browser.wait(ready)
+                self.go_to(place, ready)
                 self.assertLessEqual(self.browser.evaluate("document.scrollingElement.scrollWidth"), 400)
                 self.browser.shot(f"{name}-narrow")
+
+    def test_the_list_fits_every_window(self):
+        self.told_instead("/v1/trees?", {"trees": MANY_KINDS, "next": None})
+        self.go_to("/", ".forest .label")
+        for width in range(320, 1401, 20):
+            with self.subTest(width=width):
+                self.browser.size(width, 500)
+                self.assertLessEqual(self.browser.evaluate("document.documentElement.scrollWidth"), width)
+                labels = self.browser.evaluate("document.querySelector('td.labels').getBoundingClientRect().width")
+                self.assertFalse(0 < labels < 80, f"no label can be read in {labels} px")
+
+    def test_narrow_rows_say_all_that_counts(self):
+        self.told_instead("/v1/trees?", {"trees": MANY_KINDS, "next": None})
+        self.go_to("/", ".forest .label")
+        for width in (375, 400, 700):
+            self.browser.size(width, 700)
+            with self.subTest(width=width):
+                rows = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr')].map((row) =>
+                    [...row.querySelectorAll('td.state, td.solved')].filter((cell) => cell.checkVisibility())
+                      .map((cell) => cell.innerText.trim()).join(' ').trim())""")
+                self.assertEqual(rows, ["running", "queued", "done solved", "done claimed, wrong",
+                                        "failed: no solution", "failed: malformed spawn", "cancelled"])
+                tall = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr > *')].filter(
+                    (cell) => cell.checkVisibility() && cell.offsetHeight > 30).map((cell) => cell.innerText)""")
+                self.assertEqual(tall, [], "are broken into lines")
+                self.assertLess(self.browser.evaluate("""Math.max(
+                    ...[...document.querySelectorAll('.forest tbody tr')].map((row) => row.offsetHeight))"""), 70)
+                cut = self.browser.evaluate("""[...document.querySelectorAll('.forest tbody tr > *')].filter(
+                    (cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.innerText)""")
+                self.assertEqual(cut, [], "are cut")
+                self.assertEqual(self.browser.evaluate(CUT_CONTROLS), [])
+                self.browser.shot(f"rows-{width}")
 
     def test_long_labels_need_no_sideways_scrolling(self):
         tree = submit(labels={"commit": "x" * 230, "run": "2026-11-27T15:00:00Z-countdown-3-temperature-0.7-seed-12"})
@@ -656,25 +765,44 @@ class page(unittest.TestCase):
         self.browser.wait("document.querySelector('.pool')")
         self.assertEqual(self.browser.evaluate("document.getElementById('news').textContent"), "")
 
-    def test_a_page_whose_token_is_another_one_now_asks_no_more(self):
-        self.expected = ["401"]
-        self.browser.go("/#/devices")
-        self.browser.wait("document.querySelector('.pool')")
-        self.browser.evaluate("""(() => {
+    def shut_out(self):
+        """From here on the daemon wants another token; returns once the page says so."""
+        self.browser.evaluate("""
             window.asked = 0;
-            window.fetch = async () => (asked++, new Response('{"error": {"message": "no token"}}', { status: 401 }));
-          })()""")
+            window.fetch = async () => (asked++, new Response('{"error": {"message": "no token"}}', { status: 401 }))""")
+        self.browser.evaluate("sources.at(-1)?.dispatchEvent(new MessageEvent('tree', { data: '{}' }))")
         self.browser.wait("document.querySelector('.notice a')?.checkVisibility()")
-        before = self.browser.evaluate("asked")
-        time.sleep(3) # it looked each second
-        self.assertEqual(self.browser.evaluate("asked"), before)
+
+    def whatever_waits_comes_first(self):
+        """Timers go off in their order: this one comes behind what the page would do within 5 s."""
+        self.browser.evaluate("new Promise((done) => setTimeout(done, 5000))")
+
+    def test_a_page_whose_token_is_another_one_now_asks_no_more(self):
+        self.run_in_every_page(FAST_CLOCK + COUNTED_SOURCES)
+        for place, ready in (("/#/devices", ".pool"), ("/", ".forest tbody tr")):
+            with self.subTest(place=place):
+                self.go_to(place, ready)
+                self.shut_out()
+                before = self.browser.evaluate("[asked, sources.length]")
+                self.whatever_waits_comes_first()
+                self.assertEqual(self.browser.evaluate("[asked, sources.length]"), before)
         self.browser.shot("shut-out")
+        # Neither where its stream is refused …
+        self.browser.evaluate("sources.at(-1).refuse()")
+        self.whatever_waits_comes_first()
+        self.assertEqual(self.browser.evaluate("[asked, sources.length]"), before)
+        # … nor where somebody looks at it again.
+        for is_hidden in ("true", "false"):
+            self.browser.evaluate(f"""
+                Object.defineProperty(document, "hidden", {{ value: {is_hidden}, configurable: true }});
+                document.dispatchEvent(new Event("visibilitychange"))""")
+        self.whatever_waits_comes_first()
+        self.assertEqual(self.browser.evaluate("[asked, sources.length]"), before)
 
     def test_the_page_may_load_nothing_from_elsewhere(self):
         with urllib.request.urlopen(options.url + "/", timeout=PATIENCE_S) as reply:
             self.assertIn("default-src 'self'", reply.headers["Content-Security-Policy"])
-        self.browser.go("/")
-        self.browser.wait("document.querySelector('.forest')")
+        self.go_to("/", ".forest")
         self.assertEqual(self.browser.count("[style], style, script:not([src])"), 0)
 
 

@@ -88,13 +88,14 @@ class speed_line {
   update(tokens_per_s) {
     if (!Number.isFinite(tokens_per_s)) return;
     this.past = [...this.past, tokens_per_s].slice(-remembered);
-    const top = Math.max(1, ...this.past);
+    const peak = Math.max(...this.past);
+    const top = Math.max(1, peak);
     const first = remembered - this.past.length;
     const height = (value) => (39 - (37 * value) / top).toFixed(1);
     const points = this.past.map((value, i) => `${first + i} ${height(value)}`).join("L");
     set(this.line, "d", `M${points}`);
     set(this.area, "d", `M${first} 40L${points}L${remembered - 1} 40Z`);
-    say(this.most, `peak ${rate(top)}`);
+    say(this.most, `peak ${rate(peak)}`);
   }
 }
 
@@ -163,9 +164,9 @@ function daemon_rows(status) {
 function tables_of(status) {
   const failures = rows_of(status.failures, 1);
   return [
-    { name: "Trees", rows: rows_of(status.trees) },
+    { name: "Trees since the start", rows: rows_of(status.trees) },
     { name: "Live threads", rows: rows_of(status.threads) },
-    { name: "Failures", rows: failures.length ? failures : [["none", ""]] },
+    { name: "Failures since the start", rows: failures.length ? failures : [["none", ""]] },
     { name: "Store", rows: store_rows(status) },
     { name: "Daemon", rows: daemon_rows(status) },
   ];

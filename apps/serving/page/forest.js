@@ -59,8 +59,10 @@ class tree_row {
     this.tree = tree;
     this.at = now();
     this.show_state();
-    say(cells.solved, verdict_of(tree));
-    cells.solved.classList.toggle("good", verdict_of(tree) === "solved");
+    const verdict = verdict_of(tree);
+    say(cells.solved, verdict);
+    cells.solved.classList.toggle("good", verdict === "solved");
+    cells.solved.classList.toggle("bad", verdict === "claimed, wrong");
     say(cells.threads, count(tree.usage?.threads));
     say(cells.tokens, count(tree.usage?.generated_tokens));
     say(cells.critical, ended(tree.state) ? count(tree.usage?.critical_path_tokens) : none);
@@ -258,7 +260,7 @@ class forest_view {
 
   show({ trees, next }, status) {
     this.trouble.replaceChildren();
-    this.show_summary(status.trees);
+    this.show_summary(status);
     keep(this.rows, trees, {
       key: (tree) => tree.id,
       make: (tree) => new tree_row(tree).node,
@@ -271,9 +273,12 @@ class forest_view {
     this.focus_where_one_left();
   }
 
-  show_summary({ running, queued, paused, finished, solved }) {
-    const done = `${count(finished)} finished, ${count(solved)} solved`;
-    say(this.summary, `${count(running)} running · ${count(queued)} queued · ${count(paused)} paused · ${done}`);
+  /// The store has trees of earlier daemons, too; the counts begin with this one.
+  show_summary({ trees, store }) {
+    const parts = ["running", "queued", "paused"].map((state) => `${count(trees[state])} ${state}`);
+    parts.push(`${count(store.finished)} finished in the store`);
+    parts.push(`since the start ${count(trees.finished)} finished, ${count(trees.solved)} solved`);
+    say(this.summary, parts.join(" · "));
   }
 
   show_empty() {
