@@ -1,9 +1,11 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include <caf/fwd.hpp>
 #include <caf/replies_to.hpp>
+#include <caf/timespan.hpp>
 #include <caf/type_id.hpp>
 #include <caf/typed_actor.hpp>
 
@@ -107,6 +109,7 @@ CAF_ADD_ATOM(banyan, banyan::atom, cancel, "cancel")
 CAF_ADD_ATOM(banyan, banyan::atom, tick, "tick")
 CAF_ADD_ATOM(banyan, banyan::atom, drain, "drain")
 CAF_ADD_ATOM(banyan, banyan::atom, park, "park")
+CAF_ADD_ATOM(banyan, banyan::atom, close, "close")
 CAF_ADD_ATOM(banyan, banyan::atom, pause, "pause")
 CAF_ADD_ATOM(banyan, banyan::atom, probe, "probe")
 CAF_END_TYPE_ID_BLOCK(banyan)
@@ -182,6 +185,8 @@ using session_actor = caf::typed_actor<
     caf::replies_to<steer_request>::with<tree_status>,
     // Records where every thread is and leaves without an answer: the tree goes on another time.
     caf::reacts_to<atom::park>,
+    // Parks as soon as no thread can go on before somebody resumes it.
+    caf::reacts_to<atom::close>,
     // Somebody watches the tree, or nobody any more.
     caf::reacts_to<watch_request>,
     // Looks at the clock, and ends the tree when its time is over; the session sends it to itself.
@@ -215,6 +220,8 @@ using node_actor = caf::typed_actor<
     caf::replies_to<finished_tree>::with<stored>,
     // Takes no more work, cancels what runs, and leaves.
     caf::reacts_to<atom::drain>,
+    // Takes no more work and begins none; what runs goes on while it can.
+    caf::reacts_to<atom::close>,
     // Takes no more work, leaves what runs and waits to the store, and leaves.
     caf::reacts_to<atom::park>,
     // Adds up sessions and pools.
@@ -228,6 +235,9 @@ using tree_keeper_actor = caf::typed_actor<
     caf::replies_to<tree_state>::with<stored>,
     // A tree is done.
     caf::replies_to<finished_tree>::with<stored>>;
+
+/// A keeper that says nothing for so long has not stored.
+constexpr caf::timespan store_patience = std::chrono::seconds(60);
 
 /// Keeps trees from the moment they were taken.
 using tree_store_actor = tree_keeper_actor::extend<

@@ -27,11 +27,11 @@ void node_state::begin(node_options given) {
 /// Checks a request and gives it an id; the time when it was taken.
 caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
-  if (counted.draining) return caf::make_error(errc::cancelled);
-  if (find_running(request.id) || queue.find(request.id) || accepting.contains(request.id))
+  if (closed || counted.draining) return caf::make_error(errc::cancelled);
+  if (find_running(request.id) || queue.find(request.id) || arriving.contains(request.id))
     return caf::make_error(errc::bad_request, "id: " + request.id + ": it is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
-  const auto waiting = queue.size() + num_paused() + accepting.size();
+  const auto waiting = queue.size() + num_paused() + arriving.size();
   if (waiting >= options.max_queued_trees)
     return caf::make_error(errc::pool_full,
                            std::to_string(waiting) + " trees wait or are paused already");
@@ -42,13 +42,8 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
 caf::result<finished_tree> node_state::solve(solve_request& request) {
   const auto now = admit(request);
   if (!now) return now.error();
-  write(tree_accepted{std::make_shared<const solve_request>(request), *now},
-        [this, id = request.id, unstored = request.stored_at_best](errc why) {
-          if (why != errc::none && !unstored) refuse(id, why);
-        });
   auto promise = self->make_response_promise<finished_tree>();
-  guarded_promise<finished_tree> asker(promise);
-  enqueue({std::move(request), *now, {}, {}}, std::move(asker));
+  take({std::move(request), *now, {}, {}}, guarded_promise<finished_tree>(promise));
   return promise;
 }
 
@@ -56,18 +51,40 @@ caf::result<accepted_tree> node_state::accept(accept_request& wish) {
   auto& request = wish.request;
   const auto now = admit(request);
   if (!now) return now.error();
-  const auto kept = std::make_shared<const solve_request>(std::move(request));
   auto promise = self->make_response_promise<accepted_tree>();
   const auto asker = std::make_shared<guarded_promise<accepted_tree>>(promise);
-  accepting.insert(kept->id);
-  write(tree_accepted{kept, *now}, [this, kept, now, asker](errc why) {
-    accepting.erase(kept->id);
+  const auto answer = [asker, id = request.id](errc why) {
     if (why != errc::none) return asker->deliver(caf::make_error(why));
-    // One that drains begins it after the next start.
-    if (!counted.draining) enqueue({*kept, *now, {}, {}}, {});
-    asker->deliver(accepted_tree{kept->id});
-  });
+    asker->deliver(accepted_tree{id});
+  };
+  take({std::move(request), *now, {}, {}}, {}, answer);
   return promise;
+}
+
+/// A tree begins when the store has it: of one that is refused nothing is kept.
+void node_state::take(tree_work work, std::optional<guarded_promise<finished_tree>> asker,
+                      const std::function<void(errc)>& then) {
+  const auto id = work.request.id;
+  const tree_accepted news{std::make_shared<const solve_request>(work.request), work.created_ms};
+  if (work.request.stored_at_best)
+    enqueue(std::move(work), std::move(asker));
+  else
+    arriving.emplace(id, arriving_tree{std::move(work), std::move(asker), {}});
+  write(news, [this, id, then](errc why) {
+    settle(id, why);
+    if (then) then(why);
+  });
+}
+
+/// One that comes while the node ends is begun after the next start; who waits for it hears so.
+void node_state::settle(const std::string& id, errc why) {
+  auto known = arriving.extract(id);
+  if (!known) return;
+  auto& tree = known.mapped();
+  if (why != errc::none && tree.asker) tree.asker->deliver(caf::make_error(why));
+  if (closed || counted.draining) tree.asker.reset();
+  if (why == errc::none && !counted.draining) enqueue(std::move(tree.work), std::move(tree.asker));
+  for (const auto& wish : tree.after) wish();
 }
 
 void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
@@ -92,6 +109,7 @@ void node_state::take_up(tree_work& work) {
 }
 
 void node_state::start_next() {
+  if (closed) return;
   const auto busy = running.size() - num_paused();
   auto room = options.max_running_trees - std::min(options.max_running_trees, busy);
   for (; room > 0; --room) {
@@ -101,7 +119,8 @@ void node_state::start_next() {
     const auto actor = self->spawn<caf::monitored>(
         session, session_options{options.reasoning, next->family, tree_keeper_actor{me},
                                  static_cast<bool>(options.store)});
-    running.emplace(next->work.request.id, running_tree{actor});
+    const auto& request = next->work.request;
+    running.emplace(request.id, running_tree{actor, request.stored_at_best});
     if (next->asker)
       next->asker->delegate(actor, std::move(next->work));
     else
@@ -114,15 +133,11 @@ void node_state::watch(const watch_request& wish) const {
 }
 
 void node_state::cancel(const cancel_request& request) {
+  if (const auto known = arriving.find(request.id); known != arriving.end())
+    return known->second.after.push_back([this, request] { cancel(request); });
   if (const auto* tree = find_running(request.id)) return self->send(tree->session, request);
   if (request.thread != "/") return;
   if (auto waiting = queue.take(request.id)) give_up(std::move(*waiting));
-}
-
-/// A tree that is not stored should not wait for its turn. If it runs, its end may be stored.
-void node_state::refuse(const std::string& id, errc why) {
-  auto waiting = queue.take(id);
-  if (waiting && waiting->asker) waiting->asker->deliver(caf::make_error(why));
 }
 
 /// Ends a tree before its turn came. It has ended when the store knows; where it cannot, the tree
@@ -162,9 +177,38 @@ void node_state::count(const std::shared_ptr<const tree>& ended) {
 }
 
 caf::result<stored> node_state::keep(const finished_tree& done) {
-  auto* known = find_running(done.value->id);
-  if (!known || !std::exchange(known->counted, true)) count(done.value);
-  return keep_in_store(done);
+  if (!options.store) {
+    end(done.value);
+    return stored{};
+  }
+  auto promise = self->make_response_promise<stored>();
+  const auto asker = std::make_shared<guarded_promise<stored>>(promise);
+  self->request(options.store, store_patience, done)
+      .then(
+          [this, asker, done](stored known) {
+            end(done.value);
+            asker->deliver(known);
+          },
+          [this, asker, done](caf::error& why) {
+            const auto* tree = find_running(done.value->id);
+            if (tree && tree->stored_at_best) end(done.value);
+            asker->deliver(std::move(why));
+          });
+  return promise;
+}
+
+/// Until its end is stored a tree runs. A session that heard of that too late tells it again.
+void node_state::end(const std::shared_ptr<const tree>& value) {
+  auto* known = find_running(value->id);
+  if (!known || !std::exchange(known->counted, true)) count(value);
+}
+
+caf::result<stored> node_state::keep(const tree_state& news) {
+  const bool paused = news.phase == tree_phase::paused;
+  auto* tree = find_running(news.id);
+  if (tree && std::exchange(tree->paused, paused) != paused) start_next();
+  if (!options.store) return stored{};
+  return self->delegate(options.store, news);
 }
 
 void node_state::lose(const caf::down_msg& down) {
@@ -192,6 +236,13 @@ void node_state::tell(tree_event::kind what, const std::string& id, tree_phase p
 }
 
 // ---- the end ----
+
+/// Who waits for a tree that will not begin here hears at once that it is kept.
+void node_state::close() {
+  closed = true;
+  queue.release_askers();
+  for (const auto& [id, tree] : running) self->send(tree.session, atom::close_v);
+}
 
 void node_state::drain() {
   counted.draining = true;
@@ -241,7 +292,7 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
       [&state](accept_request& request) { return state.accept(request); },
       [&state](tree_work& work) { state.take_up(work); },
       [&state](tree_boundary& boundary) { state.pass_on(std::move(boundary)); },
-      [&state](const tree_state& news) { return state.keep_in_store(news); },
+      [&state](const tree_state& news) { return state.keep(news); },
       [&state](const steer_request& request) { return state.steer(request); },
       [&state](const watch_request& wish) { state.watch(wish); },
       [&state](const cancel_request& request) { state.cancel(request); },
@@ -249,6 +300,7 @@ node_actor::behavior_type node(node_actor::stateful_pointer<node_state> self,
       [&state](const thread_request& request) { return state.show(request); },
       [&state](const finished_tree& done) { return state.keep(done); },
       [&state](atom::drain) { state.drain(); },
+      [&state](atom::close) { state.close(); },
       [&state](atom::park) { state.park(); },
       [&state](atom::status) { return state.status(); },
   };

@@ -6,14 +6,12 @@
 #include "actors/tree_ids.hpp"
 #include "actors/tree_queue.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,33 +22,46 @@ namespace banyan {
 
 struct running_tree {
   session_actor session;
-  bool paused = false;  ///< as a whole: it leaves its place to another one
-  bool counted = false; ///< it is over, and was not stored at once
+  bool stored_at_best = false; ///< see solve_request
+  bool paused = false;         ///< as a whole: it leaves its place to another one
+  bool counted = false;        ///< it is over
+};
+
+/// A tree that the store does not have yet.
+struct arriving_tree {
+  tree_work work;
+  std::optional<guarded_promise<finished_tree>> asker;
+  std::vector<std::function<void()>> after; ///< what is wished of it meanwhile
 };
 
 struct node_state {
   static inline const char* name = "banyan.node";
-  /// A store that says nothing for so long has not stored.
-  static constexpr caf::timespan store_patience = std::chrono::seconds(60);
 
   node_state(node_actor::stateful_pointer<node_state> self) : self(self), ids(0) {}
 
   void begin(node_options);
   caf::result<finished_tree> solve(solve_request&);
   caf::result<accepted_tree> accept(accept_request&);
+  void take(tree_work, std::optional<guarded_promise<finished_tree>> asker,
+            const std::function<void(errc)>& then = {});
+  void settle(const std::string& id, errc);
   void enqueue(tree_work, std::optional<guarded_promise<finished_tree>> asker);
   void take_up(tree_work&);
   void watch(const watch_request&) const;
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
   caf::result<tree_status> steer_waiting(const steer_request&);
+  caf::result<tree_status> steer_later(const steer_request&);
   caf::result<tree_status> give_up_by_hand(const std::string& id);
   void tell_changed(const std::string& id, const std::vector<thread_record>&,
                     std::int64_t used_ms) const;
   caf::result<tree_status> show(const tree_request&);
   caf::result<thread_status> show(const thread_request&) const;
   caf::result<stored> keep(const finished_tree&);
+  void end(const std::shared_ptr<const tree>&);
   void count(const std::shared_ptr<const tree>&);
+  caf::result<stored> keep(const tree_state&);
+  void close();
   void drain();
   void park();
   caf::result<node_status> status();
@@ -58,7 +69,6 @@ struct node_state {
 
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
-  void refuse(const std::string& id, errc);
   using on_end = std::function<void(const caf::expected<finished_tree>&)>;
   void give_up(queued_tree, on_end = {});
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;
@@ -71,11 +81,6 @@ struct node_state {
   const running_tree* find_running(const std::string& id) const;
   void pass_on(tree_boundary boundary) const {
     if (options.store) self->send(options.store, std::move(boundary));
-  }
-  template <class Message>
-  caf::result<stored> keep_in_store(const Message& message) const {
-    if (!options.store) return stored{};
-    return self->delegate(options.store, message);
   }
   /// Calls `then` when the store has written it, with none or the error; at once without a store.
   template <class Message, class Then>
@@ -96,7 +101,8 @@ struct node_state {
   node_options options;
   tree_ids ids;
   tree_queue queue;
-  std::set<std::string> accepting;             // ids of requests that the store does not have yet
+  std::map<std::string, arriving_tree> arriving; // by id
+  bool closed = false;                           // no tree begins any more
   std::size_t writing = 0;                     // what the store was given and has not answered for
   std::map<std::string, running_tree> running; // by id
   node_status counted; // what only grows; the rest is filled in when asked for

@@ -10,17 +10,21 @@
 namespace banyan {
 
 caf::result<tree_status> node_state::steer(const steer_request& request) {
-  if (auto* tree = find_running(request.id)) {
-    if (request.thread == "/" && request.action != tree_action::cancel) {
-      tree->paused = request.action == tree_action::pause;
-      start_next();
-    }
-    return self->delegate(find_running(request.id)->session, request);
-  }
+  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
+  if (arriving.contains(request.id)) return steer_later(request);
   if (!queue.find(request.id)) return no_tree(request.id);
   if (request.thread == "/" && request.action == tree_action::cancel)
     return give_up_by_hand(request.id);
   return steer_waiting(request);
+}
+
+caf::result<tree_status> node_state::steer_later(const steer_request& request) {
+  auto promise = self->make_response_promise<tree_status>();
+  const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
+  arriving.at(request.id).after.push_back([this, asker, request] {
+    asker->delegate(node_actor{self}, request);
+  });
+  return promise;
 }
 
 caf::result<tree_status> node_state::give_up_by_hand(const std::string& id) {
@@ -33,7 +37,7 @@ caf::result<tree_status> node_state::give_up_by_hand(const std::string& id) {
   return promise;
 }
 
-/// What was done is answered when the store knows it.
+/// What was done is answered when the store knows it; by the tree itself, where it begins now.
 caf::result<tree_status> node_state::steer_waiting(const steer_request& request) {
   caf::expected<std::vector<thread_record>> changed{caf::error{}};
   queue.change(request.id, [&](tree_work& work) {
@@ -45,13 +49,14 @@ caf::result<tree_status> node_state::steer_waiting(const steer_request& request)
   auto seen = std::make_shared<const tree>(outline(shown(work)));
   if (request.thread == "/")
     tell(tree_event::kind::tree, request.id, seen->phase, options.reasoning.unix_ms());
+  start_next();
+  if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   auto promise = self->make_response_promise<tree_status>();
   const auto asker = std::make_shared<guarded_promise<tree_status>>(promise);
   write(tree_state{request.id, seen->phase, work.halted}, [asker, seen](errc why) {
     if (why != errc::none) return asker->deliver(caf::make_error(why));
     asker->deliver(tree_status{seen});
   });
-  start_next();
   return promise;
 }
 

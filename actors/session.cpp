@@ -144,6 +144,7 @@ caf::result<solution> session_state::answer(const spawn_request& request) {
   if (auto* child = live(path)) {
     if (child->asker) return errc::bad_request; // nobody may ask twice
     child->asker.emplace(self->make_response_promise<solution>());
+    park_if_stuck();
     return child->asker->promise();
   }
   const auto* known = find(path);
@@ -308,6 +309,28 @@ void session_state::park() {
   leave_if_parked();
 }
 
+void session_state::close() {
+  closed = true;
+  park_if_stuck();
+}
+
+/// Who steers is answered first.
+void session_state::park_if_stuck() {
+  if (closed && !parking && !members.empty() && steered.empty() && !can_go_on()) park();
+}
+
+/// Whether a thread neither is paused nor waits for one that is. A join with a time of its own goes
+/// on without those that are late.
+bool session_state::can_go_on() const {
+  std::set<std::string, std::less<>> waiting;
+  if (context->join.when != join_policy::kind::deadline)
+    for (const auto& [id, member] : members)
+      if (member.asker) waiting.emplace(tree.threads[places.find(member.path)->second].parent());
+  return std::ranges::any_of(members, [&](const auto& m) {
+    return !is_halted(halted, m.second.path) && !waiting.contains(m.second.path);
+  });
+}
+
 /// The tree's threads end with their session; what they wrote is with the store.
 void session_state::leave_if_parked() {
   if (!parking || members.empty()) return;
@@ -356,6 +379,7 @@ session_actor::behavior_type session(session_actor::stateful_pointer<session_sta
       [&state](const cancel_request& request) { state.cancel(request); },
       [&state](const steer_request& request) { return state.steer(request); },
       [&state](atom::park) { state.park(); },
+      [&state](atom::close) { state.close(); },
       [&state](const watch_request& wish) { state.watch(wish); },
       [&state](atom::tick) { state.tick(); },
       [&state](const thread_request& request) { return state.show(request); },

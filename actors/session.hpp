@@ -27,7 +27,8 @@ namespace banyan {
 struct session_options {
   reasoning_options reasoning;
   std::uint64_t family = 1; ///< the tree's number at the pools; older trees have lower ones
-  tree_keeper_actor store;  ///< gets the finished tree before the client; may be null
+  tree_keeper_actor store;  ///< gets the finished tree before the client, and what state it is in;
+                            ///< may be null
   bool recorded = false;    ///< the store gets every boundary too
 };
 
@@ -36,9 +37,6 @@ struct session_state {
 
   /// A message on its way keeps a dead actor's memory: no tick is farther away than this.
   static constexpr nanoseconds longest_tick = std::chrono::seconds(1);
-
-  /// A store that says nothing for so long has not stored.
-  static constexpr caf::timespan store_patience = std::chrono::seconds(60);
 
   /// A live thread.
   struct member {
@@ -71,6 +69,9 @@ struct session_state {
   void cancel(const cancel_request&);
   caf::result<tree_status> steer(const steer_request&);
   void park();
+  void close();
+  void park_if_stuck();
+  bool can_go_on() const;
   void watch(const watch_request&);
   void tick();
   caf::result<thread_status> show(const thread_request&);
@@ -112,7 +113,7 @@ struct session_state {
   std::map<caf::actor_id, member> members;
   std::map<std::string, caf::actor_id, std::less<>> ids; ///< of the live ones, by path
   halted_paths halted;
-  bool parking = false, ticking = false;
+  bool closed = false, parking = false, ticking = false;
   std::optional<finished_tree> unstored; ///< the end, while the store has no room for it
   tree_clock clock;
   std::vector<steering> steered;

@@ -57,6 +57,7 @@ void session_state::answer_steered() {
     if (s.kept) s.asker.deliver(status());
     return s.kept;
   });
+  park_if_stuck();
 }
 
 void session_state::pause_below(const std::string& path) {
@@ -94,7 +95,7 @@ void session_state::enter(tree_phase phase) {
 
 /// Tells the store what cannot be seen from the threads' records.
 void session_state::keep_state() {
-  if (!options.recorded || !options.store) return;
+  if (!options.store) return;
   ++unkept;
   self->request(options.store, store_patience, tree_state{tree.id, tree.phase, halted})
       .then(
@@ -106,6 +107,7 @@ void session_state::keep_state() {
             --unkept;
             for (auto& s : std::exchange(steered, {}))
               s.asker.deliver(caf::make_error(errc::not_stored));
+            park_if_stuck();
           });
 }
 

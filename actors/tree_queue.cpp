@@ -54,4 +54,8 @@ std::vector<queued_tree> tree_queue::take_all() {
   return all;
 }
 
+void tree_queue::release_askers() {
+  for (auto& tree : trees_) tree.asker.reset();
+}
+
 } // namespace banyan

@@ -44,6 +44,9 @@ public:
 
   std::vector<queued_tree> take_all();
 
+  /// Drops the promises of those who wait for a tree; the trees stay.
+  void release_askers();
+
   std::size_t size() const { return by_id_.size(); }
   std::size_t num_paused() const { return num_paused_; }
 

@@ -261,6 +261,24 @@ TEST_CASE("every request is one line in the log and tokens in URLs are none", "[
                    "GET /v1/trees/T1%0aforged 404|"});
 }
 
+TEST_CASE("a refused request about a tree is logged with its tree", "[http]") {
+  std::mutex mutex;
+  strings trees;
+  auto options = on_any_port();
+  options.log = [&](http_level, const std::string&, const std::string& tree) {
+    const std::lock_guard lock(mutex);
+    trees.push_back(tree);
+  };
+  served s(options);
+  const auto path = "/v1/trees/" + some_id;
+  for (const auto* action : {"/cancel", "/pause", "/resume"})
+    CHECK(s.post(path + action, "{").status == 400);
+  for (const auto* look : {"?texts=x", "/threads?limit=0", "/events?x=1"})
+    CHECK(s.get(path + look).status == 400);
+  const std::lock_guard lock(mutex);
+  CHECK(trees == strings(6, some_id));
+}
+
 TEST_CASE("only what the daemon itself fails at is told to whoever did not ask", "[http]") {
   std::mutex mutex;
   std::map<int, std::set<http_level>> levels;

@@ -70,6 +70,7 @@ inline node_actor::behavior_type made_up_node(node_actor::stateful_pointer<made_
         return stored{};
       },
       [](atom::drain) {},
+      [](atom::close) {},
       [](atom::park) {},
       [](atom::status) { return node_status{}; },
   };

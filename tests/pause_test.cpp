@@ -52,6 +52,22 @@ TEST_CASE_METHOD(pausing_session, "a paused thread keeps what was sampled and go
   CHECK(script->requests[1].ids.size() == first.size() + 20);
 }
 
+TEST_CASE_METHOD(pausing_session, "a thread that a full pool sent away asks once after a pause",
+                 "[actors]") {
+  script->lines["/"] = {texts::conclusion};
+  script->silent = {"/"};
+  script->times_full = 1;
+  auto reply = solve();
+  CHECK(board->snapshot().at(0).phase == thread_phase::queued); // it will ask again
+  steer(tree_action::pause);
+  steer(tree_action::resume);
+  CHECK(script->requests.size() == 2); // at once
+  advance(10ms);
+  CHECK(script->requests.size() == 2); // and not when it would have
+  break_silence();
+  CHECK(finished(take<finished_tree>(reply)).outcome.solved);
+}
+
 TEST_CASE_METHOD(pausing_session, "time stands still for a paused tree", "[actors]") {
   script->silent = {"/"};
   auto reply = solve();

@@ -25,6 +25,16 @@ struct recovering_node : session_system {
     return spawn_node(sys, std::move(options));
   }
 
+  /// One without a store, that runs one tree at a time.
+  node_actor narrow_node(std::size_t max_queued_trees = 8) {
+    node_options options;
+    options.reasoning = reasoning();
+    options.pools = pools;
+    options.max_running_trees = 1;
+    options.max_queued_trees = max_queued_trees;
+    return spawn_node(sys, std::move(options));
+  }
+
   ~recovering_node() {
     if (aut) self->send(aut, atom::drain_v);
     run();

@@ -41,6 +41,22 @@ TEST_CASE_METHOD(recovering_node, "what cannot be stored is not accepted", "[act
   CHECK(script->requests.empty()); // and not begun
   auto reply = submit();
   CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
+  CHECK(script->requests.empty());
+  kept->fails = false;
+  advance(5s);
+  CHECK(kept->finished.empty()); // nor kept
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree can be cancelled before the store has it", "[actors]") {
+  const bool by_hand = GENERATE(true, false);
+  script->silent = {"/"};
+  auto reply = self->request(aut, caf::infinite, request);
+  if (by_hand)
+    caf::anon_send(aut, steer_request{tree_action::cancel, "t", "/"});
+  else
+    caf::anon_send(aut, cancel_request{"t"});
+  run();
+  CHECK(take<finished_tree>(reply)->value->failure == errc::cancelled);
 }
 
 TEST_CASE_METHOD(recovering_node, "an id is taken as soon as it is asked for", "[actors]") {
@@ -214,6 +230,68 @@ TEST_CASE_METHOD(session_system, "a child that is born while its tree is parked 
   CHECK(script->requests.size() == 3);
   CHECK(running() == 1); // the pool: nobody waited for the children's text
   CHECK_FALSE(take<finished_tree>(reply));
+}
+
+TEST_CASE_METHOD(recovering_node, "a node that closes begins no tree and keeps those that wait",
+                 "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  auto first = submit();
+  request.id = "u";
+  auto second = submit();
+  self->send(aut, atom::close_v);
+  run();
+  CHECK_FALSE(take<finished_tree>(second)); // who waits is told at once
+  request.id = "v";
+  CHECK(errc_of(ask<accepted_tree>(aut, accept_request{request}).error(), errc::none)
+        == errc::cancelled);
+  break_silence();
+  CHECK(take<finished_tree>(first)->value->outcome.solved); // what runs goes on
+  CHECK(script->requests.size() == 4);
+  const auto now = *ask<node_status>(aut, atom::status_v);
+  CHECK(now.running == 0);
+  CHECK(now.queued == 1);
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "u", "/"}));
+  CHECK(ask<tree_status>(aut, steer_request{tree_action::resume, "u", "/"})->value->phase
+        == tree_phase::queued);
+  CHECK(script->requests.size() == 4);
+  self->send(aut, atom::park_v);
+  run();
+  CHECK(continue_tree("u").outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree that cannot go on is not waited for at the end",
+                 "[actors]") {
+  const bool before = GENERATE(true, false);
+  const auto part = GENERATE(as<std::string>{}, "/", "/0");
+  script->silent = {"/0", "/1"};
+  auto reply = submit();
+  const auto pause = [&] {
+    REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", part}));
+  };
+  if (before) pause();
+  self->send(aut, atom::close_v);
+  run();
+  if (!before) pause();
+  const auto running = [&] { return ask<node_status>(aut, atom::status_v)->running; };
+  if (part == "/0") {
+    CHECK(running() == 1); // "/1" goes on
+    break_silence();
+  }
+  CHECK(running() == 0);
+  CHECK_FALSE(take<finished_tree>(reply));
+  CHECK(kept->finished.empty());
+  self->send(aut, atom::park_v);
+  run();
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  break_silence();
+  CHECK(kept->finished.empty()); // it is still paused
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", part}));
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(kept->finished.front().value->outcome.solved);
 }
 
 TEST_CASE_METHOD(recovering_node, "a parked node leaves at once where nothing runs", "[actors]") {

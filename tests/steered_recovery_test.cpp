@@ -129,11 +129,7 @@ TEST_CASE_METHOD(recovering_node, "a paused tree was paused while there was no d
 }
 
 TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "[actors]") {
-  node_options options;
-  options.reasoning = reasoning();
-  options.pools = pools;
-  options.max_running_trees = 1;
-  const auto narrow = spawn_node(sys, std::move(options));
+  const auto narrow = narrow_node();
   script->silent = {"/"};
   request.id = "a";
   auto a = self->request(narrow, caf::infinite, request);
@@ -153,12 +149,44 @@ TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "
   run();
 }
 
+TEST_CASE_METHOD(recovering_node, "a tree that is resumed and begins at once is told to run",
+                 "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  request.id = "a";
+  submit();
+  request.id = "b";
+  auto reply = submit();
+  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "b", "/"}));
+  break_silence(); // "a" ends: nothing is left but "b"
+  script->silent = {"/"};
+  const auto seen = ask<tree_status>(aut, steer_request{tree_action::resume, "b", "/"});
+  REQUIRE(seen);
+  CHECK(seen->value->phase == tree_phase::running);
+  CHECK(kept->unfinished("b").halted.empty()); // and the store knows
+  break_silence();
+  CHECK(take<finished_tree>(reply)->value->outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a pause that the session refuses pauses nothing", "[actors]") {
+  script->silent = {"/"};
+  submit();
+  kept->fails = true;
+  break_silence(); // it is over, and cannot be stored
+  const auto pause = ask<tree_status>(aut, steer_request{tree_action::pause, "t", "/"});
+  CHECK(errc_of(pause.error(), errc::none) == errc::not_stored);
+  const auto now = *ask<node_status>(aut, atom::status_v);
+  CHECK(now.paused == 0);
+  CHECK(now.running == 1);
+  CHECK(now.finished == 0); // nor has it ended, for everybody else
+  kept->fails = false;
+  advance(1s);
+  CHECK(ask<node_status>(aut, atom::status_v)->finished == 1);
+}
+
 TEST_CASE_METHOD(recovering_node, "watchers hear of trees that wait", "[actors]") {
-  node_options options;
-  options.reasoning = reasoning();
-  options.pools = pools;
-  options.max_running_trees = 1;
-  const auto narrow = spawn_node(sys, std::move(options));
+  const auto narrow = narrow_node();
   script->silent = {"/"};
   request.id = "a";
   caf::anon_send(narrow, accept_request{request});
@@ -181,12 +209,7 @@ TEST_CASE_METHOD(recovering_node, "watchers hear of trees that wait", "[actors]"
 }
 
 TEST_CASE_METHOD(recovering_node, "a full queue refuses", "[actors]") {
-  node_options options;
-  options.reasoning = reasoning();
-  options.pools = pools;
-  options.max_running_trees = 1;
-  options.max_queued_trees = 1;
-  const auto narrow = spawn_node(sys, std::move(options));
+  const auto narrow = narrow_node(1);
   script->silent = {"/"};
   request.id = "";
   auto a = self->request(narrow, caf::infinite, request);

@@ -59,6 +59,22 @@ struct store_state {
     return open.back().asker = self->make_response_promise<stored>();
   }
 
+  void record(const tree_boundary& b) {
+    add(b.id, [b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
+  }
+
+  caf::result<stored> set_state(const tree_state& s) {
+    return add_awaited(s.id, [s](tree_store& to) { to.set_state(s.id, s.phase, s.halted); });
+  }
+
+  caf::result<stored> end(const finished_tree& done) {
+    return add_awaited(done.value->id, [this, done](tree_store& to) { finish(to, *done.value); });
+  }
+
+  caf::result<stored> accept(const tree_accepted& t) {
+    return add_awaited(t.request->id, [t](tree_store& to) { to.accept(*t.request, t.created_ms); });
+  }
+
   void write() {
     auto batch = std::exchange(open, {});
     if (batch.empty()) return;
@@ -172,21 +188,10 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
   self->set_default_handler(caf::drop);
   if (state.parts->options.keep) state.sweep();
   return {
-      [&state](const tree_boundary& b) {
-        state.add(b.id, [b](tree_store& to) { to.record(b.id, *b.record, b.used_ms); });
-      },
-      [&state](const tree_state& s) {
-        return state.add_awaited(s.id,
-                                 [s](tree_store& to) { to.set_state(s.id, s.phase, s.halted); });
-      },
-      [&state](const finished_tree& done) {
-        return state.add_awaited(done.value->id,
-                                 [&state, done](tree_store& to) { state.finish(to, *done.value); });
-      },
-      [&state](const tree_accepted& t) {
-        return state.add_awaited(t.request->id,
-                                 [t](tree_store& to) { to.accept(*t.request, t.created_ms); });
-      },
+      [&state](const tree_boundary& b) { state.record(b); },
+      [&state](const tree_state& s) { return state.set_state(s); },
+      [&state](const finished_tree& done) { return state.end(done); },
+      [&state](const tree_accepted& t) { return state.accept(t); },
       [&state](atom::step) { state.write(); },
       [&state](atom::tick) { state.sweep(); },
       [&state](atom::probe) { state.try_again(); },

@@ -153,7 +153,7 @@ private:
       const auto signal = next_signal(watchdog.value_or(1h));
       if (is_told_to_end(signal)) return;
       if (signal == SIGHUP) read_config_again();
-      if (watchdog && forest_->unfinished_now()) notify_manager("WATCHDOG=1");
+      if (watchdog && forest_->running_now()) notify_manager("WATCHDOG=1");
     }
   }
 
@@ -182,24 +182,24 @@ private:
                      + options_.http.address;
   }
 
-  /// Trees get a moment to finish; what still runs then goes on after the next start.
+  /// Trees that run get a moment to finish; what still runs then, and what waits, goes on after the
+  /// next start.
   void end() {
     notify_manager("STOPPING=1");
     say(level::info, "ending: no more work is taken");
     forest_->close();
     const auto until = std::chrono::steady_clock::now() + milliseconds_of(options_.drain_s);
-    const auto look = [this] {
-      return forest_->unfinished_now().value_or(live_forest::unfinished_work{});
+    const auto busy = [this] {
+      const auto left = forest_->running_now();
+      return left && left->any();
     };
-    auto left = look();
-    while (left.any() && std::chrono::steady_clock::now() < until
-           && !is_told_to_end(next_signal(20ms)))
-      left = look();
+    while (busy() && std::chrono::steady_clock::now() < until
+           && !is_told_to_end(next_signal(20ms))) {
+    }
     forest_->break_off_completions();
     if (!house_->park(park_time)) say(level::warning, "some trees could not be parked in time");
-    if (left.trees > 0)
-      say(level::info,
-          std::to_string(left.trees) + " unfinished trees are kept for the next start");
+    if (const auto left = gauge_->read().unfinished; left > 0)
+      say(level::info, std::to_string(left) + " unfinished trees are kept for the next start");
     server_->stop();
     server_.reset();
     forest_.reset();

@@ -335,8 +335,8 @@ void event_streams::keep_alive(http_context& c) {
 // ---- routes
 
 void stream_tree(http_context& c, const reply_ptr& reply) {
-  url_query(reply->request().query).end();
   reply->about(reply->param(0));
+  url_query(reply->request().query).end();
   c.streams.open(c, reply, reply->param(0));
 }
 

@@ -212,15 +212,18 @@ std::size_t live_forest::take_up_unfinished() {
   return unfinished.size();
 }
 
-void live_forest::close() { impl_->closed = true; }
+void live_forest::close() {
+  impl_->closed = true;
+  caf::anon_send(impl_->desk.node(), atom::close_v);
+}
 
-std::optional<live_forest::unfinished_work> live_forest::unfinished_now() {
+std::optional<live_forest::running_work> live_forest::running_now() {
   caf::scoped_actor self(impl_->house.system());
-  std::optional<unfinished_work> left;
+  std::optional<running_work> left;
   self->request(impl_->desk.node(), node_desk::patience, atom::status_v)
       .receive(
           [&](const node_status& now) {
-            left = {now.running + now.queued - now.paused, 0};
+            left = {now.running, 0};
           },
           [](const caf::error&) {});
   if (left) left->completions = impl_->running_completions.running();

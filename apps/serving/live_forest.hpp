@@ -43,16 +43,16 @@ public:
   /// one stays in the store as it is.
   std::size_t take_up_unfinished();
 
-  /// No more work is taken.
+  /// No more work is taken, and no tree begins; one that cannot go on before somebody resumes it is
+  /// left to the store.
   void close();
 
-  /// Trees that run or wait for their turn, and completions; nothing if the node does not answer in
-  /// time.
-  struct unfinished_work {
+  /// Trees that run, and completions; nothing if the node does not answer in time.
+  struct running_work {
     std::size_t trees = 0, completions = 0;
     bool any() const { return trees + completions > 0; }
   };
-  std::optional<unfinished_work> unfinished_now();
+  std::optional<running_work> running_now();
 
   /// Completions are nowhere kept: those who wait for one are told that the daemon ends.
   void break_off_completions();

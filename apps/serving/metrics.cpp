@@ -76,7 +76,8 @@ void draw_trees(metric_page& page, const forest_status& s) {
   for (const auto phase : {thread_phase::queued, thread_phase::decoding, thread_phase::waiting,
                            thread_phase::paused}) {
     const auto found = s.threads.find(phase);
-    page.gauge("banyan_threads", "Live threads by state.",
+    page.gauge("banyan_threads",
+               "Live threads by state; trees that wait, also since an earlier start, have none.",
                found == s.threads.end() ? 0 : double(found->second),
                {{"state", text(to_string(phase))}});
   }

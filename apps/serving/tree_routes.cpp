@@ -113,9 +113,9 @@ void leave_tree(http_context& c, const reply_ptr& reply, tree_body body) {
 // ---- one tree
 
 void act_on_tree(http_context& c, const reply_ptr& reply, tree_action action) {
+  reply->about(reply->param(0));
   const auto thread = parse_action_body(reply->request().body);
   url_query(reply->request().query).end();
-  reply->about(reply->param(0));
   c.trees.act(
       action, reply->param(0), thread,
       relay<tree_ptr>(c, reply, [reply](const tree_ptr& t) { reply->send(tree_view(*t, {})); }));
@@ -152,11 +152,11 @@ void submit_tree(http_context& c, const reply_ptr& reply) {
 }
 
 void show_tree(http_context& c, const reply_ptr& reply) {
+  reply->about(reply->param(0));
   url_query query(reply->request().query);
   const tree_cut cut{.texts = query.flag("texts").value_or(true),
                      .after = query.text("threads_after").value_or("")};
   query.end();
-  reply->about(reply->param(0));
   std::optional<thread_range> texts;
   if (cut.texts) texts = thread_range{cut.after, cut.most_threads};
   c.trees.find(reply->param(0), texts, relay<tree_ptr>(c, reply, [reply, cut](const tree_ptr& t) {
@@ -165,13 +165,13 @@ void show_tree(http_context& c, const reply_ptr& reply) {
 }
 
 void list_tree_threads(http_context& c, const reply_ptr& reply) {
+  reply->about(reply->param(0));
   url_query query(reply->request().query);
   const auto path = query.text("path");
   const tree_cut cut{.most_threads = query.number("limit", 1, most_listed, 100),
                      .after = query.text("after").value_or(""),
                      .after_field = "after"};
   query.end();
-  reply->about(reply->param(0));
   if (path) return show_thread(c, reply, *path);
   c.trees.find(reply->param(0), {}, relay<tree_ptr>(c, reply, [reply, cut](const tree_ptr& t) {
                  reply->send(threads_view(*t, cut));

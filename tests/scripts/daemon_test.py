@@ -574,6 +574,11 @@ def waiting_clients(one, count):
     return join
 
 
+def states_of(one, name):
+    """Of the tree's threads that have not ended."""
+    return {t["state"] for t in one.tree(name)["threads"]} - {*ENDED}
+
+
 class ending(daemon_case):
     def test_what_was_cut_off_goes_on_after_a_restart(self):
         numbers = range(8)
@@ -597,7 +602,7 @@ class ending(daemon_case):
         self.assertEqual({again.tree(n)["state"] for n in names} - {*ENDED}, set())
 
     def test_a_wait_that_no_clock_counts_is_a_long_one(self):
-        one = self.start("--drain", "1e300", "--concurrency", 1)
+        one = self.start("--drain", "1e300", "--concurrency", 40)
         names = [one.submit(body(i)) for i in range(40)]
         self.assertEqual(one.stop(), 0)
         self.assertNotIn("kept for the next start", one.log())
@@ -649,6 +654,41 @@ class ending(daemon_case):
         self.assertEqual(again.post(f"/v1/trees/{name}/resume").status, 200)
         self.same_texts(again.finished(name), undisturbed(0))
 
+    def test_trees_that_wait_do_not_begin_any_more(self):
+        one = self.start("--drain", 60, "--concurrency", 1)
+        names = [one.submit(body(i)) for i in range(60)]
+        self.assertEqual(one.stop(), 0)
+        end = one.log().split("no more work is taken")[1]
+        self.assertLessEqual(len(re.findall(r" tokens, \d+ threads", end)), 2)  # the one that ran, and one that just ended
+        kept = int(re.search(r"(\d+) unfinished trees are kept", end)[1])
+        self.assertGreater(kept, 20)
+        again = self.start("--concurrency", 60)
+        self.assertIn(f"{kept} unfinished trees go on", again.log())
+        for name in names:
+            again.finished(name)
+
+    def test_a_tree_that_cannot_go_on_does_not_hold_it_up(self):
+        one = self.start("--drain", 60, "--concurrency", 60)
+        names = [one.submit({**body(i), "sampling": {"temperature": 1, "seed": i}}) for i in range(60)]
+        wait_for(lambda: one.status()["threads"]["waiting"] > 5, "no tree spawns", pause=0.005)
+        paused = []
+        for name in reversed(names):
+            for thread in one.tree(name)["threads"][1:]:
+                if one.post(f"/v1/trees/{name}/pause", {"thread": thread["path"]}).status == 200:
+                    paused.append(name)
+        wait_for(lambda: one.status()["threads"]["decoding"] == 0, "trees do not end")
+        stuck = [name for name in sorted({*paused}) if states_of(one, name) == {"waiting", "paused"}]
+        self.assertGreater(len(stuck), 0)
+        began = time.monotonic()
+        self.assertEqual(one.stop(), 0)
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertIn(f"{len(stuck)} unfinished trees are kept", one.log())
+        again = self.start()
+        self.assertEqual(states_of(again, stuck[0]) & {"paused"}, {"paused"})
+        for name in stuck:
+            self.assertEqual(again.post(f"/v1/trees/{name}/resume").status, 200)
+            again.finished(name)
+
     def test_trees_that_wait_after_a_restart_look_alike_from_everywhere(self):
         one = self.start("--concurrency", 24)
         names = [one.submit(body(i)) for i in range(24)]
@@ -669,7 +709,7 @@ class ending(daemon_case):
             again.finished(name)
 
     def test_a_wish_to_read_the_config_does_not_cut_the_waiting_off(self):
-        one = self.start("--drain", 600, "--concurrency", 1)
+        one = self.start("--drain", 600, "--concurrency", 20)
         names = [one.submit(body(i)) for i in range(20)]
         one.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "no more work is taken" in one.log(), "it does not end")
@@ -716,7 +756,7 @@ class ending(daemon_case):
         self.assertEqual(again.status()["store"]["finished"], len(solved) + len(names))
 
     def test_a_second_signal_ends_the_waiting(self):
-        one = self.start("--drain", 600, "--concurrency", 1)
+        one = self.start("--drain", 600, "--concurrency", 200)
         for i in range(200):
             one.submit(body(i))
         one.process.send_signal(signal.SIGTERM)
@@ -764,6 +804,19 @@ class full_disk(daemon_case):
         self.room(one, resource.RLIM_INFINITY)
         for name in names:
             one.finished(name)
+
+    def test_of_a_tree_that_was_refused_nothing_is_kept(self):
+        one = self.start("--concurrency", 8)
+        one.solve(body(0))
+        self.room(one, 4096)
+        answers = side_by_side(lambda i: one.post("/v1/trees", body(i)), range(24))
+        self.assertEqual({a.status for a in answers}, {503})
+        kept = re.findall(r"tree (\w{26}) is kept", str([a.error for a in answers]))
+        self.assertEqual(one.status()["trees"]["running"], len(kept))  # and none is said to run
+        self.room(one, resource.RLIM_INFINITY)
+        wait_for(lambda: one.get("/readyz").status == 200, "it does not become ready")
+        wait_for(lambda: one.status()["trees"]["running"] == 0, "trees do not end")
+        self.assertEqual(len(one.all_trees()), 1 + len(kept))
 
     def test_it_ends_in_order_on_a_full_disk(self):
         one = self.start("--concurrency", 3)
