@@ -179,6 +179,9 @@ void check_conditions(const train_rl_options& o) {
 void check(const train_rl_options& o) {
   if (o.rl.out.empty())
     throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
+  refuse_standard_input("--problems", o.problems);
+  refuse_standard_input("--evaluate-problems", o.evaluate_problems);
+  for (const auto& file : o.exclude) refuse_standard_input("--exclude", file);
   if (std::uint64_t{o.rollouts.prompts} * o.rollouts.max_groups > most_groups_a_step)
     throw bad_usage("--prompts times --max-groups",
                     "a step has room for " + std::to_string(most_groups_a_step) + " problems",

@@ -88,6 +88,9 @@ void declare_model(option_list& list, model_config& m) {
 void check(const train_options& o) {
   if (o.sft.out.empty())
     throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
+  refuse_standard_input("--evaluate-problems", o.evaluate_problems);
+  for (const auto& file : o.exclude) refuse_standard_input("--exclude", file);
+  for (const auto& file : o.traces) refuse_standard_input("--traces", file);
   if (o.sft.evaluate_every > 0 && o.evaluate_problems.empty())
     throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
                     "give --evaluate-problems FILE");
@@ -105,6 +108,14 @@ void check(const train_options& o) {
 
 } // namespace
 
+void refuse_standard_input(const std::string& option, const fs::path& given) {
+  if (given == "-")
+    throw bad_usage(option, "a run that is resumed reads it again, and standard input is gone then",
+                    "give a file");
+}
+
+constexpr limits below_one{0, 0.999999}; ///< at 1 an average takes nothing in
+
 void declare_optimizer(option_list& list, schedule_options& s, optimizer_options& u) {
   list.group("Optimiser");
   list.choice("optimizer", u.kind,
@@ -119,12 +130,12 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
   list.number("decay-start", s.decay_start, "share of the run after which it falls", share);
   list.number("embedding-rate", u.embedding_rate, "of the embedding, as a share of the rate",
               in_float32);
-  list.number("momentum", u.momentum, "Muon's", share);
+  list.number("momentum", u.momentum, "Muon's", below_one);
   list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
   list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", in_float32);
   declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
-  list.number("beta1", u.beta1, "AdamW's", share);
-  list.number("beta2", u.beta2, "AdamW's", share);
+  list.number("beta1", u.beta1, "AdamW's", below_one);
+  list.number("beta2", u.beta2, "AdamW's", below_one);
   list.number("epsilon", u.epsilon, "AdamW's", in_float32);
   list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", in_float32);
   list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", in_float32);

@@ -42,6 +42,9 @@ void take_shape(train_options&, const model_config& of, const std::filesystem::p
 /// Leaves the resolved options of a run in its folder, for `--resume`.
 void keep_run_config(const std::filesystem::path& out, const std::string& config);
 
+/// Throws bad_usage where a file that a run reads again when it is resumed is `-`.
+void refuse_standard_input(const std::string& option, const std::filesystem::path& given);
+
 /// Paths that stand in a config mean the same from wherever it is read.
 void make_absolute(std::filesystem::path&);
 void make_absolute(std::string& path);

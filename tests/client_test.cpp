@@ -44,7 +44,9 @@ TEST_CASE("events are the same however their bytes arrive", "[apps]") {
 // ---- addresses
 
 TEST_CASE("what users give becomes one part of an address", "[apps]") {
-  CHECK(tree_path("a/b?c#d e", "/events") == "/v1/trees/a%2Fb%3Fc%23d%20e/events");
+  CHECK(url_escaped("a/b?c#d e") == "a%2Fb%3Fc%23d%20e");
+  CHECK(tree_path("01J9", "/events") == "/v1/trees/01J9/events");
+  for (const auto* id : {"", "..", "a/b", "ä"}) CHECK_THROWS_AS(tree_path(id), bad_usage);
   CHECK(query({{"path", "/0"}, {"after", ""}, {"label", "a=b&c"}}) == "?path=%2F0&label=a%3Db%26c");
   CHECK(query({{"after", ""}}).empty());
 }

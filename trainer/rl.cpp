@@ -108,7 +108,7 @@ struct rl_run::impl {
 
   void begin(const rollout_batch& batch) {
     if (batch.figures.problems() == 0)
-      throw std::runtime_error("step " + std::to_string(course.step) + ": none of its "
+      throw std::runtime_error("step " + std::to_string(course.step + 1) + ": none of its "
                                + std::to_string(batch.counts.groups)
                                + " groups of trees could be rolled out, " + why_none(batch.counts));
     trained_since = clock::now();

@@ -57,13 +57,15 @@ public:
 
   void operator()(const sft_progress& p) {
     if (options_.common.json) return print_json(p);
-    const auto left = p.progress > 0 ? p.elapsed_s * (1 - p.progress) / p.progress : 0;
+    const auto minutes = options_.sft.minutes > 0; // then progress is time; else drills have none
+    const auto done = minutes ? p.progress : double(p.step) / double(options_.sft.steps);
+    const auto left = done > 0 ? p.elapsed_s * (1 - done) / done : 0;
     char text[200];
-    std::snprintf(
-        text, sizeof text, "step %lld %s %3.0f%%  loss %.4f  rate %.2e  %s tokens/s  %s, %s left",
-        static_cast<long long>(p.step), bar(p.progress, 20).c_str(), 100 * p.progress, p.loss,
-        p.rate, short_number(p.tokens_per_s).c_str(), duration_text(p.elapsed_s).c_str(),
-        p.progress > 0 ? duration_text(left).c_str() : "?");
+    std::snprintf(text, sizeof text,
+                  "step %lld %s %3.0f%%  loss %.4f  rate %.2e  %s tokens/s  %s, %s left",
+                  static_cast<long long>(p.step), bar(done, 20).c_str(), 100 * done, p.loss, p.rate,
+                  short_number(p.tokens_per_s).c_str(), duration_text(p.elapsed_s).c_str(),
+                  done > 0 ? duration_text(left).c_str() : "?");
     line_.show(text);
   }
 

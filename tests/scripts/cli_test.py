@@ -995,6 +995,8 @@ class train_rl(folder_case):
             ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
             ([*out, "--problems", unsolvable], "u.jsonl"),
             ([*out, "--problems", five], "five.jsonl"),
+            ([*out, "--problems", "-"], "--problems"),
+            ([*out, "--beta2", "1"], "--beta2"),
             ([*out, "--numbers", "5"], "--numbers 5"),
         ):
             self.refused(2, *words, names=names)

@@ -406,8 +406,10 @@ class experiments(unittest.TestCase):
         self.assertNotIn("running", again.stderr)
 
     def test_what_is_not_there_is_said(self):
-        self.assertIn("nothing: there is no such experiment", self.run_of("nothing").stderr)
-        self.assertIn("there are no results", self.run_of("report").stderr)
+        for words, code, said in ((["nothing"], 2, "nothing: there is no such experiment"), (["report"], 3, "there are no results")):
+            done = self.run_of(*words)
+            self.assertEqual(done.returncode, code)
+            self.assertRegex(done.stderr, rf"^bench/paper/run: [^\n]*{said}[^\n]*\n$")
         self.assertIn("give ROLE=DIR", self.run_of("join", "--model", "other=x").stderr)
         for option in ("--timed", "--problems-limit"):
             done = self.run_of("join", option, 1)
