@@ -84,7 +84,7 @@ TEST_CASE("a step of which no tree can be rolled out ends the run and says why",
   });
   REQUIRE(t.ended);
   CHECK_THAT(*t.ended,
-             Catch::Contains("step 0") && Catch::Contains("rolled out") && Catch::EndsWith(told));
+             Catch::Contains("step 1") && Catch::Contains("rolled out") && Catch::EndsWith(told));
   CHECK(t.result.step == 0);
 }
 
