@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <regex>
 #include <set>
 #include <string>
 
 #include <catch2/catch.hpp>
+#include <regex.h>
 
 namespace banyan {
 namespace {
@@ -51,6 +51,16 @@ bool has_type(const json& value, const std::string& type) {
 std::string misfit(const json& document, const json& unresolved, const json& value,
                    const std::string& where = "$");
 
+/// Our patterns are POSIX's, too.
+bool matches(const std::string& pattern, const std::string& text) {
+  regex_t compiled{};
+  if (::regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+    throw std::runtime_error("the description has a pattern that is none: " + pattern);
+  const bool found = ::regexec(&compiled, text.c_str(), 0, nullptr, 0) == 0;
+  ::regfree(&compiled);
+  return found;
+}
+
 /// Lengths, sizes, numbers and patterns; what a value is not of is no bound for it.
 std::string misfit_of_bounds(const json& schema, const json& value, const std::string& where) {
   const auto exact = [](const json& number) { // the library compares -1 and 2^64 - 1 as equals
@@ -68,8 +78,7 @@ std::string misfit_of_bounds(const json& schema, const json& value, const std::s
       || (value.is_string() && beyond("minLength", "maxLength", value.get<std::string>().size())))
     return where + " is out of bounds: " + value.dump();
   if (value.is_string() && schema.contains("pattern")
-      && !std::regex_search(value.get<std::string>(),
-                            std::regex(schema.at("pattern").get<std::string>())))
+      && !matches(schema.at("pattern").get<std::string>(), value.get<std::string>()))
     return where + " is not of the pattern: " + value.dump();
   return {};
 }
