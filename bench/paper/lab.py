@@ -33,13 +33,13 @@ def replace(path, text):
 
 
 def machine_of(devices):
-    """The devices as asked for, what the GPUs among them are called, and the cores beside them."""
+    """The devices as asked for, each once, what the GPUs among them are called, and the cores beside them."""
     parts = []
     program = shutil.which("nvidia-smi")
     if program and any(device.startswith("cuda") for device in devices):
         said = subprocess.run([program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
         parts += dict.fromkeys(said.stdout.splitlines()) if said.returncode == 0 else []
-    return f"{', '.join(devices)} ({', '.join([*parts, f'{os.cpu_count()} cores'])})"
+    return f"{', '.join(dict.fromkeys(devices))} ({', '.join([*parts, f'{os.cpu_count()} cores'])})"
 
 
 def end_with(parent):
@@ -156,7 +156,7 @@ class lab:
         self.devices, self.threads = options.device, options.threads
         self.models = dict(options.models)
         self.limit, self.source = options.problems_limit, pathlib.Path(options.problems)
-        self.kept, self.machine, self.machines = options.kept, machine_of(options.device), set()
+        self.kept, self.machines, self.timed_machines = options.kept, set(), set()
         self.results = self.out / "results"
         self.results.mkdir(parents=True, exist_ok=True)
         self.digests, self.absent = {}, {}
@@ -211,7 +211,8 @@ class lab:
         return self.digests[path]
 
     def evaluate(self, role, limit=None, devices=None, **options):
-        """`options` are those of `banyan evaluate`, in Python's spelling."""
+        """`options` are those of `banyan evaluate`, in Python's spelling. With `devices` the wall time counts; else what was found
+        is kept wherever it was: accuracy and tokens are no matter of the device."""
         options = {name: whole(value) for name, value in options.items()}
         problems = self.problems(limit)
         model = pathlib.Path(self.models[role])
@@ -220,13 +221,13 @@ class lab:
             words.append("on-" + "+".join(devices).replace(":", ""))
         name = ".".join([role, problems.stem, *words])
         identity = {"model": self.digest(model / "model.safetensors"), "problems": self.digest(problems),
-                    "seed": self.seed, "device": devices or self.devices, "threads": self.threads,
-                    "options": options}
+                    "seed": self.seed, "options": options, **({"device": devices, "threads": self.threads} if devices else {})}
         kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
         if kept.exists() and lines.exists():
             known = json.loads(kept.read_text())
-            if known["identity"] == json.loads(json.dumps(identity)):
-                self.machines.add(known.get("machine", "an unknown machine"))
+            if {what: known["identity"].get(what) for what in identity} == json.loads(json.dumps(identity)):
+                where = known.get("machine", "an unknown machine")
+                (self.timed_machines if devices else self.machines).add(where)
                 return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
         if self.kept:
             raise not_kept(name)
@@ -244,7 +245,7 @@ class lab:
         figures = json.loads(self.call(command))
         kept.unlink(missing_ok=True)
         fresh.replace(lines)
-        replace(kept, json.dumps({"identity": identity, "machine": self.machine, "command": [str(c) for c in command], "figures": figures}, indent=1))
+        replace(kept, json.dumps({"identity": identity, "machine": machine_of(devices or self.devices), "command": [str(c) for c in command], "figures": figures}, indent=1))
         return self.evaluate(role, limit, devices, **options)
 
     def symbolic(self, *options):

@@ -16,7 +16,7 @@ Written by `bench/paper/run report` from the tables beside the figures (CSV, lin
 **These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
 by SGLang; ours has **{numbers_in_words} numbers** and a model of {weights} weights, on {device}. {what_differs};
 what can be compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems** (timed ones on
-{timed}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
+{timed}{timed_where}), seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
 McNemar's exact p, not corrected for the number of comparisons; ratios of costs: the geometric mean of the ratios problem by problem, Student's t on
 their logarithms). Where all curves have their points at the same settings, they are drawn a little beside each other.
 """
@@ -116,7 +116,10 @@ def said_of(facts):
     """What the page says of the conditions, in words."""
     beams = {m["title"]: m.get("beam") for m in facts["models"]}
     hard = AS_HARD if facts["numbers"] >= 4 else EASIER
-    return {**facts, "numbers_in_words": WORDS.get(facts["numbers"], facts["numbers"]), "what_differs": hard.format(**facts),
+    timed_on = facts.get("timed_device", "")
+    where = facts["device"] or timed_on
+    return {**facts, "device": where, "timed_where": f" of them, on {timed_on}" if timed_on not in ("", where) else "",
+            "numbers_in_words": WORDS.get(facts["numbers"], facts["numbers"]), "what_differs": hard.format(**facts),
             "sosplus_beam": beams.get("SoS+") or "an unknown number",
             "beam5_row": ", and is a row of its own here" if "SoS+ (beam size = 5)" in beams else ""}
 
