@@ -27,11 +27,12 @@ void node_state::begin(node_options given) {
 /// Checks a request and gives it an id; the time when it was taken.
 caf::expected<std::int64_t> node_state::admit(solve_request& request) {
   const auto now = options.reasoning.unix_ms();
+  if (stranded) return caf::make_error(errc::pool_lost);
   if (closed || counted.draining) return caf::make_error(errc::cancelled);
   if (find_running(request.id) || queue.find(request.id) || arriving.contains(request.id))
     return caf::make_error(errc::bad_request, "id: " + request.id + ": it is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
-  const auto waiting = queue.size() + num_paused() + arriving.size();
+  const auto waiting = queue.size() + num_paused + arriving.size();
   if (waiting >= options.max_queued_trees)
     return caf::make_error(errc::pool_full,
                            std::to_string(waiting) + " trees wait or are paused already");
@@ -70,10 +71,19 @@ void node_state::take(tree_work work, std::optional<guarded_promise<finished_tre
     enqueue(std::move(work), std::move(asker));
   else
     arriving.emplace(id, arriving_tree{std::move(work), std::move(asker), {}});
-  write(news, [this, id, then](errc why) {
+  const auto written = [this, id, then](errc why) {
     settle(id, why);
     if (then) then(why);
-  });
+  };
+  write(news, written, [this, id] { withdraw(id); });
+}
+
+/// What the store has not taken in time is refused, and ends in the store if it takes it after all.
+void node_state::withdraw(const std::string& id) {
+  const auto known = arriving.find(id);
+  if (known == arriving.end()) return;
+  const auto end = cancelled(known->second.work, options.reasoning.unix_ms());
+  caf::anon_send(options.store, finished_tree{std::make_shared<const tree>(end)});
 }
 
 /// One that comes while the node ends is begun after the next start; who waits for it hears so.
@@ -90,7 +100,7 @@ void node_state::settle(const std::string& id, errc why) {
 void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
   tell(tree_event::kind::tree, work.request.id, tree_phase::queued, options.reasoning.unix_ms());
   say(tree_news::kind::accepted, work.request.id);
-  queue.push_back({std::move(work), ++counted.accepted, std::move(asker)});
+  queue.add({std::move(work), ++counted.accepted, std::move(asker)});
   start_next();
 }
 
@@ -100,7 +110,7 @@ void node_state::take_up(tree_work& work) {
   if (counted.draining || find_running(id) || queue.find(id)) return;
   if (!plant(work.request, work.created_ms)) return say(tree_news::kind::left_alone, id);
   say(tree_news::kind::recovered, id);
-  queue.push_back({std::move(work), ++counted.accepted, {}});
+  queue.add({std::move(work), ++counted.accepted, {}});
   start_next();
   if (const auto* waiting = queue.find(id))
     write(tree_state{id, is_paused(*waiting) ? tree_phase::paused : tree_phase::queued,
@@ -110,7 +120,7 @@ void node_state::take_up(tree_work& work) {
 
 void node_state::start_next() {
   if (closed) return;
-  const auto busy = running.size() - num_paused();
+  const auto busy = running.size() - num_paused;
   auto room = options.max_running_trees - std::min(options.max_running_trees, busy);
   for (; room > 0; --room) {
     auto next = queue.take_next();
@@ -121,6 +131,7 @@ void node_state::start_next() {
                                  static_cast<bool>(options.store)});
     const auto& request = next->work.request;
     running.emplace(request.id, running_tree{actor, request.stored_at_best});
+    by_session.emplace(actor.id(), request.id);
     if (next->asker)
       next->asker->delegate(actor, std::move(next->work));
     else
@@ -156,7 +167,8 @@ void node_state::give_up(queued_tree waiting, on_end then) {
       if (options.reasoning.events) options.reasoning.events->publish(end_of(*done.value));
     } else if (!counted.draining) {
       unwanted->asker.reset();
-      queue.push_back(std::move(*unwanted));
+      queue.add(std::move(*unwanted));
+      start_next();
     }
   });
 }
@@ -206,20 +218,24 @@ void node_state::end(const std::shared_ptr<const tree>& value) {
 caf::result<stored> node_state::keep(const tree_state& news) {
   const bool paused = news.phase == tree_phase::paused;
   auto* tree = find_running(news.id);
-  if (tree && std::exchange(tree->paused, paused) != paused) start_next();
+  if (tree && std::exchange(tree->paused, paused) != paused) {
+    paused ? ++num_paused : --num_paused;
+    start_next();
+  }
   if (!options.store) return stored{};
   return self->delegate(options.store, news);
 }
 
 void node_state::lose(const caf::down_msg& down) {
-  std::erase_if(running, [&](const auto& tree) {
-    if (tree.second.session.address() != down.source) return false;
+  if (const auto gone = by_session.extract(down.source.id())) {
+    const auto tree = running.extract(gone.mapped());
+    num_paused -= tree.mapped().paused;
     if (down.reason && down.reason != caf::exit_reason::normal && options.news)
-      options.news({tree_news::kind::lost, tree.first, nullptr, to_string(down.reason)});
-    return true;
-  });
-  std::erase_if(options.pools,
-                [&](const named_pool& pool) { return pool.actor.address() == down.source; });
+      options.news({tree_news::kind::lost, tree.key(), nullptr, to_string(down.reason)});
+  }
+  const auto lost_pools = std::erase_if(
+      options.pools, [&](const named_pool& pool) { return pool.actor.address() == down.source; });
+  if (lost_pools > 0 && options.pools.empty() && options.store) strand();
   if (!counted.draining) start_next();
   leave_if_done();
 }
@@ -244,6 +260,19 @@ void node_state::close() {
   for (const auto& [id, tree] : running) self->send(tree.session, atom::close_v);
 }
 
+/// Nobody can decode any more. What is kept goes on after the next start; the rest is lost at once.
+void node_state::strand() {
+  stranded = true;
+  for (auto& waiting : queue.take_all())
+    if (!waiting.work.request.stored_at_best)
+      queue.add(std::move(waiting));
+    else if (waiting.asker)
+      waiting.asker->deliver(caf::make_error(errc::pool_lost));
+  close();
+  for (const auto& [id, tree] : running)
+    if (!tree.stored_at_best) self->send(tree.session, atom::park_v);
+}
+
 void node_state::drain() {
   counted.draining = true;
   for (auto& waiting : queue.take_all()) give_up(std::move(waiting));
@@ -263,11 +292,6 @@ void node_state::leave_if_done() {
 }
 
 // ---- the trees that run ----
-
-std::size_t node_state::num_paused() const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(running, [](const auto& tree) { return tree.second.paused; }));
-}
 
 const running_tree* node_state::find_running(const std::string& id) const {
   const auto i = running.find(id);

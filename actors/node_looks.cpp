@@ -53,7 +53,7 @@ caf::result<node_status> node_state::status() {
   now.running = running.size();
   now.queued = queue.size();
   now.queued_paused = queue.num_paused();
-  now.paused = queue.num_paused() + num_paused();
+  now.paused = queue.num_paused() + num_paused;
   now.pools_alive = options.pools.size();
   for (const auto& [id, tree] : running) now.trees.push_back(id);
   if (options.pools.empty()) return now;

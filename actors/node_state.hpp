@@ -13,9 +13,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include <caf/sec.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 namespace banyan {
@@ -45,6 +47,7 @@ struct node_state {
   void take(tree_work, std::optional<guarded_promise<finished_tree>> asker,
             const std::function<void(errc)>& then = {});
   void settle(const std::string& id, errc);
+  void withdraw(const std::string& id);
   void enqueue(tree_work, std::optional<guarded_promise<finished_tree>> asker);
   void take_up(tree_work&);
   void watch(const watch_request&) const;
@@ -62,6 +65,7 @@ struct node_state {
   void count(const std::shared_ptr<const tree>&);
   caf::result<stored> keep(const tree_state&);
   void close();
+  void strand();
   void drain();
   void park();
   caf::result<node_status> status();
@@ -76,15 +80,16 @@ struct node_state {
     if (options.news) options.news({what, id, std::move(t), {}});
   }
   void leave_if_done();
-  std::size_t num_paused() const; // of those that run
   running_tree* find_running(const std::string& id);
   const running_tree* find_running(const std::string& id) const;
   void pass_on(tree_boundary boundary) const {
     if (options.store) self->send(options.store, std::move(boundary));
   }
   /// Calls `then` when the store has written it, with none or the error; at once without a store.
+  /// `overdue` comes before that where the store has not answered in time, and may write it yet.
   template <class Message, class Then>
-  void write(Message message, Then then) {
+  void write(
+      Message message, Then then, std::function<void()> overdue = [] {}) {
     if (!options.store) return then(errc::none);
     ++writing;
     const auto count_down = [this, then](errc why) {
@@ -94,7 +99,10 @@ struct node_state {
     };
     self->request(options.store, store_patience, std::move(message))
         .then([count_down](const stored&) { count_down(errc::none); },
-              [count_down](caf::error& why) { count_down(errc_of(why, errc::not_stored)); });
+              [count_down, overdue](caf::error& why) {
+                if (why == caf::sec::request_timeout) overdue();
+                count_down(errc_of(why, errc::not_stored));
+              });
   }
 
   node_actor::stateful_pointer<node_state> self;
@@ -103,8 +111,11 @@ struct node_state {
   tree_queue queue;
   std::map<std::string, arriving_tree> arriving; // by id
   bool closed = false;                           // no tree begins any more
+  bool stranded = false;                         // for there is no pool left
   std::size_t writing = 0;                     // what the store was given and has not answered for
   std::map<std::string, running_tree> running; // by id
+  std::unordered_map<caf::actor_id, std::string> by_session; // the ids of those that run
+  std::size_t num_paused = 0;                                // of those that run
   node_status counted; // what only grows; the rest is filled in when asked for
 };
 

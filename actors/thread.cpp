@@ -38,7 +38,10 @@ void thread_state::start(start_request& request) {
   if (tree.reasoning.board) cell = tree.reasoning.board->add(tree.id, record.path);
   allowance.emplace(tree.budget, tree.deadline);
   news.open({tree.reasoning.events, tree.id, tree.reasoning.unix_ms}, request.watched);
-  if (request.paused) halted = thread_phase::paused;
+  if (request.paused) {
+    halted = thread_phase::paused;
+    halted_since = self->clock().now();
+  }
   if (!request.past.segments.empty()) return restore(request);
   text.emplace(tree.reasoning.codec, request.prompt);
   grammar.emplace(request.prompt, trace::options{.level = record.depth + 1});
@@ -63,7 +66,7 @@ void thread_state::restore(const start_request& request) {
   tell_text(0, grammar->text());
   cell.set_tokens(allowance->spent());
   take_seat();
-  if (!seat) return fail(errc::pool_lost);
+  if (!seat) return stand_without_pool();
   known.open.empty() ? decode() : await_children(std::move(known.open));
 }
 
@@ -75,12 +78,19 @@ void thread_state::take_seat() {
   if (pool) seat.emplace(std::move(*pool), tree.family, record.path);
 }
 
+/// A tree that is kept goes on after the next start. Where a pool lives, it would have no better
+/// answer then.
+void thread_state::stand_without_pool() {
+  if (!options.tree->kept || refused) return fail(errc::pool_lost);
+  halted ? stay() : halt(thread_phase::queued);
+}
+
 // ---- decode ----
 
 /// Asks for tokens of the tree's budget first, where there is one.
 void thread_state::decode() {
   if (asking) return; // what is granted is decoded
-  if (!seat) return fail(errc::pool_lost);
+  if (!seat) return stand_without_pool();
   if (halted) return stay();
   if (time_left() == nanoseconds::zero()) return fail(errc::deadline);
   const auto room = allowance->room(text->context().size());
@@ -143,9 +153,10 @@ void thread_state::recover(const caf::error& why) {
   if (code == errc::pool_full) return wait_for_room();
   if (code != errc::pool_lost && code != errc::no_weights && code != errc::bad_weights)
     return fail(code);
+  refused |= code != errc::pool_lost;
   lost_pools.push_back(seat->pool().actor);
   take_seat();
-  if (!seat) return fail(errc::pool_lost);
+  if (!seat) return stand_without_pool();
   decode(in_flight.granted());
 }
 
@@ -173,7 +184,9 @@ void thread_state::read(const decode_reply& reply) {
   in_flight.end();
   in_flight.stop_backing_off();
   seat->end_work();
-  if (text->at_stretch_begin()) { // else the request went on with what was counted before
+  // Else the request went on with what was counted before, or never began.
+  const bool broken_off = reply.ids.empty() && reply.finish == finish_reason::cancelled;
+  if (text->at_stretch_begin() && !broken_off) {
     record.prompt_tokens += reply.prompt_tokens;
     record.cached_tokens += reply.cached_tokens;
   }

@@ -35,6 +35,7 @@ struct tree_context {
   time_point deadline;           ///< on the actor system's clock
   std::vector<std::int32_t> ban; ///< see `banned_ids`
   bool recorded = false;         ///< threads tell their session where they could go on from
+  bool kept = false; ///< by the store, for the next process: without any pool threads stand still
 };
 
 /// What is left of a time as a timeout: positive, also where the time is over.
@@ -65,6 +66,7 @@ struct thread_state {
 
   void restore(const start_request&);
   void take_seat();
+  void stand_without_pool();
   void decode();
   void decode(std::uint32_t max_tokens);
   decode_request request(std::uint32_t max_tokens) const;
@@ -105,7 +107,8 @@ struct thread_state {
   std::optional<time_point> next_look;  ///< at a join that is due: the earliest that is on its way
   std::uint32_t first_child = 0;        ///< index of the round's first child in the tree
   std::optional<banyan::seat> seat;
-  std::vector<pool_actor> lost_pools;
+  std::vector<pool_actor> lost_pools; ///< asked in vain
+  bool refused = false;               ///< one of them lives and could not decode
   in_flight_request in_flight;
   bool asking = false;                ///< the session is asked for tokens
   errc ending = errc::none;           ///< ends with this as soon as no request is on its way

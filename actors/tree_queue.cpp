@@ -1,61 +1,53 @@
 #include "actors/tree_queue.hpp"
 
-#include <algorithm>
 #include <cassert>
 #include <functional>
-#include <iterator>
 #include <utility>
 
 namespace banyan {
 
-void tree_queue::push_back(queued_tree tree) {
+void tree_queue::add(queued_tree tree) {
   assert(!find(tree.work.request.id));
-  num_paused_ += is_paused(tree);
-  trees_.push_back(std::move(tree));
-  by_id_.emplace(trees_.back().work.request.id, std::prev(trees_.end()));
+  by_id_.emplace(tree.work.request.id, tree.family);
+  (is_paused(tree) ? paused_ : ready_).emplace(tree.family, std::move(tree));
 }
 
 const queued_tree* tree_queue::find(const std::string& id) const {
-  const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : &*found->second;
+  const auto known = by_id_.find(id);
+  if (known == by_id_.end()) return nullptr;
+  const auto found = ready_.find(known->second);
+  return found == ready_.end() ? &paused_.at(known->second) : &found->second;
 }
 
 void tree_queue::change(const std::string& id, const std::function<void(tree_work&)>& how) {
-  auto& tree = *by_id_.at(id);
-  num_paused_ -= is_paused(tree);
-  how(tree.work);
-  num_paused_ += is_paused(tree);
+  const auto family = by_id_.at(id);
+  auto tree = holder(family).extract(family);
+  how(tree.mapped().work);
+  (is_paused(tree.mapped()) ? paused_ : ready_).insert(std::move(tree));
 }
 
 std::optional<queued_tree> tree_queue::take(const std::string& id) {
-  const auto found = by_id_.find(id);
-  if (found == by_id_.end()) return {};
-  return take(found->second);
+  const auto known = by_id_.extract(id);
+  if (!known) return {};
+  return std::move(holder(known.mapped()).extract(known.mapped()).mapped());
 }
 
 std::optional<queued_tree> tree_queue::take_next() {
-  const auto first = std::ranges::find_if(trees_, std::not_fn(is_paused));
-  if (first == trees_.end()) return {};
-  return take(first);
-}
-
-queued_tree tree_queue::take(place at) {
-  auto taken = std::move(*at);
-  by_id_.erase(taken.work.request.id);
-  trees_.erase(at);
-  num_paused_ -= is_paused(taken);
-  return taken;
+  if (ready_.empty()) return {};
+  return take(ready_.begin()->second.work.request.id);
 }
 
 std::vector<queued_tree> tree_queue::take_all() {
-  std::vector<queued_tree> all(std::make_move_iterator(trees_.begin()),
-                               std::make_move_iterator(trees_.end()));
+  ready_.merge(paused_);
+  std::vector<queued_tree> all;
+  for (auto& [family, tree] : ready_) all.push_back(std::move(tree));
   *this = {};
   return all;
 }
 
 void tree_queue::release_askers() {
-  for (auto& tree : trees_) tree.asker.reset();
+  for (auto* some : {&ready_, &paused_})
+    for (auto& [family, tree] : *some) tree.asker.reset();
 }
 
 } // namespace banyan

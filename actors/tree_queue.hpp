@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <list>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -17,18 +17,19 @@ namespace banyan {
 /// A tree that waits for its turn.
 struct queued_tree {
   tree_work work;
-  std::uint64_t family = 0;
+  std::uint64_t family = 0; ///< counts those that came: no two trees have the same
   std::optional<guarded_promise<finished_tree>> asker;
 };
 
 /// As a whole.
 inline bool is_paused(const queued_tree& tree) { return tree.work.halted.contains("/"); }
 
-/// Trees in the order in which they came. However many they are, each is found at once by its id.
+/// Trees in the order in which they came. However many they are and are paused, each is found at
+/// once by its id, and so is the next.
 class tree_queue {
 public:
-  /// No tree with that id waits already.
-  void push_back(queued_tree);
+  /// No tree with that id waits already. One that was taken out has its place again.
+  void add(queued_tree);
 
   /// Null if no tree with that id waits.
   const queued_tree* find(const std::string& id) const;
@@ -48,15 +49,14 @@ public:
   void release_askers();
 
   std::size_t size() const { return by_id_.size(); }
-  std::size_t num_paused() const { return num_paused_; }
+  std::size_t num_paused() const { return paused_.size(); }
 
 private:
-  using place = std::list<queued_tree>::iterator;
-  queued_tree take(place);
+  using trees = std::map<std::uint64_t, queued_tree>; ///< by family
+  trees& holder(std::uint64_t family) { return ready_.contains(family) ? ready_ : paused_; }
 
-  std::list<queued_tree> trees_;
-  std::unordered_map<std::string, place> by_id_;
-  std::size_t num_paused_ = 0;
+  trees ready_, paused_;
+  std::unordered_map<std::string, std::uint64_t> by_id_; ///< the family
 };
 
 } // namespace banyan

@@ -21,7 +21,7 @@ namespace {
 
 caf::behavior clerk(caf::event_based_actor* self) {
   self->set_default_handler(caf::drop);
-  return {[self](errand& e) { e.run(self); }};
+  return {[self](errand& e) { node_desk::safely([&] { e.run(self); }); }};
 }
 
 } // namespace

@@ -119,6 +119,8 @@ public:
 
   std::string help() const;
 
+  const std::string& command() const { return command_; }
+
 private:
   struct config_line;
   static std::vector<config_line> config_lines(std::string_view text, const std::string& name);

@@ -1,6 +1,7 @@
 #include "apps/train_options.hpp"
 
 #include "apps/json_list.hpp"
+#include "apps/terminal.hpp"
 #include "model/checkpoint.hpp"
 #include "trainer/run_folder.hpp"
 
@@ -146,6 +147,18 @@ namespace {
 /// A config that was cut off would leave the rest to the defaults in silence.
 constexpr std::string_view end_of_config = "# These are all options of the run.\n";
 
+constexpr std::string_view begin_of_config = "# A run of `banyan ";
+
+/// Runs that were begun before their config said of which kind they are find it out by an option.
+void require_same_kind(const option_list& list, std::string_view config, const fs::path& out) {
+  if (!config.starts_with(begin_of_config) || config.starts_with(head_of_config(list))) return;
+  config.remove_prefix(begin_of_config.size());
+  const std::string theirs(config.substr(0, config.find('`')));
+  throw bad_usage(out.string(), "its run is one of `banyan " + theirs + "`",
+                  "go on with `banyan " + theirs + " --out " + shell_word(out.string())
+                      + " --resume`");
+}
+
 /// The command after which a run whose `last` leads nowhere can go on.
 std::string way_back(const fs::path& last, const std::string& aside = {}) {
   const auto out = last.parent_path();
@@ -194,11 +207,16 @@ std::string read_kept_config(option_list& list, const fs::path& out) {
   const auto text = read_text(kept);
   if (!text.ends_with(end_of_config))
     throw bad_environment(kept.string(), "it is damaged: its end is missing", remedy);
+  require_same_kind(list, text, out);
   list.read_config_text(text, kept.string());
   return text;
 }
 
 } // namespace
+
+std::string head_of_config(const option_list& list) {
+  return std::string(begin_of_config) + list.command() + "`\n";
+}
 
 void keep_run_config(const fs::path& out, const std::string& config) {
   write_file_atomically(out / "train.conf", config + "\n" + std::string(end_of_config));

@@ -51,12 +51,15 @@ void make_absolute(std::string& path);
 void make_absolute(std::vector<std::string>& paths);
 void make_absolute(train_options&);
 
+/// The first line of a run's config, which says what kind of a run it is.
+std::string head_of_config(const option_list&);
+
 /// The options that the list is bound to as a config file.
 template <class Options>
 std::string resolved_config(const option_list& list, Options& o) {
   const auto as_given = o;
   make_absolute(o);
-  auto config = list.config();
+  auto config = head_of_config(list) + list.config();
   o = as_given;
   return config;
 }

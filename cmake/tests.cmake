@@ -72,6 +72,8 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/join_test.cpp
   tests/node_test.cpp
   tests/pause_test.cpp
+  tests/node_end_test.cpp
+  tests/node_store_test.cpp
   tests/recovery_test.cpp
   tests/steered_recovery_test.cpp
   tests/session_test.cpp
@@ -139,6 +141,7 @@ banyan_tests(http_tests LINK banyan_http SOURCES
   tests/event_streams_test.cpp
   tests/http_completion_test.cpp
   tests/http_description_test.cpp
+  tests/http_probes_test.cpp
   tests/http_limits_test.cpp
   tests/http_malformed_test.cpp
   tests/http_parse_test.cpp

@@ -96,6 +96,23 @@ TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
   CHECK(command.options.sft.out == folder.path());
 }
 
+TEST_CASE("a run of another kind is not resumed", "[apps]") {
+  const scratch_folder folder;
+  train_rl_options o;
+  o.rl.out = folder.path();
+  const auto list = declare(o);
+  keep_run_config(folder.path(), resolved_config(list, o));
+  std::filesystem::create_directory(folder / "step-000050");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  const auto out = folder.path().string();
+  training_command command;
+  CHECK(complaint([&] {
+          command.parse({"--out", out, "--resume"});
+        })
+        == out + ": its run is one of `banyan train rl`; go on with `banyan train rl --out " + out
+               + " --resume`");
+}
+
 TEST_CASE("a resumed run keeps what it was begun from and tells what else has changed", "[apps]") {
   const scratch_folder folder;
   keep_run_config(folder.path(), "steps = 50\nmodel = /m\nseed = 3\nrate = 0.25\n");

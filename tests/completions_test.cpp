@@ -165,6 +165,25 @@ TEST_CASE_METHOD(completing, "a completion that was told in part is not begun ag
   CHECK(scripts[0]->requests.empty());
 }
 
+TEST_CASE_METHOD(completing, "nothing is decoded for a completion whose client left at once",
+                 "[apps]") {
+  scripts[1]->silent = {"/"};
+  service->stop(service->start(asking("say "), nullptr, [](const auto&) {}));
+  run();
+  REQUIRE(scripts[1]->requests.size() == 1);
+  CHECK(ask<sequence_status>(pools[1].actor, sequence_request{0, "/"})->prompt_tokens == 0);
+  CHECK(scripts[1]->cancelled.size() == 1);
+}
+
+TEST_CASE_METHOD(completing, "a pool that does not answer in time need not go on", "[apps]") {
+  scripts[1]->silent = {"/"};
+  start(asking("say "));
+  CHECK(scripts[1]->cancelled.empty());
+  advance(std::chrono::minutes(31));
+  CHECK(text == "done"); // by the other one
+  CHECK(scripts[1]->cancelled.size() == 1);
+}
+
 TEST_CASE_METHOD(completing, "a prompt is scored before its text goes on", "[apps]") {
   auto request = asking("say ");
   request.echo = true;

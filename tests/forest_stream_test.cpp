@@ -122,6 +122,15 @@ TEST_CASE("who has heard only a part of which trees live hears it anew", "[http]
   for (const auto* id : {"C", "B", "A"}) CHECK(again.event().data.at("tree") == id);
 }
 
+TEST_CASE("a stream that cannot be told which trees live ends", "[http]") {
+  served s;
+  s.trees.refuse = refusal{refusal::kind::unavailable, "too many wait; try again"};
+  event_reader stream(s, "/v1/events", "Last-Event-ID: anotherlife-17\r\n");
+  CHECK_FALSE(stream.next());
+  s.trees.refuse.reset();
+  CHECK(s.get("/metrics").body.find("banyan_event_streams 0") != std::string::npos);
+}
+
 TEST_CASE("who comes for the first time hears what happens from now on", "[http]") {
   served s;
   s.trees.put(fake_forest::running_tree("A"));

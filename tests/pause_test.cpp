@@ -52,6 +52,20 @@ TEST_CASE_METHOD(pausing_session, "a paused thread keeps what was sampled and go
   CHECK(script->requests[1].ids.size() == first.size() + 20);
 }
 
+TEST_CASE_METHOD(pausing_session, "a request that was broken off before a token counts once",
+                 "[actors]") {
+  script->silent = {"/"};
+  auto reply = solve();
+  for (int i = 0; i < 3; ++i) {
+    steer(tree_action::pause);
+    steer(tree_action::resume);
+  }
+  break_silence();
+  const auto t = finished(take<finished_tree>(reply));
+  const auto& asked = script->requests;
+  CHECK(t.root().prompt_tokens == asked.front().ids.size() + asked.back().ids.size());
+}
+
 TEST_CASE_METHOD(pausing_session, "a thread that a full pool sent away asks once after a pause",
                  "[actors]") {
   script->lines["/"] = {texts::conclusion};

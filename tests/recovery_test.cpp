@@ -1,7 +1,5 @@
 #include "tests/recovering_node.hpp"
 
-#include <algorithm>
-
 namespace banyan {
 namespace {
 
@@ -22,55 +20,6 @@ void check_same(const tree& a, const tree& b) {
     CHECK(thread.round == other->round);
     CHECK(thread.generated_tokens() == other->generated_tokens());
   }
-}
-
-TEST_CASE_METHOD(recovering_node, "a request is answered as soon as it is stored", "[actors]") {
-  script->silent = {"/"};
-  const auto accepted = ask<accepted_tree>(aut, accept_request{request});
-  REQUIRE(accepted);
-  CHECK(accepted->id == "t");
-  REQUIRE(kept->accepted.size() == 1);
-  break_silence();
-  CHECK(kept->finished.size() == 1);
-}
-
-TEST_CASE_METHOD(recovering_node, "what cannot be stored is not accepted", "[actors]") {
-  kept->fails = true;
-  const auto accepted = ask<accepted_tree>(aut, accept_request{request});
-  CHECK(errc_of(accepted.error(), errc::none) == errc::not_stored);
-  CHECK(script->requests.empty()); // and not begun
-  auto reply = submit();
-  CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
-  CHECK(script->requests.empty());
-  kept->fails = false;
-  advance(5s);
-  CHECK(kept->finished.empty()); // nor kept
-}
-
-TEST_CASE_METHOD(recovering_node, "a tree can be cancelled before the store has it", "[actors]") {
-  const bool by_hand = GENERATE(true, false);
-  script->silent = {"/"};
-  auto reply = self->request(aut, caf::infinite, request);
-  if (by_hand)
-    caf::anon_send(aut, steer_request{tree_action::cancel, "t", "/"});
-  else
-    caf::anon_send(aut, cancel_request{"t"});
-  run();
-  CHECK(take<finished_tree>(reply)->value->failure == errc::cancelled);
-}
-
-TEST_CASE_METHOD(recovering_node, "an id is taken as soon as it is asked for", "[actors]") {
-  auto first = self->request(aut, caf::infinite, accept_request{request});
-  auto second = self->request(aut, caf::infinite, accept_request{request});
-  run();
-  CHECK(take<accepted_tree>(first));
-  const auto refused = take<accepted_tree>(second);
-  REQUIRE_FALSE(refused);
-  CHECK(errc_of(refused.error(), errc::none) == errc::bad_request);
-  REQUIRE(refused.error().context().match_elements<std::string>());
-  CHECK(refused.error().context().get_as<std::string>(0) == "id: t: it is taken");
-  CHECK(kept->accepted.size() == 1);
-  CHECK(kept->finished.size() == 1);
 }
 
 TEST_CASE_METHOD(recovering_node, "a tree goes on wherever it was cut off", "[actors]") {
@@ -140,176 +89,6 @@ TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored ends onc
   kept->fails = false;
   crash();
   CHECK(continue_tree().outcome.solved);
-}
-
-TEST_CASE_METHOD(recovering_node, "what cannot be stored does not wait for its turn", "[actors]") {
-  end(aut);
-  aut = start(1);
-  script->silent = {"/"};
-  auto first = submit();
-  kept->fails = true;
-  request.id = "u";
-  auto second = submit();
-  CHECK(errc_of(take<finished_tree>(second).error(), errc::none) == errc::not_stored);
-  CHECK(ask<node_status>(aut, atom::status_v)->queued == 0);
-  kept->fails = false;
-  break_silence();
-  CHECK(take<finished_tree>(first)->value->outcome.solved);
-}
-
-TEST_CASE_METHOD(recovering_node, "a tree whose end could not be stored is stored later",
-                 "[actors]") {
-  script->silent = {"/1"};
-  const auto watching = events->subscribe("t", 0, [] {});
-  const auto end_is_told = [&] {
-    const auto news = watching->take();
-    return std::ranges::any_of(news, [](auto& e) { return e.what == tree_event::kind::done; });
-  };
-  auto reply = submit();
-  kept->fails = true;
-  break_silence();
-  CHECK(errc_of(take<finished_tree>(reply).error(), errc::none) == errc::not_stored);
-  const auto seen = ask<tree_status>(aut, tree_request{"t"})->value;
-  CHECK(seen->phase == tree_phase::running); // nobody hears of an end that may be lost
-  CHECK(seen->finished_ms == 0);
-  CHECK_FALSE(end_is_told());
-  const auto cancelled = ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/"});
-  CHECK(errc_of(cancelled.error(), errc::none) == errc::not_stored);
-  advance(5s);
-  CHECK(kept->finished.empty());
-  kept->fails = false;
-  advance(1s);
-  REQUIRE(kept->finished.size() == 1);
-  CHECK(kept->finished.front().value->outcome.solved);
-  CHECK(end_is_told());
-  CHECK(ask<node_status>(aut, atom::status_v)->finished == 1);
-}
-
-TEST_CASE_METHOD(recovering_node, "a tree that cannot be stored does not hold up the end",
-                 "[actors]") {
-  script->silent = {"/1"};
-  submit();
-  kept->fails = true;
-  break_silence();
-  self->send(aut, atom::park_v);
-  run();
-  aut = nullptr;
-  CHECK(running() == 2); // pool and store
-  kept->fails = false;
-  CHECK(continue_tree().outcome.solved);
-}
-
-TEST_CASE_METHOD(recovering_node, "a parked tree goes on from the last token", "[actors]") {
-  script->silent = {"/"};
-  script->sampled_when_cancelled = 20;
-  auto reply = submit();
-  self->send(aut, atom::park_v);
-  run();
-  aut = nullptr;
-  CHECK_FALSE(take<finished_tree>(reply));
-  REQUIRE(kept->unfinished("t").past.size() == 1);
-  CHECK(kept->unfinished("t").past.front().generated_tokens() == 20);
-  CHECK(kept->finished.empty());
-  script->requests.clear();
-  CHECK(continue_tree().outcome.solved);
-  CHECK(script->requests.front().ids.size() == 1 + texts::prompt.size() + 20);
-}
-
-TEST_CASE_METHOD(session_system, "a child that is born while its tree is parked is parked too",
-                 "[actors]") {
-  script->silent = {"/"};
-  auto session = begin();
-  auto reply = self->request(session, caf::infinite, work());
-  run();
-  script->silent = {"/0", "/1"};
-  self->send(pool, atom::step_v);
-  scheduler().try_run_once(); // the root has its answer and has not read it
-  self->send(session, atom::park_v);
-  session = nullptr;
-  run();
-  CHECK(script->requests.size() == 3);
-  CHECK(running() == 1); // the pool: nobody waited for the children's text
-  CHECK_FALSE(take<finished_tree>(reply));
-}
-
-TEST_CASE_METHOD(recovering_node, "a node that closes begins no tree and keeps those that wait",
-                 "[actors]") {
-  end(aut);
-  aut = start(1);
-  script->silent = {"/"};
-  auto first = submit();
-  request.id = "u";
-  auto second = submit();
-  self->send(aut, atom::close_v);
-  run();
-  CHECK_FALSE(take<finished_tree>(second)); // who waits is told at once
-  request.id = "v";
-  CHECK(errc_of(ask<accepted_tree>(aut, accept_request{request}).error(), errc::none)
-        == errc::cancelled);
-  break_silence();
-  CHECK(take<finished_tree>(first)->value->outcome.solved); // what runs goes on
-  CHECK(script->requests.size() == 4);
-  const auto now = *ask<node_status>(aut, atom::status_v);
-  CHECK(now.running == 0);
-  CHECK(now.queued == 1);
-  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "u", "/"}));
-  CHECK(ask<tree_status>(aut, steer_request{tree_action::resume, "u", "/"})->value->phase
-        == tree_phase::queued);
-  CHECK(script->requests.size() == 4);
-  self->send(aut, atom::park_v);
-  run();
-  CHECK(continue_tree("u").outcome.solved);
-}
-
-TEST_CASE_METHOD(recovering_node, "a tree that cannot go on is not waited for at the end",
-                 "[actors]") {
-  const bool before = GENERATE(true, false);
-  const auto part = GENERATE(as<std::string>{}, "/", "/0");
-  script->silent = {"/0", "/1"};
-  auto reply = submit();
-  const auto pause = [&] {
-    REQUIRE(ask<tree_status>(aut, steer_request{tree_action::pause, "t", part}));
-  };
-  if (before) pause();
-  self->send(aut, atom::close_v);
-  run();
-  if (!before) pause();
-  const auto running = [&] { return ask<node_status>(aut, atom::status_v)->running; };
-  if (part == "/0") {
-    CHECK(running() == 1); // "/1" goes on
-    break_silence();
-  }
-  CHECK(running() == 0);
-  CHECK_FALSE(take<finished_tree>(reply));
-  CHECK(kept->finished.empty());
-  self->send(aut, atom::park_v);
-  run();
-  aut = start();
-  self->send(aut, kept->unfinished("t"));
-  run();
-  break_silence();
-  CHECK(kept->finished.empty()); // it is still paused
-  REQUIRE(ask<tree_status>(aut, steer_request{tree_action::resume, "t", part}));
-  REQUIRE(kept->finished.size() == 1);
-  CHECK(kept->finished.front().value->outcome.solved);
-}
-
-TEST_CASE_METHOD(recovering_node, "a parked node leaves at once where nothing runs", "[actors]") {
-  self->send(aut, atom::park_v);
-  run();
-  aut = nullptr;
-  CHECK(running() == 2); // pool and store
-}
-
-TEST_CASE_METHOD(recovering_node, "what another version took and nobody can begin is left alone",
-                 "[actors]") {
-  request.problem = {{1, 2}, -1};
-  self->send(aut, work());
-  run();
-  CHECK(ask<node_status>(aut, atom::status_v)->queued == 0);
-  CHECK(errc_of(ask<tree_status>(aut, steer_request{tree_action::cancel, "t", "/"}).error(),
-                errc::none)
-        == errc::not_found);
 }
 
 TEST_CASE_METHOD(recovering_node, "a tree has after a restart only the time that was left",
@@ -398,6 +177,26 @@ TEST_CASE_METHOD(
   break_silence();
   REQUIRE(kept->finished.size() == 1);
   CHECK(kept->finished.front().value->wall_ms == 25'000);
+}
+
+TEST_CASE_METHOD(recovering_node, "a join with a deadline has its time after a pause and a restart",
+                 "[actors]") {
+  request.join = {join_policy::kind::deadline, 1, 5.0};
+  script->silent = {"/1"};
+  for (int i = 0; i < 20; ++i) advance(1s); // the clock is not at its beginning
+  submit();
+  const auto steer = [&](tree_action what) {
+    REQUIRE(ask<tree_status>(aut, steer_request{what, "t", "/"}));
+  };
+  steer(tree_action::pause);
+  crash();
+  aut = start();
+  self->send(aut, kept->unfinished("t"));
+  run();
+  steer(tree_action::resume);
+  for (int i = 0; i < 6; ++i) advance(1s);
+  REQUIRE(kept->finished.size() == 1);
+  CHECK_FALSE(kept->finished.front().value->find("/1")->awaited);
 }
 
 TEST_CASE_METHOD(recovering_node, "nobody decodes or waits while there is no daemon", "[actors]") {

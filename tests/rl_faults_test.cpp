@@ -72,7 +72,7 @@ TEST_CASE("a store that refuses for a while costs no tree and no attempt", "[tra
 
 TEST_CASE("a step of which no tree can be rolled out ends the run and says why", "[trainer]") {
   const auto [failure, told] = GENERATE(table<errc, std::string>(
-      {{errc::pool_lost, "trees failed: 56 of pool_lost"},
+      {{errc::pool_lost, "trees failed: 56 with pool_lost"},
        {errc::deadline,
         "all 56 trees were late: give a larger --deadline or a smaller --concurrency"}}));
   scratch_folder out;

@@ -46,10 +46,25 @@ TEST_CASE("a run that learns nothing says so once", "[trainer]") {
   t.start();
   t.run();
   REQUIRE(said.size() == 1);
-  CHECK_THAT(said[0], Catch::StartsWith("step 3: in none of the last 3 steps")
-                          && Catch::Contains("--problems"));
+  CHECK_THAT(said[0], Catch::StartsWith("step 3: for 3 steps no trees of a problem")
+                          && Catch::Contains("--max-tokens")); // of the fixture's five
   const auto log = log_of(out.path());
   REQUIRE(log.size() == 5);
   for (const std::size_t i : {0, 1, 3, 4}) CHECK_FALSE(log[i].contains("warning"));
   CHECK(log[2].at("warning") == said[0]);
+}
+
+TEST_CASE("a short run that learns nothing says so at its end", "[trainer]") {
+  scratch_folder out;
+  training t(out.path());
+  t.options.steps = 2;
+  t.rollouts.plan.max_groups = 1;
+  t.rollouts.plan.reward = [](const tree&) { return 0; };
+  std::vector<std::string> said;
+  t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+  t.start();
+  t.run();
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::StartsWith("step 2: for 2 steps no trees of a problem"));
+  CHECK(log_of(out.path()).back().at("warning") == said[0]);
 }

@@ -21,6 +21,7 @@ struct stored_trees {
   std::map<std::string, std::int64_t> used_ms;               ///< of a tree, at its last boundary
   std::vector<tree_state> states;
   bool fails = false;
+  bool late = false; ///< it writes, and does not answer
 
   void record(const tree_boundary& boundary) {
     used_ms[boundary.id] = boundary.used_ms;
@@ -45,9 +46,10 @@ struct stored_trees {
   }
 };
 
-inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer,
+inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer self,
                                                   std::shared_ptr<stored_trees> kept) {
-  const auto answer = [kept]() -> caf::result<stored> {
+  const auto answer = [self, kept]() -> caf::result<stored> {
+    if (kept->late) return self->make_response_promise<stored>();
     if (kept->fails) return errc::not_stored;
     return stored{};
   };

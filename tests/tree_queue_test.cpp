@@ -6,7 +6,9 @@ namespace banyan {
 namespace {
 
 queued_tree tree_of(const std::string& id, bool paused = false) {
+  static std::uint64_t came = 0;
   queued_tree t;
+  t.family = ++came;
   t.work.request.id = id;
   if (paused) t.work.halted = {"/"};
   return t;
@@ -19,14 +21,14 @@ std::string id_of(const std::optional<queued_tree>& t) { return t ? t->work.requ
 
 TEST_CASE("trees leave the queue in the order in which they came", "[actors]") {
   tree_queue queue;
-  for (const auto* id : {"b", "a", "c"}) queue.push_back(tree_of(id));
+  for (const auto* id : {"b", "a", "c"}) queue.add(tree_of(id));
   CHECK(queue.size() == 3);
   for (const auto* id : {"b", "a", "c", "none"}) CHECK(id_of(queue.take_next()) == id);
 }
 
 TEST_CASE("a tree is found and taken by its id", "[actors]") {
   tree_queue queue;
-  for (const auto* id : {"a", "b", "c"}) queue.push_back(tree_of(id));
+  for (const auto* id : {"a", "b", "c"}) queue.add(tree_of(id));
   REQUIRE(queue.find("b"));
   CHECK(queue.find("b")->work.request.id == "b");
   CHECK(id_of(queue.take("b")) == "b");
@@ -39,9 +41,9 @@ TEST_CASE("a tree is found and taken by its id", "[actors]") {
 
 TEST_CASE("paused trees are passed over until they are resumed", "[actors]") {
   tree_queue queue;
-  queue.push_back(tree_of("a", true));
-  queue.push_back(tree_of("b"));
-  queue.push_back(tree_of("c"));
+  queue.add(tree_of("a", true));
+  queue.add(tree_of("b"));
+  queue.add(tree_of("c"));
   queue.change("c", pause);
   queue.change("c", pause);
   CHECK(queue.num_paused() == 2);
@@ -50,6 +52,21 @@ TEST_CASE("paused trees are passed over until they are resumed", "[actors]") {
   queue.change("c", resume);
   CHECK(id_of(queue.take_next()) == "c");
   CHECK(id_of(queue.take("a")) == "a");
+  CHECK(queue.num_paused() == 0);
+}
+
+TEST_CASE("a tree that is resumed or comes back has its place again", "[actors]") {
+  tree_queue queue;
+  for (const auto* id : {"a", "b", "c", "d"}) queue.add(tree_of(id));
+  queue.change("b", pause);
+  auto first = queue.take_next();
+  queue.change("b", resume);
+  queue.add(std::move(*first));
+  queue.change("d", pause);
+  std::string order;
+  for (const auto& t : queue.take_all()) order += t.work.request.id;
+  CHECK(order == "abcd");
+  CHECK(queue.size() == 0);
   CHECK(queue.num_paused() == 0);
 }
 

@@ -199,14 +199,13 @@ struct rl_run::impl {
 
   void count_idle() {
     idle_in_a_row = now.counts.informative > 0 ? 0 : idle_in_a_row + 1;
-    if (idle_in_a_row != many_idle_steps) return;
-    const bool solved = now.trees.accuracy() > 0.5;
-    now.warning =
-        "step " + std::to_string(course.step) + ": in none of the last "
-        + std::to_string(many_idle_steps)
-        + " steps were trees of a problem worth different rewards, so nothing is learnt; give "
-        + (solved ? "harder" : "easier")
-        + " --problems, a larger --group or a higher --temperature";
+    const bool never_learnt = course.done() && idle_in_a_row == course.step;
+    if (idle_in_a_row != many_idle_steps && !(never_learnt && idle_in_a_row < many_idle_steps))
+      return;
+    const auto steps = std::to_string(idle_in_a_row) + (idle_in_a_row == 1 ? " step" : " steps");
+    now.warning = "step " + std::to_string(course.step) + ": for " + steps
+                  + " no trees of a problem were worth different rewards, so nothing is learnt; "
+                  + how_to_differ(now.trees);
     if (options.learner.log) options.learner.log(now.warning);
   }
 
@@ -295,10 +294,10 @@ struct rl_run::impl {
   }
 
   [[noreturn]] void refuse_reference(const std::string& wrong) const {
-    throw bad_checkpoint(wrong
-                         + "; put a copy of the weights that the run began with there, or begin a "
-                           "run in another --out from a --model ("
-                         + checkpoints_left(options.out) + ")");
+    throw bad_reference(wrong
+                        + "; put a copy of the weights that the run began with there, or begin a "
+                          "run in another --out from a --model ("
+                        + checkpoints_left(options.out) + ")");
   }
 
   problem_places resume() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "model/config.hpp"
 #include "trainer/policy_learner.hpp"
 #include "trainer/rollout_plan.hpp"
 #include "trainer/run_course.hpp"
@@ -17,6 +18,11 @@
 namespace banyan {
 
 class tokenizer;
+
+/// The weights that a run began with are missing or damaged, which no other checkpoint can mend.
+struct bad_reference : bad_checkpoint {
+  using bad_checkpoint::bad_checkpoint;
+};
 
 /// Everything about a reinforcement learning run but its rollouts.
 struct rl_options : course_options {
@@ -94,7 +100,8 @@ public:
   /// resumed from the first moment on. Throws std::system_error.
   void start();
 
-  /// Goes on from `out/last`. Returns where problems were then. Throws bad_checkpoint.
+  /// Goes on from `out/last`. Returns where problems were then. Throws bad_checkpoint, or
+  /// bad_reference.
   problem_places resume();
 
   std::int64_t step() const; ///< the next to be trained

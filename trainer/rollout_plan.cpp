@@ -59,13 +59,27 @@ std::string why_none(const rollout_counts& counts) {
   std::string reasons;
   for (const auto& [failure, count] : counts.repeated_by_failure) {
     all += count;
-    reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + " of "
+    reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + " with "
                + std::string(to_string(failure));
   }
   const auto trees = std::to_string(all) + " trees ";
   if (counts.repeated_by_failure.size() == 1 && counts.repeated_by_failure.contains(errc::deadline))
     return "all " + trees + "were late: give a larger --deadline or a smaller --concurrency";
   return trees + "failed: " + reasons;
+}
+
+std::string how_to_differ(const evaluation& trees) {
+  const auto most = [&trees](errc why) {
+    const auto found = trees.failures().find(to_string(why));
+    return found != trees.failures().end() && 2 * found->second > trees.problems();
+  };
+  if (most(errc::context_full))
+    return "most trees outgrew their context: give a larger --context or --max-tokens";
+  if (most(errc::budget_spent))
+    return "most trees used up their budget: give more --max-tokens, --max-tree-tokens, "
+           "--max-threads, --max-depth or --max-rounds";
+  return std::string("give ") + (trees.accuracy() > 0.5 ? "harder" : "easier")
+         + " --problems, a larger --group or a higher --temperature";
 }
 
 rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options)) {

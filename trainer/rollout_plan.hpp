@@ -103,6 +103,9 @@ bool failed_by_machine(const tree&);
 /// Why a step has no tree at all, for its owner: "all 24 trees were late: give …".
 std::string why_none(const rollout_counts&);
 
+/// What to change where the trees of each problem are all worth the same: "give easier …".
+std::string how_to_differ(const evaluation& trees);
+
 /// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
 /// out.
 ///

@@ -100,6 +100,9 @@ std::vector<problem> given(const generate_options& o) {
   std::vector<problem> problems;
   for (auto& p : read_problems(o.given))
     if (!excluded.contains(canonical(p.value))) problems.push_back(std::move(p.value));
+  if (problems.empty())
+    throw bad_usage(o.given.string(), "all of its problems are excluded",
+                    "exclude less or give others");
   return problems;
 }
 

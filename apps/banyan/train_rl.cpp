@@ -358,6 +358,8 @@ int train_rl(command_words words) {
   keep_freed_memory();
   try {
     return rl_command(o).run(list);
+  } catch (const bad_reference&) {
+    throw;
   } catch (const bad_checkpoint& why) {
     if (!o.resume) throw;
     refuse_checkpoint(o.rl.out, why);

@@ -60,8 +60,6 @@ bad_environment broken_off(const fs::path& out, const std::string& why) {
 
 void refuse_checkpoint(const fs::path& out, const bad_checkpoint& why) {
   const auto last = out / "last";
-  const auto of_all = (out / "reference").string(); // of all checkpoints: no other helps
-  if (std::string_view(why.what()).starts_with(of_all)) throw why;
   const auto newest = newest_whole_checkpoint(out);
   if (newest.empty() || newest == fs::read_symlink(last).filename()) throw why;
   throw bad_checkpoint(why.what() + (" (`ln -sfn " + newest) + " " + shell_word(last.string())

@@ -1,6 +1,7 @@
 #include "apps/serving/completion.hpp"
 
 #include "actors/detokenizer.hpp"
+#include "actors/placement.hpp"
 #include "apps/serving/refusals.hpp"
 #include "model/tokenizer.hpp"
 
@@ -174,11 +175,17 @@ struct completion_state {
 
   template <class Then>
   void ask(decode_request what, Then then) {
-    const auto& pool = options.pools[next_pool].actor;
-    self->request(pool, patience, what)
-        .then(then, [this, what, then](const caf::error& why) mutable {
-          recover(errc_of(why, errc::pool_lost), std::move(what), then);
-        });
+    place.emplace(options.pools[next_pool], options.family, "/");
+    place->begin_work();
+    self->request(place->pool().actor, patience, what)
+        .then(
+            [this, then](const decode_reply& reply) {
+              place->end_work();
+              then(reply);
+            },
+            [this, what, then](const caf::error& why) mutable {
+              recover(errc_of(why, errc::pool_lost), std::move(what), then);
+            });
   }
 
   /// The request says everything: another pool can, as long as nobody has heard of the first one's.
@@ -225,6 +232,7 @@ struct completion_state {
   std::vector<std::int32_t> of_prompt; ///< what the prompt says, without what is always in front
   decode_request asked;
   std::size_t next_pool = 0;
+  std::optional<seat> place;           ///< whatever is decoded there ends with it
   std::vector<std::int32_t> ids;       ///< sampled, as far as the pool told
   std::size_t num_told = 0;            ///< of them, whose texts are whole
   std::deque<completion_token> untold; ///< the others, without their texts

@@ -18,6 +18,11 @@ namespace {
 /// No tree has such a family.
 constexpr std::uint64_t first_family = std::uint64_t{1} << 62;
 
+/// What the pool decodes for it ends with it.
+void end(const caf::actor& completion) {
+  caf::anon_send_exit(completion, caf::exit_reason::user_shutdown);
+}
+
 refusal ending() {
   return refused(refusal::kind::unavailable, "the daemon is about to end; try again later");
 }
@@ -35,12 +40,6 @@ struct completions::core {
     const std::lock_guard lock(mutex);
     auto found = open.extract(handle);
     return found ? std::optional(std::move(found.mapped())) : std::nullopt;
-  }
-
-  void end(std::uint64_t handle, const entry& of) const {
-    for (const auto& pool : means.pools)
-      caf::anon_send(pool.actor, decode_cancel{first_family + handle, "/", false});
-    caf::anon_send_exit(of.actor, caf::exit_reason::user_shutdown);
   }
 
   std::vector<named_pool> pools_from(std::uint64_t handle) const {
@@ -87,7 +86,7 @@ std::uint64_t completions::start(completion_request request,
 }
 
 void completions::stop(std::uint64_t handle) {
-  if (const auto found = core_->take(handle)) core_->end(handle, *found);
+  if (const auto found = core_->take(handle)) end(found->actor);
 }
 
 std::size_t completions::running() const {
@@ -103,7 +102,7 @@ void completions::break_off() {
     open.swap(core_->open);
   }
   for (const auto& [handle, one] : open) {
-    core_->end(handle, one);
+    end(one.actor);
     one.on_end(ending());
   }
 }

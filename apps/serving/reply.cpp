@@ -39,7 +39,8 @@ reply_ptr http_reply::make(http_context& context, http_request request,
     if (const auto self = weak.lock()) self->leave();
   });
   reply->sink_->on_farewell([weak = reply->weak_from_this()] {
-    if (const auto self = weak.lock()) self->refuse(self->farewell_);
+    const auto self = weak.lock();
+    if (self && self->stage_ == stage::asked) self->refuse(self->farewell_);
   });
   return reply;
 }
@@ -97,14 +98,24 @@ void http_reply::send(const nlohmann::ordered_json& j) {
   answer(std::move(response), {});
 }
 
-void http_reply::refuse(const refusal& why) { send(error_response(why)); }
+void http_reply::refuse(const refusal& why) {
+  if (stage_ == stage::begun) return break_off(why.message);
+  send(error_response(why));
+}
 
 void http_reply::fail(const std::string& why) {
   if (stage_ == stage::asked)
     return answer(
         error_response({refusal::kind::internal, "something went wrong here; see the log"}), why);
+  break_off(why);
+}
+
+/// Whoever writes it hears as if the client had left; the client may come back.
+void http_reply::break_off(const std::string& why) {
+  if (stage_ != stage::begun) return;
   if (context_.options.log)
     context_.options.log(http_level::error, request_.path + ": " + why, tree_);
+  if (const auto told = std::exchange(on_gone_, nullptr)) told();
   end();
 }
 

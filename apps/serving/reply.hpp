@@ -48,7 +48,7 @@ public:
 
   void send(http_response);
   void send(const nlohmann::ordered_json&);
-  void refuse(const refusal&);
+  void refuse(const refusal&); ///< one that has begun is broken off
 
   /// A response in pieces. False: there will be none, for the request is a HEAD.
   bool begin(http_response head);
@@ -58,6 +58,7 @@ public:
 
   bool open() const { return stage_ != stage::over; }
   still_wanted wanted() const { return wanted_; } ///< until the client has gone
+  /// Told when nobody reads any more, or nothing more can be said.
   void on_gone(std::function<void()> told) { on_gone_ = std::move(told); }
   void on_drained(std::function<void()> told) { sink_->on_drained(std::move(told)); }
   void about(const std::string& tree); ///< for the log, which names no tree that cannot be
@@ -84,6 +85,7 @@ private:
   http_reply(http_context&, http_request, std::shared_ptr<http_sink>, std::string route);
   void answer(http_response, const std::string& note);
   void fail(const std::string& why);
+  void break_off(const std::string& why);
   void leave();
   void tell(int status, const std::string& note);
   bool speaks_openai() const;

@@ -114,7 +114,7 @@ class run:
             longest = [mean([max(s["usage"]["critical_path_tokens"] for s in problem[g * k:(g + 1) * k])
                              for g in range(groups)]) for problem in self.problems]
             row["critical"], row["critical_low"], row["critical_high"] = mean_interval(longest)
-            for field in ("tokens", "tokens_low", "tokens_high"):
+            for field in ("tokens", "tokens_low", "tokens_high", "wasted", "wasted_low", "wasted_high"):
                 row[field] *= k
             del row["wall_ms"], row["wall_ms_low"], row["wall_ms_high"]
             yield row

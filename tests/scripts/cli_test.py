@@ -270,6 +270,7 @@ class generate(folder_case):
         done = banyan("generate", "traces", "--problems", problems, "--exclude", excluded)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual([json.loads(line)["nums"] for line in done.stdout.splitlines()], [[2, 4]])
+        self.refused(2, "generate", "traces", "--problems", problems, "--exclude", problems, names="all of its problems are excluded")
 
     def test_problems_of_standard_input(self):
         def traces(text):
