@@ -41,7 +41,8 @@ struct tree_work {
   std::int64_t used_ms = 0; ///< of its time, until its last boundary
 };
 
-/// Begins a thread, or goes on from its last boundary: from `past`, if that has segments.
+/// Begins a thread, or goes on from its last boundary: from `past`, if that has segments. Its
+/// history is the thread's in any case.
 struct start_request {
   std::string path;
   std::string prompt;

@@ -113,7 +113,7 @@ void node_state::take_up(tree_work& work) {
   queue.add({std::move(work), ++counted.accepted, {}});
   start_next();
   if (const auto* waiting = queue.find(id))
-    write(tree_state{id, is_paused(*waiting) ? tree_phase::paused : tree_phase::queued,
+    write(tree_state{id, is_paused(waiting->work) ? tree_phase::paused : tree_phase::queued,
                      waiting->work.halted},
           [](errc) {});
 }
@@ -125,18 +125,22 @@ void node_state::start_next() {
   for (; room > 0; --room) {
     auto next = queue.take_next();
     if (!next) return;
-    const node_actor me{self}; // a session tells the node first, the node tells the store
-    const auto actor = self->spawn<caf::monitored>(
-        session, session_options{options.reasoning, next->family, tree_keeper_actor{me},
-                                 static_cast<bool>(options.store)});
-    const auto& request = next->work.request;
-    running.emplace(request.id, running_tree{actor, request.stored_at_best});
-    by_session.emplace(actor.id(), request.id);
-    if (next->asker)
-      next->asker->delegate(actor, std::move(next->work));
-    else
-      caf::anon_send(actor, std::move(next->work)); // nobody hears its answer
+    begin(std::move(*next));
   }
+}
+
+void node_state::begin(queued_tree next) {
+  const node_actor me{self}; // a session tells the node first, the node tells the store
+  const auto actor = self->spawn<caf::monitored>(
+      session, session_options{options.reasoning, next.family, tree_keeper_actor{me},
+                               static_cast<bool>(options.store)});
+  const auto& request = next.work.request;
+  running.emplace(request.id, running_tree{actor, request.stored_at_best});
+  by_session.emplace(actor.id(), request.id);
+  if (next.asker)
+    next.asker->delegate(actor, std::move(next.work));
+  else
+    caf::anon_send(actor, std::move(next.work)); // nobody hears its answer
 }
 
 void node_state::watch(const watch_request& wish) const {

@@ -73,6 +73,7 @@ struct node_state {
 
   caf::expected<std::int64_t> admit(solve_request&);
   void start_next();
+  void begin(queued_tree);
   using on_end = std::function<void(const caf::expected<finished_tree>&)>;
   void give_up(queued_tree, on_end = {});
   void tell(tree_event::kind, const std::string& id, tree_phase, std::int64_t at_ms) const;

@@ -49,6 +49,9 @@ caf::result<tree_status> node_state::steer_waiting(const steer_request& request)
   auto seen = std::make_shared<const tree>(outline(shown(work)));
   if (request.thread == "/")
     tell(tree_event::kind::tree, request.id, seen->phase, options.reasoning.unix_ms());
+  // Who resumes by hand what had begun before a restart wants it now, as without the restart.
+  if (request.action == tree_action::resume && !closed && has_begun(work) && !is_paused(work))
+    begin(*queue.take(request.id));
   start_next();
   if (const auto* tree = find_running(request.id)) return self->delegate(tree->session, request);
   auto promise = self->make_response_promise<tree_status>();

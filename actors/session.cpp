@@ -79,6 +79,7 @@ session_state::member& session_state::start(thread_record& record,
                         {},
                         is_halted(halted, record.path),
                         options.reasoning.events && options.reasoning.events->watched(tree.id)};
+  request.past.history = record.history;
   if (record.segments.size() > 1) {
     request.past = record;
     record.segments.resize(1); // the thread has the rest until it reports

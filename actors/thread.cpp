@@ -42,6 +42,7 @@ void thread_state::start(start_request& request) {
     halted = thread_phase::paused;
     halted_since = self->clock().now();
   }
+  record.history = request.past.history;
   if (!request.past.segments.empty()) return restore(request);
   text.emplace(tree.reasoning.codec, request.prompt);
   grammar.emplace(request.prompt, trace::options{.level = record.depth + 1});
@@ -56,7 +57,6 @@ void thread_state::restore(const start_request& request) {
   record.rounds = past.rounds;
   record.prompt_tokens = past.prompt_tokens;
   record.cached_tokens = past.cached_tokens;
-  record.history = past.history;
   allowance->spend(past.generated_tokens());
   auto known = read_again(past.segments, {.level = record.depth + 1});
   for (std::uint32_t i = 0; i < known.rounds; ++i) allowance->open_round();

@@ -9,7 +9,7 @@ namespace banyan {
 void tree_queue::add(queued_tree tree) {
   assert(!find(tree.work.request.id));
   by_id_.emplace(tree.work.request.id, tree.family);
-  (is_paused(tree) ? paused_ : ready_).emplace(tree.family, std::move(tree));
+  (is_paused(tree.work) ? paused_ : ready_).emplace(tree.family, std::move(tree));
 }
 
 const queued_tree* tree_queue::find(const std::string& id) const {
@@ -23,7 +23,7 @@ void tree_queue::change(const std::string& id, const std::function<void(tree_wor
   const auto family = by_id_.at(id);
   auto tree = holder(family).extract(family);
   how(tree.mapped().work);
-  (is_paused(tree.mapped()) ? paused_ : ready_).insert(std::move(tree));
+  (is_paused(tree.mapped().work) ? paused_ : ready_).insert(std::move(tree));
 }
 
 std::optional<queued_tree> tree_queue::take(const std::string& id) {

@@ -22,7 +22,12 @@ struct queued_tree {
 };
 
 /// As a whole.
-inline bool is_paused(const queued_tree& tree) { return tree.work.halted.contains("/"); }
+inline bool is_paused(const tree_work& work) { return work.halted.contains("/"); }
+
+/// In an earlier process.
+inline bool has_begun(const tree_work& work) {
+  return !work.past.empty() && work.past.front().segments.size() > 1;
+}
 
 /// Trees in the order in which they came. However many they are and are paused, each is found at
 /// once by its id, and so is the next.

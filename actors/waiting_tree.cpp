@@ -28,6 +28,24 @@ std::vector<thread_record> cancel_below(tree_work& work, std::string_view path,
   return changed;
 }
 
+/// The threads that are paused now and were not, or the other way round. The root of a tree that
+/// nobody has begun is on record from then on.
+std::vector<thread_record> mark_steered(tree_work& work, const halted_paths& before,
+                                        std::int64_t now_ms) {
+  if (work.past.empty()) work.past = plant(work.request, work.created_ms)->threads;
+  std::vector<thread_record> changed;
+  for (auto& thread : work.past) {
+    const bool halted = is_halted(work.halted, thread.path);
+    if (ended(thread.phase) || halted == is_halted(before, thread.path)) continue;
+    lay_down(thread);
+    thread.phase = halted ? thread_phase::paused : thread_phase::queued;
+    thread.since_ms = now_ms;
+    thread.history.push_back({thread.phase, now_ms});
+    changed.push_back(thread);
+  }
+  return changed;
+}
+
 } // namespace
 
 tree shown(const tree_work& work) {
@@ -58,6 +76,7 @@ caf::expected<std::vector<thread_record>> steer(tree_work& work, const steer_req
     if (known == work.past.end()) return no_thread(request.thread);
     if (ended(known->phase)) return has_ended(request);
   }
+  const auto before = work.halted;
   switch (request.action) {
   case tree_action::cancel: return cancel_below(work, request.thread, now_ms);
   case tree_action::pause: work.halted.insert(request.thread); break;
@@ -66,7 +85,7 @@ caf::expected<std::vector<thread_record>> steer(tree_work& work, const steer_req
     take_up(work.halted, request.thread);
     break;
   }
-  return std::vector<thread_record>{};
+  return mark_steered(work, before, now_ms);
 }
 
 } // namespace banyan

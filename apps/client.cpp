@@ -374,7 +374,7 @@ json client::when_there_is_room(const std::function<json()>& ask,
     } catch (const refused& no) {
       if (no.status != 429) throw;
       const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
-      if (left <= milliseconds(0)) throw bad_environment(no.what());
+      if (left <= milliseconds(0)) throw;
       if (waits) waits(no);
       wait(std::min(no.retry, left));
     }

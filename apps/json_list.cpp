@@ -36,7 +36,9 @@ json parsed(std::string_view text, const std::string& where, const std::string& 
 std::string reason(const std::exception& e) {
   const std::string_view what = e.what();
   const auto end = what.find("] ");
-  return std::string(end == what.npos ? what : what.substr(end + 2));
+  const auto said = end == what.npos ? what : what.substr(end + 2);
+  constexpr std::size_t longest = 160; // it quotes the text, which may be long
+  return std::string(said.substr(0, longest)) + (said.size() > longest ? "…" : "");
 }
 
 void for_each_json(std::string_view text, const std::string& name, const std::string& remedy,

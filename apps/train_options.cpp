@@ -23,7 +23,7 @@ constexpr auto about =
 constexpr auto examples =
     "  banyan train sft --out runs/a --minutes 30           a model for three numbers\n"
     "  banyan train sft --out runs/a --resume               go on after a stop or a crash\n"
-    "  banyan train sft --config runs/a/train.conf          the same run once more\n"
+    "  banyan train sft --config runs/a/train.conf --out runs/c    the same run once more\n"
     "  banyan train sft --out runs/b --model runs/a/last --rate 1e-3 --minutes 10\n";
 
 void declare_run(option_list& list, train_options& o) {

@@ -144,6 +144,9 @@ TEST_CASE("a wrong completion request names the field at fault", "[http]") {
            {R"("use_beam_search": true)", "use_beam_search"},
            {R"("skip_special_tokens": false)", "skip_special_tokens"},
            {R"("truncate_prompt_tokens": 5)", "truncate_prompt_tokens"},
+           {R"("guided_json": {})", "guided_json"},
+           {R"("lora_path": "x")", "lora_path"},
+           {R"("top_n_sigma": 1)", "top_n_sigma"},
            {R"("model": 3)", "model"},
        }) {
     INFO(more);
@@ -165,13 +168,14 @@ std::vector<std::string> told(const std::vector<std::string>& stops,
   return all;
 }
 
+/// A token that a stop string may begin in is told as a whole, or as far as it is text.
 TEST_CASE("a completion ends in front of its stop string however that is cut", "[http]") {
   using texts = std::vector<std::string>;
   CHECK(told({}, {"a", "b"}, "") == texts{"a", "b", ""});
-  CHECK(told({"END"}, {"aE", "N", "D tail"}, "END") == texts{"a", "", "", ""});
-  CHECK(told({"END"}, {"aE", "No"}, "") == texts{"a", "ENo", ""});
-  CHECK(told({"END"}, {"aEEN"}, "") == texts{"aE", "EN"});
-  CHECK(told({"aab"}, {"aaa", "ab"}, "aab") == texts{"a", "a", ""});
+  CHECK(told({"END"}, {"aE", "N", "D tail"}, "END") == texts{"", "", "", "a"});
+  CHECK(told({"END"}, {"aE", "No"}, "") == texts{"", "aENo", ""});
+  CHECK(told({"END"}, {"aEEN"}, "") == texts{"", "aEEN"});
+  CHECK(told({"aab"}, {"aaa", "ab"}, "aab") == texts{"", "", "aa"});
   CHECK(told({"x"}, {"made before"}, "x") == texts{"made before", ""});
 }
 
@@ -186,10 +190,11 @@ std::string words(const told_text& told) {
 TEST_CASE("tokens stay with their text", "[http]") {
   completion_text text({"END"});
   const auto first = text.take({"one E", {{"one", -1.F, {}}, {" E", -2.F, {}}}});
-  CHECK(words(first) == "one@0 -1, E@3 -2,");
+  CHECK(words(first) == "one@0 -1,");
+  CHECK(first.text == "one");
   const auto rest = text.finish({"ND more", {{"ND", -3.F, {}}, {" more", -4.F, {}}}}, "END");
-  CHECK(rest.text.empty());
-  CHECK(rest.tokens.empty());
+  CHECK(rest.text == " ");
+  CHECK(words(rest) == " @3 -2,"); // as much of it as is text
 
   completion_text other({});
   CHECK(words(other.take({"ab", {{"ab", -1.F, {}}}})) == "ab@0 -1,");

@@ -68,3 +68,19 @@ TEST_CASE("a short run that learns nothing says so at its end", "[trainer]") {
   CHECK_THAT(said[0], Catch::StartsWith("step 2: for 2 steps no trees of a problem"));
   CHECK(log_of(out.path()).back().at("warning") == said[0]);
 }
+
+TEST_CASE("steps that taught nothing count over a restart", "[trainer]") {
+  scratch_folder out;
+  std::vector<std::string> said;
+  for (const int steps : {2, 4}) {
+    training t(out.path());
+    t.options.steps = 4;
+    t.rollouts.plan.max_groups = 1;
+    t.rollouts.plan.reward = [](const tree&) { return 1; };
+    t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+    t.start(steps == 4);
+    steps == 4 ? t.run() : t.run_until(2, 0);
+  }
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::StartsWith("step 3: for 3 steps"));
+}

@@ -178,6 +178,28 @@ TEST_CASE("a value that is no number is found in whatever file of a checkpoint i
   }
 }
 
+TEST_CASE("a checkpoint is whole with all that it speaks of", "[trainer]") {
+  for (const auto* file : {"epoch-0.safetensors", "config.json", "trainer.json", "banyan.json"}) {
+    scratch_folder out;
+    leave_a_run(out.path());
+    std::ofstream(out / "last/banyan.json") << "{}";
+    REQUIRE(step_of_checkpoint(out / "last") == 1);
+    if (std::string_view(file) == "banyan.json")
+      std::ofstream(out / "last" / file) << "{";
+    else
+      fs::remove(out / "last" / file);
+    CHECK_FALSE(step_of_checkpoint(out / "last"));
+    CHECK(newest_whole_checkpoint(out.path()) == "step-000000");
+  }
+}
+
+TEST_CASE("the checkpoint that cannot be gone on from is not offered", "[trainer]") {
+  scratch_folder out;
+  leave_a_run(out.path());
+  CHECK(newest_whole_checkpoint(out.path()) == "step-000001");
+  CHECK(newest_whole_checkpoint(out.path(), "step-000001") == "step-000000");
+}
+
 TEST_CASE("a damaged trainer.json is told in words of ours", "[trainer]") {
   scratch_folder out;
   leave_a_run(out.path());

@@ -125,7 +125,7 @@ TEST_CASE_METHOD(recovering_node, "a paused tree was paused while there was no d
   break_silence();
   REQUIRE(kept->finished.size() == 1);
   const auto history = history_of(*kept->finished.front().value, "/", begin);
-  CHECK(history.starts_with("decoding 0, paused 10, decoding 50, "));
+  CHECK(history.starts_with("decoding 0, paused 10, queued 50, decoding 50, "));
 }
 
 TEST_CASE_METHOD(recovering_node, "a paused tree leaves its place to another", "[actors]") {
@@ -198,8 +198,10 @@ TEST_CASE_METHOD(recovering_node, "watchers hear of trees that wait", "[actors]"
   REQUIRE(ask<tree_status>(narrow, steer_request{tree_action::cancel, "b", "/"}));
   std::vector<std::string> states;
   const auto told = all->take();
-  for (const auto& e : told) states.push_back(e.state);
-  CHECK(states == std::vector<std::string>{"queued", "paused", "cancelled"});
+  for (const auto& e : told) states.push_back(std::string(to_string(e.what)) + " " + e.state);
+  CHECK(
+      states
+      == std::vector<std::string>{"tree queued", "thread paused", "tree paused", "done cancelled"});
   CHECK(told.back().failure == errc::cancelled);
   REQUIRE(told.back().outcome);
   CHECK_FALSE(told.back().outcome->claimed);

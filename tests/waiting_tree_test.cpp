@@ -131,9 +131,59 @@ TEST_CASE_METHOD(waiting_tree, "a tree that is paused as a whole and waits again
   CHECK(refusal(tree_action::resume, "/0") == errc::bad_request);
   const auto resumed = steer(tree_action::resume, "/");
   REQUIRE(resumed);
-  CHECK(resumed->value->phase == tree_phase::queued);
+  CHECK(resumed->value->phase == tree_phase::running); // at once, though another has the place
   CHECK(resumed->value->threads.size() == 3);
+  CHECK(ask<node_status>(aut, atom::status_v)->running == 2);
   CHECK(after_all().outcome.solved);
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree that nobody has begun says since when it is paused",
+                 "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  const auto begin = unix_ms()();
+  submit();
+  request.id = "u";
+  submit();
+  const auto steer = [&](tree_action action) {
+    const auto answer = ask<tree_status>(aut, steer_request{action, "u", "/"});
+    if (!answer) FAIL(sys.render(answer.error()));
+    return answer->value;
+  };
+  advance(10s);
+  const auto paused = steer(tree_action::pause);
+  CHECK(paused->root().phase == thread_phase::paused);
+  CHECK(paused->root().since_ms == begin + 10'000);
+  advance(5s);
+  steer(tree_action::pause); // changes nothing
+  const auto resumed = steer(tree_action::resume);
+  CHECK(resumed->phase == tree_phase::queued); // it waits for its turn as before
+  CHECK(resumed->root().since_ms == begin + 15'000);
+  advance(5s);
+  steer(tree_action::cancel);
+  REQUIRE(kept->finished.size() == 1);
+  CHECK(history_of(*kept->finished.front().value, "/", begin)
+        == "paused 10, queued 15, cancelled 20, ");
+  break_silence();
+}
+
+TEST_CASE_METHOD(recovering_node, "a tree that was paused before it began has that in its history",
+                 "[actors]") {
+  end(aut);
+  aut = start(1);
+  script->silent = {"/"};
+  const auto begin = unix_ms()();
+  submit();
+  request.id = "u";
+  submit();
+  for (const auto action : {tree_action::pause, tree_action::resume})
+    REQUIRE(ask<tree_status>(aut, steer_request{action, "u", "/"}));
+  break_silence();
+  REQUIRE(kept->finished.size() == 2);
+  CHECK(history_of(*kept->finished.back().value, "/", begin)
+            .starts_with("paused 0, queued 0, decoding 0, "));
+  CHECK(kept->finished.back().value->outcome.solved);
 }
 
 TEST_CASE_METHOD(recovering_node, "a thread that waits says once for whom", "[actors]") {

@@ -33,10 +33,6 @@ using json = nlohmann::ordered_json;
 
 namespace {
 
-std::string epoch_file(std::uint32_t epoch) {
-  return "epoch-" + std::to_string(epoch) + ".safetensors";
-}
-
 std::map<std::string, at::Tensor> by_name(const model_weights& w) {
   std::map<std::string, at::Tensor> all;
   for (const auto& [name, value] : named_views(w)) all[name] = value.detach().cpu().contiguous();
@@ -239,6 +235,7 @@ struct rl_run::impl {
     if (!course.is_worth_saving()) return;
     folder.save(course.step, *weights, *vocabulary, [this](const fs::path& to) {
       auto state = course.state();
+      state["idle_in_a_row"] = idle_in_a_row;
       for (const auto* list : {"epochs", "returning", "open"}) state[list] = json::array();
       for (const auto& [epoch, published] : epochs) {
         state["epochs"].push_back(epoch);
@@ -310,6 +307,7 @@ struct rl_run::impl {
     places = {};
     restore_state(from, learner->update(), [&](const json& state) {
       course.restore(state);
+      idle_in_a_row = state.value("idle_in_a_row", std::int64_t{0});
       epochs.clear();
       for (const std::uint32_t epoch : epochs_in(state))
         epochs.push_back(

@@ -84,6 +84,7 @@ nlohmann::ordered_json run_course::state() const {
           {"tokens", tokens},
           {"elapsed_s", elapsed_s()},
           {"skipped", skipped},
+          {"bad_in_a_row", bad_in_a_row},
           {"evaluated", evaluated_}};
 }
 
@@ -93,6 +94,7 @@ void run_course::restore(const nlohmann::ordered_json& state) {
   tokens = state.at("tokens");
   before_s_ = state.at("elapsed_s");
   skipped = state.at("skipped");
+  bad_in_a_row = state.value("bad_in_a_row", std::int64_t{0});
   evaluated_ = state.value("evaluated", step);
   saved = step;
 }

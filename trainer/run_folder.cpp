@@ -148,7 +148,7 @@ void restore_state(const fs::path& folder, optimizer& update,
     damaged(e.what());
   } catch (const std::invalid_argument& e) {
     throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
-                         + "; resume with the options it was started with");
+                         + "; it is another run's: go back to an earlier checkpoint");
   }
 }
 
@@ -177,6 +177,10 @@ std::string checkpoints_left(const fs::path& out) {
   return names + (all.size() == 1 ? " is" : " are") + " still there";
 }
 
+std::string epoch_file(std::int64_t epoch) {
+  return "epoch-" + std::to_string(epoch) + ".safetensors";
+}
+
 std::string checkpoint_name(std::int64_t step) {
   const auto digits = std::to_string(step);
   return "step-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
@@ -193,18 +197,26 @@ std::optional<std::int64_t> step_of_checkpoint(const fs::path& folder) {
   try {
     load_checkpoint(folder, dtype::float32, "cpu");
     map_safetensors(folder / "trainer.safetensors"); // it must be there, others may
-    for (const auto& entry : fs::directory_iterator(folder))
+    for (const auto& entry : fs::directory_iterator(folder)) {
       if (entry.path().extension() == ".safetensors") read_tensors(entry.path());
-    return nlohmann::json::parse(read_file(folder / "trainer.json")).at("step");
+      if (entry.path().extension() == ".json" && !nlohmann::json::accept(read_file(entry.path())))
+        return {};
+    }
+    const auto state = nlohmann::json::parse(read_file(folder / "trainer.json"));
+    const std::int64_t step = state.at("step");
+    for (const std::int64_t epoch : state.value("epochs", nlohmann::json::array()))
+      if (epoch != step && !fs::exists(folder / epoch_file(epoch))) return {};
+    return step;
   } catch (const std::exception&) {
     return {}; // whatever is wrong with it
   }
 }
 
-std::string newest_whole_checkpoint(const fs::path& out) {
+std::string newest_whole_checkpoint(const fs::path& out, const fs::path& but) {
   const auto all = checkpoints_in(out);
   for (const auto& [step, folder] : std::views::reverse(all))
-    if (step_of_checkpoint(folder) == step) return folder.filename().string();
+    if (folder.filename() != but.filename() && step_of_checkpoint(folder) == step)
+      return folder.filename().string();
   return {};
 }
 

@@ -76,13 +76,17 @@ std::string checkpoints_left(const std::filesystem::path& out);
 bool holds_run(const std::filesystem::path& out);
 
 /// The newest checkpoint in a run's folder that can be gone on from, by name; empty: none.
-std::string newest_whole_checkpoint(const std::filesystem::path& out);
+std::string newest_whole_checkpoint(const std::filesystem::path& out,
+                                    const std::filesystem::path& but = {});
 
 /// The step of a checkpoint folder of whatever name; none where it is not whole.
 std::optional<std::int64_t> step_of_checkpoint(const std::filesystem::path& folder);
 
 /// How checkpoints are called: "step-000500".
 std::string checkpoint_name(std::int64_t step);
+
+/// Weights of an older epoch in a checkpoint: "epoch-7.safetensors".
+std::string epoch_file(std::int64_t epoch);
 
 /// Copies the weights of a checkpoint folder into `weights`. Throws bad_checkpoint where they do
 /// not fit.

@@ -169,6 +169,23 @@ std::optional<solved_shares> read_other(const std::filesystem::path& file,
   return other;
 }
 
+/// Both are written as a whole, beside the figures on standard output.
+void check_files(const evaluate_options& o) {
+  for (const auto& [option, file] : {std::pair("--trees", o.trees), {"--results", o.results}})
+    if (file == "-") throw bad_usage(option, "the figures go to standard output", "give a file");
+  const auto same = [](const std::filesystem::path& a, const std::filesystem::path& b) {
+    return !a.empty() && !b.empty() && weakly_canonical(a) == weakly_canonical(b)
+           && (!exists(a) || is_regular_file(a));
+  };
+  if (same(o.trees, o.results))
+    throw bad_usage("--trees", "it is the file of --results", "give another one");
+  for (const auto& [option, file] : {std::pair("--trees", o.trees), {"--results", o.results}})
+    for (const auto& [other, read] :
+         {std::pair("--problems", o.problems), {"--against", o.against}})
+      if (same(file, read))
+        throw bad_usage(option, std::string("it is the file of ") + other, "give another one");
+}
+
 } // namespace
 
 int evaluate(command_words words) {
@@ -178,6 +195,7 @@ int evaluate(command_words words) {
   read_config(list, o.common);
   check(o.decoding);
   if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
+  check_files(o);
   const auto listed = read_problems(o.problems);
   const auto chosen = choose_model(o.decoding.model, listed);
   std::vector<problem> problems;
@@ -195,7 +213,7 @@ int evaluate(command_words words) {
   const auto so_far = [&] {
     return bar(double(figures.problems()) / double(problems.size()), 20) + " "
            + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
-           + ", solved " + percent(figures.accuracy());
+           + (figures.problems() > 0 ? ", solved " + percent(figures.accuracy()) : "");
   };
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };

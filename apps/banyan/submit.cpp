@@ -131,15 +131,29 @@ void print_result(const json& j, bool as_json) {
         + "\n");
 }
 
-/// The trees that were waited for when the daemon went away are kept there.
-bad_environment broken_off(std::span<const std::string> ids, const std::exception& why) {
+/// "trees A, B and 3 more"
+std::string named(std::span<const std::string> ids) {
   constexpr std::size_t most_named = 3;
   std::string names;
   for (const auto& id : ids.first(std::min(ids.size(), most_named)))
     names += (names.empty() ? "" : ", ") + printable(id);
   if (ids.size() > most_named) names += " and " + std::to_string(ids.size() - most_named) + " more";
-  return {(ids.size() == 1 ? "tree " : "trees ") + names, why.what(),
+  return (ids.size() == 1 ? "tree " : "trees ") + names;
+}
+
+/// The trees that were waited for when the daemon went away are kept there.
+bad_environment broken_off(std::span<const std::string> ids, const std::exception& why) {
+  return {named(ids), why.what(),
           "what it has taken goes on when it runs again, `banyan tree ID --follow` waits on"};
+}
+
+/// Which problem it was that the daemon refused, where there are more, and what it has taken
+/// before.
+bad_usage refused_at(const listed_problem& p, std::span<const std::string> taken,
+                     const refused& why, bool alone) {
+  const auto where = alone || why.status == 429 ? "" : p.where + ": ";
+  const auto before = taken.empty() ? "" : " (" + named(taken) + " it has taken before)";
+  return bad_usage(where + why.what() + before);
 }
 
 int wait_for(client& daemon, const std::vector<std::string>& ids, const submit_options& o) {
@@ -180,6 +194,9 @@ int submit(command_words words) {
     const auto answer = [&] {
       try {
         return post_when_there_is_room(daemon, body, line);
+      } catch (const refused& why) {
+        line.clear();
+        throw refused_at(p, ids, why, problems.size() == 1);
       } catch (const bad_environment& why) {
         if (ids.empty()) throw;
         line.clear();

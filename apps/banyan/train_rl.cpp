@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <exception>
 #include <future>
 #include <limits>
 #include <thread>
@@ -52,7 +53,7 @@ public:
       : common_(common), line_(common.quiet || common.json) {}
 
   void operator()(const rl_progress& p) {
-    if (common_.json) return print(to_json(p) + "\n");
+    if (common_.json) return tell(to_json(p) + "\n");
     char text[240];
     std::snprintf(text, sizeof text,
                   "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
@@ -66,9 +67,30 @@ public:
 
   void clear() { line_.clear(); }
 
+  /// Nobody reads what is told, or it cannot be written.
+  bool is_unheard() const { return unheard_; }
+
+  /// Throws why, where that is so.
+  void check() const {
+    if (unheard_) std::rethrow_exception(why_);
+  }
+
 private:
+  /// The trainer is not to blame, and ends in order.
+  void tell(const std::string& text) {
+    if (unheard_) return;
+    try {
+      print(text);
+    } catch (...) {
+      why_ = std::current_exception();
+      unheard_ = true;
+    }
+  }
+
   const common_options& common_;
   progress_line line_;
+  std::exception_ptr why_;
+  std::atomic<bool> unheard_ = false;
 };
 
 /// Half of the cores for training, half for decoding, where both are on the CPU.
@@ -303,11 +325,12 @@ private:
     trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
-      if (interrupted() != 0 && !std::exchange(asked_to_stop_, true))
+      if ((interrupted() != 0 || report_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     const auto [why, result] = end.get();
     if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.clear();
+    report_.check();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }
 

@@ -60,8 +60,8 @@ bad_environment broken_off(const fs::path& out, const std::string& why) {
 
 void refuse_checkpoint(const fs::path& out, const bad_checkpoint& why) {
   const auto last = out / "last";
-  const auto newest = newest_whole_checkpoint(out);
-  if (newest.empty() || newest == fs::read_symlink(last).filename()) throw why;
+  const auto newest = newest_whole_checkpoint(out, fs::read_symlink(last));
+  if (newest.empty()) throw why;
   throw bad_checkpoint(why.what() + (" (`ln -sfn " + newest) + " " + shell_word(last.string())
                        + "` lets the run go on from there)");
 }

@@ -186,7 +186,7 @@ void daemon_log::write(level l, std::string_view message, std::string_view tree)
 void daemon_log::write(const tree_news& news) {
   switch (news.what) {
   case tree_news::kind::accepted: return write(level::debug, "accepted", news.id);
-  case tree_news::kind::recovered: return write(level::info, "goes on after a restart", news.id);
+  case tree_news::kind::recovered: return write(level::info, "taken up after a restart", news.id);
   case tree_news::kind::left_alone:
     return write(level::warning,
                  "cannot go on: its request makes no sense to this version; it stays in the store",

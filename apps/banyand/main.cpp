@@ -100,7 +100,8 @@ private:
     if (const auto wrong = self_check(*house_); !wrong.empty())
       throw bad_environment("self-check", wrong, "see the log");
     const auto unfinished = forest_->take_up_unfinished();
-    if (unfinished > 0) say(level::info, std::to_string(unfinished) + " unfinished trees go on");
+    if (unfinished > 0)
+      say(level::info, std::to_string(unfinished) + " unfinished trees are taken up");
     options_.http.log = [](http_level l, const std::string& text, const std::string& tree) {
       daemon_log::write(static_cast<level>(l), text, tree);
     };

@@ -75,7 +75,8 @@ constexpr std::pair<const char*, double> numbers_not_had[] = {
     {"presence_penalty", 0}, {"frequency_penalty", 0}, {"repetition_penalty", 1},
     {"repeat_penalty", 1},   {"length_penalty", 1},    {"no_repeat_ngram_size", 0},
     {"typical_p", 1},        {"min_tokens", 0},        {"mirostat", 0},
-    {"dynatemp_range", 0},   {"dry_multiplier", 0},    {"xtc_probability", 0}};
+    {"dynatemp_range", 0},   {"dry_multiplier", 0},    {"xtc_probability", 0},
+    {"top_n_sigma", -1},     {"n_indent", 0}};
 
 constexpr std::pair<const char*, bool> flags_not_had[] = {
     {"ignore_eos", false},       {"use_beam_search", false},
@@ -104,14 +105,18 @@ constexpr const char* others_not_had[] = {"suffix",
                                           "logits_processors",
                                           "custom_logit_processor",
                                           "samplers",
+                                          "lora",
+                                          "lora_path",
                                           "n_predict"};
 
 [[noreturn]] void refuse_art(const char* name) {
   refuse_field(name, "there is no such thing here", "leave it out");
 }
 
-/// An empty text, list or object.
-bool says_nothing(const json& value) {
+/// An empty text, list or object; but an empty schema asks for JSON, whatever it is.
+bool says_nothing(std::string_view name, const json& value) {
+  const bool schema = name == "guided_json" || name == "json_schema";
+  if (schema && value.is_object()) return false;
   return value.is_string() ? value.get_ref<const std::string&>().empty()
                            : value.is_structured() && value.empty();
 }
@@ -128,7 +133,8 @@ void refuse_unknown_arts(fields& given) {
     if (value != nothing) refuse_art(name);
   }
   for (const auto* name : others_not_had)
-    if (const auto* value = given.find(name); value && !says_nothing(*value)) refuse_art(name);
+    if (const auto* value = given.find(name); value && !says_nothing(name, *value))
+      refuse_art(name);
 }
 
 void refuse_formats(fields& given) {

@@ -37,6 +37,14 @@ std::size_t completion_text::certain() const {
   return bytes;
 }
 
+/// Down to where a token ends.
+std::size_t completion_text::whole_tokens(std::size_t bytes) const {
+  for (const auto& [what, offset] : tokens_)
+    if (const auto begin = offset - told_; begin < bytes && bytes < begin + what.text.size())
+      return begin;
+  return bytes;
+}
+
 told_text completion_text::release(std::size_t bytes, bool all_tokens) {
   told_text out;
   out.text = held_.substr(0, bytes);
@@ -45,6 +53,10 @@ told_text completion_text::release(std::size_t bytes, bool all_tokens) {
   while (!tokens_.empty() && (all_tokens || tokens_.front().offset < told_)) {
     out.tokens.push_back(std::move(tokens_.front()));
     tokens_.pop_front();
+  }
+  if (!all_tokens && !out.tokens.empty()) {
+    auto& [what, offset] = out.tokens.back();
+    what.text.resize(std::min(what.text.size(), told_ - offset)); // a stop string began in it
   }
   return out;
 }
@@ -57,7 +69,7 @@ told_text completion_text::echo(completion_piece prompt) {
 
 told_text completion_text::take(completion_piece piece) {
   hold(std::move(piece));
-  return release(certain(), false);
+  return release(whole_tokens(certain()), false);
 }
 
 told_text completion_text::finish(completion_piece piece, const std::string& matched_stop) {

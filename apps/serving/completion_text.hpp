@@ -23,7 +23,8 @@ struct told_text {
 };
 
 /// The text of one completion while its pieces come, each of whole characters. What may turn out to
-/// be a stop string, which is not part of the text, is held back.
+/// be a stop string, which is not part of the text, is held back, and so is the token that it
+/// begins in: the texts of tokens laid end to end are the text.
 class completion_text {
 public:
   explicit completion_text(std::vector<std::string> stops) : stops_(std::move(stops)) {}
@@ -40,6 +41,7 @@ public:
 private:
   void hold(completion_piece&&);
   std::size_t certain() const;
+  std::size_t whole_tokens(std::size_t bytes) const;
   told_text release(std::size_t bytes, bool all_tokens);
 
   std::vector<std::string> stops_;

@@ -232,6 +232,18 @@ class usage(folder_case):
                 self.assertEqual(writer.stderr.read(), b"")
                 writer.stderr.close()
 
+    def test_a_run_whose_reader_leaves_ends_in_order(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
+                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        step = json.loads(run.stdout.readline())["step"]
+        run.stdout.close()
+        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
+        run.stderr.close()
+        state = json.loads((self.folder / "rl" / "last" / "trainer.json").read_text())
+        self.assertGreaterEqual(state["step"], step)
+
     def test_a_reader_that_leaves_at_the_end_has_everything(self):
         writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "2", "--numbers", "3"], stdout=subprocess.PIPE)
         writer.wait(60)
@@ -793,6 +805,13 @@ class solve(folder_case):
         self.assertEqual((trees.read_text(), results.read_text()), ("earlier\n", "earlier\n"))
         full = self.full_device()
         self.refused(3, "evaluate", "--problems", self.demo, "--quiet", "--trees", full, names="full")
+        for option in ("--trees", "--results"):
+            self.refused(2, "evaluate", "--problems", self.demo, option, "-", names=f"{option}: the figures go to standard output")
+        both = self.folder / "both.jsonl"
+        self.refused(2, "evaluate", "--problems", self.demo, "--trees", both, "--results", both, names="--trees: it is the file of --results")
+        problems = self.write("p.jsonl", '{"nums": [7, 25, 3], "target": 54}\n')
+        self.refused(2, "evaluate", "--problems", problems, "--results", problems, names="--results: it is the file of --problems")
+        self.assertEqual(problems.read_text(), '{"nums": [7, 25, 3], "target": 54}\n')
         self.assertTrue(full.is_char_device())
 
     def test_a_context_limit_is_a_failure_of_its_own(self):

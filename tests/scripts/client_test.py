@@ -774,8 +774,8 @@ class submitting(client_case):
             problems.write('{"nums": [25, 7, 3], "target": 54}\n' * 2)
             problems.flush()
             done = self.banyan("submit", "--problems", problems.name, "--timeout", 0.3)
-        self.assertEqual((done.returncode, done.stdout), (3, "T1\n"))
-        self.assertIn("tree T1: the queue: it is full", done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (2, "T1\n"))
+        self.assertEqual(done.stderr.splitlines()[-1], "banyan: the queue: it is full; try again later (tree T1 it has taken before)")
 
     def test_results_are_waited_for_where_requests_are_rationed(self):
         whole, tries = tree(), []
@@ -791,7 +791,11 @@ class submitting(client_case):
     def test_a_problem_that_the_daemon_refuses(self):
         self.answers["POST /v1/trees"] = (400, {"error": {"code": "bad_request", "message": "problem.numbers: the model knows three; give three",
                                                           "field": "problem.numbers"}})
-        self.refused(2, "submit", "--target", 10, 1, 2, 3, 4, says="problem.numbers: the model knows three")
+        self.refused(2, "submit", "--target", 10, 1, 2, 3, 4, says="banyan: problem.numbers: the model knows three")
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as problems:
+            problems.write('{"nums": [25, 7, 3, 4], "target": 54}\n' * 2)
+            problems.flush()
+            self.refused(2, "submit", "--problems", problems.name, says=f"banyan: {problems.name}: line 1: problem.numbers: the model knows three")
 
 
 class exporting(client_case):

@@ -663,7 +663,7 @@ class ending(daemon_case):
         kept = int(re.search(r"(\d+) unfinished trees are kept", end)[1])
         self.assertGreater(kept, 20)
         again = self.start("--concurrency", 60)
-        self.assertIn(f"{kept} unfinished trees go on", again.log())
+        self.assertIn(f"{kept} unfinished trees are taken up", again.log())
         for name in names:
             again.finished(name)
 
