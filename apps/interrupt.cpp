@@ -12,11 +12,13 @@ volatile std::sig_atomic_t caught = 0, at_once = 0;
 
 void (*volatile tidy_up)() = nullptr;
 
+[[noreturn]] void end_at_once(int number) {
+  if (tidy_up) tidy_up();
+  ::_exit(128 + number);
+}
+
 void on_signal(int number) {
-  if (caught != 0 || at_once != 0) {
-    if (tidy_up) tidy_up();
-    ::_exit(128 + number);
-  }
+  if (caught != 0 || at_once != 0) end_at_once(number);
   caught = number;
 }
 
@@ -36,7 +38,10 @@ int interrupted() { return caught; }
 
 void before_ending_at_once(void (*tidy)()) { tidy_up = tidy; }
 
-ends_at_once::ends_at_once() { at_once = 1; }
+ends_at_once::ends_at_once() {
+  at_once = 1;
+  if (caught != 0) end_at_once(caught); // it came before
+}
 ends_at_once::~ends_at_once() { at_once = 0; }
 
 } // namespace banyan

@@ -1,4 +1,5 @@
 #include "apps/failure.hpp"
+#include "apps/interrupt.hpp"
 #include "apps/json.hpp"
 #include "apps/json_list.hpp"
 #include "apps/line_sink.hpp"
@@ -9,6 +10,7 @@
 #include "apps/tree_view.hpp"
 #include "solver/records.hpp"
 #include "tests/complaint.hpp"
+#include "tests/other_process.hpp"
 #include "tests/scratch_folder.hpp"
 
 #include <string>
@@ -390,6 +392,15 @@ TEST_CASE("durations and large numbers are short", "[apps]") {
   CHECK(short_number(12345) == "12.3k");
   CHECK(short_number(4560000) == "4.56M");
   CHECK(bar(0.5, 4) == "[##..]");
+}
+
+TEST_CASE("what a signal is to end at once it ends also where it came before", "[apps]") {
+  process early([] {
+    catch_interrupts();
+    std::raise(SIGINT);
+    const ends_at_once nothing_begun;
+  });
+  CHECK(early.code() == 130);
 }
 
 } // namespace

@@ -26,9 +26,11 @@ public:
   ~process() { end(SIGKILL); }
 
   void kill() { end(SIGKILL); }
-  bool succeeds() {
+  bool succeeds() { return code() == 0; }
+  /// What it exits with; -1: it does not.
+  int code() {
     const int status = end(0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
 private:
