@@ -24,6 +24,28 @@ TEST_CASE("trees that the machine failed are rolled out again", "[trainer]") {
   CHECK(log.at(0).at("groups").at("dropped") == 0);
 }
 
+TEST_CASE("that many trees are late is told once", "[trainer]") {
+  const bool many = GENERATE(true, false);
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 2;
+  if (!many) t.rollouts.plan.group = 12;
+  std::vector<std::string> said;
+  t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+  t.start_with([&t](const solve_request& r) {
+    auto made = t.good_or_bad(r);
+    if (r.id.ends_with(".0.0")) made.failure = errc::deadline; // first attempt of first members
+    return made;
+  });
+  REQUIRE(t.ended == "");
+  REQUIRE(said.size() == std::size_t{many});
+  if (!many) return;
+  CHECK(said[0]
+        == "step 1: 2 trees were late and rolled out again, beside 6 that were not; give a larger "
+           "--deadline or a smaller --concurrency");
+  CHECK(log_of(out.path()).at(0).at("warning") == said[0]);
+}
+
 TEST_CASE("the log says how hard the groups were that were dropped", "[trainer]") {
   scratch_folder out;
   made_up_training t(out.path());

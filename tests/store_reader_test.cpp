@@ -226,6 +226,9 @@ TEST_CASE("what an actor refuses is told with few of the client's words and a re
         == "/0: it has ended; there is nothing to do");
   CHECK(told(errc::bad_request, "prompt: it is none") == "prompt: it is none; correct it");
   CHECK(told(errc::bad_request, "it makes no sense") == "it makes no sense; correct it");
+  const auto lost = refusal_of(caf::make_error(errc::pool_lost));
+  CHECK(lost.why == refusal::kind::unavailable);
+  CHECK(lost.message == "no device is left to decode; see the daemon's log");
   const std::string most(79, '0');
   for (const auto* text : {"0", "0: ", "; 0"}) {
     std::string path = "/" + most;

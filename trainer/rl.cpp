@@ -7,6 +7,7 @@
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "solver/errc.hpp"
 #include "solver/tree.hpp"
 #include "trainer/logprob_gap.hpp"
 #include "trainer/not_finite.hpp"
@@ -61,6 +62,7 @@ struct rl_run::impl {
 
   run_course course;
   std::int64_t idle_in_a_row = 0;
+  bool told_late = false;               ///< that many trees are
   std::deque<published_weights> epochs; ///< those that open steps are sampled with
   problem_places places;                ///< before the step
   weight_makers makers;
@@ -189,6 +191,7 @@ struct rl_run::impl {
     places = std::move(places_then);
     forget_epochs();
     count_idle();
+    look_for_late();
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
   }
@@ -199,10 +202,26 @@ struct rl_run::impl {
     if (idle_in_a_row != many_idle_steps && !(never_learnt && idle_in_a_row < many_idle_steps))
       return;
     const auto steps = std::to_string(idle_in_a_row) + (idle_in_a_row == 1 ? " step" : " steps");
-    now.warning = "step " + std::to_string(course.step) + ": for " + steps
-                  + " no trees of a problem were worth different rewards, so nothing is learnt; "
-                  + how_to_differ(now.trees);
-    if (options.learner.log) options.learner.log(now.warning);
+    warn("for " + steps
+         + " no trees of a problem were worth different rewards, so nothing is learnt; "
+         + how_to_differ(now.trees));
+  }
+
+  /// They cost as much as the others and count for nothing. Told once.
+  void look_for_late() {
+    const auto& repeated = now.counts.repeated_by_failure;
+    const auto late = repeated.contains(errc::deadline) ? repeated.at(errc::deadline) : 0;
+    if (told_late || 4 * late < now.trees.problems()) return;
+    told_late = true;
+    warn(std::to_string(late) + " trees were late and rolled out again, beside "
+         + std::to_string(now.trees.problems())
+         + " that were not; give a larger --deadline or a smaller --concurrency");
+  }
+
+  void warn(const std::string& what) {
+    const auto line = "step " + std::to_string(course.step) + ": " + what;
+    now.warning += (now.warning.empty() ? "" : " ") + line;
+    if (options.learner.log) options.learner.log(line);
   }
 
   void forget_epochs() {

@@ -21,20 +21,26 @@
 #include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
+#include "model/elapsed.hpp"
 #include "model/weights.hpp"
 #include "trainer/store_actor.hpp"
 #include "trainer/trainer_actor.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <future>
 #include <limits>
+#include <mutex>
 #include <thread>
 #include <utility>
 
+#include <unistd.h>
+
 #include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <nlohmann/json.hpp>
 
@@ -46,13 +52,17 @@ namespace {
 
 using level = common_options::level;
 
-/// How the run goes on, for people or for programs. Called on the trainer's OS thread.
+using clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+/// How the run goes on, for people or for programs. Called on several OS threads.
 class reporter {
 public:
   explicit reporter(const common_options& common)
       : common_(common), line_(common.quiet || common.json) {}
 
   void operator()(const rl_progress& p) {
+    const std::lock_guard lock(mutex_);
     if (common_.json) return tell(to_json(p) + "\n");
     char text[240];
     std::snprintf(text, sizeof text,
@@ -63,9 +73,23 @@ public:
                   p.learnt.sums.terms > 0 ? p.learnt.sums.kl / p.learnt.sums.terms : 0.0,
                   p.around.rollout_s, p.train_s, duration_text(p.elapsed_s).c_str());
     line_.show(text);
+    stands_until_ = clock::now() + (can_draw_on(STDERR_FILENO) ? 3s : 60s);
   }
 
-  void clear() { line_.clear(); }
+  /// What a step has come to that takes its time.
+  void meanwhile(const rollout_status& now) {
+    const std::lock_guard lock(mutex_);
+    if (now.open_steps.empty() || clock::now() < stands_until_) return;
+    stands_until_ = clock::now() + (can_draw_on(STDERR_FILENO) ? 1s : 60s);
+    line_.show("step " + std::to_string(now.open_steps.front() + 1) + ": "
+               + counted(now.running, "tree") + " being rolled out, " + std::to_string(now.due)
+               + " to come; " + duration_text(seconds_since(begin_)) + " since the start");
+  }
+
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    line_.clear();
+  }
 
   /// Nobody reads what is told, or it cannot be written.
   bool is_unheard() const { return unheard_; }
@@ -88,7 +112,10 @@ private:
   }
 
   const common_options& common_;
+  std::mutex mutex_;
   progress_line line_;
+  const clock::time_point begin_ = clock::now();
+  clock::time_point stands_until_ = begin_ + 3s;
   std::exception_ptr why_;
   std::atomic<bool> unheard_ = false;
 };
@@ -311,7 +338,8 @@ private:
     const auto outside = serve(actors); // before there is anything to be ended if it cannot
     trainer_actor_options t;
     t.run = std::move(training);
-    t.rollouts = spawn_rollouts(actors.system(), actors.node(), std::move(rollouts));
+    const auto rolling = spawn_rollouts(actors.system(), actors.node(), std::move(rollouts));
+    t.rollouts = rolling;
     for (std::size_t i = 0; i < actors.pools().size(); ++i)
       t.pools.push_back(
           {actors.pools()[i].actor, options_.pool_devices[i], options_.pool_precision});
@@ -320,18 +348,30 @@ private:
     t.on_end = [ending](const std::string& why, const run_result& result) {
       ending->set(why, result);
     };
-    actors.add(caf::actor_cast<caf::actor>(t.rollouts));
+    actors.add(caf::actor_cast<caf::actor>(rolling));
     const auto trainer = spawn_trainer(actors.system(), std::move(t));
     trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
-    while (end.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready)
+    while (end.wait_for(50ms) != std::future_status::ready) {
+      look_at(actors.system(), rolling);
       if ((interrupted() != 0 || report_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
+    }
     const auto [why, result] = end.get();
     if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.clear();
     report_.check();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
+  }
+
+  /// Once a second.
+  void look_at(caf::actor_system& system, const rollout_actor& rolling) {
+    if (options_.common.quiet || options_.common.json || clock::now() < next_look_) return;
+    next_look_ = clock::now() + 1s;
+    const caf::scoped_actor self(system);
+    self->request(rolling, 1s, atom::status_v)
+        .receive([this](const rollout_status& now) { report_.meanwhile(now); },
+                 [](const caf::error&) {}); // it is about to end
   }
 
   /// The same node, pools and store for others; nothing where nobody may come.
@@ -369,6 +409,7 @@ private:
   reporter report_;
   problem_places places_;
   bool asked_to_stop_ = false;
+  clock::time_point next_look_{};
 };
 
 } // namespace

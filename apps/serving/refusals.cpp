@@ -68,6 +68,8 @@ refusal refusal_of(const caf::error& why) {
     return refused(kind::unavailable, "store: it could not be written; see the daemon's log");
   case errc::cancelled:
     return refused(kind::unavailable, "the daemon is about to end; try again later");
+  case errc::pool_lost:
+    return refused(kind::unavailable, "no device is left to decode; see the daemon's log");
   default: return refused(kind::internal, "an actor did not answer; see the daemon's log");
   }
 }

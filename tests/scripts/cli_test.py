@@ -4,8 +4,10 @@
 import json
 import os
 import pathlib
+import pty
 import re
 import resource
+import select
 import shutil
 import signal
 import stat
@@ -231,18 +233,6 @@ class usage(folder_case):
                 self.assertEqual(writer.wait(60), 141)
                 self.assertEqual(writer.stderr.read(), b"")
                 writer.stderr.close()
-
-    def test_a_run_whose_reader_leaves_ends_in_order(self):
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
-                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(run.kill)
-        step = json.loads(run.stdout.readline())["step"]
-        run.stdout.close()
-        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
-        run.stderr.close()
-        state = json.loads((self.folder / "rl" / "last" / "trainer.json").read_text())
-        self.assertGreaterEqual(state["step"], step)
 
     def test_a_reader_that_leaves_at_the_end_has_everything(self):
         writer = subprocess.Popen([BANYAN, "generate", "problems", "--count", "2", "--numbers", "3"], stdout=subprocess.PIPE)
@@ -830,6 +820,32 @@ class train_rl(folder_case):
 
     def weights(self, name):
         return (self.folder / name / "last" / "model.safetensors").read_bytes()
+
+    def test_a_long_step_says_how_far_it_is(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "64", "--group", "64",
+                                "--steps", "1"], stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"})
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        os.close(slave)
+        seen = ""
+        while not re.search(r"step 1: \d+ trees being rolled out, \d+ to come; 0:\d\d since the start", seen):
+            self.assertIsNone(run.poll(), seen)
+            if select.select([master], [], [], 1)[0]:
+                seen += os.read(master, 4096).decode()
+
+    def test_a_run_whose_reader_leaves_ends_in_order(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
+                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        step = json.loads(run.stdout.readline())["step"]
+        run.stdout.close()
+        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
+        run.stderr.close()
+        state = json.loads((self.folder / "rl" / "last" / "trainer.json").read_text())
+        self.assertGreaterEqual(state["step"], step)
 
     def test_a_run_logs_what_is_promised_and_leaves_a_model(self):
         done = self.run_of("a", "--steps", 3, "--json", "--rate", "1e-3")
