@@ -352,6 +352,9 @@ void client::follow(const std::string& path, const std::function<bool(const serv
       if (!impl_->listen(path, stream, take)) return;
     } catch (const output_failed&) {
       throw; // it is not the connection that broke
+    } catch (const refused& no) {
+      if (no.status != 429 || !left.is_left()) throw;
+      wait(std::min<milliseconds>(no.retry, longest_pause));
     } catch (const bad_environment&) {
       if (!worked && !stream.open) throw;
       if (!stream.open && !left.is_left()) throw;

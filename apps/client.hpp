@@ -68,7 +68,7 @@ public:
   json patiently(const std::function<json()>& ask);
 
   /// What `ask` gives. A daemon that has no room for it now (429) is asked again when it says so,
-  /// after `waits` was called, as long as one waits for an answer; then it is `bad_environment`.
+  /// after `waits` was called, as long as one waits for an answer.
   json when_there_is_room(const std::function<json()>& ask,
                           const std::function<void(const refused&)>& waits = {});
 

@@ -31,7 +31,7 @@ void read_config(option_list& list, const common_options& o) {
 
 void common_options::log(level l, const std::string& text) const {
   if (quiet && l > level::error) return;
-  if (l <= log_level) note("banyan: " + text);
+  if (l <= log_level) note("banyan: " + printable(text));
 }
 
 void declare(option_list& list, common_options& o) {

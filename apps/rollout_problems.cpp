@@ -138,18 +138,20 @@ bool sampled_with(std::uint32_t epoch, const tree& t) {
 }
 
 std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
-known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last) {
+known_rollouts(const tree_store& store, std::int64_t first, std::int64_t last,
+               const on_damage& skip) {
   std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>> known;
   for (auto step = first; step <= last; ++step) {
     tree_filter filter;
     filter.states = {tree_phase::done, tree_phase::failed};
     filter.labels = {{step_label, std::to_string(step)}};
     filter.limit = std::numeric_limits<std::size_t>::max();
-    store.for_each(filter, [&](tree&& t) {
+    const auto take = [&](tree&& t) {
       if (const auto key = key_of(t))
         known.emplace_back(*key, std::make_shared<const tree>(std::move(t)));
       return true;
-    });
+    };
+    store.for_each(filter, take, skip);
   }
   return known;
 }

@@ -44,7 +44,8 @@ private:
 
 /// Finished trees of a store whose labels say that they belong to steps from `first` to `last`.
 std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
-known_rollouts(const tree_store&, std::int64_t first, std::int64_t last);
+known_rollouts(const tree_store&, std::int64_t first, std::int64_t last,
+               const on_damage& = nullptr);
 
 /// Drops the rollouts that nobody has finished, and no tree of others.
 void forget_unfinished_rollouts(tree_store&);

@@ -62,6 +62,17 @@ void note(std::string_view text) {
   print_error(std::string(text) + "\n");
 }
 
+std::string printable_lines(std::string_view text) {
+  std::string shown;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const auto end = std::min(text.find('\n', begin), text.size());
+    shown += printable(text.substr(begin, end - begin));
+    if (end < text.size()) shown += '\n';
+    begin = end + 1;
+  }
+  return shown;
+}
+
 void complain(std::string_view text) {
   wipe();
   // An error is one line, whatever it quotes.

@@ -43,6 +43,8 @@ std::string fit(std::string_view text, int columns);
 /// The text with something harmless for control characters: what others wrote does not steer the
 /// terminal.
 std::string printable(std::string_view text);
+/// The same of each line of a text.
+std::string printable_lines(std::string_view text);
 
 /// The text as one word of a POSIX shell: in single quotes where it needs them.
 std::string shell_word(std::string_view text);

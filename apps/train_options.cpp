@@ -64,7 +64,8 @@ void declare_data(option_list& list, train_options& o) {
   list.number("pair-share", c.pair_share, "share of drill rows that are two-number searches",
               share);
   list.number("drill-lines", c.drills.lines, "operations in a drill row", positive);
-  list.number("drill-max-result", c.drills.max_result, "largest number in a drill", limits{2, 1e9});
+  list.number("drill-max-result", c.drills.max_result, "largest number in a drill",
+              limits{99, 9999});
   list.number("drill-plus", c.drills.plus, "weight of + in drills", not_negative);
   list.number("drill-minus", c.drills.minus, "weight of -", not_negative);
   list.number("drill-times", c.drills.times, "weight of *", not_negative);

@@ -56,15 +56,20 @@ std::string next_of(const json& j, const char* name) {
   return i != j.end() && i->is_string() ? i->get<std::string>() : std::string();
 }
 
+/// Where requests are rationed it takes its time.
+json asked(client& daemon, const std::string& path) {
+  return daemon.when_there_is_room([&] { return daemon.get(path); });
+}
+
 bool list_pages(client& daemon, const url_fields& fields, std::size_t page, std::size_t most,
                 const std::function<void(json&&)>& take,
                 const std::function<void(const std::string&)>& damaged) {
   std::string after;
   for (std::size_t left = most;;) {
-    auto asked = fields;
-    asked.emplace_back("limit", std::to_string(std::clamp<std::size_t>(left, 1, page)));
-    asked.emplace_back("after", after);
-    auto answer = daemon.get("/v1/trees" + query(asked));
+    auto wish = fields;
+    wish.emplace_back("limit", std::to_string(std::clamp<std::size_t>(left, 1, page)));
+    wish.emplace_back("after", after);
+    auto answer = asked(daemon, "/v1/trees" + query(wish));
     if (const auto lost = answer.find("damaged"); damaged && lost != answer.end())
       for (const auto& id : *lost)
         if (id.is_string()) damaged(id.get<std::string>());
@@ -172,12 +177,12 @@ bool list_state_by_state(client& daemon, tree_filter f, std::size_t most,
 }
 
 json whole_tree(client& daemon, const std::string& id) {
-  auto whole = daemon.get(tree_path(id));
+  auto whole = asked(daemon, tree_path(id));
   while (true) {
     const auto after = next_of(whole, "threads_next");
     whole.erase("threads_next");
     if (after.empty()) return whole;
-    auto more = daemon.get(tree_path(id) + query({{"threads_after", after}}));
+    auto more = asked(daemon, tree_path(id) + query({{"threads_after", after}}));
     if (!more.contains("threads") || more["threads"].empty()) return whole;
     for (auto& thread : more["threads"]) whole["threads"].push_back(std::move(thread));
     whole["threads_next"] = next_of(more, "threads_next");

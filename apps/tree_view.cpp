@@ -47,7 +47,7 @@ std::string says(const thread_record& t) {
   if (ended(t.phase)) return result_of(t);
   if (t.waiting_for.empty()) return last_line(t);
   std::string text = "waits for";
-  for (const auto& path : t.waiting_for) text += " " + path;
+  for (const auto& path : t.waiting_for) text += " " + printable(path);
   return text;
 }
 
@@ -88,12 +88,13 @@ std::vector<std::string> tree_lines(const tree& t,
     const auto live = tokens.find(thread->path);
     const auto count =
         live != tokens.end() && !ended(thread->phase) ? live->second : thread->generated_tokens();
-    const auto path = std::string(2 * std::min(thread->depth, 30u), ' ') + thread->path;
-    char head[80];
-    std::snprintf(head, sizeof head, "%-8s %-9s %6llu tokens  ", path.c_str(),
+    const auto path = std::string(2 * std::min(thread->depth, 30u), ' ') + printable(thread->path);
+    char figures[40];
+    std::snprintf(figures, sizeof figures, " %-9s %6llu tokens  ",
                   std::string(to_string(thread->phase)).c_str(),
                   static_cast<unsigned long long>(count));
-    auto line = fit(head + says(*thread), columns);
+    const auto room = std::string(path.size() < 8 ? 8 - path.size() : 0, ' ');
+    auto line = fit(path + room + figures + says(*thread), columns);
     lines.push_back(colours ? colour_of(*thread) + line + plain : line);
   }
   if (const auto others = t.threads.size() - threads.size(); others > 0)
@@ -203,7 +204,7 @@ void tree_view::finish(const tree& t) {
   }
   tell(t);
   events_.erase(t.id);
-  print_error(t.root().text());
+  print_error(::isatty(STDERR_FILENO) != 0 ? printable_lines(t.root().text()) : t.root().text());
 }
 
 } // namespace banyan

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <catch2/catch.hpp>
+#include <sqlite3.h>
 
 namespace banyan {
 namespace {
@@ -131,11 +132,22 @@ TEST_CASE("the trees of open steps are found in the store", "[apps]") {
   store.finish(stranger);
   store.commit();
   std::vector<rollout_key> keys;
+  std::string known_id;
   for (const auto& [key, t] : known_rollouts(store, 2, 3)) {
     CHECK(problems.answers(*t, key, {key.step, 0}, "us"));
     keys.push_back(key);
+    known_id = t->id;
   }
   CHECK(keys == std::vector<rollout_key>{{2, 0, 2, 1}, {3, 0, 2, 1}});
+  // One that cannot be read is rolled out again.
+  const auto statement = "UPDATE trees SET tree = x'00ff00ff' WHERE id = '" + known_id + "'";
+  sqlite3* file = nullptr;
+  REQUIRE(sqlite3_open((folder / "trees.db").c_str(), &file) == SQLITE_OK);
+  REQUIRE(sqlite3_exec(file, statement.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(file);
+  std::size_t skipped = 0;
+  CHECK(known_rollouts(store, 2, 3, [&](const damaged_tree&) { ++skipped; }).size() == 1);
+  CHECK(skipped == 1);
 }
 
 TEST_CASE("unfinished rollouts are forgotten and trees of others stay", "[apps]") {

@@ -2,7 +2,9 @@
 
 #include "solver/tree.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 
 namespace banyan {
@@ -24,7 +26,7 @@ std::string operations_text(std::span<const std::string> operations) {
 
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std) {
   std::vector<double> advantages(rewards.size());
-  if (rewards.empty()) return advantages;
+  if (std::ranges::adjacent_find(rewards, std::not_equal_to()) == rewards.end()) return advantages;
   double mean = 0, variance = 0;
   for (auto r : rewards) mean += r / double(rewards.size());
   for (auto r : rewards) variance += (r - mean) * (r - mean) / double(rewards.size());

@@ -60,7 +60,7 @@ double evaluation::majority(const std::vector<bool>& mask) const {
     if (!mask[i] || answers_[i].operations.empty()) continue;
     auto& [count, right] = votes[answers_[i].operations];
     most = std::max(most, ++count);
-    right = answers_[i].right;
+    right |= answers_[i].right; // of those with the same operations one may have restated them
   }
   std::size_t ties = 0, right_ties = 0;
   for (const auto& [operations, vote] : votes)

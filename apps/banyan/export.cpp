@@ -195,6 +195,9 @@ void export_from_daemon(const export_options& o, tree_filter filter, tree_sink& 
       progress.add();
     } catch (const damaged_there& why) {
       progress.leave_out(id, why.what());
+    } catch (const refused& no) {
+      const bool dropped_since = no.status == 404 && o.ids.empty();
+      if (!dropped_since) throw;
     }
 }
 

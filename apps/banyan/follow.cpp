@@ -82,7 +82,8 @@ public:
   explicit event_lines(bool texts) : texts_(texts) {}
 
   void take(const server_event& e, const json& data) override {
-    if (std::exchange(begins_, false) && e.name == "tree" && is_end(text_field(data, "state"))) {
+    // While it lives a tree's end is a `done`.
+    if (e.name == "tree" && is_end(text_field(data, "state"))) {
       story_.emplace();
       return;
     }
@@ -131,7 +132,7 @@ private:
     return text;
   }
 
-  bool texts_, begins_ = true;
+  bool texts_;
   std::optional<finished_story> story_;
 };
 
@@ -190,24 +191,36 @@ public:
 
   void take(const server_event& e, const json& data) override {
     tree_.apply(e.name, data);
-    if (text_field(data, "thread") == thread_) show(tree_.text_of(thread_));
+    if (text_field(data, "thread") != thread_ && e.name != "done") return;
+    const auto now = tree_.text_of(thread_);
+    // A daemon that begins anew tells the spawn block again, in whose place its join is printed.
+    const auto before = std::exchange(held_, {});
+    if (before && !printed_.starts_with(now)) show(*before);
+    if (e.name == "spawn" && same_as_printed(now) < printed_.size())
+      held_ = now;
+    else
+      show(now);
   }
 
 private:
+  std::size_t same_as_printed(const std::string& now) const {
+    return static_cast<std::size_t>(std::ranges::mismatch(now, printed_).in1 - now.begin());
+  }
+
   void show(const std::string& now) {
-    const auto same = std::ranges::mismatch(now, printed_).in1 - now.begin();
-    auto begin = static_cast<std::size_t>(same);
+    auto begin = same_as_printed(now);
     if (begin < printed_.size() && begin < now.size()) {
       if (!printed_.ends_with('\n')) print("\n");
       begin = begin == 0 ? 0 : now.rfind('\n', begin - 1) + 1;
     }
     if (begin >= now.size() && now.size() <= printed_.size()) return;
-    print(std::string_view(now).substr(begin));
+    print(harmless(now.substr(begin)));
     printed_ = now;
   }
 
   tree_mirror tree_;
   std::string thread_, printed_;
+  std::optional<std::string> held_; ///< up to a spawn block that may have been printed
 };
 
 std::unique_ptr<watcher> watcher_for(const std::string& id, const watch_options& o) {

@@ -116,8 +116,7 @@ json post_when_there_is_room(client& daemon, const json& body, progress_line& li
 /// A tree lives on while its daemon begins anew.
 json finished(client& daemon, const std::string& id) {
   for (auto pause = first_glance;; pause = std::min(2 * pause, last_glance)) {
-    auto tree = daemon.patiently(
-        [&] { return daemon.when_there_is_room([&] { return whole_tree(daemon, id); }); });
+    auto tree = daemon.patiently([&] { return whole_tree(daemon, id); });
     const auto state = text_field(tree, "state");
     if (state == "done" || state == "failed" || state == "cancelled") return tree;
     daemon.wait(pause);

@@ -255,7 +255,8 @@ private:
     lines.push_back(bottom_line());
     std::string frame = "\033[H";
     for (std::size_t i = 0; i < lines.size(); ++i)
-      frame += lines[i] + "\033[0m\033[K" + (i + 1 < lines.size() ? "\n" : "");
+      // Erased first: behind a line that fills the width some terminals erase its last character.
+      frame += "\033[K" + lines[i] + "\033[0m" + (i + 1 < lines.size() ? "\n" : "");
     print(frame + "\033[J");
   }
 

@@ -113,6 +113,18 @@ void look_for_room(const curriculum& lessons, const train_options& o) {
                      + std::to_string(context) + ": such it will not write itself");
 }
 
+/// Records of trees that a model wrote have its token ids, which mean something in its vocabulary.
+void require_vocabulary(const std::vector<tree>& given, std::int32_t vocab_size) {
+  const auto is_foreign = [vocab_size](const segment& s) {
+    return std::ranges::any_of(s.ids, [=](auto id) { return id < 0 || id >= vocab_size; });
+  };
+  for (const auto& t : given)
+    for (const auto& thread : t.threads)
+      if (std::ranges::any_of(thread.segments, is_foreign))
+        throw bad_usage("--traces", "tree " + t.id + " has token ids of another vocabulary",
+                        "give texts alone (--format jsonl), or trees of a model with this one");
+}
+
 int train(train_options& o, const option_list& list) {
   use_threads(o.threads);
   keep_freed_memory();
@@ -135,6 +147,7 @@ int train(train_options& o, const option_list& list) {
     write_file_atomically(folder / "banyan.json", range);
   };
   auto given = read_traces(o.traces, excluded);
+  require_vocabulary(given, from.vocabulary->vocab_size());
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
   look_for_room(lessons, o);
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);

@@ -271,7 +271,10 @@ private:
     tree_store store(store_file(), {.sync = false});
     forget_unfinished_rollouts(store);
     if (options_.resume)
-      r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness);
+      r.known = known_rollouts(store, run.step(), run.step() + options_.rl.staleness,
+                               [say = warn()](const damaged_tree& one) {
+                                 say(std::string(one.what()) + " (it is rolled out again)");
+                               });
     return r;
   }
 

@@ -46,14 +46,11 @@ void print_json(const json& j) {
 }
 
 std::string shown_text(const std::string& text) {
-  if (!stdout_is_terminal()) return text.empty() || text.ends_with('\n') ? text : text + "\n";
-  std::string shown;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const auto end = std::min(text.find('\n', begin), text.size());
-    shown += printable(std::string_view(text).substr(begin, end - begin)) + "\n";
-    begin = end + 1;
-  }
-  return shown;
+  return harmless(text.empty() || text.ends_with('\n') ? text : text + "\n");
+}
+
+std::string harmless(const std::string& text) {
+  return stdout_is_terminal() ? printable_lines(text) : text;
 }
 
 void print_tree(const json& j) {

@@ -19,4 +19,7 @@ void print_thread(const nlohmann::ordered_json&);
 /// What a model wrote, as it can be printed: on a terminal without control characters.
 std::string shown_text(const std::string& text);
 
+/// A piece of such a text as it is: on a terminal without what would steer it.
+std::string harmless(const std::string& text);
+
 } // namespace banyan

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """client_test.py BANYAN: the commands that talk to a daemon, against one that says what each test wants."""
 
+import collections
 import contextlib
 import fcntl
 import http.server
@@ -630,6 +631,33 @@ class following(client_case):
         self.assertEqual(run.stdout.read(), "think\nthinks on\n")  # a line that has changed is begun anew
         self.assertEqual((run.wait(PATIENCE), run.stderr.read()), (0, ""))
 
+    def test_what_was_printed_is_not_printed_again(self):
+        """The new daemon tells of a spawn in whose place its join is printed already."""
+        text = [("text", {"text": "root\n", "tokens": 2}, 10), ("spawn", {"text": "<spawn>\n", "position": 5, "children": ["/0"]}, 11),
+                ("join", {"text": "<joined>\n", "position": 5}, 12), ("text", {"text": "think\n", "position": 14, "tokens": 5}, 13)]
+        more = ("text", {"text": "on\n", "position": 20, "tokens": 6}, 24)
+        parts = [stream(self.grows[0], *text), stream(self.grows[0], *text, more, *self.ends[2:])]
+        self.answers["GET /v1/trees/T1/events"] = lambda r: parts.pop(0)(r)
+        self.assertEqual(self.works("tree", "T1", "--follow", "--thread", "/"), "root\n<spawn>\n<joined>\nthink\non\n")
+
+    def test_a_tree_that_ended_while_nobody_heard_is_told_in_the_order_of_time(self):
+        def at(second):
+            return {"at": f"2026-11-23T09:30:0{second}.000Z"}
+        parts = [stream(("tree", {"state": "running", **at(0)}, 0), ("thread", {"state": "decoding", "tokens": 0, "failure": None, **at(0)}, 1)),
+                 stream(("tree", {"state": "done", **at(9)}, 2), ("thread", {"state": "done", "tokens": 12, "failure": None, **at(9)}, 3),
+                        ("spawn", {"children": ["/0"], "text": "<spawn>", **at(1)}, 4),
+                        ("thread", {"thread": "/0", "parent": "/", "state": "done", "tokens": 7, "failure": None, **at(5)}, 5),
+                        ("join", {"text": "<joined>", **at(5)}, 6), ("done", {"state": "done", "failure": None, "outcome": {"solved": True}, **at(9)}, 7))]
+        self.answers["GET /v1/trees/T1/events"] = lambda r: parts.pop(0)(r)
+        told = [line.split(" ", 1)[1] for line in self.works("tree", "T1", "--follow").splitlines()]
+        self.assertEqual(told, ["tree running", "/ decoding", "/ spawned /0", "/0 done, 7 tokens", "/ joined", "/ done, 12 tokens", "tree done, solved"])
+
+    def test_streams_that_are_rationed_are_waited_for(self):
+        parts = [lambda r: (429, {"error": {"code": "too_many_requests", "message": "ask more slowly"}}, {"Retry-After": "0.01"}),
+                 stream(*self.grows, *self.ends)]
+        self.answers["GET /v1/trees/T1/events"] = lambda r: parts.pop(0)(r)
+        self.assertEqual(self.told()[-1], "tree done, solved")
+
     def test_a_daemon_that_is_gone_for_good(self):
         self.answers["GET /v1/trees/T1/events"] = stream(*self.grows[:3], lambda: threading.Thread(target=self.daemon.close).start())
         done = self.banyan("tree", "T1", "--follow", "--timeout", 0.3)
@@ -844,11 +872,31 @@ class exporting(client_case):
         self.assertEqual(json.loads(self.works("export", "--quiet", "--format", "chrome"))["traceEvents"], events)
 
     def test_a_file_is_whole_or_not_there(self):
-        del self.answers["GET /v1/trees/T4"]
+        self.answers["GET /v1/trees/T4"] = 503, {"error": {"code": "unavailable", "message": "T4: the store is busy; try again"}}
         for name in ("a.jsonl", "a.json"):
-            self.refused(2, "export", "--quiet", "--out", self.folder / name, says="T4")
+            self.refused(3, "export", "--quiet", "--out", self.folder / name, says="T4")
         self.assertEqual(list(self.folder.iterdir()), [])
         self.refused(3, "export", "--out", self.folder / "nowhere" / "a.jsonl", says="nowhere")
+
+    def test_a_tree_that_was_dropped_since_the_list_is_left_out(self):
+        del self.answers["GET /v1/trees/T0"]
+        self.assertEqual([json.loads(line)["id"] for line in self.works("export", "--quiet").splitlines()], ["T1", "T2", "T3", "T4"])
+        self.refused(2, "export", "T0", "--quiet", says="T0")  # asked for by name
+
+    def test_requests_that_are_rationed_take_their_time(self):
+        tries = collections.Counter()
+
+        def rationed(answer):
+            def every_second(r):
+                tries[r.path] += 1
+                if tries[r.path] % 2:
+                    return 429, {"error": {"code": "too_many_requests", "message": "127.0.0.1: too many requests; ask more slowly"}}, {"Retry-After": "0.01"}
+                return answer(r) if callable(answer) else answer
+            return every_second
+        for name, answer in list(self.answers.items()):
+            self.answers[name] = rationed(answer)
+        self.assertEqual(len(self.works("export", "--quiet").splitlines()), 5)
+        self.assertEqual(tries["/v1/trees/T0"], 2)
 
     def test_a_damaged_tree_is_named_and_left_out(self):
         def damaged(name):
@@ -1147,6 +1195,13 @@ class on_a_terminal(client_case):
         self.assertTrue(id.endswith(lines[head + 1].split()[0][2:]))
         self.assertRegex("\n".join(lines), r"(?m)^cpu:0 +3 +17 .* 54 % ")
         self.assertRegex("\n".join(lines), r"(?m)^trees .* \.\.\.$")
+
+    def test_what_is_followed_does_not_steer_the_terminal(self):
+        self.answers["GET /v1/trees/T1/events"] = stream(*following.grows[:2], ("text", {"text": "red \x1b[31m\nnext\n", "tokens": 2}, 10), *following.ends[2:])
+        t = self.run_on_terminal("tree", "T1", "--follow", "--thread", "/")
+        self.assertEqual(t.program.wait(PATIENCE), 0)
+        t.wait_for("red .*31m\r\nnext\r\n")
+        self.assertNotIn(b"\x1b[31m", t.seen)
 
     def test_a_dumb_terminal_gets_lines(self):
         self.answers["GET /v1/trees/T1/events"] = stream(*following.grows, *following.ends)
