@@ -261,6 +261,23 @@ def told(name, state, numbers, age_s=140, failure=None, claimed=None, **more):
             "usage": {"threads": 112, "generated_tokens": 12781, "critical_path_tokens": 1781, "wall_ms": 83000}, **more}
 
 
+def json_response(found):
+    """JavaScript for an answer of this."""
+    return f"new Response({json.dumps(json.dumps(found))})"
+
+
+def whole(state, **more):
+    """The tree T as it is asked for itself: a root that decodes, or did so for 1 ms."""
+    begin, end = "2026-11-27T22:53:12.000Z", "2026-11-27T22:53:12.001Z"
+    history = [{"state": "decoding", "at": begin}]
+    if state != "running":
+        history.append({"state": state, "at": end})
+    root = {"path": "/", "state": history[-1]["state"], "since": history[-1]["at"], "history": history,
+            "generated_tokens": 12, "failure": None, "text": "", "solution": None}
+    return {**told("T", state, [25, 7, 36]), "created": begin, "weights_epoch": 0, "seed": 0, "prompt": "",
+            "threads": [root], "threads_next": None, **more}
+
+
 MANY_KINDS = [
     told("A", "running", [25, 7, 36]),
     told("B", "queued", [25, 77, 36, 11]),
@@ -368,14 +385,31 @@ class page(unittest.TestCase):
         made = self.browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
         self.addCleanup(self.browser.call, "Page.removeScriptToEvaluateOnNewDocument", **made)
 
-    def told_instead(self, path, found):
-        """From here to the test's end the page is told this by addresses that begin so."""
+    def answered_by(self, function):
+        """From here to the test's end this JavaScript function of path and options answers the page's
+        requests; where it returns nothing the daemon does."""
         self.run_in_every_page(f"""{{
             const ask = fetch;
-            const found = {json.dumps(json.dumps(found))};
-            window.fetch = async (path, ...more) =>
-              path.startsWith({json.dumps(path)}) ? new Response(found) : ask(path, ...more);
+            const answer = {function};
+            window.asked = 0;
+            window.refused = (status, message) => new Response(JSON.stringify({{ error: {{ message }} }}), {{ status }});
+            window.fetch = async (path, ...more) => (asked++, await answer(path, ...more)) ?? ask(path, ...more);
           }}""")
+
+    def told_instead(self, path, found):
+        """From here to the test's end the page is told this by addresses that begin so."""
+        self.answered_by(f"(path) => path.startsWith({json.dumps(path)}) ? {json_response(found)} : null")
+
+    def happens(self, kind, event):
+        """An event comes, of COUNTED_SOURCES."""
+        self.browser.evaluate(f"""sources.at(-1).dispatchEvent(
+            new MessageEvent({json.dumps(kind)}, {{ data: {json.dumps(json.dumps(event))} }}))""")
+
+    def stays_for_answers(self, selector, count):
+        """The same element is there after so many more answers."""
+        self.browser.evaluate(f"window.kept = document.querySelector({json.dumps(selector)}); window.before = asked")
+        self.browser.wait(f"asked > before + {count}")
+        self.assertTrue(self.browser.evaluate(f"kept && kept === document.querySelector({json.dumps(selector)})"))
 
     def rows(self):
         return self.browser.wait(
@@ -450,6 +484,42 @@ class page(unittest.TestCase):
         # The last that waits is the next to run, and is for a moment where it was.
         self.browser.wait(f"!{states}.slice(1).includes('running')", patience_s=1)
         self.assertEqual(self.browser.text(".pager a"), "First page")
+
+    def sort_rows(self, order):
+        self.browser.evaluate(f"order = '{order}'")
+        self.happens("tree", {})
+        self.browser.wait(f"document.querySelector('.forest tbody tr').row.tree.id === '{order[0]}'")
+
+    def test_a_row_that_sinks_leaves_the_focus_where_it_is(self):
+        self.run_in_every_page(COUNTED_SOURCES + f"window.kinds = {json.dumps(MANY_KINDS)}; window.order = 'ABCDEFG'")
+        self.answered_by("""(path) => {
+            const trees = [...order].map((name) => kinds.find(({ id }) => id === name));
+            return path.startsWith("/v1/trees?") ? new Response(JSON.stringify({ trees, next: null })) : null;
+          }""")
+        self.go_to("/", ".forest tbody tr")
+        self.browser.evaluate("""
+            document.querySelector('.forest a[href="#/tree/B"]').focus();
+            window.moved = [];
+            new MutationObserver((changes) => moved.push(...changes.flatMap(({ addedNodes }) => [...addedNodes]))).observe(
+              document.querySelector('.forest tbody'), { childList: true })""")
+        self.sort_rows("BCADEFG")
+        self.assertEqual(self.browser.evaluate("moved.map(({ row }) => row.tree.id).join()"), "A")
+        self.assertEqual(self.browser.evaluate("document.activeElement.hash"), "#/tree/B")
+        self.sort_rows("CADBEFG")
+        self.assertEqual(self.browser.evaluate("document.activeElement.hash"), "#/tree/B")
+
+    def test_a_refused_list_is_asked_for_again(self):
+        self.run_in_every_page(FAST_CLOCK + COUNTED_SOURCES + "window.is_busy = true;")
+        self.answered_by("(path) => is_busy ? refused(503, 'it is busy') : null")
+        self.go_to("/", "main .error")
+        self.stays_for_answers("main .error", 3)
+        self.browser.evaluate("is_busy = false")
+        self.browser.wait("document.querySelector('.forest tbody tr') && !document.querySelector('main .error')")
+
+    def test_a_part_of_the_list_that_is_none_is_the_nearest(self):
+        for part in ("-1", "99", "1.5", "x"):
+            with self.subTest(part=part):
+                self.go_to(f"/#/?part={part}", ".forest tbody tr")
 
     # ---- a tree
 
@@ -547,9 +617,83 @@ class page(unittest.TestCase):
         self.go_to("/#/tree/<b>none<b>", ".error")
         self.assertEqual(self.browser.count("main b"), 0)
 
+    def test_a_short_timeline_has_round_ticks(self):
+        self.told_instead("/v1/trees/T", whole("done"))
+        self.go_to("/#/tree/T?view=timeline", ".axis text")
+        ticks = self.browser.evaluate("[...document.querySelectorAll('.axis text')].map((text) => text.textContent)")
+        self.assertEqual([tick for tick in ticks if not re.fullmatch(r"[\d.]{1,5} ms", tick)], [])
+        self.assertEqual(ticks[-1], "1 ms")
+
+    def test_a_seed_is_shown_only_as_it_is(self):
+        names = "[...document.querySelectorAll('.tree-head dt')].filter((dt) => dt.checkVisibility()).map((dt) => dt.innerText)"
+        for seed, is_shown in ((2**53 - 1, True), (2**53 + 1, False)):
+            with self.subTest(seed=seed):
+                self.told_instead("/v1/trees/T", whole("done", seed=seed))
+                self.open_tree("T")
+                self.assertEqual("Seed" in self.browser.evaluate(names), is_shown)
+
+    def test_a_busy_daemon_is_asked_for_the_end_again(self):
+        running, done = whole("running"), whole("done", outcome={"solved": True, "claimed": True})
+        self.run_in_every_page(FAST_CLOCK + COUNTED_SOURCES + "window.is_busy = window.is_over = false;")
+        self.answered_by(f"""(path) => {{
+            if (is_busy) return refused(503, "it is busy");
+            if (path.includes("/threads?")) return {json_response(running["threads"][0])};
+            return is_over ? {json_response(done)} : {json_response(running)};
+          }}""")
+        self.open_tree("T")
+        self.browser.evaluate("is_busy = is_over = true")
+        self.happens("done", {"thread": "/", "at": done["created"], "state": "done"})
+        for place in (".tree-head .error", ".panel .error"):
+            self.browser.wait(f"document.querySelector('{place}')")
+            self.stays_for_answers(place, 3)
+        self.browser.evaluate("is_busy = false")
+        self.browser.wait("document.querySelector('.verdict').innerText === 'solved'")
+        self.browser.wait("!document.querySelector('main .error')")
+
+    def test_a_refusal_stays_while_the_page_asks_on(self):
+        running = whole("running")
+        self.run_in_every_page(FAST_CLOCK + COUNTED_SOURCES)
+        self.answered_by(f"""(path, options) => {{
+            if (options) return refused(409, "not now");
+            return path.includes("/threads?") ? {json_response(running["threads"][0])} : {json_response(running)};
+          }}""")
+        self.open_tree("T")
+        self.browser.click(".title [data-action=pause]")
+        self.browser.wait("document.querySelector('.tree-head .error')?.innerText === 'not now'")
+        self.browser.evaluate("sources.at(-1).onopen(); sources.at(-1).onopen()") # some events were missed
+        self.stays_for_answers(".tree-head .error", 3)
+
+    def test_who_waits_for_the_daemon_keeps_the_focus(self):
+        self.run_in_every_page(FAST_CLOCK + "window.is_there = false;")
+        self.answered_by(f"() => is_there ? {json_response(whole('done'))} : Promise.reject(new TypeError())")
+        self.go_to("/#/tree/T", "main a")
+        self.browser.evaluate("document.querySelector('main a').focus()")
+        self.stays_for_answers("main .error", 3)
+        self.assertTrue(self.browser.evaluate("document.activeElement.matches('main a')"))
+        self.browser.evaluate("is_there = true")
+        self.browser.wait("document.querySelector('.panel h2')?.innerText === 'Thread /'")
+
+    def test_a_clock_that_tells_seconds_does_not_jump(self):
+        self.browser.go("/#/nope") # asks nothing by itself
+        skews = self.browser.evaluate("""(async () => {
+            const { ask, now } = await import("/page/api.js");
+            const skews = [];
+            let at = 0;
+            Date.now = () => at;
+            const date = () => new Date(at + 10000).toUTCString();
+            window.fetch = async () => new Response("{}", { headers: { Date: date() } });
+            for (at of [1020, 2700, 3350, 4990, 5110]) {
+              await ask("/v1/status");
+              skews.push(now() - at);
+            }
+            return skews;
+          })()""")
+        self.assertEqual(skews, [9980] * 5)
+
     # ---- work
 
     def fill_form(self, numbers, target):
+        self.browser.wait("document.querySelector('.summary').innerText") # it moves the button
         self.browser.click("[data-action=new]")
         self.browser.wait("document.querySelector('dialog[open]')")
         self.browser.wait("document.activeElement.name === 'numbers'")
@@ -591,6 +735,36 @@ class page(unittest.TestCase):
         self.browser.shot("refused")
         self.browser.press("Escape")
         self.browser.wait("!document.querySelector('dialog')")
+
+    def test_a_problem_is_submitted_once(self):
+        self.answered_by("""(path, options) => options?.method === "POST"
+            ? new Promise((answer) => (window.posts = (window.posts ?? 0) + 1, window.say_no = () => answer(refused(409, "no"))))
+            : null""")
+        self.browser.go("/")
+        self.fill_form("25 7 36", 54)
+        self.browser.press("Enter")
+        self.browser.press("Enter")
+        self.assertEqual(self.browser.evaluate("posts"), 1)
+        self.browser.evaluate("say_no()")
+        self.browser.wait("document.querySelector('dialog .error')")
+        self.browser.tab_to("at.matches('dialog .solid')")
+        self.browser.press("Enter")
+        self.browser.wait("posts === 2 && document.querySelector('dialog .solid').disabled")
+        self.browser.evaluate("say_no()")
+        self.browser.wait("document.activeElement.matches('dialog .solid:enabled')")
+
+    def test_only_an_amount_that_is_seen_must_be_right(self):
+        self.browser.go("/")
+        self.fill_form("25 7 36", 54)
+        for join, amount, is_right in (("k_of_n", 0, False), ("all", 0, True), ("k_of_n", 2, True), ("deadline", 0.5, True),
+                                       ("deadline", -1, False), ("first_success", -1, True)):
+            with self.subTest(join=join, amount=amount):
+                self.assertEqual(self.browser.evaluate(f"""((form) => {{
+                    form.elements.amount.value = {amount};
+                    form.elements.join.value = "{join}";
+                    form.elements.join.dispatchEvent(new Event("input"));
+                    return form.checkValidity();
+                  }})(document.querySelector("dialog form"))"""), is_right)
 
     def wait_for_state(self, pattern, patience_s=SHORT_S):
         state = "document.querySelector('.tree-state').innerText"

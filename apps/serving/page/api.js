@@ -6,6 +6,11 @@ export class refusal extends Error {
     super(message || `the daemon answered ${status}; look at its log`);
     Object.assign(this, { status, code, field });
   }
+
+  /// Asked later it may say yes.
+  get may_pass() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 // ---- is the daemon there? ----
@@ -54,14 +59,35 @@ export function error_line(error) {
   return element("p", { class: "error", role: "alert" }, error.message);
 }
 
+/// Does what a view asks for by itself. Its refusal stands in `place` until it goes well; that
+/// nobody answers is in the notice. Returns the refusal, or null.
+export async function attempt(place, work) {
+  try {
+    await work();
+    place.replaceChildren();
+    return null;
+  } catch (error) {
+    const line = error_line(error);
+    const is_said = place.textContent === line.textContent; // who listens hears it once
+    if (error.status !== 0 && !is_said) place.replaceChildren(line);
+    return error;
+  }
+}
+
 // ---- requests ----
 
+const most_skews = 10;
+let skews = []; // of the last answers
 let skew_ms = 0; // how far the daemon's clock is ahead of ours
 export const now = () => Date.now() + skew_ms;
 
+/// It tells whole seconds, cut off: the largest is the nearest.
 function read_clock(response) {
   const skew = Date.parse(response.headers.get("Date")) - Date.now();
-  if (Number.isFinite(skew)) skew_ms = Math.abs(skew) < 3000 ? 0 : skew; // it tells whole seconds
+  if (!Number.isFinite(skew)) return;
+  skews = [...skews, skew].slice(-most_skews);
+  const nearest = Math.max(...skews);
+  skew_ms = Math.abs(nearest) < 3000 ? 0 : nearest;
 }
 
 async function answer(path, options) {
@@ -159,8 +185,11 @@ export function listen(path, { hear, missed }) {
 
 // ---- pace ----
 
+const retry_ms = 2000;
+
 /// Work that is asked for more often than it should be done: `wish()` does it soon, one at a time
 /// and at most once per `gap_ms`; where it takes long, less often; on a hidden page not at all.
+/// `retry()`: it was in vain, and is done again later.
 export function paced(work, gap_ms) {
   let timer = 0, busy = false, wanted = false, ended = false, free_at = 0;
 
@@ -174,7 +203,7 @@ export function paced(work, gap_ms) {
       await work();
     } finally {
       busy = false;
-      free_at = began + Math.max(gap_ms, 4 * (performance.now() - began));
+      free_at = Math.max(free_at, began + gap_ms, began + 4 * (performance.now() - began));
       if (wanted) wish();
     }
   }
@@ -185,10 +214,16 @@ export function paced(work, gap_ms) {
     timer = setTimeout(go, Math.max(0, free_at - performance.now()));
   }
 
+  function retry() {
+    free_at = performance.now() + retry_ms;
+    wish();
+  }
+
   const look = () => { if (wanted) wish(); };
   document.addEventListener("visibilitychange", look);
   return {
     wish,
+    retry,
     end() {
       ended = true;
       clearTimeout(timer);

@@ -1,6 +1,6 @@
 // What the devices do, and what the daemon has done altogether.
 
-import { ask, error_line, regularly } from "./api.js";
+import { ask, attempt, regularly } from "./api.js";
 import { element, keep, say, set, shape } from "./dom.js";
 import { fact_list } from "./facts.js";
 import { bytes, count, duration, none, plural, rate, share } from "./format.js";
@@ -201,7 +201,7 @@ class devices_view {
       element("h2", { class: "section" }, "Totals"),
       this.totals,
     );
-    this.close = regularly(() => this.poll(), poll_ms);
+    this.close = regularly(() => attempt(this.trouble, () => this.poll()), poll_ms);
   }
 
   step_back() {
@@ -209,13 +209,8 @@ class devices_view {
   }
 
   async poll() {
-    try {
-      const [{ pools }, status] = await Promise.all([ask("/v1/pools"), ask("/v1/status")]);
-      this.trouble.replaceChildren();
-      this.show(pools, status, performance.now());
-    } catch (error) {
-      if (error.status !== 0) this.trouble.replaceChildren(error_line(error));
-    }
+    const [{ pools }, status] = await Promise.all([ask("/v1/pools"), ask("/v1/status")]);
+    this.show(pools, status, performance.now());
   }
 
   show(pools, status, at) {

@@ -73,6 +73,7 @@ class problem_form {
     this.inputs = this.make_inputs();
     this.amount = field("How many", this.inputs.amount);
     this.trouble = element("div");
+    this.solve = element("button", { class: "solid" }, "Solve");
     const form = element(
       "form",
       { submit: (event) => this.send(event) },
@@ -81,7 +82,7 @@ class problem_form {
       this.trouble,
       buttons(
         element("button", { type: "button", click: () => this.dialog.close("") }, "Close"),
-        element("button", { class: "solid" }, "Solve"),
+        this.solve,
       ),
     );
     this.dialog = element("dialog", { "aria-labelledby": "new-title" }, form);
@@ -102,7 +103,7 @@ class problem_form {
       }),
       target: number("target", { required: true, placeholder: "54" }),
       join: element("select", { name: "join", input: () => this.show_amount() }, ...policies),
-      amount: number("amount", { min: 1, step: "any", value: 2 }),
+      amount: number("amount", { value: 2 }),
       temperature: number("temperature", { max: 100, step: "any", value: 0 }),
       seed: number("seed", { value: 0 }),
       children: number("children", { placeholder: "up to the model" }),
@@ -130,10 +131,13 @@ class problem_form {
     );
   }
 
+  /// What is hidden must not be checked: nobody could mend it.
   show_amount() {
     const kind = this.inputs.join.value;
-    this.amount.hidden = kind !== "k_of_n" && kind !== "deadline";
+    const { amount } = this.inputs;
+    this.amount.hidden = amount.disabled = kind !== "k_of_n" && kind !== "deadline";
     this.amount.firstChild.textContent = kind === "deadline" ? "Seconds" : "How many";
+    Object.assign(amount, kind === "deadline" ? { min: 0, step: "any" } : { min: 1, step: 1 });
   }
 
   request() {
@@ -151,6 +155,7 @@ class problem_form {
 
   async send(event) {
     event.preventDefault();
+    this.solve.disabled = true; // nor does Enter submit a second tree then
     this.trouble.replaceChildren();
     try {
       const { id } = await tell_daemon("/v1/trees", this.request());
@@ -158,6 +163,9 @@ class problem_form {
     } catch (error) {
       this.trouble.replaceChildren(error_line(error));
       this.show_fault(error.field ?? "");
+    } finally {
+      this.solve.disabled = false;
+      if (!this.dialog.contains(document.activeElement)) this.solve.focus();
     }
   }
 

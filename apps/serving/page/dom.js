@@ -31,7 +31,8 @@ export function set(node, name, value) {
 }
 
 /// Makes the children of `parent` those of `items`, one each; `make` and `update` get the item.
-/// Nodes of items that stay are kept, and with them focus and selection.
+/// Nodes of items that stay are kept, and with them focus and selection; where one sinks, it is the
+/// one that moves.
 export function keep(parent, items, { key, make, update }) {
   const known = parent.known ?? (parent.known = new Map());
   const wanted = new Set(items.map(key));
@@ -40,15 +41,21 @@ export function keep(parent, items, { key, make, update }) {
     node.remove();
     known.delete(name);
   }
+  const held = parent.contains(document.activeElement) ? document.activeElement : null;
   let before = parent.firstElementChild;
   for (const item of items) {
     const name = key(item);
     let node = known.get(name);
     if (!node) known.set(name, (node = make(item)));
     update(node, item);
+    if (before && node === before.nextElementSibling) {
+      before.remove(); // its own turn comes
+      before = node;
+    }
     if (node === before) before = before.nextElementSibling;
     else parent.insertBefore(node, before);
   }
+  if (held !== document.activeElement) held?.focus({ preventScroll: true }); // it has moved
 }
 
 const glyphs = {

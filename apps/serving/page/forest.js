@@ -1,7 +1,7 @@
 // All trees, those that run first, as they grow, then those that wait, then the finished ones; page
 // by page.
 
-import { ask, error_line, listen, now, paced } from "./api.js";
+import { ask, attempt, listen, now, paced } from "./api.js";
 import { new_problem } from "./dialogs.js";
 import { element, keep, label_chips, say, state_words } from "./dom.js";
 import { age, clock_text, count, duration, none, problem, time } from "./format.js";
@@ -217,20 +217,19 @@ class forest_view {
   // ---- what the daemon says
 
   async refresh() {
-    try {
+    const refused = await attempt(this.trouble, async () => {
       const status = await ask("/v1/status");
       const page = await this.page(status.trees);
       if (!this.closed) this.show(page, status);
-    } catch (error) {
-      if (error.status !== 0) this.trouble.replaceChildren(error_line(error));
-    }
+    });
+    if (refused?.may_pass) this.pace.retry();
   }
 
   /// A page of the list, and the place of the next. `counts`: how many trees are in a live state.
   async page(counts) {
     const found = new Map(); // by id: one that changes its state meanwhile may come twice
-    let { part = 0, after = "" } = this.params;
-    for (part = Number(part); part < parts.length; ++part, after = "") {
+    let { after = "" } = this.params;
+    for (let part = this.first_part(); part < parts.length; ++part, after = "") {
       const states = this.states_of(part, counts);
       if (!states.length) continue;
       const room = page_size - found.size;
@@ -241,6 +240,12 @@ class forest_view {
       if (more) return { trees: [...found.values()], next: { part, after: taken.at(-1)?.id } };
     }
     return { trees: [...found.values()], next: null };
+  }
+
+  /// Addresses are made up, too.
+  first_part() {
+    const part = Math.trunc(this.params.part) || 0;
+    return Math.min(Math.max(0, part), parts.length - 1);
   }
 
   /// Nobody need ask for live trees of a state in which there are none.
@@ -259,7 +264,6 @@ class forest_view {
   }
 
   show({ trees, next }, status) {
-    this.trouble.replaceChildren();
     this.show_summary(status);
     keep(this.rows, trees, {
       key: (tree) => tree.id,

@@ -1,6 +1,6 @@
 // One thread: its figures, what can be done with it, and its text as it is being written.
 
-import { ask, error_line, now, regularly, tree_path } from "./api.js";
+import { ask, attempt, now, regularly, tree_path } from "./api.js";
 import { action_button, element, replace_buttons, say, state_words } from "./dom.js";
 import { fact_list } from "./facts.js";
 import { age, count, hour_text, none } from "./format.js";
@@ -44,6 +44,7 @@ export class thread_panel {
     this.facts = new fact_list(figures);
     this.waiting = element("p", { class: "waiting-for" });
     this.trouble = element("div");
+    this.refused = element("div"); // of what a person asked for
     this.text = element("div", { class: "transcript", tabindex: 0, role: "region" });
     this.node = element(
       "section",
@@ -52,6 +53,7 @@ export class thread_panel {
       this.facts.node,
       this.waiting,
       this.trouble,
+      this.refused,
       this.text,
     );
     const has_thread = (path) => tree.threads.has(path);
@@ -61,23 +63,22 @@ export class thread_panel {
 
   select(path) {
     this.path = path;
-    this.trouble.replaceChildren();
+    const trouble = element("div"); // what is still asked of the thread before has its own
+    this.trouble.replaceChildren(trouble);
+    this.refused.replaceChildren();
     this.end();
-    this.end = regularly(() => this.look(), look_again_ms);
+    this.end = regularly(() => this.look(trouble), look_again_ms);
   }
 
   /// Asks for what events do not tell.
-  async look() {
+  async look(trouble) {
     const { path } = this;
     const query = `?path=${encodeURIComponent(path)}`;
-    try {
+    const refused = await attempt(trouble, async () => {
       const said = await ask(tree_path(this.tree.facts.id, `/threads${query}`));
       if (path === this.path) this.take(said);
-    } catch (error) {
-      if (path !== this.path) return;
-      if (error.status !== 0) this.show_trouble(error);
-      if (error.status === 404) this.end();
-    }
+    });
+    if (refused?.status === 404 && path === this.path) this.end();
   }
 
   take(said) {
@@ -147,9 +148,5 @@ export class thread_panel {
       this.buttons,
       actions.map((action) => action_button(action, what, () => this.act(action, path))),
     );
-  }
-
-  show_trouble(error) {
-    this.trouble.replaceChildren(error_line(error));
   }
 }

@@ -17,7 +17,7 @@ function round_step(span, most) {
 /// A time on the axis, in the unit of its steps.
 function tick_text(at, step) {
   if (step >= 60000) return `${+(at / 60000).toFixed(1)} min`;
-  return step >= 100 ? `${+(at / 1000).toFixed(1)} s` : `${at} ms`;
+  return step >= 100 ? `${+(at / 1000).toFixed(1)} s` : `${+at.toFixed(3)} ms`;
 }
 
 /// Where a live tree's axis ends: in steps, so that rows do not move all the time.

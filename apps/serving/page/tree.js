@@ -1,6 +1,8 @@
 // One tree: its figures, its threads drawn as a tree or over time, and the selected thread.
 
-import { ask, error_line, listen, now, paced, tell, tell_daemon, tree_path } from "./api.js";
+import {
+  ask, attempt, error_line, listen, now, paced, regularly, tell, tell_daemon, tree_path,
+} from "./api.js";
 import { confirm_cancel } from "./dialogs.js";
 import { element, mark } from "./dom.js";
 import { drawing } from "./drawing.js";
@@ -255,15 +257,14 @@ class tree_view {
   /// older or newer than the answer. Where they differ it asks again.
   async catch_up() {
     this.held = [];
-    try {
+    const refused = await attempt(this.head.trouble, async () => {
       const tree = await whole_tree(this.tree.facts.id);
-      if (this.closed) return;
-      this.take(tree);
-    } catch (error) {
-      if (error.status !== 0) this.show_trouble(error);
-      if (error.status === 404) this.stop_listening?.();
-    }
+      if (!this.closed) this.take(tree);
+    });
     this.held = null;
+    if (this.closed) return;
+    if (refused?.status === 404) this.stop_listening?.();
+    if (refused?.may_pass) this.catching_up.retry();
     this.restructured = true;
     this.pace.wish();
   }
@@ -282,7 +283,8 @@ class tree_view {
     const live = this.tree.below(path).filter(({ state }) => !ended(state)).length;
     const name = problem(this.tree.facts.problem);
     if (action === "cancel" && !(await confirm_cancel({ path, live, name }))) return;
-    this.head.trouble.replaceChildren();
+    this.head.refused.replaceChildren();
+    this.panel.refused.replaceChildren();
     try {
       const body = path === "/" ? {} : { thread: path };
       const tree = await tell_daemon(tree_path(this.tree.facts.id, `/${action}`), body);
@@ -291,21 +293,18 @@ class tree_view {
       if (ended(tree.state)) this.finish(tree.state);
       else this.catching_up.wish();
     } catch (error) {
-      if (path === "/") this.show_trouble(error);
-      else this.panel.show_trouble(error);
+      const part = path === "/" ? this.head : this.panel;
+      part.refused.replaceChildren(error_line(error));
     }
-  }
-
-  show_trouble(error) {
-    this.head.trouble.replaceChildren(error_line(error));
   }
 }
 
 class missing_tree {
-  constructor(place, error, { back, again }) {
+  /// `again`: makes the view anew.
+  constructor(place, error, { id, back, again }) {
+    Object.assign(this, { id, error, back, again });
     this.title = error.status ? "No tree" : "No daemon";
-    this.back = back;
-    if (!error.status) this.timer = setTimeout(again, try_again_ms);
+    if (error.may_pass) this.stop_asking = regularly(() => this.look(), try_again_ms);
     const title = element("h1", {}, error.status ? "No tree to see here" : "The daemon does not answer");
     const way = element("p", {}, element("a", { href: back }, "All trees"));
     place.replaceChildren(element("div", { class: "empty" }, title, error_line(error), way));
@@ -315,8 +314,17 @@ class missing_tree {
     location.hash = this.back;
   }
 
+  /// As long as the daemon says the same, what is here stays, and so does the focus.
+  async look() {
+    const error = await ask(tree_path(this.id)).then(() => null, (error) => error);
+    if (this.closed || error?.status === this.error.status) return;
+    this.close();
+    this.again();
+  }
+
   close() {
-    clearTimeout(this.timer);
+    this.closed = true;
+    this.stop_asking?.();
   }
 }
 
@@ -337,6 +345,6 @@ export async function open_tree({ id, ...params }) {
     const tree = new live_tree(await whole_tree(id), now());
     return (place) => new tree_view(place, tree, params);
   } catch (error) {
-    return (place) => new missing_tree(place, error, params);
+    return (place) => new missing_tree(place, error, { id, ...params });
   }
 }

@@ -22,6 +22,9 @@ function wall_text(tree) {
 /// Of a finished tree.
 const usage = (label, name) => [label, ({ facts }) => count(facts.usage?.[name]), is_ended];
 
+/// Above 2^53 JavaScript reads another number than was written.
+const has_exact_seed = ({ facts }) => Number.isSafeInteger(facts.seed);
+
 const figures = [
   ["Threads", (tree) => count(tree.threads.size)],
   ["Tokens", (tree) => count(tokens_of(tree))],
@@ -31,7 +34,7 @@ const figures = [
   usage("From cache", "cached_tokens"),
   ["Wall time", wall_text],
   ["Weights", ({ facts }) => `epoch ${facts.weights_epoch}`],
-  ["Seed", ({ facts }) => String(facts.seed)],
+  ["Seed", ({ facts }) => String(facts.seed), has_exact_seed],
   ["Created", ({ facts }) => clock_text(facts.created)],
 ];
 
@@ -49,6 +52,7 @@ export class tree_head {
     this.verdict = element("p", { class: "verdict" });
     this.buttons = element("div", { class: "buttons" });
     this.trouble = element("div");
+    this.refused = element("div"); // of what a person asked for
     this.facts = new fact_list(figures, "wide", this.id());
     const title = element(
       "div",
@@ -60,7 +64,8 @@ export class tree_head {
       element("span", { class: "labels" }, ...label_chips(tree.facts.labels)),
       this.buttons,
     );
-    this.node = element("div", { class: "tree-head" }, title, this.facts.node, this.trouble);
+    const troubles = element("div", {}, this.trouble, this.refused);
+    this.node = element("div", { class: "tree-head" }, title, this.facts.node, troubles);
   }
 
   id() {
