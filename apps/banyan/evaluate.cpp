@@ -12,6 +12,7 @@
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
 #include "solver/chance.hpp"
+#include "solver/errc.hpp"
 #include "trainer/evaluation.hpp"
 #include "trainer/logprob_gap.hpp"
 #include "trainer/statistics.hpp"
@@ -238,6 +239,13 @@ int evaluate(command_words words) {
   progress.finish(so_far());
   if (trees) trees->commit();
   if (results) results->commit();
+  if (const auto late = figures.failures().find(to_string(errc::deadline));
+      late != figures.failures().end())
+    o.common.log(
+        common_options::level::warning,
+        counted(late->second, "tree")
+            + " had no time left and count as wrong; give a larger --deadline (0: none) or "
+              "a smaller --concurrency");
   figures.took(result.wall_s);
   figures.found_gap(largest_gap(rescored, chosen.folder, o.decoding));
   std::optional<paired_comparison> compared;

@@ -54,6 +54,11 @@ def end_with(parent):
     return begin
 
 
+def failed_by_machine(figures):
+    """How many trees failed for a reason that is not the model's."""
+    return sum(figures["failures"].get(why, 0) for why in ("deadline", "pool_lost", "pool_full", "child_lost", "not_stored"))
+
+
 def whole(value):
     """0.0 and 0 are one setting, and one run."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -225,7 +230,8 @@ class lab:
         kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
         if kept.exists() and lines.exists():
             known = json.loads(kept.read_text())
-            if {what: known["identity"].get(what) for what in identity} == json.loads(json.dumps(identity)):
+            same = {what: known["identity"].get(what) for what in identity} == json.loads(json.dumps(identity))
+            if same and not failed_by_machine(known["figures"]):
                 where = known.get("machine", "an unknown machine")
                 (self.timed_machines if devices else self.machines).add(where)
                 return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
@@ -237,12 +243,14 @@ class lab:
             if left.name.startswith(fresh.name):
                 left.unlink()
         command = [self.banyan, "evaluate", "--model", model, "--problems", problems, "--results", fresh, "--json", "--quiet",
-                   "--seed", self.seed, "--threads", self.threads]
+                   "--seed", self.seed, "--threads", self.threads, "--deadline", 0]  # a slow machine finds the same
         for device in devices or self.devices:
             command += ["--device", device]
         for option, value in options.items():
             command += ["--" + option.replace("_", "-"), value]
         figures = json.loads(self.call(command))
+        if lost := failed_by_machine(figures):
+            sys.exit(f"{name}: {lost} of its trees failed by the machine, and say nothing of the model; run it again")
         kept.unlink(missing_ok=True)
         fresh.replace(lines)
         replace(kept, json.dumps({"identity": identity, "machine": machine_of(devices or self.devices), "command": [str(c) for c in command], "figures": figures}, indent=1))

@@ -804,6 +804,11 @@ class solve(folder_case):
         self.assertEqual(problems.read_text(), '{"nums": [7, 25, 3], "target": 54}\n')
         self.assertTrue(full.is_char_device())
 
+    def test_trees_without_time_are_told(self):
+        done = banyan("evaluate", "--problems", self.demo, "--deadline", "0.0001", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"{json.loads(done.stdout)['failures']['deadline']} trees had no time left and count as wrong; give a larger --deadline", done.stderr)
+
     def test_a_context_limit_is_a_failure_of_its_own(self):
         done = banyan("evaluate", "--problems", self.demo, "--context", 60, "--json")
         self.assertEqual(done.returncode, 0, done.stderr)

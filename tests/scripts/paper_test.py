@@ -341,6 +341,16 @@ class experiments(unittest.TestCase):
         self.run_of("symbolic", "--problems-limit", 2, "--timed", 2, "--kept")
         self.assertEqual(machines(), ("another (4 cores)", here))
 
+    def test_what_the_machine_failed_does_not_count(self):
+        self.assertEqual(self.run_of("sequential", "--problems-limit", 2).returncode, 0)
+        one = next((self.out / "results").glob("*children-4*.json"))
+        known = json.loads(one.read_text())
+        self.assertEqual(known["command"][known["command"].index("--deadline") + 1], "0")
+        known["figures"]["failures"]["deadline"] = 1
+        one.write_text(json.dumps(known))
+        again = self.run_of("sequential", "--problems-limit", 2)
+        self.assertEqual((again.returncode, again.stderr.count("running")), (0, 1), again.stderr)
+
     def test_what_a_killed_run_began_ends_with_it(self):
         words = [SOURCE / "bench/paper/run", "sequential", "--out", self.out, "--banyan", BANYAN, "--model", f"apr={MODEL}",
                  "--problems", MODEL / "heldout.jsonl", "--threads", "1"]
