@@ -173,8 +173,8 @@ void overhead(const bench_options& o) {
   d.set_step(o.step_ms);
   const auto m = call(d.port(), o);
   std::printf(
-      "%zu clients, %.0f trees/s, steps of %g ms, --sync %s; %.0f us of CPU a tree, %.0f %% "
-      "of a core\n",
+      "%zu clients, %.0f trees/s, steps of %g ms, --sync %s; for a tree and a /healthz %.0f us of "
+      "CPU, %.0f %% of a core\n",
       o.daemon.clients, double(m.tree.size()) / m.wall_s, o.step_ms,
       o.daemon.synced ? "full" : "normal", 1e6 * m.cpu_s / double(m.tree.size()),
       100 * m.cpu_s / m.wall_s);
