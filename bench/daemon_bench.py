@@ -270,7 +270,7 @@ def recovery(program, scale):
             wait_for(lambda: d.status()["trees"]["finished"] > 0, "no tree goes on")
             goes_on = time.monotonic() - began
             now = d.status()["trees"]
-            left = int(re.search(r"(\d+) unfinished trees go on", d.log())[1])
+            left = int(re.search(r"(\d+) unfinished trees are taken up", d.log())[1])
     return {"unfinished": left, "submitted_per_s": count / submitted, "ready_s": ready, "ready_s_empty": empty,
             "answer_s": answered, "answer_s_empty": answered_empty, "goes_on_s": goes_on,
             "missing": left - now["queued"] - now["running"] - now["finished"]}
