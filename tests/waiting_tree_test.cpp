@@ -137,15 +137,22 @@ TEST_CASE_METHOD(waiting_tree, "a tree that is paused as a whole and waits again
   CHECK(after_all().outcome.solved);
 }
 
-TEST_CASE_METHOD(recovering_node, "a tree that nobody has begun says since when it is paused",
+/// "u" waits behind "t", and nobody has begun it.
+struct tree_behind_another : recovering_node {
+  const std::int64_t begin = unix_ms()();
+
+  tree_behind_another() {
+    end(aut);
+    aut = start(1);
+    script->silent = {"/"};
+    submit();
+    request.id = "u";
+    submit();
+  }
+};
+
+TEST_CASE_METHOD(tree_behind_another, "a tree that nobody has begun says since when it is paused",
                  "[actors]") {
-  end(aut);
-  aut = start(1);
-  script->silent = {"/"};
-  const auto begin = unix_ms()();
-  submit();
-  request.id = "u";
-  submit();
   const auto steer = [&](tree_action action) {
     const auto answer = ask<tree_status>(aut, steer_request{action, "u", "/"});
     if (!answer) FAIL(sys.render(answer.error()));
@@ -168,15 +175,8 @@ TEST_CASE_METHOD(recovering_node, "a tree that nobody has begun says since when 
   break_silence();
 }
 
-TEST_CASE_METHOD(recovering_node, "a tree that was paused before it began has that in its history",
-                 "[actors]") {
-  end(aut);
-  aut = start(1);
-  script->silent = {"/"};
-  const auto begin = unix_ms()();
-  submit();
-  request.id = "u";
-  submit();
+TEST_CASE_METHOD(tree_behind_another,
+                 "a tree that was paused before it began has that in its history", "[actors]") {
   for (const auto action : {tree_action::pause, tree_action::resume})
     REQUIRE(ask<tree_status>(aut, steer_request{action, "u", "/"}));
   break_silence();

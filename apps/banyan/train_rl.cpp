@@ -1,4 +1,5 @@
 #include "apps/banyan/commands.hpp"
+#include "apps/banyan/rl_reporter.hpp"
 #include "apps/banyan/training.hpp"
 
 #include "actors/config.hpp"
@@ -21,7 +22,6 @@
 #include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
-#include "model/elapsed.hpp"
 #include "model/weights.hpp"
 #include "trainer/store_actor.hpp"
 #include "trainer/trainer_actor.hpp"
@@ -29,15 +29,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <exception>
 #include <future>
 #include <limits>
-#include <mutex>
 #include <thread>
 #include <utility>
-
-#include <unistd.h>
 
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
@@ -54,71 +49,6 @@ using level = common_options::level;
 
 using clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
-
-/// How the run goes on, for people or for programs. Called on several OS threads.
-class reporter {
-public:
-  explicit reporter(const common_options& common)
-      : common_(common), line_(common.quiet || common.json) {}
-
-  void operator()(const rl_progress& p) {
-    const std::lock_guard lock(mutex_);
-    if (common_.json) return tell(to_json(p) + "\n");
-    char text[240];
-    std::snprintf(text, sizeof text,
-                  "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
-                  "rollouts %.1f s, training %.1f s; %s",
-                  static_cast<long long>(p.step), bar(p.progress, 12).c_str(), 100 * p.progress,
-                  p.reward_mean, 100 * p.trees.accuracy(), p.trees.children_mean(),
-                  p.learnt.sums.terms > 0 ? p.learnt.sums.kl / p.learnt.sums.terms : 0.0,
-                  p.around.rollout_s, p.train_s, duration_text(p.elapsed_s).c_str());
-    line_.show(text);
-    stands_until_ = clock::now() + (can_draw_on(STDERR_FILENO) ? 3s : 60s);
-  }
-
-  /// What a step has come to that takes its time.
-  void meanwhile(const rollout_status& now) {
-    const std::lock_guard lock(mutex_);
-    if (now.open_steps.empty() || clock::now() < stands_until_) return;
-    stands_until_ = clock::now() + (can_draw_on(STDERR_FILENO) ? 1s : 60s);
-    line_.show("step " + std::to_string(now.open_steps.front() + 1) + ": "
-               + counted(now.running, "tree") + " being rolled out, " + std::to_string(now.due)
-               + " to come; " + duration_text(seconds_since(begin_)) + " since the start");
-  }
-
-  void clear() {
-    const std::lock_guard lock(mutex_);
-    line_.clear();
-  }
-
-  /// Nobody reads what is told, or it cannot be written.
-  bool is_unheard() const { return unheard_; }
-
-  /// Throws why, where that is so.
-  void check() const {
-    if (unheard_) std::rethrow_exception(why_);
-  }
-
-private:
-  /// The trainer is not to blame, and ends in order.
-  void tell(const std::string& text) {
-    if (unheard_) return;
-    try {
-      print(text);
-    } catch (...) {
-      why_ = std::current_exception();
-      unheard_ = true;
-    }
-  }
-
-  const common_options& common_;
-  std::mutex mutex_;
-  progress_line line_;
-  const clock::time_point begin_ = clock::now();
-  clock::time_point stands_until_ = begin_ + 3s;
-  std::exception_ptr why_;
-  std::atomic<bool> unheard_ = false;
-};
 
 /// Half of the cores for training, half for decoding, where both are on the CPU.
 int half_of_the_cores() {
@@ -409,7 +339,7 @@ private:
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;
-  reporter report_;
+  rl_reporter report_;
   problem_places places_;
   bool asked_to_stop_ = false;
   clock::time_point next_look_{};

@@ -1,0 +1,89 @@
+#pragma once
+
+#include "actors/messages.hpp"
+#include "apps/common_options.hpp"
+#include "apps/terminal.hpp"
+#include "model/elapsed.hpp"
+#include "trainer/rl.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <string>
+
+#include <unistd.h>
+
+namespace banyan {
+
+/// How the run goes on, for people or for programs. Called on several OS threads.
+class rl_reporter {
+public:
+  explicit rl_reporter(const common_options& common)
+      : common_(common), line_(common.quiet || common.json) {}
+
+  void operator()(const rl_progress& p) {
+    const std::lock_guard lock(mutex_);
+    if (common_.json) return tell(to_json(p) + "\n");
+    char text[240];
+    std::snprintf(text, sizeof text,
+                  "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
+                  "rollouts %.1f s, training %.1f s; %s",
+                  static_cast<long long>(p.step), bar(p.progress, 12).c_str(), 100 * p.progress,
+                  p.reward_mean, 100 * p.trees.accuracy(), p.trees.children_mean(),
+                  p.learnt.sums.terms > 0 ? p.learnt.sums.kl / p.learnt.sums.terms : 0.0,
+                  p.around.rollout_s, p.train_s, duration_text(p.elapsed_s).c_str());
+    line_.show(text);
+    stands_until_ =
+        std::chrono::steady_clock::now()
+        + (can_draw_on(STDERR_FILENO) ? std::chrono::seconds(3) : std::chrono::seconds(60));
+  }
+
+  /// What a step has come to that takes its time.
+  void meanwhile(const rollout_status& now) {
+    const std::lock_guard lock(mutex_);
+    if (now.open_steps.empty() || std::chrono::steady_clock::now() < stands_until_) return;
+    stands_until_ =
+        std::chrono::steady_clock::now()
+        + (can_draw_on(STDERR_FILENO) ? std::chrono::seconds(1) : std::chrono::seconds(60));
+    line_.show("step " + std::to_string(now.open_steps.front() + 1) + ": "
+               + counted(now.running, "tree") + " being rolled out, " + std::to_string(now.due)
+               + " to come; " + duration_text(seconds_since(begin_)) + " since the start");
+  }
+
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    line_.clear();
+  }
+
+  /// Nobody reads what is told, or it cannot be written.
+  bool is_unheard() const { return unheard_; }
+
+  /// Throws why, where that is so.
+  void check() const {
+    if (unheard_) std::rethrow_exception(why_);
+  }
+
+private:
+  /// The trainer is not to blame, and ends in order.
+  void tell(const std::string& text) {
+    if (unheard_) return;
+    try {
+      print(text);
+    } catch (...) {
+      why_ = std::current_exception();
+      unheard_ = true;
+    }
+  }
+
+  const common_options& common_;
+  std::mutex mutex_;
+  progress_line line_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point stands_until_ = begin_ + std::chrono::seconds(3);
+  std::exception_ptr why_;
+  std::atomic<bool> unheard_ = false;
+};
+
+} // namespace banyan
