@@ -169,12 +169,12 @@ bool actor_house::park(std::chrono::milliseconds patience) {
   return ends_within(*system_, std::exchange(node_, nullptr), patience);
 }
 
-/// The node ends its trees while the pools still answer; the store goes when all have told it what
-/// they had to. An actor system that does not come to an end is better left alone than waited for:
-/// its destructor would hang.
+/// The node ends its trees, or leaves them to the store, while the pools still answer; the store
+/// goes when all have told it what they had to. An actor system that does not come to an end is
+/// better left alone than waited for: its destructor would hang.
 void actor_house::leave() {
   end_guests();
-  if (node_) caf::anon_send(node_, atom::drain_v);
+  if (node_) store_ ? caf::anon_send(node_, atom::park_v) : caf::anon_send(node_, atom::drain_v);
   if (!ends_within(*system_, node_, drain_time)) end(node_);
   node_ = nullptr;
   for (const auto& pool : pools_) end(pool.actor);

@@ -47,7 +47,7 @@ public:
   /// Throws if a device has no room for its pool.
   actor_house(std::vector<pool_source>, house_options);
 
-  /// Ends what still runs.
+  /// Ends what still runs; where there is a store, it goes on after the next start.
   ~actor_house();
 
   caf::actor_system& system() { return *system_; }
