@@ -44,7 +44,6 @@ struct thread_status;
 struct token_grant;
 struct token_request;
 struct tree_accepted;
-struct trainer_status;
 struct tree_boundary;
 struct tree_groups;
 struct tree_request;
@@ -88,7 +87,6 @@ CAF_ADD_TYPE_ID(banyan, (banyan::stored))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_boundary))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_status))
-CAF_ADD_TYPE_ID(banyan, (banyan::trainer_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_accepted))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_boundary))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_groups))
@@ -265,11 +263,9 @@ using rollout_actor = caf::typed_actor<
 
 /// Turns finished trees into better weights, and publishes them to the pools.
 using trainer_actor = caf::typed_actor<
-    // Learns from a part of the trees; the trainer sends it to itself.
+    // Sets out, and learns from a part of the trees; the trainer sends it to itself.
     caf::reacts_to<atom::step>,
-    // Ends the step that it is in, writes a checkpoint, and leaves.
-    caf::reacts_to<atom::drain>,
-    // Shows what it is doing.
-    caf::replies_to<atom::status>::with<trainer_status>>;
+    // Ends what it is learning, writes a checkpoint, and leaves.
+    caf::reacts_to<atom::drain>>;
 
 } // namespace banyan

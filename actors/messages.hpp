@@ -197,12 +197,6 @@ struct rollout_status {
   std::uint64_t running = 0, due = 0;   ///< trees
 };
 
-struct trainer_status {
-  enum class doing : std::uint8_t { waiting, learning, publishing, ended };
-  doing what = doing::waiting;
-  std::int64_t step = 0;
-};
-
 } // namespace banyan
 
 // Messages stay within one process for now: what crosses machines will travel as Protobuf bytes.
@@ -237,7 +231,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::trainer_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_accepted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_boundary)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_groups)

@@ -33,7 +33,7 @@ caf::expected<std::int64_t> node_state::admit(solve_request& request) {
     return caf::make_error(errc::bad_request, "id: " + request.id + ": it is taken");
   if (auto planted = plant(request, now); !planted) return std::move(planted.error());
   const auto waiting = queue.size() + num_paused + arriving.size();
-  if (waiting >= options.max_queued_trees)
+  if (waiting >= options.max_queued_trees && !request.stored_at_best)
     return caf::make_error(errc::pool_full,
                            std::to_string(waiting) + " trees wait or are paused already");
   if (request.id.empty()) request.id = ids.next(now);
@@ -100,7 +100,10 @@ void node_state::settle(const std::string& id, errc why) {
 void node_state::enqueue(tree_work work, std::optional<guarded_promise<finished_tree>> asker) {
   tell(tree_event::kind::tree, work.request.id, tree_phase::queued, options.reasoning.unix_ms());
   say(tree_news::kind::accepted, work.request.id);
-  queue.add({std::move(work), ++counted.accepted, std::move(asker)});
+  const bool at_once = work.request.stored_at_best;
+  queued_tree waiting{std::move(work), ++counted.accepted, std::move(asker)};
+  if (at_once) return begin(std::move(waiting));
+  queue.add(std::move(waiting));
   start_next();
 }
 
@@ -120,8 +123,7 @@ void node_state::take_up(tree_work& work) {
 
 void node_state::start_next() {
   if (closed) return;
-  const auto busy = running.size() - num_paused;
-  auto room = options.max_running_trees - std::min(options.max_running_trees, busy);
+  auto room = options.max_running_trees - std::min(options.max_running_trees, places_taken);
   for (; room > 0; --room) {
     auto next = queue.take_next();
     if (!next) return;
@@ -133,9 +135,11 @@ void node_state::begin(queued_tree next) {
   const node_actor me{self}; // a session tells the node first, the node tells the store
   const auto actor = self->spawn<caf::monitored>(
       session, session_options{options.reasoning, next.family, tree_keeper_actor{me},
-                               static_cast<bool>(options.store)});
+                               options.store && !next.work.request.stored_at_best});
   const auto& request = next.work.request;
-  running.emplace(request.id, running_tree{actor, request.stored_at_best});
+  const running_tree tree{actor, request.stored_at_best};
+  places_taken += tree.takes_place();
+  running.emplace(request.id, tree);
   by_session.emplace(actor.id(), request.id);
   if (next.asker)
     next.asker->delegate(actor, std::move(next.work));
@@ -222,7 +226,10 @@ void node_state::end(const std::shared_ptr<const tree>& value) {
 caf::result<stored> node_state::keep(const tree_state& news) {
   const bool paused = news.phase == tree_phase::paused;
   auto* tree = find_running(news.id);
-  if (tree && std::exchange(tree->paused, paused) != paused) {
+  if (tree && tree->paused != paused) {
+    places_taken -= tree->takes_place();
+    tree->paused = paused;
+    places_taken += tree->takes_place();
     paused ? ++num_paused : --num_paused;
     start_next();
   }
@@ -234,6 +241,7 @@ void node_state::lose(const caf::down_msg& down) {
   if (const auto gone = by_session.extract(down.source.id())) {
     const auto tree = running.extract(gone.mapped());
     num_paused -= tree.mapped().paused;
+    places_taken -= tree.mapped().takes_place();
     if (down.reason && down.reason != caf::exit_reason::normal && options.news)
       options.news({tree_news::kind::lost, tree.key(), nullptr, to_string(down.reason)});
   }
@@ -267,11 +275,6 @@ void node_state::close() {
 /// Nobody can decode any more. What is kept goes on after the next start; the rest is lost at once.
 void node_state::strand() {
   stranded = true;
-  for (auto& waiting : queue.take_all())
-    if (!waiting.work.request.stored_at_best)
-      queue.add(std::move(waiting));
-    else if (waiting.asker)
-      waiting.asker->deliver(caf::make_error(errc::pool_lost));
   close();
   for (const auto& [id, tree] : running)
     if (!tree.stored_at_best) self->send(tree.session, atom::park_v);

@@ -30,10 +30,11 @@ struct tree_news {
 };
 
 struct node_options {
-  reasoning_options reasoning;        ///< without a `place`, threads are spread evenly over `pools`
-  std::vector<named_pool> pools;      ///< asked for their status; whoever made them ends them
-  tree_store_actor store;             ///< gets every finished tree; may be null
-  std::size_t max_running_trees = 64; ///< more wait for their turn, first come first served
+  reasoning_options reasoning;   ///< without a `place`, threads are spread evenly over `pools`
+  std::vector<named_pool> pools; ///< asked for their status; whoever made them ends them
+  tree_store_actor store;        ///< gets every finished tree; may be null
+  /// More wait for their turn, first come first served; those `stored_at_best` are not counted.
+  std::size_t max_running_trees = 64;
   std::size_t max_queued_trees = 1 << 20;     ///< that wait; more are refused with `pool_full`
   std::uint64_t seed = 0;                     ///< of tree ids
   std::function<void(const tree_news&)> news; ///< called on the node's OS thread; may be null

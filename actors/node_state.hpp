@@ -27,6 +27,8 @@ struct running_tree {
   bool stored_at_best = false; ///< see solve_request
   bool paused = false;         ///< as a whole: it leaves its place to another one
   bool counted = false;        ///< it is over
+
+  bool takes_place() const { return !stored_at_best && !paused; }
 };
 
 /// A tree that the store does not have yet.
@@ -117,6 +119,7 @@ struct node_state {
   std::map<std::string, running_tree> running; // by id
   std::unordered_map<caf::actor_id, std::string> by_session; // the ids of those that run
   std::size_t num_paused = 0;                                // of those that run
+  std::size_t places_taken = 0;                              // by those that run
   node_status counted; // what only grows; the rest is filled in when asked for
 };
 

@@ -41,8 +41,7 @@ caf::result<finished_tree> session_state::solve(const tree_work& work) {
   context = std::make_shared<tree_context>(tree_context{
       options.reasoning, tree.id, options.family, work.request.sampling, work.request.weights_epoch,
       work.request.join, work.request.budget, deadline_of(work.request.budget, clock.since()),
-      banned_ids(options.reasoning.codec), options.recorded,
-      options.recorded && !work.request.stored_at_best});
+      banned_ids(options.reasoning.codec), options.recorded});
   auto promise = self->make_response_promise<finished_tree>();
   asker.emplace(promise);
   halted = work.halted;

@@ -29,7 +29,7 @@ struct session_options {
   std::uint64_t family = 1; ///< the tree's number at the pools; older trees have lower ones
   tree_keeper_actor store;  ///< gets the finished tree before the client, and what state it is in;
                             ///< may be null
-  bool recorded = false;    ///< the store gets every boundary too
+  bool recorded = false;    ///< the store gets every boundary too, for the next process
 };
 
 struct session_state {

@@ -15,8 +15,9 @@ using namespace std::chrono_literals;
 
 constexpr const char* end_of_spawn = "<End Calling Sub Searches>\n";
 
-/// A session answers by the deadline; this much later nobody waits for it any more.
-constexpr nanoseconds grace = 1s;
+/// A session answers by the deadline, and a pool with what it has sampled after its step, which
+/// takes seconds on a slow device; this much later nobody waits for them any more.
+constexpr nanoseconds grace = 10s;
 
 template <class... Fs>
 struct overloaded : Fs... {
@@ -81,7 +82,7 @@ void thread_state::take_seat() {
 /// A tree that is kept goes on after the next start. Where a pool lives, it would have no better
 /// answer then.
 void thread_state::stand_without_pool() {
-  if (!options.tree->kept || refused) return fail(errc::pool_lost);
+  if (!options.tree->recorded || refused) return fail(errc::pool_lost);
   halted ? stay() : halt(thread_phase::queued);
 }
 

@@ -34,8 +34,9 @@ struct tree_context {
   banyan::budget budget;
   time_point deadline;           ///< on the actor system's clock
   std::vector<std::int32_t> ban; ///< see `banned_ids`
-  bool recorded = false;         ///< threads tell their session where they could go on from
-  bool kept = false; ///< by the store, for the next process: without any pool threads stand still
+  /// Threads tell their session where they could go on from, for the next process: without any pool
+  /// they stand still.
+  bool recorded = false;
 };
 
 /// What is left of a time as a timeout: positive, also where the time is over.

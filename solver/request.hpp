@@ -61,8 +61,9 @@ struct solve_request {
   std::map<std::string, std::string> labels;
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end; none: with
                                               ///< the newest, also when they change meanwhile
-  bool stored_at_best =
-      false; ///< who asks takes the tree also where the store refuses it; not kept
+  /// Who asks can ask anew: the tree begins at once, takes no place from others, is not kept for the
+  /// next process, and is answered also where the store refuses it.
+  bool stored_at_best = false;
 };
 
 } // namespace banyan

@@ -252,7 +252,7 @@ TEST_CASE_METHOD(pausing_session, "what was sampled before a cancel is in the tr
   CHECK(texts::expansion.starts_with(t.root().segments.at(1).text));
 }
 
-TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up for a second",
+TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up for ten seconds",
                  "[actors]") {
   caf::actor_addr hung;
   const auto mute = sys.spawn([](pool_actor::pointer self) -> pool_actor::behavior_type {
@@ -275,6 +275,8 @@ TEST_CASE_METHOD(session_system, "a pool that hangs holds a cancelled thread up 
   run();
   self->send(aut, cancel_request{"t", "/"});
   run();
+  advance(9s);
+  CHECK(ask<tree_status>(aut, tree_request{"t"})->value->phase == tree_phase::running);
   advance(1s);
   CHECK(finished(take<finished_tree>(reply)).failure == errc::cancelled);
   pools.clear();
