@@ -20,7 +20,7 @@ constexpr std::string_view options =
     "first-success-share follow format gap-trees group head-dim heads heuristic hidden "
     "importance-cap in-flight inner-steps intermediate interval join json keep "
     "keep-days keep-megabytes kl kl-max kv-heads label labels layers limit listen log-every "
-    "log-format log-level make-up max-attempts max-bad-steps max-body-bytes max-connections "
+    "log-format log-level max-attempts max-bad-steps max-body-bytes max-connections "
     "max-depth max-groups max-header-bytes max-queue max-result max-rounds max-thread-bytes "
     "max-threads "
     "max-tokens max-tree-tokens micro-tokens min-accuracy min-p minutes model momentum "

@@ -90,9 +90,6 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.number("group", p.group, "trees of each problem", limits{2, 4096});
   list.choice("dynamic-sampling", p.dynamic_sampling, {{"on", true}, {"off", false}},
               "make up for groups whose trees were all worth the same");
-  list.choice("make-up", p.ahead, {{"needed", false}, {"ahead", true}},
-              "problems that make up for such groups start when they are needed, or ahead, while "
-              "there is room for more trees");
   list.number("max-groups", p.max_groups, "problems of a step at most, times --prompts", positive);
   list.number("max-attempts", p.max_attempts, "for a tree that a machine failed or that was late",
               positive);

@@ -129,10 +129,11 @@ bool rollout_problems::answers(const tree& t, const rollout_key& key, const roll
 
 void forget_unfinished_rollouts(tree_store& store) { store.forget_unfinished(member_label); }
 
-bool sampled_with(std::uint32_t epoch, const tree& t) {
-  return t.weights_epoch == epoch && std::ranges::all_of(t.threads, [=](const auto& thread) {
-           return std::ranges::all_of(thread.segments, [=](const segment& s) {
-             return std::ranges::all_of(s.epochs, [=](auto e) { return e == epoch; });
+bool sampled_between(std::uint32_t first, std::uint32_t last, const tree& t) {
+  const auto is_between = [=](std::uint32_t epoch) { return first <= epoch && epoch <= last; };
+  return is_between(t.weights_epoch) && std::ranges::all_of(t.threads, [&](const auto& thread) {
+           return std::ranges::all_of(thread.segments, [&](const segment& s) {
+             return std::ranges::all_of(s.epochs, is_between);
            });
          });
 }

@@ -18,8 +18,8 @@ class tree_ids;
 /// a run that goes on asks for what it would have asked for.
 class rollout_problems {
 public:
-  /// `given`: problems to learn from; none: drawn ones. `held_out` never come up. Throws bad_usage
-  /// where nothing is left, or where a problem that was given has no solution.
+  /// `given`: problems to learn from; none: drawn ones. `held_out` never come up, nor do problems
+  /// without a solution. Throws bad_usage where nothing is left.
   rollout_problems(const train_rl_options&, std::vector<problem> given, problem_set held_out);
 
   problem problem_of(const rollout_source&) const;
@@ -50,7 +50,7 @@ known_rollouts(const tree_store&, std::int64_t first, std::int64_t last,
 /// Drops the rollouts that nobody has finished, and no tree of others.
 void forget_unfinished_rollouts(tree_store&);
 
-/// Was all of the tree sampled with the weights of this epoch?
-bool sampled_with(std::uint32_t epoch, const tree&);
+/// Was all of the tree sampled with the weights of these epochs?
+bool sampled_between(std::uint32_t first, std::uint32_t last, const tree&);
 
 } // namespace banyan

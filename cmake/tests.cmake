@@ -112,7 +112,7 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SE
   tests/policy_learner_test.cpp
   tests/rollout_plan_test.cpp
   tests/rollout_restart_test.cpp
-  tests/rollouts_ahead_test.cpp
+  tests/returning_problems_test.cpp
   tests/run_folder_test.cpp
   tests/sft_test.cpp
   tests/shared_prefix_test.cpp

@@ -22,6 +22,7 @@ struct node_script {
   /// The tree of a request. Nothing: it goes on until a test sends the node a `finished_tree` with
   /// its id, whether it was cancelled or not.
   std::function<std::optional<tree>(const solve_request&)> solve;
+  errc refusal = errc::none; ///< of every request
   std::vector<solve_request> asked;
   std::vector<std::string> cancelled; ///< ids
 };
@@ -34,6 +35,7 @@ struct made_up_node_state {
 
   caf::result<finished_tree> solve(const solve_request& request) {
     script->asked.push_back(request);
+    if (script->refusal != errc::none) return script->refusal;
     auto made = script->solve(request);
     if (!made) return running[request.id] = self->make_response_promise<finished_tree>();
     made->id = request.id;

@@ -7,166 +7,118 @@
 
 using namespace banyan;
 
-// Trees that start before it is known whether they are needed (`--make-up ahead`).
+// Problems whose groups are dropped, since the machine fails their trees.
 
 namespace {
 
-rollout_options ahead() {
-  auto o = small();
-  o.ahead = true;
-  return o;
-}
-
-std::vector<rollout_key> take_ahead(rollout_plan& plan) {
-  std::vector<rollout_key> keys;
-  while (const auto key = plan.take_ahead()) {
-    keys.push_back(*key);
-    plan.started(*key, 0);
+/// Every attempt at one tree of a group fails.
+void drop(rollout_plan& plan, std::int64_t step, std::uint32_t group) {
+  for (std::uint32_t attempt : {0u, 1u}) {
+    plan.finish({step, group, 0, attempt}, result(false, errc::pool_lost));
+    take_all(plan);
   }
-  return keys;
 }
 
-std::vector<std::uint32_t> groups_of(const std::vector<rollout_key>& keys) {
-  std::vector<std::uint32_t> groups;
-  for (const auto& key : keys)
-    if (groups.empty() || groups.back() != key.group) groups.push_back(key.group);
-  return groups;
+void finish_others(rollout_plan& plan, std::int64_t step) {
+  for (std::uint32_t group : {1u, 2u}) finish_mixed(plan, step, group);
 }
 
 } // namespace
 
-TEST_CASE("nothing starts ahead unless that is asked for", "[trainer]") {
+TEST_CASE("a problem that is always late is asked for once a step, and given up in the end",
+          "[trainer]") {
+  rollout_plan plan(small());
+  for (std::int64_t step : {0, 1, 2}) {
+    CAPTURE(step);
+    plan.open(step);
+    take_all(plan);
+    CHECK(plan.source_of({step, 0, 0, 0}) == rollout_source{0, 0});
+    drop(plan, step, 0);
+    CHECK(plan.source_of({step, 2, 0, 0}) == rollout_source{step, 2}); // a problem of its own
+    finish_others(plan, step);
+    REQUIRE(plan.complete(step));
+    const auto batch = plan.take(step);
+    CHECK(batch.counts.groups == 3);
+    CHECK(batch.counts.dropped == 1);
+    CHECK(batch.counts.given_up == (step == 2));
+    CHECK(batch.places.waiting.size() == (step < 2));
+  }
+  plan.open(3);
+  CHECK(plan.source_of({3, 0, 0, 0}) == rollout_source{3, 0});
+}
+
+TEST_CASE("a step that was open already does not take back what it dropped itself", "[trainer]") {
+  rollout_plan plan(small());
+  plan.open(0);
+  plan.open(1);
+  take_all(plan);
+  drop(plan, 1, 0);
+  CHECK(plan.source_of({1, 2, 0, 0}) == rollout_source{1, 2});
+  drop(plan, 0, 0);
+  CHECK(plan.source_of({0, 2, 0, 0}) == rollout_source{0, 2}); // nor what a later one dropped
+  drop(plan, 1, 1);                                            // after step 0 dropped one
+  CHECK(plan.source_of({1, 3, 0, 0}) == rollout_source{0, 0});
+}
+
+TEST_CASE("a problem that is solved at last is as good as any other", "[trainer]") {
   rollout_plan plan(small());
   plan.open(0);
   take_all(plan);
-  CHECK_FALSE(plan.take_ahead());
-}
-
-TEST_CASE("as many groups start ahead as are likely to be needed", "[trainer]") {
-  rollout_plan plan(ahead());
-  plan.open(0);
-  CHECK(take_all(plan).size() == 4);
-  CHECK(groups_of(take_ahead(plan))
-        == std::vector<std::uint32_t>{2, 3}); // half may teach something
-  for (std::uint32_t group : {0u, 1u}) finish_mixed(plan, 0, group);
-  REQUIRE(plan.complete(0));
+  drop(plan, 0, 0);
+  finish_others(plan, 0);
   plan.take(0);
   plan.open(1);
   take_all(plan);
-  CHECK(groups_of(take_ahead(plan)) == std::vector<std::uint32_t>{2}); // three of four, then
+  for (std::uint32_t group : {0u, 1u}) finish_mixed(plan, 1, group);
+  CHECK(plan.take(1).places.drops.empty());
 }
 
-TEST_CASE("no more groups start ahead than a step may have", "[trainer]") {
-  auto o = ahead();
-  o.max_groups = 1;
-  rollout_plan plan(o);
-  plan.open(0);
-  take_all(plan);
-  CHECK_FALSE(plan.take_ahead());
+TEST_CASE("how often a problem was dropped outlives a restart", "[trainer]") {
+  problem_places places;
+  {
+    rollout_plan plan(small());
+    plan.open(0);
+    plan.open(1);
+    take_all(plan);
+    drop(plan, 0, 0);
+    drop(plan, 1, 1); // in a step that begins anew
+    finish_others(plan, 0);
+    places = plan.take(0).places;
+  }
+  CHECK(places.drops == std::map<rollout_source, std::uint32_t>{{{0, 0}, 1}});
+  for (std::int64_t step : {1, 2}) {
+    rollout_plan plan(small());
+    plan.restore(places);
+    plan.open(step);
+    take_all(plan);
+    const std::uint32_t group = step == 1 ? 2 : 1; // step 1 had its first two already
+    if (step == 1) drop(plan, step, 1);            // makes room, and comes first in step 2
+    REQUIRE(plan.source_of({step, group, 0, 0}) == rollout_source{0, 0});
+    drop(plan, step, group);
+    for (std::uint32_t other = 0; other < 5; ++other) finish_mixed(plan, step, other);
+    REQUIRE(plan.complete(step));
+    const auto batch = plan.take(step);
+    CHECK(batch.counts.given_up == (step == 2));
+    places = batch.places;
+  }
+  CHECK_FALSE(places.drops.contains({0, 0}));
 }
 
-TEST_CASE("a tree that was started ahead is not started again", "[trainer]") {
-  rollout_plan plan(ahead());
-  plan.open(0);
-  take_all(plan);
-  const auto early = take_ahead(plan);
-  plan.finish(early[0], result(true)); // of group 2: one is back, the other runs
-  plan.finish({0, 0, 0, 0}, result(false));
-  plan.finish({0, 0, 1, 0}, result(false)); // group 2 is asked for
-  CHECK_FALSE(plan.due());
-  plan.finish(early[1], result(false));
-  finish_mixed(plan, 0, 1);
-  REQUIRE(plan.complete(0));
-  const auto batch = plan.take(0);
-  REQUIRE(batch.groups.size() == 2);
-  CHECK(batch.groups[1].index == 2);
-  CHECK(batch.groups[1].rewards == std::vector<double>{1, 0});
-  CHECK(batch.counts.groups == 3); // group 3 was never asked for
-  CHECK(batch.figures.problems() == 6);
-}
-
-TEST_CASE("a tree that was lost ahead is due when its group is asked for", "[trainer]") {
-  rollout_plan plan(ahead());
-  plan.open(0);
-  take_all(plan);
-  const auto early = take_ahead(plan);
-  plan.finish(early[0], nullptr);
-  CHECK_FALSE(plan.due());
-  plan.finish({0, 0, 0, 0}, result(true));
-  plan.finish({0, 0, 1, 0}, result(true));
-  CHECK(take_all(plan) == std::vector<rollout_key>{early[0]});
-}
-
-TEST_CASE("what was started ahead of a complete step is cancelled", "[trainer]") {
-  rollout_plan plan(ahead());
-  plan.open(0);
-  take_all(plan);
-  const auto early = take_ahead(plan);
-  plan.finish(early[0], result(true));
-  finish_mixed(plan, 0, 0);
-  CHECK(plan.take_useless().empty());
-  finish_mixed(plan, 0, 1);
-  CHECK(plan.take_useless() == std::vector<rollout_key>(early.begin() + 1, early.end()));
-  CHECK_FALSE(plan.take_ahead());
-  CHECK(plan.take(0).counts.groups == 2);
-}
-
-TEST_CASE("a dropped problem that comes back is not taken for what was started ahead",
-          "[trainer]") {
-  rollout_plan plan(ahead());
-  const auto drop = [&](std::int64_t step, std::uint32_t group) {
-    for (std::uint32_t attempt : {0u, 1u}) {
-      plan.finish({step, group, 0, attempt}, result(false, errc::pool_lost));
-      take_all(plan);
-    }
-  };
-  plan.open(0);
-  take_all(plan);
-  drop(0, 0);
-  finish_mixed(plan, 0, 1);
-  finish_mixed(plan, 0, 2);
-  plan.take(0);
-  plan.open(1); // group 0 has the problem that was dropped
-  REQUIRE(plan.source_of({1, 0, 0, 0}) == rollout_source{0, 0});
-  take_all(plan);
-  const auto early = take_ahead(plan);
-  REQUIRE(early.front() == rollout_key{1, 2, 0, 0});
-  plan.take_useless();
-  plan.finish({1, 0, 0, 0}, result(false, errc::pool_lost));
-  take_all(plan);
-  plan.finish({1, 0, 0, 1}, result(false, errc::pool_lost)); // dropped again, and asked for at once
-  CHECK(plan.source_of({1, 2, 0, 0}) == rollout_source{0, 0});
-  const auto useless = plan.take_useless();
-  CHECK(std::ranges::find(useless, early.front()) != useless.end());
-  CHECK(take_all(plan) == std::vector<rollout_key>{{1, 2, 0, 1}, {1, 2, 1, 1}});
-  plan.finish(early[0], result(true)); // of another problem
-  plan.finish(early[1], result(false));
-  finish_mixed(plan, 1, 1);
-  CHECK_FALSE(plan.complete(1));
-  plan.finish({1, 2, 0, 1}, result(false));
-  plan.finish({1, 2, 1, 1}, result(true));
-  REQUIRE(plan.complete(1));
-  CHECK(plan.take(1).groups[1].rewards == std::vector<double>{0, 1});
-}
-
-TEST_CASE("what a step learns from does not depend on what was started ahead", "[trainer]") {
+TEST_CASE("what a step learns from does not depend on when its trees come back", "[trainer]") {
   const auto outcome = [](const rollout_key& k) {
     return result(k.group % 3 == 0 || (k.group % 3 == 1 && k.member == 0));
   };
-  const auto learnt = [&](bool is_ahead, unsigned seed) {
+  const auto learnt = [&](unsigned seed) {
     std::mt19937 random(seed);
     auto o = small();
     o.prompts = 4;
-    o.ahead = is_ahead;
     rollout_plan plan(o);
     std::vector<std::uint32_t> indices;
     std::vector<rollout_key> running;
     for (std::int64_t step = 0; step < 3; ++step) {
       plan.open(step);
       while (!plan.complete(step)) {
-        for (auto part : {take_all(plan), take_ahead(plan)})
-          running.insert(running.end(), part.begin(), part.end());
-        for (const auto& key : plan.take_useless()) std::erase(running, key);
+        for (const auto& key : take_all(plan)) running.push_back(key);
         std::ranges::shuffle(running, random);
         for (std::size_t i = 1 + random() % 3; i > 0 && !running.empty(); --i) {
           const auto key = running.back();
@@ -186,7 +138,6 @@ TEST_CASE("what a step learns from does not depend on what was started ahead", "
   const std::vector<std::uint32_t> expected{1, 4, 7, 10, 1, 4, 7, 10, 1, 4, 7, 10};
   for (unsigned seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);
-    CHECK(learnt(true, seed) == expected);
-    CHECK(learnt(false, seed) == expected);
+    CHECK(learnt(seed) == expected);
   }
 }

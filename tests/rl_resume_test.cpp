@@ -48,14 +48,12 @@ TEST_CASE("a killed run that goes on has the losses of one that was not killed",
     {
       training first(out.path());
       first.options.learner.loss.kl = 0.1;
-      first.rollouts.plan.ahead = more == 7; // which changes nothing
       first.kept = kept;
       first.start();
       first.run_until(2, more);
     }
     training second(out.path());
     second.options.learner.loss.kl = 0.1;
-    second.rollouts.plan.ahead = more == 7 || more == 40;
     for (const auto& done : kept->finished) {
       rollout_key key;
       REQUIRE(std::sscanf(done.value->id.c_str(), "%ld.%u.%u.%u", &key.step, &key.group,

@@ -1,5 +1,6 @@
 #include "trainer/rollout_actor.hpp"
 
+#include "actors/errors.hpp"
 #include "tests/deterministic_system.hpp"
 #include "tests/made_up_node.hpp"
 
@@ -146,51 +147,28 @@ TEST_CASE_METHOD(rolling, "a tree that is late too often takes its group with it
   CHECK(news() == ids{"1.0.0", "1.1.0", "1.2.0"});
 }
 
-TEST_CASE_METHOD(rolling, "trees start ahead where there is room and end with their step",
+TEST_CASE_METHOD(rolling, "where no pool is left the rollouts end, and no problem is dropped",
                  "[trainer]") {
-  options.plan.ahead = true;
-  options.concurrency = 5;
   start(2);
-  CHECK(news() == ids{"0.0.0", "0.1.0", "0.2.0", "1.0.0", "1.1.0"}); // group 1 may be needed
-  finish("0.0.0", true);
-  CHECK(news() == ids{"1.2.0"});
-  finish("1.0.0", true);
-  finish("0.1.0", true);
-  CHECK(script->cancelled.empty());
-  finish("0.2.0", false); // it is not
-  CHECK(script->cancelled == ids{"1.1.0", "1.2.0"});
-  CHECK(news().empty());
-  const auto all = batch();
-  REQUIRE(all->groups.size() == 1);
-  CHECK(all->groups[0].trees[0]->id == "0.0.0");
-  CHECK(all->counts.groups == 1);
-  CHECK(scored == std::set<std::string>{"0.0.0", "0.1.0", "0.2.0"});
+  auto asked = self->request(rollouts, caf::infinite, group_request{0});
+  news();
+  script->refusal = errc::pool_lost;
+  finish("0.0.0", false, errc::pool_lost);
+  CHECK(news() == ids{"0.0.1"});
+  const auto told = take<tree_groups>(asked);
+  REQUIRE_FALSE(told);
+  CHECK(errc_of(told.error(), errc::none) == errc::pool_lost);
+  rollouts = nullptr;
 }
 
-TEST_CASE_METHOD(rolling,
-                 "the late answer of a tree that was started again ahead is not its answer",
+TEST_CASE_METHOD(rolling, "a step's rollouts last from its first tree to its last one",
                  "[trainer]") {
-  options.plan.ahead = true;
-  options.concurrency = 6;
-  options.request_for = [plain = options.request_for, starts = std::map<std::string, int>()](
-                            const rollout_key& key, const rollout_source& source) mutable {
-    auto r = plain(key, source);
-    if (const auto again = starts[r.id]++; again > 0) r.id += "+" + std::to_string(again);
-    return r;
-  };
-  start(9);
-  CHECK(news() == ids{"0.0.0", "0.1.0", "0.2.0", "1.0.0", "1.1.0", "1.2.0"});
-  advance(11s);
-  CHECK(news() == ids{"0.0.1", "0.1.1", "0.2.1", "1.0.0+1", "1.1.0+1", "1.2.0+1"});
-  finish("1.0.0", true);
-  CHECK(ask<rollout_status>(rollouts, atom::status_v)->running == 6);
-  CHECK(news().empty()); // there is no room for another one
-  for (const auto* id : {"0.0.1", "0.1.1", "0.2.1"}) finish(id, true); // group 1 is needed
-  finish("1.0.0+1", false);
-  finish("1.1.0+1", true);
-  finish("1.2.0+1", true);
-  const auto all = batch();
-  REQUIRE(all->groups.size() == 1);
-  CHECK(all->groups[0].trees[0]->id == "1.0.0+1");
-  CHECK(all->counts.repeated == 3); // those of group 0
+  start(2);
+  for (const auto* id : {"0.0.0", "0.1.0"}) finish(id, true);
+  advance(3s);
+  finish("0.2.0", false);
+  advance(20s); // the trainer is busy
+  auto asked = self->request(rollouts, caf::infinite, group_request{0});
+  run();
+  CHECK(take<tree_groups>(asked)->rollout_s == Approx(3));
 }

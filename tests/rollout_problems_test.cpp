@@ -175,11 +175,11 @@ TEST_CASE("a tree that changed its weights is of no one epoch", "[apps]") {
   t.weights_epoch = 3;
   auto& part = t.add("/").segments.emplace_back();
   part.epochs = {3, 3};
-  CHECK(sampled_with(3, t));
-  CHECK_FALSE(sampled_with(2, t));
+  CHECK(sampled_between(3, 3, t));
+  CHECK_FALSE(sampled_between(2, 2, t));
   part.epochs = {3, 4};
-  CHECK_FALSE(sampled_with(3, t));
-  CHECK_FALSE(sampled_with(4, t));
+  CHECK_FALSE(sampled_between(3, 3, t));
+  CHECK_FALSE(sampled_between(4, 4, t));
 }
 
 } // namespace

@@ -17,7 +17,7 @@ namespace {
 
 /// A group of a right tree and a wrong one, all of whose tokens had this logprob.
 rollout_batch batch_of(const tokenizer& vocabulary, std::int64_t step, float logprob) {
-  rollout_batch batch{.step = step};
+  rollout_batch batch{.step = step, .counts = {.groups = 1, .informative = 1}};
   auto& group = batch.groups.emplace_back();
   for (const std::uint64_t index : {0, 1}) {
     const auto made = sampled_demonstration(vocabulary, index);

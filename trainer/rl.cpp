@@ -40,11 +40,6 @@ std::map<std::string, at::Tensor> by_name(const model_weights& w) {
   return all;
 }
 
-/// With `--dynamic-sampling off` a step is trained on others, too.
-bool is_informative(const rollout_group& g) {
-  return std::ranges::adjacent_find(g.rewards, std::not_equal_to()) != g.rewards.end();
-}
-
 /// Steps in a row without an informative group, after which that is worth a word.
 constexpr std::int64_t many_idle_steps = 3;
 
@@ -117,8 +112,6 @@ struct rl_run::impl {
            .counts = batch.counts};
     const auto trees = double(batch.figures.problems());
     now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
-    now.counts.informative =
-        static_cast<std::uint64_t>(std::ranges::count_if(batch.groups, is_informative));
     now.rate = rate_at(options.schedule, course.step, now.progress);
     places_then = batch.places;
     const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));
@@ -155,15 +148,14 @@ struct rl_run::impl {
   }
 
   /// A look at what was learnt is no reason to end the run.
-  std::optional<double> gap_if_it_fits() const {
+  std::optional<double> gap_if_it_fits() {
     try {
       return gap();
     } catch (const std::exception& why) {
-      if (!is_out_of_memory(why)) throw;
-      if (options.learner.log)
-        options.learner.log("step " + std::to_string(course.step)
-                            + ": memory does not suffice for the logprob gap, which is not "
-                              "measured; give smaller --micro-tokens, or --gap-trees 0");
+      warn(is_out_of_memory(why)
+               ? "memory does not suffice for the logprob gap, which is not measured; give smaller "
+                 "--micro-tokens, or --gap-trees 0"
+               : std::string("the logprob gap could not be measured: ") + why.what());
       return {};
     }
   }
@@ -182,14 +174,14 @@ struct rl_run::impl {
     now.progress = course.progress(course.step);
     now.around = around;
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
-    now.logprob_gap_max = gap_if_it_fits();
-    course.tokens += now.learnt.tokens;
+    if (!now.learnt.skipped()) course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
-    now.elapsed_s = course.elapsed_s();
     if (now.learnt.sequences > 0) course.count(now.learnt.trouble, options.learner.log);
     now.skipped = course.skipped;
     places = std::move(places_then);
+    now.logprob_gap_max = gap_if_it_fits();
     forget_epochs();
+    now.elapsed_s = course.elapsed_s();
     count_idle();
     look_for_late();
     log.write(to_json(now));
@@ -231,9 +223,12 @@ struct rl_run::impl {
   void finish(const rollout_figures& around) {
     note(around);
     if (course.has_failed()) course.give_up(now.learnt.trouble, "a lower --rate may help");
-    const bool done = course.done();
-    if (course.is_time_to_evaluate() || (options.evaluate_every > 0 && done)) evaluate();
-    if (done || course.is_time_to_save()) save();
+    if (is_time_to_evaluate()) evaluate();
+    if (course.done() || course.is_time_to_save()) save();
+  }
+
+  bool is_time_to_evaluate() const {
+    return course.is_time_to_evaluate() || (options.evaluate_every > 0 && course.has_finished());
   }
 
   void close() {
@@ -245,24 +240,36 @@ struct rl_run::impl {
     if (at == stage::learning) learner->undo(*epochs.back().weights);
     if (at == stage::published) note(around);
     at = stage::none;
-    if (!course.has_failed()) save();
+    save();
   }
 
-  void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
+  /// The same: the run is worth more than figures of it.
+  void evaluate() {
+    try {
+      course.evaluate(hooks.evaluate, *weights, log);
+    } catch (const std::exception& why) {
+      course.has_evaluated();
+      if (options.learner.log)
+        options.learner.log("step " + std::to_string(course.step)
+                            + ": it could not be evaluated: " + why.what());
+    }
+  }
 
   void save() {
     if (!course.is_worth_saving()) return;
     folder.save(course.step, *weights, *vocabulary, [this](const fs::path& to) {
       auto state = course.state();
       state["idle_in_a_row"] = idle_in_a_row;
-      for (const auto* list : {"epochs", "returning", "open"}) state[list] = json::array();
+      for (const auto* list : {"epochs", "returning", "drops", "open"}) state[list] = json::array();
       for (const auto& [epoch, published] : epochs) {
         state["epochs"].push_back(epoch);
         if (epoch == static_cast<std::uint32_t>(course.step)) continue; // the checkpoint's own
         write_safetensors(to / epoch_file(epoch), by_name(*published));
       }
-      for (const auto& source : places.waiting)
-        state["returning"].push_back({source.step, source.group});
+      for (const auto& problem : places.waiting)
+        state["returning"].push_back({problem.source.step, problem.source.group});
+      for (const auto& [source, times] : places.drops)
+        state["drops"].push_back({source.step, source.group, times});
       for (const auto& [place, source] : places.open)
         state["open"].push_back({place.step, place.group, source.step, source.group});
       state["made_by"] = makers.entries();
@@ -332,7 +339,9 @@ struct rl_run::impl {
         epochs.push_back(
             {epoch, epoch == course.step ? kept() : read_epoch(from / epoch_file(epoch))});
       for (const auto& source : state.at("returning"))
-        places.waiting.push_back({source.at(0), source.at(1)});
+        places.waiting.push_back({{source.at(0), source.at(1)}});
+      for (const auto& entry : state.value("drops", json::array()))
+        places.drops[{entry.at(0), entry.at(1)}] = entry.at(2);
       for (const auto& entry : state.value("open", json::array()))
         places.open[{entry.at(0), entry.at(1)}] = {entry.at(2), entry.at(3)};
       makers = {};
@@ -341,7 +350,7 @@ struct rl_run::impl {
     makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
     log.keep_until(course.step);
-    if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
+    if (is_time_to_evaluate()) evaluate(); // for one that was broken off
     return places;
   }
 };
@@ -367,7 +376,6 @@ void rl_run::begin(const rollout_batch& batch) { impl_->begin(batch); }
 bool rl_run::advance() { return impl_->advance(); }
 published_weights rl_run::publish() { return impl_->publish(); }
 void rl_run::finish(const rollout_figures& around) { impl_->finish(around); }
-void rl_run::save() { impl_->save(); }
 void rl_run::close() { impl_->close(); }
 void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 

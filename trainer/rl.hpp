@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +46,8 @@ struct rollout_figures {
   double publish_ms = 0;      ///< handing the weights out and making them ready to decode
   double publish_wait_ms = 0; ///< from then until every pool had them: a pool ends its step first
   double swap_ms = 0;         ///< the longest switch on a pool's OS thread
-  double pool_idle = 0; ///< share of the step's time in which pools did not decode; NaN: not known
+  /// Share of the step's time in which pools did not decode; NaN: not known.
+  double pool_idle = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// One step as it is logged.
@@ -128,15 +130,11 @@ public:
   /// anything to learn from says nothing about that.
   void finish(const rollout_figures&);
 
-  /// A checkpoint of the present state, if there is none yet.
-  void save();
-
   /// Ends a run whose time ran out between two steps: evaluation, checkpoint.
   void close();
 
   /// For a run that must end here, wherever it is: a step that was published is logged, with the
-  /// figures there are; one that was begun is given up; and what was learnt is saved, but
-  /// not where too many steps were bad.
+  /// figures there are; one that was begun is given up; and what was learnt is saved.
   void keep(const rollout_figures&);
 
   run_result result() const;

@@ -1,6 +1,7 @@
 #include "trainer/rl.hpp"
 
 #include <cmath>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -54,11 +55,14 @@ std::string to_json(const rl_progress& p) {
                  {"informative", c.informative},
                  {"all_solved", c.all_solved},
                  {"none_solved", c.none_solved},
-                 {"dropped", c.dropped}};
-  j["dropped_by_difficulty"] = {{"hard", c.dropped_by_difficulty[0]},
-                                {"medium", c.dropped_by_difficulty[1]},
-                                {"easy", c.dropped_by_difficulty[2]},
-                                {"unknown", c.dropped_by_difficulty[3]}};
+                 {"dropped", c.dropped},
+                 {"given_up", c.given_up}};
+  for (const auto& [name, counts] : {std::pair("groups_by_difficulty", &c.by_difficulty),
+                                     std::pair("dropped_by_difficulty", &c.dropped_by_difficulty)})
+    j[name] = {{"hard", (*counts)[0]},
+               {"medium", (*counts)[1]},
+               {"easy", (*counts)[2]},
+               {"unknown", (*counts)[3]}};
   j["repeated"] = c.repeated;
   j["repeated_by_failure"] = json::object();
   for (const auto& [failure, count] : c.repeated_by_failure)

@@ -4,6 +4,7 @@
 #include "actors/messages.hpp"
 
 #include <chrono>
+#include <exception>
 #include <map>
 #include <optional>
 #include <string>
@@ -25,7 +26,7 @@ struct rollout_state {
   explicit rollout_state(rollout_actor::stateful_pointer<rollout_state> self) : self(self) {}
 
   ~rollout_state() {
-    if (asked) asked->second.deliver(caf::error{errc::pool_lost});
+    if (asked) asked->second.deliver(why_gone);
   }
 
   double now_s() const { return seconds(self->clock().now().time_since_epoch()).count(); }
@@ -49,7 +50,7 @@ struct rollout_state {
 
   void open(const weights_published& news) {
     while (next_step < options.last_step && epoch_for(next_step) <= news.epoch) {
-      began[next_step] = now_s();
+      times[next_step] = {};
       plan->open(next_step++);
     }
     go_on();
@@ -58,11 +59,8 @@ struct rollout_state {
   void go_on() {
     cancel(plan->take_useless());
     while (plan->due() && running.size() < options.concurrency) start(plan->take_due());
-    while (running.size() < options.concurrency)
-      if (const auto key = plan->take_ahead())
-        start(*key);
-      else
-        break;
+    for (auto& [step, its] : times)
+      if (!its.end && plan->complete(step)) its.end = now_s();
     answer();
   }
 
@@ -71,23 +69,22 @@ struct rollout_state {
     if (options.policy == in_flight::finish) request.weights_epoch = epoch_for(key.step);
     request.stored_at_best = true; // it can be rolled out anew, which is better than to wait
     plan->started(key, now_s());
-    const auto id = running[key] = request.id;
+    if (auto& its = times[key.step]; !its.begin) its.begin = now_s();
+    running[key] = request.id;
     // The plan gives up on a tree long before this; it is here for a node that is silent.
     const auto patience =
         std::chrono::duration_cast<caf::timespan>(seconds(2 * options.plan.deadline_s + 60));
     self->request(node, patience, std::move(request))
-        .then([this, key, id](finished_tree& done) { finish(key, id, std::move(done.value)); },
-              [this, key, id](caf::error& why) {
-                finish(key, id, nullptr, errc_of(why, errc::pool_lost));
+        .then([this, key](finished_tree& done) { finish(key, std::move(done.value)); },
+              [this, key](caf::error& why) {
+                if (errc_of(why, errc::none) == errc::pool_lost)
+                  return leave(caf::make_error(errc::pool_lost, std::string("no pool is left")));
+                finish(key, nullptr, errc_of(why, errc::pool_lost));
               });
   }
 
-  /// Whoever was given up on may have been started again in the same place since.
-  void finish(const rollout_key& key, const std::string& id, std::shared_ptr<const tree> t,
-              errc lost = errc::pool_lost) {
-    const auto found = running.find(key);
-    if (found == running.end() || found->second != id) return;
-    running.erase(found);
+  void finish(const rollout_key& key, std::shared_ptr<const tree> t, errc lost = errc::pool_lost) {
+    if (running.erase(key) == 0) return; // it was given up on
     plan->finish(key, std::move(t), lost);
     go_on();
   }
@@ -115,29 +112,41 @@ struct rollout_state {
   void answer() {
     if (!asked || !plan->complete(asked->first)) return;
     const auto step = asked->first;
-    tree_groups groups{std::make_shared<rollout_batch>(plan->take(step)), now_s() - began[step]};
+    const auto its = times.extract(step).mapped();
+    tree_groups groups{std::make_shared<rollout_batch>(plan->take(step)),
+                       its.begin && its.end ? *its.end - *its.begin : 0};
     cancel(plan->take_useless());
-    began.erase(step);
     asked->second.deliver(std::move(groups));
     asked.reset();
   }
 
   rollout_status status() const {
     rollout_status now;
-    for (const auto& [step, since] : began) now.open_steps.push_back(step);
+    for (const auto& [step, its] : times) now.open_steps.push_back(step);
     now.running = running.size();
     now.due = plan->num_due();
     return now;
   }
+
+  /// Nothing can be rolled out any more: what was learnt is worth more than what is left of a step.
+  void leave(caf::error why) {
+    why_gone = why;
+    self->quit(std::move(why));
+  }
+
+  struct step_times {
+    std::optional<double> begin, end; ///< of its first tree, of its last one
+  };
 
   rollout_actor::stateful_pointer<rollout_state> self;
   node_actor node;
   rollout_actor_options options;
   std::optional<rollout_plan> plan;
   std::map<rollout_key, std::string> running; ///< ids of trees
-  std::map<std::int64_t, double> began;       ///< open steps
+  std::map<std::int64_t, step_times> times;   ///< of open steps
   std::int64_t next_step = 0;
   std::optional<std::pair<std::int64_t, caf::typed_response_promise<tree_groups>>> asked;
+  caf::error why_gone = errc::pool_lost;
 };
 
 rollout_actor::behavior_type rollouts(rollout_actor::stateful_pointer<rollout_state> self,
@@ -145,7 +154,11 @@ rollout_actor::behavior_type rollouts(rollout_actor::stateful_pointer<rollout_st
   auto& state = self->state;
   state.begin(std::move(node), std::move(options));
   self->set_default_handler(caf::drop);
-  self->set_down_handler([self](caf::down_msg&) { self->quit(caf::error{errc::pool_lost}); });
+  self->set_exception_handler(
+      [&state](std::exception_ptr& e) { return state.why_gone = lost_by(e); });
+  self->set_down_handler([&state](caf::down_msg&) {
+    state.leave(caf::make_error(errc::pool_lost, std::string("the node is gone")));
+  });
   return {
       [&state](const group_request& request) { return state.give(request); },
       [&state](const weights_published& news) { state.open(news); },

@@ -34,7 +34,7 @@ struct rollout_actor_options {
   problem_places places;                                                  ///< the same
 };
 
-/// Starts the actor that rolls out trees on a node. It ends when the node ends.
+/// Starts the actor that rolls out trees on a node. It ends when the node ends or has no pool left.
 rollout_actor spawn_rollouts(caf::actor_system&, node_actor, rollout_actor_options);
 
 } // namespace banyan

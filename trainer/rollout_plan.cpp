@@ -32,10 +32,6 @@ bool differ(std::span<const double> rewards) {
   return high - low > 1e-9;
 }
 
-} // namespace
-
-namespace {
-
 /// What of a tree the machine failed: its own failure, or that of the first such thread; none.
 errc machines_failure(const tree& t) {
   if (is_machines(t.failure)) return t.failure;
@@ -103,88 +99,29 @@ void rollout_plan::open(std::int64_t step) {
   feed_known(step);
 }
 
-/// What the place asked for before a restart; else a problem that was dropped before comes first.
+/// What the place asked for before a restart; else a problem comes first that an earlier step
+/// dropped.
 rollout_source rollout_plan::next_source(const rollout_source& place) {
   if (const auto known = places_.open.extract(place)) return known.mapped();
   auto& waiting = places_.waiting;
-  if (waiting.empty() || waiting.front().step >= place.step) return place;
-  const auto first = waiting.front();
-  waiting.erase(waiting.begin());
-  return first;
+  const auto first =
+      std::ranges::find_if(waiting, [&](const auto& p) { return p.dropped_in < place.step; });
+  if (first == waiting.end()) return place;
+  const auto source = first->source;
+  waiting.erase(first);
+  return source;
 }
 
 void rollout_plan::add_group(std::int64_t step, step_state& s) {
   const auto index = static_cast<std::uint32_t>(s.groups.size());
   const auto source = next_source({step, index});
-  s.groups.push_back({source, std::vector<std::shared_ptr<const tree>>(options_.group),
+  const auto drops = places_.drops.extract(source);
+  s.groups.push_back({source, drops ? drops.mapped() : 0,
+                      std::vector<std::shared_ptr<const tree>>(options_.group),
                       std::vector<std::uint32_t>(options_.group), options_.group});
   ++s.open;
   ++s.counts.groups;
-  const bool own_problem = source == rollout_source{step, index};
-  for (std::uint32_t i = 0; i < options_.group; ++i)
-    if (const rollout_key key{step, index, i, 0}; !own_problem && is_useless(key))
-      due_.insert({step, index, i, ++s.groups.back().attempts[i]});
-    else if (!is_running_ahead(key))
-      due_.insert(key);
-}
-
-/// Whether the tree runs already. One that is back is known, like those from before a restart.
-bool rollout_plan::is_running_ahead(const rollout_key& key) {
-  const auto found = ahead_.extract(key);
-  if (!found || ahead_due_.erase(key) > 0) return false;
-  if (!found.mapped()) return true;
-  known_.insert({key, {key, std::move(found.mapped())}});
-  return false;
-}
-
-/// Whether a tree of another problem was started in this place; what comes of it must not be taken
-/// for what is asked for now.
-bool rollout_plan::is_useless(const rollout_key& key) {
-  const auto found = ahead_.extract(key);
-  if (!found || ahead_due_.erase(key) > 0) return false;
-  if (!found.mapped()) useless_.push_back(key);
-  return true;
-}
-
-std::optional<rollout_key> rollout_plan::take_ahead() {
-  if (!options_.ahead || !options_.dynamic_sampling) return {};
-  if (ahead_due_.empty()) plan_ahead();
-  if (ahead_due_.empty()) return {};
-  return ahead_due_.extract(ahead_due_.begin()).value();
-}
-
-/// One group more, if those on their way will hardly do.
-void rollout_plan::plan_ahead() {
-  const auto unfinished = std::ranges::find_if(steps_, [](auto& s) { return s.second.open > 0; });
-  if (unfinished == steps_.end()) return;
-  const auto& [number, step] = *unfinished;
-  auto next = static_cast<std::uint32_t>(step.groups.size());
-  for (const auto& [key, t] : ahead_)
-    if (key.step == number) next = std::max(next, key.group + 1);
-  const auto decided = step.groups.size() - step.open;
-  const auto share =
-      double(informative_before_ + step.informative + 1) / double(decided_before_ + decided + 2);
-  const auto undecided = next - decided;
-  if (double(step.informative) + share * double(undecided) >= options_.prompts) return;
-  const rollout_source place{number, next};
-  const bool other_comes_first =
-      places_.open.contains(place)
-      || (!places_.waiting.empty() && places_.waiting.front().step < number);
-  if (other_comes_first || next >= options_.max_groups * options_.prompts) return;
-  for (std::uint32_t i = 0; i < options_.group; ++i)
-    if (const rollout_key key{number, next, i, 0}; !known_.contains(key)) {
-      ahead_.insert({key, nullptr});
-      ahead_due_.insert(key);
-    }
-}
-
-void rollout_plan::forget_ahead(std::int64_t step) {
-  const auto of_step = [=](const rollout_key& key) { return key.step == step; };
-  std::erase_if(ahead_due_, of_step);
-  std::erase_if(ahead_, [&](const auto& one) {
-    if (of_step(one.first) && running_.contains(one.first)) useless_.push_back(one.first);
-    return of_step(one.first);
-  });
+  for (std::uint32_t i = 0; i < options_.group; ++i) due_.insert({step, index, i, 0});
 }
 
 /// Trees from before a restart come back at once; what is made up for them comes behind, as when
@@ -216,9 +153,7 @@ std::shared_ptr<const tree> rollout_plan::take_known(const rollout_key& key,
 rollout_key rollout_plan::take_due() { return due_.extract(due_.begin()).value(); }
 
 rollout_source rollout_plan::source_of(const rollout_key& key) const {
-  const auto& groups = steps_.at(key.step).groups;
-  return key.group < groups.size() ? groups[key.group].source
-                                   : rollout_source{key.step, key.group}; // started ahead
+  return steps_.at(key.step).groups[key.group].source;
 }
 
 void rollout_plan::started(const rollout_key& key, double now_s) { running_[key] = now_s; }
@@ -234,21 +169,12 @@ rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
 
 void rollout_plan::finish(const rollout_key& key, std::shared_ptr<const tree> t, errc lost) {
   settle(key, std::move(t), lost);
-  if (!steps_.contains(key.step)) return;
-  feed_known(key.step);
-  if (complete(key.step)) forget_ahead(key.step);
+  if (steps_.contains(key.step)) feed_known(key.step);
 }
 
 void rollout_plan::settle(const rollout_key& key, std::shared_ptr<const tree> t, errc lost) {
   running_.erase(key);
   if (t) lost = reason_against(*t);
-  if (const auto early = ahead_.find(key); early != ahead_.end()) {
-    if (lost != errc::none)
-      ahead_.erase(early); // due like any other, should its group be asked for
-    else
-      early->second = std::move(t);
-    return;
-  }
   auto* group = find(key);
   if (!group) return;
   if (lost != errc::none) return repeat(key, lost);
@@ -279,8 +205,15 @@ void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& 
   group.dropped = true;
   --step.open;
   ++step.counts.dropped;
-  ++step.counts.dropped_by_difficulty[static_cast<std::size_t>(difficulty_of(group.trees))];
-  places_.waiting.push_back(group.source);
+  const auto known = static_cast<std::size_t>(difficulty_of(group.trees));
+  ++step.counts.by_difficulty[known];
+  ++step.counts.dropped_by_difficulty[known];
+  if (group.drops_before + 1 < most_drops) {
+    places_.drops[group.source] = group.drops_before + 1;
+    places_.waiting.push_back({group.source, last.step});
+  } else {
+    ++step.counts.given_up;
+  }
 }
 
 std::vector<double> rollout_plan::rewards_of(const group_state& group) const {
@@ -294,10 +227,11 @@ void rollout_plan::close(std::int64_t number, step_state& step, group_state& gro
   const auto solved = std::ranges::count_if(group.trees, [](auto& t) { return t->outcome.solved; });
   step.counts.all_solved += solved == static_cast<std::ptrdiff_t>(options_.group);
   step.counts.none_solved += solved == 0;
-  group.informative = !options_.dynamic_sampling || differ(rewards_of(group));
-  step.informative += group.informative;
-  step.counts.informative += group.informative;
-  if (!group.informative) make_up(number, step);
+  ++step.counts.by_difficulty[static_cast<std::size_t>(difficulty_of(group.trees))];
+  const bool informative = differ(rewards_of(group));
+  step.counts.informative += informative;
+  group.trained_on = informative || !options_.dynamic_sampling;
+  if (!group.trained_on) make_up(number, step);
 }
 
 void rollout_plan::make_up(std::int64_t number, step_state& step) {
@@ -330,9 +264,12 @@ problem_places rollout_plan::places() const {
   std::set<rollout_source> theirs;
   for (const auto& [number, step] : steps_)
     for (std::uint32_t i = 0; i < step.groups.size(); ++i)
-      if (const auto& source = step.groups[i].source; theirs.insert(source).second)
-        now.open[{number, i}] = source;
-  std::erase_if(now.waiting, [&](const auto& source) { return theirs.contains(source); });
+      if (const auto& group = step.groups[i]; theirs.insert(group.source).second) {
+        now.open[{number, i}] = group.source;
+        now.drops[group.source] = group.drops_before;
+      }
+  std::erase_if(now.drops, [](const auto& entry) { return entry.second == 0; });
+  std::erase_if(now.waiting, [&](const auto& p) { return theirs.contains(p.source); });
   return now;
 }
 
@@ -340,14 +277,11 @@ problem_places rollout_plan::places() const {
 void rollout_plan::give_back_places(std::int64_t step) {
   auto& open = places_.open;
   for (auto i = open.begin(); i != open.end() && i->first.step <= step; i = open.erase(i))
-    if (i->second.step < i->first.step) places_.waiting.push_back(i->second);
+    if (i->second.step < i->first.step) places_.waiting.push_back({i->second});
 }
 
 rollout_batch rollout_plan::take(std::int64_t number) {
-  forget_ahead(number);
   auto step = std::move(steps_.extract(number).mapped());
-  decided_before_ = step.groups.size();
-  informative_before_ = step.informative;
   give_back_places(number);
   // What is still on its way belongs to dropped groups.
   std::erase_if(due_, [=](const auto& key) { return key.step == number; });
@@ -363,7 +297,7 @@ rollout_batch rollout_plan::take(std::int64_t number) {
       batch.figures.add(*group.trees[m]);
       batch.reward_sum += rewards[m];
     }
-    if (group.informative)
+    if (group.trained_on)
       batch.groups.push_back({static_cast<std::uint32_t>(i), group.source, std::move(group.trees),
                               std::move(rewards)});
   }

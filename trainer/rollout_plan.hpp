@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -35,12 +34,23 @@ struct rollout_source {
   auto operator<=>(const rollout_source&) const = default;
 };
 
+/// A problem whose group was dropped; it comes back in a later step.
+struct returning_problem {
+  rollout_source source;
+  std::int64_t dropped_in = -1; ///< the step; -1: before a restart, so that any step is later
+};
+
 /// Where problems are when a step was taken, for a run that goes on after it.
 struct problem_places {
-  std::vector<rollout_source> waiting; ///< of dropped groups: they come back in a later step
+  std::vector<returning_problem> waiting;
   /// What the groups of steps that are open already ask for.
   std::map<rollout_source, rollout_source> open;
+  /// How often the groups of those that are still about were dropped.
+  std::map<rollout_source, std::uint32_t> drops;
 };
+
+/// Groups of a problem that are dropped, before it is given up.
+inline constexpr std::uint32_t most_drops = 3;
 
 /// Places for the groups of a step.
 inline constexpr std::uint64_t most_groups_a_step = 1 << 16;
@@ -50,7 +60,6 @@ struct rollout_options {
   std::uint32_t group = 8;        ///< trees of one problem, at least 2
   bool dynamic_sampling = true;   ///< groups whose rewards are all equal are made up for (DAPO)
   std::uint32_t max_groups = 8;   ///< times `prompts`: groups of a step at most
-  bool ahead = false;             ///< see `rollout_plan::take_ahead`
   std::uint32_t max_attempts = 3; ///< for a tree that the machine failed or that came too late
   double deadline_s = 120;        ///< for a tree, from its start
   std::function<double(const tree&)> reward;
@@ -80,8 +89,9 @@ inline constexpr std::size_t num_difficulties = 4;
 struct rollout_counts {
   std::uint64_t groups = 0, informative = 0, all_solved = 0, none_solved = 0;
   std::uint64_t dropped = 0;  ///< groups
+  std::uint64_t given_up = 0; ///< of these: problems that do not come back
   std::uint64_t repeated = 0; ///< trees rolled out again: the machine failed, or they were late
-  std::array<std::uint64_t, num_difficulties> dropped_by_difficulty{};
+  std::array<std::uint64_t, num_difficulties> by_difficulty{}, dropped_by_difficulty{}; ///< groups
   std::map<errc, std::uint64_t> repeated_by_failure; ///< `deadline`: they were late
 };
 
@@ -114,7 +124,7 @@ std::string how_to_differ(const evaluation& trees);
 /// trees are, whatever the order in which they end. Trees that the machine failed, and trees that
 /// are late, are replaced by another attempt; when a tree has used up its attempts its group is
 /// dropped, and its problem comes back in a later step, so that hard problems, which take longest,
-/// are not starved.
+/// are not starved. What was dropped `most_drops` times is given up: it cannot hold up every step.
 class rollout_plan {
 public:
   explicit rollout_plan(rollout_options);
@@ -131,13 +141,6 @@ public:
   bool due() const { return !due_.empty(); }
   std::size_t num_due() const { return due_.size(); }
   rollout_key take_due();
-
-  /// A tree that is not due but may become so: of a group with which the oldest step that is not
-  /// complete would make up. There are as many of these as the share of groups that taught
-  /// something lets expect to be needed. Nothing where `ahead` is off or enough are on their way.
-  /// What a step learns from does not depend on them: they wait until their group is asked for, and
-  /// are forgotten if it never is.
-  std::optional<rollout_key> take_ahead();
 
   rollout_source source_of(const rollout_key&) const;
   void started(const rollout_key&, double now_s);
@@ -158,15 +161,16 @@ public:
 private:
   struct group_state {
     rollout_source source;
+    std::uint32_t drops_before = 0; ///< of its problem
     std::vector<std::shared_ptr<const tree>> trees;
     std::vector<std::uint32_t> attempts;
     std::size_t missing = 0;
-    bool dropped = false, informative = false;
+    bool dropped = false, trained_on = false;
   };
   struct step_state {
     std::vector<group_state> groups;
     std::size_t fed = 0; ///< groups that have what is known of them from before a restart
-    std::size_t open = 0, informative = 0;
+    std::size_t open = 0;
     rollout_counts counts;
   };
 
@@ -182,10 +186,6 @@ private:
   void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);
-  void plan_ahead();
-  bool is_running_ahead(const rollout_key&);
-  bool is_useless(const rollout_key&);
-  void forget_ahead(std::int64_t step);
   std::vector<double> rewards_of(const group_state&) const;
 
   rollout_options options_;
@@ -193,10 +193,6 @@ private:
   std::set<rollout_key> due_;             ///< older steps first
   std::map<rollout_key, double> running_; ///< since when
   std::vector<rollout_key> useless_;
-  std::set<rollout_key> ahead_due_;
-  /// Of groups that nobody has asked for yet, those due among them; null: not back yet.
-  std::map<rollout_key, std::shared_ptr<const tree>> ahead_;
-  std::uint64_t decided_before_ = 0, informative_before_ = 0; ///< groups of the last step taken
   struct known_tree {
     rollout_key asked_as; ///< with its attempt
     std::shared_ptr<const tree> value;

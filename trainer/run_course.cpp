@@ -75,7 +75,7 @@ void run_course::evaluate(const weights_judge& judge, const model_weights& weigh
   if (!judge || evaluated_ == step) return;
   const auto figures = judge(weights);
   if (figures.empty()) return;
-  evaluated_ = step;
+  has_evaluated();
   log.write_evaluation(step, figures);
 }
 

@@ -73,6 +73,7 @@ public:
 
   /// Evaluates once a step, into the log.
   void evaluate(const weights_judge&, const model_weights&, train_log&);
+  void has_evaluated() { evaluated_ = step; }
 
   /// What a checkpoint keeps of it, and back, when the step is the newest checkpoint's. Throws
   /// JSON's exceptions, and std::domain_error for a step below 0.

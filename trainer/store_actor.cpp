@@ -1,5 +1,6 @@
 #include "trainer/store_actor.hpp"
 
+#include "actors/errors.hpp"
 #include "actors/messages.hpp"
 
 #include <algorithm>
@@ -186,6 +187,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
   auto& state = self->state;
   state.parts = std::move(parts);
   self->set_default_handler(caf::drop);
+  self->set_exception_handler(lost_by);
   if (state.parts->options.keep) state.sweep();
   return {
       [&state](const tree_boundary& b) { state.record(b); },

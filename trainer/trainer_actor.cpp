@@ -32,7 +32,7 @@ constexpr caf::timespan patience_with_status = std::chrono::seconds(30);
 
 struct trainer_state {
   static inline const char* name = "banyan.trainer";
-  using doing = trainer_status::doing;
+  enum class doing : std::uint8_t { setting_out, waiting, learning, publishing, ended };
   using placement = std::pair<std::string, dtype>; ///< device and precision
 
   explicit trainer_state(trainer_actor::stateful_pointer<trainer_state> self) : self(self) {}
@@ -63,7 +63,6 @@ struct trainer_state {
 
   void next() {
     if (run().done()) return end({});
-    if (stopping) return park();
     what = doing::waiting;
     since = clock::now();
     self->request(options->rollouts, patience_with_rollouts, group_request{run().step()})
@@ -83,12 +82,14 @@ struct trainer_state {
   }
 
   void step() {
-    if (what != doing::ended && !std::exchange(begun, true)) return set_out();
+    if (what == doing::setting_out) return set_out();
     if (what != doing::learning) return;
     if (run().advance()) return self->send(self, atom::step_v);
     what = doing::publishing;
     since = clock::now();
-    send_out({run().publish()}, [this] { finish(); });
+    auto published = run().publish();
+    if (stopping) return park(); // nobody will decode with them here
+    send_out({std::move(published)}, [this] { finish(); });
   }
 
   void finish() {
@@ -201,13 +202,12 @@ struct trainer_state {
               [heard](caf::error&) { heard(); });
   }
 
-  trainer_status status() { return {what, run().step()}; }
-
   // ---- the end ----
 
+  /// A step that is being learnt is ended first.
   void stop() {
     stopping = true;
-    if (what == doing::waiting) park();
+    if (what != doing::learning && what != doing::ended) park();
   }
 
   void close() {
@@ -215,10 +215,10 @@ struct trainer_state {
     end({});
   }
 
-  /// Between two steps: what rolls out meanwhile is in the store.
+  /// What rolls out meanwhile is in the store.
   void park() {
     guarded([this] {
-      run().save();
+      run().keep(around);
       end({});
     });
   }
@@ -251,9 +251,8 @@ struct trainer_state {
 
   trainer_actor::stateful_pointer<trainer_state> self;
   std::shared_ptr<trainer_actor_options> options;
-  doing what = doing::waiting;
+  doing what = doing::setting_out;
   bool stopping = false;
-  bool begun = false;
   clock::time_point since;
   std::map<pool_actor, pool_time> busy;
   rollout_figures around;
@@ -264,12 +263,14 @@ trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_sta
                                      std::shared_ptr<trainer_actor_options> options) {
   auto& state = self->state;
   self->set_default_handler(caf::drop);
-  self->set_down_handler([&state](caf::down_msg&) { state.break_off("the rollouts are gone"); });
+  self->set_exception_handler(lost_by);
+  self->set_down_handler([self](const caf::down_msg& gone) {
+    self->state.break_off("the rollouts are gone: " + self->system().render(gone.reason));
+  });
   state.take(std::move(options));
   return {
       [&state](atom::step) { state.guarded([&state] { state.step(); }); },
       [&state](atom::drain) { state.stop(); },
-      [&state](atom::status) { return state.status(); },
   };
 }
 

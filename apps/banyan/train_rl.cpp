@@ -132,7 +132,6 @@ public:
     auto training = make_run();
     keep_config(options_.common, options_.rl.out, config, options_.changed, training->step(),
                 training->done());
-    if (!options_.resume) training->start();
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);
     return live(std::move(training), std::move(rollouts));
@@ -149,10 +148,12 @@ private:
                                                                    const rollout_source& source) {
       return problems.request_for(key, source, makers.of(epoch(key.step)), *ids);
     };
-    r.plan.fits = [&problems, epoch, makers = run.makers()](
+    r.plan.fits = [&problems, epoch, makers = run.makers(), policy = options_.policy,
+                   now = static_cast<std::uint32_t>(run.step())](
                       const rollout_key& key, const rollout_source& source, const tree& t) {
-      const auto sampled = epoch(key.step);
-      return sampled_with(sampled, t) && problems.answers(t, key, source, makers.of(sampled));
+      const auto asked = epoch(key.step);
+      const auto last = policy == in_flight::finish ? asked : now;
+      return sampled_between(asked, last, t) && problems.answers(t, key, source, makers.of(asked));
     };
   }
 
@@ -224,11 +225,8 @@ private:
   house_options house(std::uint32_t epoch) {
     house_options h;
     h.begin = prompt_begin(chosen_, model_);
-    h.concurrency = options_.decoding.concurrency;
-    if (!options_.listen.empty()) {
-      h.concurrency += places_for_others;
-      h.events = events_;
-    }
+    h.concurrency = places_for_others;
+    if (!options_.listen.empty()) h.events = events_;
     h.seed = options_.decoding.sampling.seed;
     h.weights_epoch = epoch;
     h.keep_epochs = static_cast<std::size_t>(options_.rl.staleness);
@@ -268,7 +266,8 @@ private:
     auto end = ending->future();
     const auto first = training->published().front();
     actor_house actors(sources(first), house(first.epoch));
-    const auto outside = serve(actors); // before there is anything to be ended if it cannot
+    const auto outside = serve(actors); // before there is a run, if it cannot
+    if (!options_.resume) training->start();
     trainer_actor_options t;
     t.run = std::move(training);
     const auto rolling = spawn_rollouts(actors.system(), actors.node(), std::move(rollouts));
