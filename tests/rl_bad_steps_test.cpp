@@ -91,6 +91,24 @@ TEST_CASE("what was learnt before bad steps is saved at the end", "[trainer]") {
   CHECK(std::filesystem::read_symlink(out / "last") == "step-000003");
 }
 
+TEST_CASE("what was learnt before the bad steps that end a run is saved", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 100;
+  t.options.max_bad_steps = 2;
+  t.options.staleness = 0;
+  t.options.checkpoint_every = 10;
+  t.start_with(
+      [&t](const solve_request& r) { return r.id < "2." ? t.good_or_bad(r) : t.without_loss(r); });
+  REQUIRE(t.ended);
+  CHECK_THAT(*t.ended, Catch::Contains("not finite"));
+  CHECK(t.result.step == 4);
+  CHECK(t.result.last.filename() == "step-000004");
+  const auto last = load_checkpoint(out.path() / "last", dtype::float32);
+  CHECK_FALSE(at::equal(last.weights->embedding, t.weights()->embedding));
+  CHECK(at::equal(last.weights->embedding, t.trained->embedding)); // without the bad steps
+}
+
 TEST_CASE("a step that teaches nothing says nothing about bad ones", "[trainer]") {
   scratch_folder out;
   made_up_training t(out.path());

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <iterator>
+#include <stdexcept>
 
 #include <catch2/catch.hpp>
 
@@ -108,6 +109,47 @@ TEST_CASE("a step of which no tree can be rolled out ends the run and says why",
   CHECK_THAT(*t.ended,
              Catch::Contains("step 1") && Catch::Contains("rolled out") && Catch::EndsWith(told));
   CHECK(t.result.step == 0);
+}
+
+TEST_CASE("a run whose weights cannot be evaluated goes on", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.evaluate_every = 2;
+  std::vector<std::string> said;
+  t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+  t.hooks.evaluate = [](const model_weights&) -> std::string {
+    throw std::runtime_error("no room for another pool");
+  };
+  t.start_with([&t](const solve_request& r) { return t.good_or_bad(r); });
+  REQUIRE(t.ended == "");
+  CHECK(t.result.finished);
+  CHECK(said
+        == std::vector<std::string>{"step 2: it could not be evaluated: no room for another pool",
+                                    "step 4: it could not be evaluated: no room for another pool"});
+}
+
+TEST_CASE("an evaluation at the end that was broken off is made up for", "[trainer]") {
+  const bool broken_off = GENERATE(true, false);
+  scratch_folder out;
+  {
+    made_up_training t(out.path());
+    t.options.evaluate_every = 3; // the run has 4 steps
+    t.hooks.evaluate = [broken_off, calls = 0](const model_weights&) mutable {
+      return ++calls == 2 && broken_off ? std::string() : std::string(R"({"solved":1})");
+    };
+    t.start_with([&t](const solve_request& r) { return t.good_or_bad(r); });
+    REQUIRE(t.ended == "");
+  }
+  made_up_training again(out.path());
+  again.options.evaluate_every = 3;
+  int calls = 0;
+  again.hooks.evaluate = [&calls](const model_weights&) {
+    ++calls;
+    return std::string(R"({"solved":1})");
+  };
+  again.start_with([&again](const solve_request& r) { return again.good_or_bad(r); }, true);
+  REQUIRE(again.ended == "");
+  CHECK(calls == (broken_off ? 1 : 0));
 }
 
 TEST_CASE("a run whose node is gone says so", "[trainer]") {

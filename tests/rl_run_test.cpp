@@ -37,17 +37,37 @@ TEST_CASE("without staleness every step is sampled with its own weights", "[trai
   for (const auto& line : log_of(out.path())) CHECK(line.at("staleness_mean") == 0);
 }
 
-TEST_CASE("a trainer that is asked to stop writes a checkpoint and leaves", "[trainer]") {
-  scratch_folder out;
-  training t(out.path());
-  t.options.checkpoint_every = 0;
-  t.start();
-  t.run_until(1, 3);
-  caf::anon_send(t.learning, atom::drain_v);
-  t.run();
-  REQUIRE(t.ended == "");
-  CHECK_FALSE(t.result.finished);
-  CHECK(fs::exists(out.path() / "last" / "trainer.json"));
+TEST_CASE("a trainer that is asked to stop keeps what it learnt, whatever it is doing",
+          "[trainer]") {
+  scratch_folder whole;
+  training undisturbed(whole.path());
+  undisturbed.start();
+  undisturbed.run();
+  const auto expected = essence(whole.path());
+  for (int more = 0; more < 400; more += 1 + more / 6) {
+    CAPTURE(more);
+    scratch_folder out;
+    {
+      training t(out.path());
+      t.options.checkpoint_every = 0;
+      t.start();
+      t.run_until(1, more);
+      const auto before = log_of(out.path()).size();
+      if (before == 4) break; // it came to its end
+      caf::anon_send(t.learning, atom::drain_v);
+      t.run();
+      REQUIRE(t.ended == "");
+      CHECK_FALSE(t.result.finished);
+      CHECK(t.result.step >= std::int64_t(before));
+      CHECK(t.result.last.filename() == "step-00000" + std::to_string(t.result.step));
+      CHECK(log_of(out.path()).size() == std::size_t(t.result.step));
+    }
+    training second(out.path());
+    second.start(true);
+    second.run();
+    REQUIRE(second.ended == "");
+    CHECK(essence(out.path()) == expected);
+  }
 }
 
 TEST_CASE("progress has the step in it that it is told after", "[trainer]") {

@@ -184,6 +184,26 @@ struct stored_forest {
   }
 };
 
+TEST_CASE_METHOD(stored_forest, "what has not ended when the house goes is kept by the store",
+                 "[http]") {
+  solve_request request;
+  request.problem = {{42, 61, 66}, 47};
+  for (const auto* id : {"a", "b", "c"}) {
+    request.id = id;
+    std::promise<void> done;
+    trees->submit(
+        request, [&](const auto&) { done.set_value(); }, nullptr);
+    done.get_future().wait();
+  }
+  trees.reset();
+  house.reset(); // as where an address is taken: nobody has asked for the end of the trees
+  const tree_store store(file, {.read_only = true});
+  tree_filter all;
+  all.states = {tree_phase::cancelled};
+  CHECK(store.list(all).empty());
+  CHECK(store.unfinished().size() + gauge->read().finished == 3);
+}
+
 TEST_CASE_METHOD(stored_forest, "how the daemon is can be asked while the store is read",
                  "[http]") {
   std::promise<void> released;

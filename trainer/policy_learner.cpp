@@ -177,7 +177,11 @@ struct policy_learner::impl {
       try {
         learn(next_run++);
       } catch (const std::exception& why) {
-        if (!is_out_of_memory(why) || !use_less_memory(runs[next_run - 1])) throw;
+        if (!is_out_of_memory(why)) throw;
+        if (!use_less_memory(runs[next_run - 1]))
+          throw std::runtime_error("memory does not suffice for micro-batches of "
+                                   + std::to_string(options.micro_tokens)
+                                   + " tokens; give smaller --micro-tokens, or --recompute");
       }
       return !seen.skipped();
     }

@@ -79,7 +79,8 @@ public:
   void begin(std::span<const rollout_group>, std::uint32_t epoch, double rate);
 
   /// One micro-batch or one update; false: the step is done. Where memory does not suffice the step
-  /// begins anew, once, with micro-batches half as large; the second time that throws.
+  /// begins anew, once, with micro-batches half as large; the second time that throws
+  /// std::runtime_error, with the remedy.
   bool advance();
 
   /// Undoes the step: the weights are `before`, with which it began, and the optimiser is as it was

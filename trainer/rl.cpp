@@ -3,7 +3,6 @@
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/elapsed.hpp"
-#include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -11,6 +10,7 @@
 #include "solver/tree.hpp"
 #include "trainer/logprob_gap.hpp"
 #include "trainer/not_finite.hpp"
+#include "trainer/rl_warnings.hpp"
 #include "trainer/run_course.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/statistics.hpp"
@@ -18,12 +18,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <stdexcept>
 
-#include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <nlohmann/json.hpp>
 
 namespace banyan {
@@ -31,19 +28,6 @@ namespace banyan {
 namespace fs = std::filesystem;
 using clock = std::chrono::steady_clock;
 using json = nlohmann::ordered_json;
-
-namespace {
-
-std::map<std::string, at::Tensor> by_name(const model_weights& w) {
-  std::map<std::string, at::Tensor> all;
-  for (const auto& [name, value] : named_views(w)) all[name] = value.detach().cpu().contiguous();
-  return all;
-}
-
-/// Steps in a row without an informative group, after which that is worth a word.
-constexpr std::int64_t many_idle_steps = 3;
-
-} // namespace
 
 struct rl_run::impl {
   rl_options options;
@@ -56,11 +40,8 @@ struct rl_run::impl {
   train_log log;
 
   run_course course;
-  std::int64_t idle_in_a_row = 0;
-  bool told_late = false;               ///< that many trees are
-  std::deque<published_weights> epochs; ///< those that open steps are sampled with
-  problem_places places;                ///< before the step
-  weight_makers makers;
+  rl_warnings warnings;
+  rl_memory memory;
 
   // The step that is being trained.
   enum class stage : std::uint8_t { none, learning, published };
@@ -78,7 +59,8 @@ struct rl_run::impl {
         weights(std::move(w)),
         folder(options.out, options.keep),
         log(options.out / "log.jsonl"),
-        course(options, hooks.seconds) {}
+        course(options, hooks.seconds),
+        warnings(options.learner.log) {}
 
   /// The weights as they are now, for others to keep: the next step leaves this memory to them.
   std::shared_ptr<const model_weights> kept() const {
@@ -88,8 +70,8 @@ struct rl_run::impl {
   /// The weights as they are now are both the reference and epoch 0, in the same memory.
   void take_reference() {
     reference = kept();
-    epochs.push_back({0, reference});
-    makers.begin(0, options.name);
+    memory.epochs.push_back({0, reference});
+    memory.makers.begin(0, options.name);
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
   }
 
@@ -124,7 +106,7 @@ struct rl_run::impl {
     if (learner->advance()) return true;
     now.learnt = learner->figures();
     if (!now.learnt.skipped() && !are_good()) now.learnt.trouble = not_finite::weights;
-    if (now.learnt.skipped()) learner->undo(*epochs.back().weights);
+    if (now.learnt.skipped()) learner->undo(*memory.epochs.back().weights);
     return false;
   }
 
@@ -138,7 +120,7 @@ struct rl_run::impl {
   /// Decoding against training, each token under the weights that sampled it.
   std::optional<double> gap() const {
     std::optional<double> largest;
-    for (const auto& [epoch, published] : epochs)
+    for (const auto& [epoch, published] : memory.epochs)
       for (const auto& t : examined)
         if (const auto found =
                 logprob_gap(*t, epoch, transformer(published), *vocabulary,
@@ -152,20 +134,22 @@ struct rl_run::impl {
     try {
       return gap();
     } catch (const std::exception& why) {
-      warn(is_out_of_memory(why)
-               ? "memory does not suffice for the logprob gap, which is not measured; give smaller "
-                 "--micro-tokens, or --gap-trees 0"
-               : std::string("the logprob gap could not be measured: ") + why.what());
+      warnings.warn(
+          now,
+          is_out_of_memory(why)
+              ? "memory does not suffice for the logprob gap, which is not measured; give smaller "
+                "--micro-tokens, or --gap-trees 0"
+              : std::string("the logprob gap could not be measured: ") + why.what());
       return {};
     }
   }
 
   published_weights publish() {
     now.train_s = seconds_since(trained_since);
-    epochs.push_back({static_cast<std::uint32_t>(course.step + 1), kept()});
+    memory.epochs.push_back({static_cast<std::uint32_t>(course.step + 1), kept()});
     ++course.step;
     at = stage::published;
-    return epochs.back();
+    return memory.epochs.back();
   }
 
   void note(const rollout_figures& around) {
@@ -178,47 +162,16 @@ struct rl_run::impl {
     now.total_tokens = course.tokens;
     if (now.learnt.sequences > 0) course.count(now.learnt.trouble, options.learner.log);
     now.skipped = course.skipped;
-    places = std::move(places_then);
+    memory.places = std::move(places_then);
     now.logprob_gap_max = gap_if_it_fits();
     forget_epochs();
     now.elapsed_s = course.elapsed_s();
-    count_idle();
-    look_for_late();
+    warnings.look_at(now, course.done());
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
   }
 
-  void count_idle() {
-    idle_in_a_row = now.counts.informative > 0 ? 0 : idle_in_a_row + 1;
-    const bool never_learnt = course.done() && idle_in_a_row == course.step;
-    if (idle_in_a_row != many_idle_steps && !(never_learnt && idle_in_a_row < many_idle_steps))
-      return;
-    const auto steps = std::to_string(idle_in_a_row) + (idle_in_a_row == 1 ? " step" : " steps");
-    warn("for " + steps
-         + " no trees of a problem were worth different rewards, so nothing is learnt; "
-         + how_to_differ(now.trees));
-  }
-
-  /// They cost as much as the others and count for nothing. Told once.
-  void look_for_late() {
-    const auto& repeated = now.counts.repeated_by_failure;
-    const auto late = repeated.contains(errc::deadline) ? repeated.at(errc::deadline) : 0;
-    if (told_late || 4 * late < now.trees.problems()) return;
-    told_late = true;
-    warn(std::to_string(late) + " trees were late and rolled out again, beside "
-         + std::to_string(now.trees.problems())
-         + " that were not; give a larger --deadline or a smaller --concurrency");
-  }
-
-  void warn(const std::string& what) {
-    const auto line = "step " + std::to_string(course.step) + ": " + what;
-    now.warning += (now.warning.empty() ? "" : " ") + line;
-    if (options.learner.log) options.learner.log(line);
-  }
-
-  void forget_epochs() {
-    while (epochs.size() > static_cast<std::size_t>(options.staleness) + 1) epochs.pop_front();
-  }
+  void forget_epochs() { memory.forget_epochs(static_cast<std::size_t>(options.staleness) + 1); }
 
   void finish(const rollout_figures& around) {
     note(around);
@@ -237,7 +190,7 @@ struct rl_run::impl {
   }
 
   void keep(const rollout_figures& around) {
-    if (at == stage::learning) learner->undo(*epochs.back().weights);
+    if (at == stage::learning) learner->undo(*memory.epochs.back().weights);
     if (at == stage::published) note(around);
     at = stage::none;
     save();
@@ -259,47 +212,12 @@ struct rl_run::impl {
     if (!course.is_worth_saving()) return;
     folder.save(course.step, *weights, *vocabulary, [this](const fs::path& to) {
       auto state = course.state();
-      state["idle_in_a_row"] = idle_in_a_row;
-      for (const auto* list : {"epochs", "returning", "drops", "open"}) state[list] = json::array();
-      for (const auto& [epoch, published] : epochs) {
-        state["epochs"].push_back(epoch);
-        if (epoch == static_cast<std::uint32_t>(course.step)) continue; // the checkpoint's own
-        write_safetensors(to / epoch_file(epoch), by_name(*published));
-      }
-      for (const auto& problem : places.waiting)
-        state["returning"].push_back({problem.source.step, problem.source.group});
-      for (const auto& [source, times] : places.drops)
-        state["drops"].push_back({source.step, source.group, times});
-      for (const auto& [place, source] : places.open)
-        state["open"].push_back({place.step, place.group, source.step, source.group});
-      state["made_by"] = makers.entries();
+      state["idle_in_a_row"] = warnings.idle_in_a_row;
+      memory.save(to, state);
       save_state(to, learner->update(), state);
       if (hooks.describe) hooks.describe(to);
     });
     course.has_saved();
-  }
-
-  std::shared_ptr<const model_weights> read_epoch(const fs::path& file) const {
-    auto read = std::make_shared<model_weights>(
-        empty_weights(weights->config, dtype::float32, weights->embedding.device().str()));
-    const auto saved_tensors = read_tensors(file);
-    for (auto& [name, value] : named_views(*read)) {
-      const auto found = saved_tensors.find(name);
-      if (found == saved_tensors.end() || found->second.sizes() != value.sizes())
-        throw bad_checkpoint(file.string()
-                             + ": weights of another shape; go back to an earlier checkpoint");
-      value.copy_(found->second);
-    }
-    return read;
-  }
-
-  /// The last one is that of the checkpoint itself.
-  std::vector<std::uint32_t> epochs_in(const json& state) const {
-    auto all = state.at("epochs").get<std::vector<std::int64_t>>();
-    if (all.empty() || all.front() < 0 || all.back() != course.step
-        || !std::ranges::is_sorted(all, std::less_equal()))
-      throw std::domain_error("its step and its epochs do not fit each other");
-    return {all.begin(), all.end()};
   }
 
   std::shared_ptr<const model_weights> read_reference() const {
@@ -330,28 +248,16 @@ struct rl_run::impl {
     reference = read_reference();
     learner = std::make_unique<policy_learner>(options.learner, weights, reference);
     learner->differ_from_reference();
-    places = {};
     restore_state(from, learner->update(), [&](const json& state) {
       course.restore(state);
-      idle_in_a_row = state.value("idle_in_a_row", std::int64_t{0});
-      epochs.clear();
-      for (const std::uint32_t epoch : epochs_in(state))
-        epochs.push_back(
-            {epoch, epoch == course.step ? kept() : read_epoch(from / epoch_file(epoch))});
-      for (const auto& source : state.at("returning"))
-        places.waiting.push_back({{source.at(0), source.at(1)}});
-      for (const auto& entry : state.value("drops", json::array()))
-        places.drops[{entry.at(0), entry.at(1)}] = entry.at(2);
-      for (const auto& entry : state.value("open", json::array()))
-        places.open[{entry.at(0), entry.at(1)}] = {entry.at(2), entry.at(3)};
-      makers = {};
-      for (const weight_makers::entry by : state.at("made_by")) makers.begin(by.first, by.second);
+      warnings.idle_in_a_row = state.value("idle_in_a_row", std::int64_t{0});
+      memory = rl_memory::read(from, state, course.step, kept());
     });
-    makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
+    memory.makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
     log.keep_until(course.step);
     if (is_time_to_evaluate()) evaluate(); // for one that was broken off
-    return places;
+    return memory.places;
   }
 };
 
@@ -367,10 +273,10 @@ rl_run::~rl_run() = default;
 void rl_run::start() { impl_->start(); }
 problem_places rl_run::resume() { return impl_->resume(); }
 std::int64_t rl_run::step() const { return impl_->course.step; }
-const weight_makers& rl_run::makers() const { return impl_->makers; }
+const weight_makers& rl_run::makers() const { return impl_->memory.makers; }
 bool rl_run::done() const { return impl_->course.done(); }
 std::vector<published_weights> rl_run::published() const {
-  return {impl_->epochs.begin(), impl_->epochs.end()};
+  return {impl_->memory.epochs.begin(), impl_->memory.epochs.end()};
 }
 void rl_run::begin(const rollout_batch& batch) { impl_->begin(batch); }
 bool rl_run::advance() { return impl_->advance(); }

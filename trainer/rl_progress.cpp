@@ -1,4 +1,4 @@
-#include "trainer/rl.hpp"
+#include "trainer/rl_progress.hpp"
 
 #include <cmath>
 #include <utility>
