@@ -35,6 +35,7 @@ inline void prepare(fake_forest& trees, const std::string& status) {
   };
   if (status == "503")
     trees.refuse = refusal{refusal::kind::unavailable, "the store: it is full; make room"};
+  if (status == "500") trees.refuse = refusal{refusal::kind::damaged, "A: it cannot be read"};
 }
 
 inline const json& description() {

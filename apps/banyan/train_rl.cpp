@@ -233,7 +233,7 @@ private:
     h.log = warn();
     h.make_store = [this](caf::actor_system& system) {
       store_actor_options keeping;
-      keeping.keep = [bytes = options_.store_megabytes << 20] {
+      keeping.keep = [bytes = options_.store_megabytes * 1000 * 1000] {
         return retention{.max_bytes = bytes};
       };
       keeping.log = [this](std::string_view line, std::string_view tree) {
