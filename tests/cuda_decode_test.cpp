@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include <exception>
+#include <limits>
 #include <thread>
 
 // Decoding on a GPU against the reference, which computes on the CPU.
@@ -162,6 +163,12 @@ TEST_CASE("bfloat16 decoding on a GPU stays near the reference of its rounded we
   const auto error =
       decoder(w, 16).prefill(ids, static_cast<std::size_t>(chunk)).to(at::kDouble) - expected;
   CHECK((error.square().mean() / expected.square().mean()).sqrt().item<double>() < 0.03);
+}
+
+TEST_CASE("attention that is not a number is not one in a GPU's logits either", "[cuda]") {
+  const auto w = on_gpu(tiny_shape());
+  w->layers[1].qkv.fill_(std::numeric_limits<float>::quiet_NaN());
+  CHECK(decoder(w, 16).prefill(random_ids(40, w->config), 40).isnan().all().item<bool>());
 }
 
 TEST_CASE("only the wanted tokens have logits on a GPU", "[cuda]") {
