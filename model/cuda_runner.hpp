@@ -30,7 +30,8 @@ public:
 
   void* stream() const; ///< a cudaStream_t
 
-  /// What is within its life runs on the device and stream of the runner.
+  /// What is within its life runs on the device and stream of the runner. Where an exception ends
+  /// it, nothing of that runs any more.
   class guard;
 
   /// What is launched from now on begins when the event has come about.
