@@ -1,11 +1,11 @@
 #include "model/cuda_runner.hpp"
 
+#include "model/device_cuda.hpp"
 #include "model/recording_turn.hpp"
 
 #include <cassert>
 #include <exception>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -31,7 +31,7 @@ constexpr std::size_t most_models = 4;
 void check(cudaError_t result, const char* what) {
   if (result == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
+  throw_cuda_error(std::string("CUDA: ") + what, result);
 }
 
 struct graph_deleter {

@@ -1,5 +1,7 @@
 #include "model/transformer.hpp"
 
+#include "model/device.hpp"
+#include "model/device_cuda.hpp"
 #include "model/recording_turn.hpp"
 #include "tests/decode_fixture.hpp"
 
@@ -169,6 +171,20 @@ TEST_CASE("attention that is not a number is not one in a GPU's logits either", 
   const auto w = on_gpu(tiny_shape());
   w->layers[1].qkv.fill_(std::numeric_limits<float>::quiet_NaN());
   CHECK(decoder(w, 16).prefill(random_ids(40, w->config), 40).isnan().all().item<bool>());
+}
+
+TEST_CASE("a lack of memory is known whichever part of a step had too little", "[cuda]") {
+  constexpr int memory_allocation = 2, illegal_address = 700; // of cudaError_t
+  const auto is_memory = [](int error) {
+    try {
+      throw_cuda_error("a step", error);
+    } catch (const std::exception& why) {
+      CHECK_THAT(why.what(), Catch::StartsWith("a step: "));
+      return is_out_of_memory(why);
+    }
+  };
+  CHECK(is_memory(memory_allocation));
+  CHECK_FALSE(is_memory(illegal_address));
 }
 
 TEST_CASE("only the wanted tokens have logits on a GPU", "[cuda]") {
