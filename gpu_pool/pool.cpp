@@ -54,6 +54,11 @@ histogram of_seconds() {
   return histogram({1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100});
 }
 
+/// For memory, before the smallest step is tried again: each wait is twice as long as the one
+/// before, together they are 10 s.
+constexpr std::chrono::milliseconds first_wait{10};
+constexpr int most_waits = 10;
+
 struct pool_parts {
   pool_options options;
   banyan::engine engine;
@@ -129,7 +134,8 @@ struct pool_state {
 
   void wake() {
     if (std::exchange(awake, true)) return;
-    self->send(self, atom::step::value);
+    if (num_waits == 0) return self->send(self, atom::step::value);
+    self->delayed_send(self, first_wait * (1 << (num_waits - 1)), atom::step::value);
   }
 
   void step() {
@@ -150,13 +156,28 @@ struct pool_state {
   /// Nothing where the device had no memory for so large a step.
   std::optional<std::span<const sampled_token>> run(std::span<const lane> lanes) {
     try {
-      return parts->engine.run(lanes);
+      const auto tokens = parts->engine.run(lanes);
+      num_waits = 0;
+      return tokens;
     } catch (const std::exception& why) {
-      if (!is_out_of_memory(why) || !parts->scheduler.retreat()) throw;
-      log(std::string("out of memory; goes on with at most ")
-          + std::to_string(parts->scheduler.max_batch()) + " sequences a step: " + why.what());
+      if (!is_out_of_memory(why)) throw;
+      if (parts->scheduler.retreat())
+        log(std::string("out of memory; goes on with at most ")
+            + std::to_string(parts->scheduler.max_batch()) + " sequences a step: " + why.what());
+      else if (!wait_for_memory(why))
+        throw;
       return {};
     }
+  }
+
+  /// Whoever else uses the device, a trainer say, may need its memory for a moment only. False: it
+  /// has been waited for long enough.
+  bool wait_for_memory(const std::exception& why) {
+    if (num_waits == most_waits) return false;
+    if (num_waits++ == 0)
+      log(std::string("out of memory for the smallest step; tries again for some seconds: ")
+          + why.what());
+    return true;
   }
 
   /// An idle pool has time to look at its books, but not after every short request.
@@ -286,6 +307,7 @@ struct pool_state {
   std::size_t num_watched = 0;
   std::optional<std::uint32_t> complained_of; ///< epoch
   bool awake = false;                         ///< a `step` is on its way
+  int num_waits = 0;                          ///< for memory, since the last step that had enough
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
   steady_clock::time_point last_shown{};
