@@ -163,7 +163,9 @@ struct pool_state {
       if (!is_out_of_memory(why)) throw;
       if (parts->scheduler.retreat())
         log(std::string("out of memory; goes on with at most ")
-            + std::to_string(parts->scheduler.max_batch()) + " sequences a step: " + why.what());
+            + std::to_string(parts->scheduler.max_batch()) + " sequences and "
+            + std::to_string(parts->scheduler.prefill_tokens())
+            + " prompt tokens a step: " + why.what());
       else if (!wait_for_memory(why))
         throw;
       return {};

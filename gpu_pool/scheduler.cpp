@@ -271,8 +271,10 @@ bool scheduler::retreat() {
   lanes_.clear();
   retreated_at_ = counts_.steps;
   if (sequences <= 1 && prompt_tokens <= 1) return false;
-  max_batch_ = std::max<std::size_t>(1, sequences / 2);
-  if (prompt_tokens > 0) prefill_tokens_ = std::max<std::size_t>(1, prompt_tokens / 2);
+  if (prompt_tokens > sequences)
+    prefill_tokens_ = prompt_tokens / 2;
+  else
+    max_batch_ = sequences / 2;
   while (running_.size() > max_batch_) preempt_youngest();
   return true;
 }

@@ -267,6 +267,30 @@ TEST_CASE("a long prompt is computed in chunks while others decode on", "[pool]"
   CHECK(pool.replies.at(slow).ids == pool.alone(request));
 }
 
+TEST_CASE("a step that was too large has half as much next of what was most of it", "[pool]") {
+  plain_pool pool({.scheduling = {.block_size = 4, .prefill_tokens = 100}});
+  for (std::uint32_t i = 0; i < 20; ++i) pool.submit(request_of(i, "/", some_text(i, 4), 50));
+  pool.step();
+  pool.submit(request_of(20, "/", some_text(20, 320), 5));
+  CHECK(pool.work.next().size() == 21);
+  CHECK(pool.work.retreat());
+  CHECK(pool.work.max_batch() == 256);
+  CHECK(pool.work.prefill_tokens() == 50);
+  for (const auto left : {25u, 12u}) {
+    CHECK(pool.work.next().size() == 21);
+    CHECK(pool.work.retreat());
+    CHECK(pool.work.prefill_tokens() == left);
+  }
+  CHECK(pool.work.next().size() == 21); // now there are more sequences than prompt tokens
+  CHECK(pool.work.retreat());
+  CHECK(pool.work.max_batch() == 10);
+  CHECK(pool.work.prefill_tokens() == 12);
+  CHECK(pool.step() == 10);
+  while (pool.work.next().size() > 1) CHECK(pool.work.retreat());
+  CHECK_FALSE(pool.work.retreat());
+  pool.run();
+}
+
 TEST_CASE("only the youngest family is preempted", "[pool]") {
   plain_pool pool({.num_blocks = 20});
   const auto old = pool.submit(request_of(0, "/", some_text(1, 8), 50));
