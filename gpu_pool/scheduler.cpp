@@ -6,6 +6,7 @@
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <stdexcept>
 #include <unordered_set>
@@ -258,6 +259,7 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
     finish(*lane.who);
     ended.push_back({lane.who->id, std::move(reply)});
   }
+  assert(tokens.empty());
   if (!ended.empty()) std::erase_if(running_, [](const owned& s) { return s->ended; });
   lanes_.clear();
   advance_limits();
@@ -267,7 +269,10 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
 bool scheduler::retreat() {
   const auto sequences = lanes_.size();
   std::size_t prompt_tokens = 0;
-  for (const auto& lane : lanes_) prompt_tokens += lane.num_tokens > 1 ? lane.num_tokens : 0;
+  for (const auto& lane : lanes_) {
+    prompt_tokens += lane.num_tokens > 1 ? lane.num_tokens : 0;
+    lane.who->failure = errc::none; // the next step finds it again, or has no need to
+  }
   lanes_.clear();
   retreated_at_ = counts_.steps;
   if (sequences <= 1 && prompt_tokens <= 1) return false;
