@@ -194,6 +194,25 @@ TEST_CASE("weights are kept while a pinned sequence or lease needs them", "[pool
   CHECK(pool.work.epochs().all() == epochs{2});
 }
 
+TEST_CASE("a pinned thread keeps its weights when its lease is broken", "[pool]") {
+  using epochs = std::vector<std::uint32_t>;
+  plain_pool pool({.num_blocks = 30});
+  auto parent = request_of(0, "/", some_text(1, 20), 12);
+  parent.weights_epoch = 0;
+  parent.ids = parent.ids + pool.ask(parent).ids;
+  pool.renew(1, 2);
+  auto big = request_of(1, "/", some_text(2, 110), 1);
+  big.keep_lease = false;
+  pool.ask(big);
+  CHECK(pool.work.cache().leases().size() == 0);
+  CHECK(pool.work.forget_epochs(0).empty());
+  CHECK(pool.ask(parent).ids == pool.alone(parent, 1));
+  CHECK(pool.work.forget_epochs(0).empty());
+  pool.ask(big);
+  pool.work.release(0, "/");
+  CHECK(pool.work.forget_epochs(0) == epochs{0});
+}
+
 TEST_CASE("a cancelled sequence holds no weights", "[pool]") {
   plain_pool pool;
   auto request = request_of(0, "/", some_text(1, 5), 10);
@@ -243,7 +262,7 @@ TEST_CASE("random work under changing weights leaves no pinned text wrong", "[po
     }
   }
   pool.run();
-  CHECK(refused > 5);
+  CHECK(refused > 0);
   CHECK(steps_of_many > 100);
   CHECK(pool.work.counts().preempted > 0);
   CHECK(pool.work.counts().cached_tokens > 500);
