@@ -43,7 +43,6 @@ struct open_request {
   caf::actor_addr asker;
   std::uint64_t family = 0;
   std::string thread;
-  bool watched = false; ///< its asker hears what is sampled
   std::size_t told = 0; ///< tokens that it has heard of
   steady_clock::time_point since = steady_clock::now();
 };
@@ -83,11 +82,11 @@ struct pool_state {
     entry.asker = caf::actor_cast<caf::actor_addr>(self->current_sender());
     entry.family = request.family;
     entry.thread = request.thread;
-    entry.watched = request.watched;
+    const bool is_watched = request.watched;
     if (const auto refused = parts->scheduler.submit(id, std::move(request)); refused != errc::none)
       return refused;
     auto promise = entry.promise = self->make_response_promise<decode_reply>();
-    num_watched += entry.watched;
+    if (is_watched) watched.insert(id);
     open_of.emplace(entry.family, entry.thread, id);
     open.emplace(id, std::move(entry));
     wake();
@@ -104,7 +103,7 @@ struct pool_state {
       auto node = open.extract(id);
       auto& request = node.mapped();
       open_of.erase({request.family, request.thread, id});
-      num_watched -= request.watched;
+      watched.erase(id);
       if (failure == errc::none)
         request.promise.deliver(std::move(reply));
       else
@@ -124,9 +123,10 @@ struct pool_state {
     for (auto i = open_of.lower_bound({wish.family, wish.thread, 0}); i != open_of.end(); ++i) {
       const auto& [family, thread, id] = *i;
       if (family != wish.family || thread != wish.thread) return;
-      auto& request = open.at(id);
-      num_watched += wish.on;
-      num_watched -= std::exchange(request.watched, wish.on);
+      if (wish.on)
+        watched.insert(id);
+      else
+        watched.erase(id);
     }
   }
 
@@ -191,12 +191,11 @@ struct pool_state {
   }
 
   void tell_watchers() {
-    if (num_watched == 0) return;
+    if (watched.empty()) return;
     const auto now = self->clock().now();
     if (now < last_told + std::chrono::milliseconds(parts->options.progress_ms)) return;
     last_told = now;
-    for (auto& [id, request] : open)
-      if (request.watched) tell(id, request);
+    for (const auto id : watched) tell(id, open.at(id));
   }
 
   void tell(std::uint64_t id, open_request& request) {
@@ -306,7 +305,7 @@ struct pool_state {
   std::unordered_map<std::uint64_t, open_request> open;
   std::set<std::tuple<std::uint64_t, std::string, std::uint64_t>> open_of; ///< family, thread: ids
   std::uint64_t next_id = 0;
-  std::size_t num_watched = 0;
+  std::set<std::uint64_t> watched;            ///< ids whose askers hear what is sampled
   std::optional<std::uint32_t> complained_of; ///< epoch
   bool awake = false;                         ///< a `step` is on its way
   int num_waits = 0;                          ///< for memory, since the last step that had enough

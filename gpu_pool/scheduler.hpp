@@ -156,6 +156,7 @@ private:
   std::size_t forget_at_ = 4096;
   std::map<rank, owned> queue_;
   std::vector<owned> running_; // oldest family first
+  std::unordered_map<std::uint64_t, const sequence*> running_by_id_;
   std::vector<lane> lanes_;
   std::vector<std::uint64_t> admitted_;
   scheduler_counts counts_;
