@@ -139,7 +139,8 @@ TEST_CASE_METHOD(pool_system, "a device with little memory takes smaller steps",
 TEST_CASE_METHOD(pool_system, "a device whose memory comes back goes on where it was", "[pool]") {
   narrow_evaluator::room = 100;
   auto pool = spawn<narrow_evaluator>();
-  auto first = send(pool, request_of("/", 30)), second = send(pool, request_of("/0", 30));
+  const auto asks = [&](const char* thread) { return send(pool, request_of(thread, 30)); };
+  std::vector replies{asks("/"), asks("/0")};
   steps(8);
   for (int lack = 0; lack < 3; ++lack) { // each is waited for anew
     narrow_evaluator::room = 0;
@@ -150,11 +151,13 @@ TEST_CASE_METHOD(pool_system, "a device whose memory comes back goes on where it
     scheduler().advance_time(8s);
     steps(3);
   }
-  auto third = send(pool, request_of("/1", 30)); // no longer waits
+  replies.push_back(asks("/1")); // no longer waits
   run();
-  CHECK(take<decode_reply>(first)->ids == plain_pool{}.alone(request_of("/", 30)));
-  CHECK(take<decode_reply>(second)->ids == plain_pool{}.alone(request_of("/0", 30)));
-  CHECK(take<decode_reply>(third)->ids == plain_pool{}.alone(request_of("/1", 30)));
+  for (auto& pending : replies) {
+    const auto reply = take<decode_reply>(pending);
+    REQUIRE(reply);
+    CHECK(reply->ids == plain_pool{}.alone(request_of("/", 30)));
+  }
   CHECK(lines.size() == 4); // one sequence a step, then a line for each lack
 }
 
