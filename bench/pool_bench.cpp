@@ -31,6 +31,7 @@ struct bench_options {
   std::string model, prompts;
   std::size_t batch = 64, threads = 256;
   std::uint32_t tokens = 128, prompt = 64;
+  float temperature = 0;
   bool json = false;
   pool_options pool;
 };
@@ -51,15 +52,21 @@ std::vector<std::vector<std::int32_t>> read_prompts(const std::string& file) {
   return prompts;
 }
 
+/// Above temperature 0 with the ban of every rollout and a stop string like theirs, which is looked
+/// for after each token but never comes.
 decode_request request_for(std::size_t thread, std::vector<std::int32_t> ids,
-                           const bench_options& o, std::int32_t eos_id) {
+                           const bench_options& o, const checkpoint& model) {
   decode_request request;
   request.family = thread / 8; // trees of eight threads
   request.thread = "/" + std::to_string(thread % 8);
   request.ids = std::move(ids);
   request.max_tokens = o.tokens;
-  request.ban = {eos_id}; // everybody writes as much
+  request.ban = {model.config.eos_id}; // everybody writes as much
   request.keep_lease = false;
+  if (o.temperature == 0) return request;
+  request.sampling = {.temperature = o.temperature, .seed = thread};
+  request.ban.push_back(model.vocabulary->encode("<Sub Searches>").front());
+  request.stop = {"<End Calling Sub Searches>!"};
   return request;
 }
 
@@ -78,7 +85,7 @@ measured run(const bench_options& o, const checkpoint& model,
   caf::scoped_actor self(system);
   const auto fail = [](const caf::error&) { throw std::runtime_error("the pool did not answer"); };
   const auto ask = [&](std::size_t thread, std::uint32_t tokens) {
-    auto request = request_for(thread, prompts[thread], o, model.config.eos_id);
+    auto request = request_for(thread, prompts[thread], o, model);
     request.max_tokens = tokens;
     return self->request(pool, caf::infinite, std::move(request));
   };
@@ -141,6 +148,8 @@ bench_options parse(int argc, char** argv) {
   list.number("threads", o.threads, "in all", positive);
   list.number("tokens", o.tokens, "that each of them samples", positive);
   list.number("prompt", o.prompt, "random tokens before them", positive);
+  list.number("temperature", o.temperature, "0: greedy; else with a ban and a stop, as rollouts",
+              limits{0, 100});
   list.text("prompts", o.prompts, "FILE",
             "JSON arrays of token ids, one a line, in place of random prompts");
   declare_device(list, o.pool.device, "where to decode");

@@ -1,6 +1,23 @@
 #include "gpu_pool/leases.hpp"
 
+#include <algorithm>
+
 namespace banyan {
+
+namespace {
+
+/// The entries of a path and of all below it. In the order of strings a path comes right before
+/// everything below it: '/' is less than any digit.
+template <class Map>
+auto below(Map& map, std::uint64_t family_age, const std::string& path) {
+  const auto first = map.lower_bound({family_age, path == "/" ? "" : path});
+  const auto last = std::find_if_not(first, map.end(), [&](const auto& entry) {
+    return entry.first.first == family_age && covers(path, entry.first.second);
+  });
+  return std::pair(first, last);
+}
+
+} // namespace
 
 bool covers(std::string_view path, std::string_view thread) {
   if (path == "/") return true;
@@ -15,6 +32,7 @@ std::optional<lease> lease_table::keep(std::uint64_t family_age, std::string thr
 }
 
 std::optional<lease> lease_table::take(std::uint64_t family_age, const std::string& thread) {
+  pins_.erase({family_age, thread});
   const auto found = leases_.find({family_age, thread});
   if (found == leases_.end()) return {};
   return take(found);
@@ -22,17 +40,17 @@ std::optional<lease> lease_table::take(std::uint64_t family_age, const std::stri
 
 std::optional<lease> lease_table::take_oldest() {
   if (leases_.empty()) return {};
+  const auto& [owner, oldest] = *leases_.begin();
+  if (oldest.pin) pins_.emplace(owner, oldest.pin);
   return take(leases_.begin());
 }
 
 std::vector<lease> lease_table::take_below(std::uint64_t family_age, const std::string& path) {
   std::vector<lease> taken;
-  // In the order of strings a path comes right before everything below it: '/' is less than any
-  // digit.
-  auto next = leases_.lower_bound({family_age, path == "/" ? "" : path});
-  while (next != leases_.end() && next->first.first == family_age
-         && covers(path, next->first.second))
-    taken.push_back(take(next++));
+  const auto [first, last] = below(leases_, family_age, path);
+  for (auto next = first; next != last;) taken.push_back(take(next++));
+  const auto [first_pin, last_pin] = below(pins_, family_age, path);
+  pins_.erase(first_pin, last_pin);
   return taken;
 }
 
@@ -44,8 +62,11 @@ void lease_table::drop_unpinned() {
 }
 
 bool lease_table::has(std::uint64_t family_age) const {
-  const auto first = leases_.lower_bound({family_age, ""});
-  return first != leases_.end() && first->first.first == family_age;
+  const auto in = [=](const auto& map) {
+    const auto first = map.lower_bound({family_age, ""});
+    return first != map.end() && first->first.first == family_age;
+  };
+  return in(leases_) || in(pins_);
 }
 
 std::size_t lease_table::num_blocks(std::uint64_t family_age, const std::string& thread) const {

@@ -37,24 +37,26 @@ struct lease {
 /// covers all.
 bool covers(std::string_view path, std::string_view thread);
 
-/// The leases of all waiting threads. Families go by their age: 0 arrived first.
+/// The leases of all waiting threads. Families go by their age: 0 arrived first. A thread whose
+/// blocks were taken under pressure still waits: its pin stays until it comes back or is released.
 class lease_table {
 public:
   /// Takes the place of an earlier lease of the thread, which it returns.
   std::optional<lease> keep(std::uint64_t family_age, std::string thread, lease);
 
-  /// The thread's lease, which leaves the table.
+  /// The thread's lease, which leaves the table with its pin.
   std::optional<lease> take(std::uint64_t family_age, const std::string& thread);
 
-  /// The first lease of the oldest family that has one.
+  /// The first lease of the oldest family that has one. Its thread stays pinned.
   std::optional<lease> take_oldest();
 
-  /// The leases of `path` and of everything below it.
+  /// The leases of `path` and of everything below it, with their pins.
   std::vector<lease> take_below(std::uint64_t family_age, const std::string& path);
 
   /// Ends the leases of threads that are not pinned to an epoch.
   void drop_unpinned();
 
+  /// Whether the family has a lease or a pin.
   bool has(std::uint64_t family_age) const;
 
   /// Blocks of the thread's lease; 0 if it has none.
@@ -68,10 +70,12 @@ public:
   void count(std::span<std::uint32_t> held) const;
 
 private:
-  using table = std::map<std::pair<std::uint64_t, std::string>, lease>;
+  using owner = std::pair<std::uint64_t, std::string>; // family and thread
+  using table = std::map<owner, lease>;
   lease take(table::iterator);
 
   table leases_;
+  std::map<owner, pinned_epoch> pins_; // of threads whose lease was broken
   std::size_t num_blocks_ = 0;
 };
 

@@ -43,7 +43,6 @@ struct open_request {
   caf::actor_addr asker;
   std::uint64_t family = 0;
   std::string thread;
-  bool watched = false; ///< its asker hears what is sampled
   std::size_t told = 0; ///< tokens that it has heard of
   steady_clock::time_point since = steady_clock::now();
 };
@@ -53,6 +52,11 @@ histogram of_batches() { return histogram({1, 2, 4, 8, 16, 32, 64, 128, 256, 512
 histogram of_seconds() {
   return histogram({1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100});
 }
+
+/// For memory, before the smallest step is tried again: each wait is twice as long as the one
+/// before, together they are 10 s.
+constexpr std::chrono::milliseconds first_wait{10};
+constexpr int most_waits = 10;
 
 struct pool_parts {
   pool_options options;
@@ -78,11 +82,11 @@ struct pool_state {
     entry.asker = caf::actor_cast<caf::actor_addr>(self->current_sender());
     entry.family = request.family;
     entry.thread = request.thread;
-    entry.watched = request.watched;
+    const bool is_watched = request.watched;
     if (const auto refused = parts->scheduler.submit(id, std::move(request)); refused != errc::none)
       return refused;
     auto promise = entry.promise = self->make_response_promise<decode_reply>();
-    num_watched += entry.watched;
+    if (is_watched) watched.insert(id);
     open_of.emplace(entry.family, entry.thread, id);
     open.emplace(id, std::move(entry));
     wake();
@@ -99,7 +103,7 @@ struct pool_state {
       auto node = open.extract(id);
       auto& request = node.mapped();
       open_of.erase({request.family, request.thread, id});
-      num_watched -= request.watched;
+      watched.erase(id);
       if (failure == errc::none)
         request.promise.deliver(std::move(reply));
       else
@@ -119,9 +123,10 @@ struct pool_state {
     for (auto i = open_of.lower_bound({wish.family, wish.thread, 0}); i != open_of.end(); ++i) {
       const auto& [family, thread, id] = *i;
       if (family != wish.family || thread != wish.thread) return;
-      auto& request = open.at(id);
-      num_watched += wish.on;
-      num_watched -= std::exchange(request.watched, wish.on);
+      if (wish.on)
+        watched.insert(id);
+      else
+        watched.erase(id);
     }
   }
 
@@ -129,7 +134,8 @@ struct pool_state {
 
   void wake() {
     if (std::exchange(awake, true)) return;
-    self->send(self, atom::step::value);
+    if (num_waits == 0) return self->send(self, atom::step::value);
+    self->delayed_send(self, first_wait * (1 << (num_waits - 1)), atom::step::value);
   }
 
   void step() {
@@ -150,13 +156,30 @@ struct pool_state {
   /// Nothing where the device had no memory for so large a step.
   std::optional<std::span<const sampled_token>> run(std::span<const lane> lanes) {
     try {
-      return parts->engine.run(lanes);
+      const auto tokens = parts->engine.run(lanes);
+      num_waits = 0;
+      return tokens;
     } catch (const std::exception& why) {
-      if (!is_out_of_memory(why) || !parts->scheduler.retreat()) throw;
-      log(std::string("out of memory; goes on with at most ")
-          + std::to_string(parts->scheduler.max_batch()) + " sequences a step: " + why.what());
+      if (!is_out_of_memory(why)) throw;
+      if (parts->scheduler.retreat())
+        log(std::string("out of memory; goes on with at most ")
+            + std::to_string(parts->scheduler.max_batch()) + " sequences and "
+            + std::to_string(parts->scheduler.prefill_tokens())
+            + " prompt tokens a step: " + why.what());
+      else if (!wait_for_memory(why))
+        throw;
       return {};
     }
+  }
+
+  /// Whoever else uses the device, a trainer say, may need its memory for a moment only. False: it
+  /// has been waited for long enough.
+  bool wait_for_memory(const std::exception& why) {
+    if (num_waits == most_waits) return false;
+    if (num_waits++ == 0)
+      log(std::string("out of memory for the smallest step; tries again for some seconds: ")
+          + why.what());
+    return true;
   }
 
   /// An idle pool has time to look at its books, but not after every short request.
@@ -168,12 +191,11 @@ struct pool_state {
   }
 
   void tell_watchers() {
-    if (num_watched == 0) return;
+    if (watched.empty()) return;
     const auto now = self->clock().now();
     if (now < last_told + std::chrono::milliseconds(parts->options.progress_ms)) return;
     last_told = now;
-    for (auto& [id, request] : open)
-      if (request.watched) tell(id, request);
+    for (const auto id : watched) tell(id, open.at(id));
   }
 
   void tell(std::uint64_t id, open_request& request) {
@@ -283,9 +305,10 @@ struct pool_state {
   std::unordered_map<std::uint64_t, open_request> open;
   std::set<std::tuple<std::uint64_t, std::string, std::uint64_t>> open_of; ///< family, thread: ids
   std::uint64_t next_id = 0;
-  std::size_t num_watched = 0;
+  std::set<std::uint64_t> watched;            ///< ids whose askers hear what is sampled
   std::optional<std::uint32_t> complained_of; ///< epoch
   bool awake = false;                         ///< a `step` is on its way
+  int num_waits = 0;                          ///< for memory, since the last step that had enough
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
   steady_clock::time_point last_shown{};

@@ -6,6 +6,7 @@
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <stdexcept>
 #include <unordered_set>
@@ -117,6 +118,7 @@ std::vector<ended_sequence> scheduler::cancel(std::uint64_t number, const std::s
   const auto end = [&](sequence& s) {
     if (s.family_age != family.age || !covers(path, s.request.thread)) return false;
     will_return ? cache_.retire(s) : cache_.discard(s);
+    running_by_id_.erase(s.id);
     s.reply.finish = finish_reason::cancelled;
     ended.push_back({s.id, std::move(s.reply)});
     return true;
@@ -144,8 +146,8 @@ void scheduler::renew(std::uint32_t epoch) {
 }
 
 const decode_reply* scheduler::sampled(std::uint64_t id) const {
-  const auto found = std::ranges::find(running_, id, [](const owned& s) { return s->id; });
-  return found == running_.end() ? nullptr : &(*found)->reply;
+  const auto found = running_by_id_.find(id);
+  return found == running_by_id_.end() ? nullptr : &found->second->reply;
 }
 
 sequence_status scheduler::look(std::uint64_t number, const std::string& path) const {
@@ -189,6 +191,7 @@ bool scheduler::find_room(std::size_t position) {
 void scheduler::preempt_youngest() {
   auto s = std::move(running_.back());
   running_.pop_back();
+  running_by_id_.erase(s->id);
   cache_.retire(*s);
   queue_.emplace(rank_of(*s), std::move(s));
   ++counts_.preempted;
@@ -207,6 +210,7 @@ void scheduler::admit_waiting(std::size_t prefill_left) {
       counts_.cached_tokens += s.held.computed;
     }
     add_lane(s, prefill_left);
+    running_by_id_.emplace(s.id, &s);
     const auto place = std::ranges::upper_bound(running_, first->second, older);
     running_.insert(place, std::move(first->second));
     queue_.erase(first);
@@ -258,6 +262,8 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
     finish(*lane.who);
     ended.push_back({lane.who->id, std::move(reply)});
   }
+  assert(tokens.empty());
+  for (const auto& one : ended) running_by_id_.erase(one.id);
   if (!ended.empty()) std::erase_if(running_, [](const owned& s) { return s->ended; });
   lanes_.clear();
   advance_limits();
@@ -267,12 +273,17 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
 bool scheduler::retreat() {
   const auto sequences = lanes_.size();
   std::size_t prompt_tokens = 0;
-  for (const auto& lane : lanes_) prompt_tokens += lane.num_tokens > 1 ? lane.num_tokens : 0;
+  for (const auto& lane : lanes_) {
+    prompt_tokens += lane.num_tokens > 1 ? lane.num_tokens : 0;
+    lane.who->failure = errc::none; // the next step finds it again, or has no need to
+  }
   lanes_.clear();
   retreated_at_ = counts_.steps;
   if (sequences <= 1 && prompt_tokens <= 1) return false;
-  max_batch_ = std::max<std::size_t>(1, sequences / 2);
-  if (prompt_tokens > 0) prefill_tokens_ = std::max<std::size_t>(1, prompt_tokens / 2);
+  if (prompt_tokens > sequences)
+    prefill_tokens_ = prompt_tokens / 2;
+  else
+    max_batch_ = sequences / 2;
   while (running_.size() > max_batch_) preempt_youngest();
   return true;
 }

@@ -73,8 +73,9 @@ public:
   /// likeliest ones, where the request wants them. Returns who ended by it.
   std::vector<ended_sequence> accept(std::span<const sampled_token>);
 
-  /// In place of `accept`: the device had no memory for the step. The next ones are half as large,
-  /// and grow again when many went well. False: a step cannot be smaller.
+  /// In place of `accept`: the device had no memory for the step. The next ones have half as many
+  /// prompt tokens if these were most of it, or else half as many sequences, and grow again when
+  /// many went well. False: a step cannot be smaller.
   bool retreat();
 
   /// Breaks off a thread and all below it, queued or running, and ends their leases. Returns who
@@ -111,7 +112,9 @@ public:
   const scheduler_counts& counts() const { return counts_; }
   const sequence_cache& cache() const { return cache_; }
 
+  /// Of a step, for now.
   std::size_t max_batch() const { return max_batch_; }
+  std::size_t prefill_tokens() const { return prefill_tokens_; }
 
   /// Says what is wrong with the accounts of the cache, or nothing.
   std::optional<std::string> check() const;
@@ -153,6 +156,7 @@ private:
   std::size_t forget_at_ = 4096;
   std::map<rank, owned> queue_;
   std::vector<owned> running_; // oldest family first
+  std::unordered_map<std::uint64_t, const sequence*> running_by_id_;
   std::vector<lane> lanes_;
   std::vector<std::uint64_t> admitted_;
   scheduler_counts counts_;

@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(num_warps* warp_size) attend(paged_attention_a
   for (int d = threadIdx.x; d < a.head_dim; d += blockDim.x) {
     float sum = 0;
     for (int w = 0; w < num_warps; ++w) sum += sums_of(w)[d] * expf(partials[w].largest - largest);
-    store(out + d, total > 0 ? sum / total : 0); // 0: padding, which sees no keys
+    store(out + d, keys > 0 ? sum / total : 0); // 0: padding, which sees no keys
   }
 }
 

@@ -1,10 +1,11 @@
 #include "model/cuda_runner.hpp"
 
+#include "model/device_cuda.hpp"
 #include "model/recording_turn.hpp"
 
 #include <cassert>
+#include <exception>
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -30,7 +31,7 @@ constexpr std::size_t most_models = 4;
 void check(cudaError_t result, const char* what) {
   if (result == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  throw std::runtime_error(std::string("CUDA: ") + what + ": " + cudaGetErrorString(result));
+  throw_cuda_error(std::string("CUDA: ") + what, result);
 }
 
 struct graph_deleter {
@@ -97,7 +98,16 @@ struct cuda_runner::impl {
 
 struct cuda_runner::guard::impl {
   explicit impl(const c10::cuda::CUDAStream& s) : stream(s) {}
+
+  /// Left by an exception: what was launched may still read the batch in the host's memory, which
+  /// the next step writes. That one says what is wrong with the device, if anything is.
+  ~impl() {
+    if (std::uncaught_exceptions() > exceptions)
+      static_cast<void>(cudaStreamSynchronize(stream.current_stream().stream()));
+  }
+
   c10::cuda::CUDAStreamGuard stream;
+  int exceptions = std::uncaught_exceptions();
 };
 
 cuda_runner::guard::guard(const cuda_runner& runner) : impl_(new impl(runner.impl_->stream)) {}

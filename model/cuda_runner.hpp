@@ -21,7 +21,8 @@ namespace banyan {
 /// step at a time. Other OS threads may use the device meanwhile, but must not wait for all of it:
 /// that spoils a recording.
 ///
-/// Errors of the device throw std::runtime_error or c10::Error.
+/// Errors of the device throw std::runtime_error or c10::Error, a lack of its memory what
+/// `is_out_of_memory` knows.
 class cuda_runner {
 public:
   /// `max_numbers`: of a batch.
@@ -30,7 +31,8 @@ public:
 
   void* stream() const; ///< a cudaStream_t
 
-  /// What is within its life runs on the device and stream of the runner.
+  /// What is within its life runs on the device and stream of the runner. Where an exception ends
+  /// it, nothing of that runs any more.
   class guard;
 
   /// What is launched from now on begins when the event has come about.

@@ -45,7 +45,8 @@ constexpr std::string_view out_of_memory_texts[] = {
     "cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED"};
 
 bool is_out_of_memory(const std::exception& e) {
-  if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const c10::OutOfMemoryError*>(&e))
+  if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const c10::OutOfMemoryError*>(&e)
+      || dynamic_cast<const device_memory_full*>(&e))
     return true;
   const std::string_view text = e.what();
   return dynamic_cast<const c10::Error*>(&e)

@@ -26,7 +26,13 @@ std::optional<std::uint64_t> free_bytes(const std::string& device);
 /// `device_unavailable` for what is no name of a device.
 std::string whole_device_name(const std::string& device);
 
-/// Is this what LibTorch or the allocator throws where memory does not suffice, on any device?
+/// What our own use of a GPU throws where its memory does not suffice.
+struct device_memory_full : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Is this what LibTorch, the allocator or our own code throws where memory does not suffice, on
+/// any device?
 bool is_out_of_memory(const std::exception&);
 
 } // namespace banyan

@@ -1,5 +1,7 @@
 #include "model/device_cuda.hpp"
 
+#include "model/device.hpp"
+
 #include <filesystem>
 #include <string>
 
@@ -59,6 +61,13 @@ std::uint64_t free_bytes_cuda(std::string_view device, int index) {
   if (cudaMemGetInfo(&free, &total) != cudaSuccess)
     refuse_device(device, "its memory cannot be read");
   return free;
+}
+
+void throw_cuda_error(const std::string& what, int error) {
+  const auto code = static_cast<cudaError_t>(error);
+  const auto text = what + ": " + cudaGetErrorString(code);
+  if (code == cudaErrorMemoryAllocation) throw device_memory_full(text);
+  throw std::runtime_error(text);
 }
 
 } // namespace banyan

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace banyan {
@@ -15,5 +16,8 @@ void require_cuda(std::string_view device, int index);
 
 /// Memory of a GPU that is ready.
 std::uint64_t free_bytes_cuda(std::string_view device, int index);
+
+/// Throws what a cudaError_t means: `device_memory_full`, or else std::runtime_error.
+[[noreturn]] void throw_cuda_error(const std::string& what, int error);
 
 } // namespace banyan

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
+#include "model/device_cuda.hpp"
 
 #include <stdexcept>
-#include <string>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
 
 namespace banyan {
 
@@ -43,10 +44,10 @@ inline __device__ float warp_max(float x) {
   return x;
 }
 
-/// Throws std::runtime_error if the last launch failed.
+/// Throws if the last launch failed.
 inline void check_launch(const char* kernel) {
   if (const auto result = cudaGetLastError(); result != cudaSuccess)
-    throw std::runtime_error(std::string(kernel) + ": " + cudaGetErrorString(result));
+    throw_cuda_error(kernel, result);
 }
 
 } // namespace banyan

@@ -1,9 +1,12 @@
 #include "model/sampler.hpp"
 
+#include "model/lanes.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -11,7 +14,11 @@ namespace banyan {
 
 namespace {
 
-constexpr auto minus_infinity = -std::numeric_limits<float>::infinity();
+constexpr auto infinity = std::numeric_limits<float>::infinity(), minus_infinity = -infinity;
+
+/// Of the likeliest token's weight. What is left after bans is drawn from if it weighs more: then
+/// weights that were too small for a float matter less than a uniform number can tell.
+constexpr double least_mass = 1e-20;
 
 /// A token that may still be drawn; `weight` is its probability up to a common factor.
 struct candidate {
@@ -31,30 +38,58 @@ scratch& local_scratch() {
   return s;
 }
 
-/// The largest of numbers that may include -infinity. NaN and +infinity throw.
-float checked_max(std::span<const float> logits) {
-  auto largest = minus_infinity;
-  bool sound = true;
-  for (auto x : logits) {
-    sound &= x < std::numeric_limits<float>::infinity(); // false for NaN too
-    largest = std::max(largest, x);
-  }
-  if (!sound) throw std::domain_error("a logit is not a number; the weights may be damaged");
-  return largest;
-}
+/// What logits, which may include -infinity, are under a temperature.
+struct weighed_row {
+  std::span<float> weights; // exp((x - largest) / temperature): 1 for the likeliest; in the scratch
+  float largest = minus_infinity;
+  bool sound = true; // none is NaN or +infinity
+};
 
-/// exp((x - largest) / temperature) of each, which is 1 for the likeliest; valid until the next
-/// call.
-std::span<const float> weigh(std::span<const float> logits, float largest, float temperature) {
+struct weigh_kernel {
+  /// The last vector of a row overlaps the one before, so there are no remainders.
+  template <int W>
+  BANYAN_INLINE static void run(std::span<const float> logits, float temperature,
+                                weighed_row* row) {
+    constexpr int narrower = W > 4 ? W / 2 : 1;
+    const auto size = static_cast<std::int64_t>(logits.size());
+    if constexpr (W > 1)
+      if (size < W) return run<narrower>(logits, temperature, row);
+    auto top = lanes<W>{} + minus_infinity;
+    auto sound = top < infinity;
+    for (std::int64_t i = 0; i < size; i += W) {
+      const auto x = load<W>(logits.data() + std::min(i, size - W));
+      sound &= x < infinity; // false for NaN too
+      top = x > top ? x : top;
+    }
+    row->largest = banyan::largest<W>(top);
+    for (int i = 0; i < W; ++i) row->sound &= sound[i] != 0;
+    for (std::int64_t i = 0; i < size; i += W) {
+      const auto at = std::min(i, size - W);
+      const auto x = (load<W>(logits.data() + at) - row->largest) / temperature;
+      const auto weight = exponential<W>(x);
+      store<W>(row->weights.data() + at, x < -87.0f ? lanes<W>{} : weight);
+    }
+  }
+};
+
+/// NaN and +infinity throw. Valid until the next call.
+weighed_row weigh(std::span<const float> logits, float temperature) {
   auto& weights = local_scratch().weights;
   weights.resize(logits.size());
-  std::ranges::transform(logits, weights.begin(),
-                         [=](float x) { return std::exp((x - largest) / temperature); });
-  return weights;
+  weighed_row row{weights};
+  run_widest<weigh_kernel>(logits, temperature, &row);
+  if (!row.sound) throw std::domain_error("a logit is not a number; the weights may be damaged");
+  return row;
 }
 
+/// In one order on every machine, whatever the width of its vectors.
 double total(std::span<const float> weights) {
-  return std::accumulate(weights.begin(), weights.end(), 0.0);
+  double sums[8] = {}; // for the latency of additions
+  std::size_t i = 0;
+  for (; i + std::size(sums) <= weights.size(); i += std::size(sums))
+    for (std::size_t j = 0; j < std::size(sums); ++j) sums[j] += weights[i + j];
+  for (; i < weights.size(); ++i) sums[0] += weights[i];
+  return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
 std::span<const float> without(std::span<const std::int32_t> banned,
@@ -122,13 +157,13 @@ std::int32_t draw(const std::vector<candidate>& candidates, double uniform) {
 
 std::int32_t draw_from(std::span<const float> allowed, const sampler_options& options,
                        double uniform) {
-  const auto largest = allowed[static_cast<std::size_t>(likeliest(allowed))];
+  likeliest(allowed); // refuses where there is none
+  const auto weights = weigh(allowed, options.temperature).weights;
   auto& candidates = local_scratch().candidates;
   candidates.clear();
   for (std::size_t i = 0; i < allowed.size(); ++i)
     if (allowed[i] > minus_infinity)
-      candidates.push_back({static_cast<std::int32_t>(i), allowed[i],
-                            std::exp((allowed[i] - largest) / options.temperature)});
+      candidates.push_back({static_cast<std::int32_t>(i), allowed[i], weights[i]});
   keep_top_k(candidates, options.top_k);
   keep_top_p(candidates, options.top_p);
   keep_min_p(candidates, options.min_p);
@@ -152,29 +187,34 @@ class log_softmax {
 public:
   log_softmax(std::span<const float> logits, float temperature)
       : logits_(logits),
-        largest_(checked_max(logits)),
         temperature_(temperature > 0 ? temperature : 1.0F),
-        weights_(weigh(logits, largest_, temperature_)),
-        mass_(total(weights_)),
+        row_(weigh(logits, temperature_)),
+        mass_(total(row_.weights)),
         log_mass_(std::log(mass_)) {}
 
-  /// One of all tokens.
-  std::int32_t draw(double uniform) const {
-    if (largest_ == minus_infinity) refuse();
-    return banyan::draw(weights_, mass_, uniform);
+  /// One of all tokens but the banned ones, whose weights are lost. Nothing where the others are so
+  /// unlikely, or impossible, that their weights say too little.
+  std::optional<std::int32_t> draw(double uniform, std::span<const std::int32_t> banned) {
+    for (auto id : banned)
+      if (id >= 0 && static_cast<std::size_t>(id) < row_.weights.size())
+        row_.weights[static_cast<std::size_t>(id)] = 0;
+    const auto mass = banned.empty() ? mass_ : total(row_.weights);
+    if (!(mass > least_mass)) return {};
+    return banyan::draw(row_.weights, mass, uniform);
   }
 
   sampled_token of(std::int32_t id) const {
     // In double: below a banned favourite and at a tiny temperature this would overflow.
-    const auto distance = (double(logits_[static_cast<std::size_t>(id)]) - largest_) / temperature_;
+    const auto distance =
+        (double(logits_[static_cast<std::size_t>(id)]) - row_.largest) / temperature_;
     return {id, static_cast<float>(
                     std::max(distance - log_mass_, double(std::numeric_limits<float>::lowest())))};
   }
 
 private:
   std::span<const float> logits_;
-  float largest_, temperature_;
-  std::span<const float> weights_; // in the scratch: of the last one that was made
+  float temperature_;
+  weighed_row row_; // its weights: of the last one that was made
   double mass_, log_mass_;
 };
 
@@ -186,12 +226,12 @@ constexpr std::uint32_t high(std::uint64_t x) { return static_cast<std::uint32_t
 sampled_token sample(std::span<const float> logits, const sampler_options& options,
                      std::uint64_t thread_key, std::uint64_t position,
                      std::span<const std::int32_t> banned) {
-  const log_softmax chances(logits, options.temperature);
+  log_softmax chances(logits, options.temperature);
   if (options.temperature <= 0) return chances.of(likeliest(without(banned, logits)));
   const auto uniform = philox_uniform(options.seed, thread_key, position);
-  const bool any = banned.empty() && options.top_k <= 0 && options.top_p >= 1 && options.min_p <= 0;
-  return chances.of(any ? chances.draw(uniform)
-                        : draw_from(without(banned, logits), options, uniform));
+  const bool any = options.top_k <= 0 && options.top_p >= 1 && options.min_p <= 0;
+  const auto drawn = any ? chances.draw(uniform, banned) : std::nullopt;
+  return chances.of(drawn ? *drawn : draw_from(without(banned, logits), options, uniform));
 }
 
 sampled_token score(std::span<const float> logits, float temperature, std::int32_t id) {

@@ -27,6 +27,11 @@ struct sampled_token {
 /// replayed whatever else shared the batch. `logits`: [vocab]; banned ids are never returned, ids
 /// outside the vocabulary ban nothing.
 ///
+/// Weights are exponentials in float, to about 1 ulp, added up in double in an order that does not
+/// depend on the machine's vectors. So all machines with AVX2 or AVX-512 give the same to the last
+/// bit. One without rounds an exponential differently now and then: the last bit of a logprob may
+/// differ, and a token where the uniform number falls within that bit of two tokens' border.
+///
 /// Bans come first, then top-k (equal logits: lower ids first), top-p (the smallest set of the
 /// likeliest tokens that holds `top_p` of what is left) and min-p (relative to the likeliest that
 /// is not banned); the likeliest token always stays. Throws std::domain_error for a logit that is

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -175,6 +176,7 @@ void* stream_of(const at::Tensor& x) {
 
 void attend(const layout& l, kept& x) {
   if (x.qkv.is_cpu()) return tree_attention_forward(cpu_args(l, x));
+  const c10::DeviceGuard on(x.qkv.device()); // a launch goes to the current one
   x.turned =
       at::empty({x.qkv.size(0), (l.config.num_heads + l.config.num_kv_heads) * l.config.head_dim},
                 x.qkv.options());
@@ -189,6 +191,7 @@ void find_gradient(const layout& l, const kept& x, const at::Tensor& of_output,
     return args;
   };
   if (x.qkv.is_cpu()) return tree_attention_backward(with_gradients(cpu_args(l, x)));
+  const c10::DeviceGuard on(x.qkv.device());
   const auto delta = at::empty_like(x.log_sum_exp);
   auto args = with_gradients(cuda_args(l, x));
   args.delta = delta.data_ptr<float>();

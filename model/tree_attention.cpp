@@ -3,7 +3,10 @@
 #include "model/lanes.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -329,12 +332,27 @@ struct sequence_kernel {
   }
 };
 
+/// Every item of a batch, those of the longest sequences first: what is left for the end is short.
+std::vector<std::int64_t> longest_first(const tree_attention_args& a) {
+  std::vector<std::int64_t> items(static_cast<std::size_t>(a.num_sequences * a.kv_heads));
+  std::iota(items.begin(), items.end(), 0);
+  std::ranges::stable_sort(items, std::ranges::greater(), [&a](std::int64_t item) {
+    const auto sequence = item / a.kv_heads;
+    return a.starts[sequence + 1] - a.starts[sequence];
+  });
+  return items;
+}
+
+/// Whoever is free takes the next item; each writes what no other one reads or writes, so the
+/// result does not depend on who does what.
 template <int D, class T, bool Backward>
 void run_all(const tree_attention_args& a) {
-  at::parallel_for(0, a.num_sequences * a.kv_heads, 1, [&](std::int64_t from, std::int64_t to) {
+  const auto items = longest_first(a);
+  std::atomic<std::size_t> next = 0;
+  at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t, std::int64_t) {
     thread_local head_memory<D> memory;
-    for (auto item = from; item < to; ++item)
-      run_widest<sequence_kernel<D, T, Backward>>(a, item, &memory);
+    for (auto i = next++; i < items.size(); i = next++)
+      run_widest<sequence_kernel<D, T, Backward>>(a, items[i], &memory);
   });
 }
 

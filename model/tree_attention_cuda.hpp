@@ -32,8 +32,8 @@ struct tree_attention_cuda_args : tree_attention_base {
 /// Whether the kernels take this head_dim; a build without them takes none.
 bool tree_attention_cuda_fits(std::int64_t head_dim);
 
-/// Launch on `stream` (a cudaStream_t) and return at once. `forward` fills `turned`, `output` and
-/// `log_sum_exp`; `backward` reads them.
+/// Launch on `stream` (a cudaStream_t of the current device) and return at once. `forward` fills
+/// `turned`, `output` and `log_sum_exp`; `backward` reads them.
 void tree_attention_forward_cuda(const tree_attention_cuda_args&, void* stream);
 void tree_attention_backward_cuda(const tree_attention_cuda_args&, void* stream);
 

@@ -89,3 +89,21 @@ TEST_CASE("our attention on a GPU gives the same to the last bit again", "[cuda]
   CHECK(at::equal(one.output, two.output));
   CHECK(at::equal(one.gradient, two.gradient));
 }
+
+TEST_CASE("our attention works on a GPU that is not the current one", "[cuda]") {
+  try {
+    require_device("cuda:1");
+  } catch (const device_unavailable&) {
+    WARN("needs a second GPU; nothing was checked");
+    return;
+  }
+  const auto c = config_of({4, 2, 32});
+  const auto b = random_trees({500, 90, 210}, 7);
+  const auto on = [&](const at::Device& device) {
+    return run(waves(800, c).to(at::kBFloat16).to(device),
+               training_attention(b, c, device, at::kBFloat16));
+  };
+  const auto one = on({at::kCUDA, 0}), two = on({at::kCUDA, 1});
+  CHECK(at::allclose(one.output, two.output, 1e-2, 1e-2)); // they may be of different models
+  CHECK(at::allclose(one.gradient, two.gradient, 1e-2, 1e-2));
+}

@@ -1,11 +1,14 @@
 #include "model/transformer.hpp"
 
+#include "model/device.hpp"
+#include "model/device_cuda.hpp"
 #include "model/recording_turn.hpp"
 #include "tests/decode_fixture.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <exception>
+#include <limits>
 #include <thread>
 
 // Decoding on a GPU against the reference, which computes on the CPU.
@@ -162,6 +165,26 @@ TEST_CASE("bfloat16 decoding on a GPU stays near the reference of its rounded we
   const auto error =
       decoder(w, 16).prefill(ids, static_cast<std::size_t>(chunk)).to(at::kDouble) - expected;
   CHECK((error.square().mean() / expected.square().mean()).sqrt().item<double>() < 0.03);
+}
+
+TEST_CASE("attention that is not a number is not one in a GPU's logits either", "[cuda]") {
+  const auto w = on_gpu(tiny_shape());
+  w->layers[1].qkv.fill_(std::numeric_limits<float>::quiet_NaN());
+  CHECK(decoder(w, 16).prefill(random_ids(40, w->config), 40).isnan().all().item<bool>());
+}
+
+TEST_CASE("a lack of memory is known whichever part of a step had too little", "[cuda]") {
+  constexpr int memory_allocation = 2, illegal_address = 700; // of cudaError_t
+  const auto is_memory = [](int error) {
+    try {
+      throw_cuda_error("a step", error);
+    } catch (const std::exception& why) {
+      CHECK_THAT(why.what(), Catch::StartsWith("a step: "));
+      return is_out_of_memory(why);
+    }
+  };
+  CHECK(is_memory(memory_allocation));
+  CHECK_FALSE(is_memory(illegal_address));
 }
 
 TEST_CASE("only the wanted tokens have logits on a GPU", "[cuda]") {

@@ -43,4 +43,6 @@ TEST_CASE("memory that does not suffice is known by what CUDA and the CPU say of
   CHECK(known("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"));
   CHECK(known("DefaultCPUAllocator: not enough memory"));
   CHECK_FALSE(known("CUDA error: an illegal memory access was encountered"));
+  CHECK(is_out_of_memory(device_memory_full("a step: out of memory")));
+  CHECK_FALSE(is_out_of_memory(std::runtime_error("a step: an illegal memory access")));
 }

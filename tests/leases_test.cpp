@@ -52,6 +52,28 @@ TEST_CASE_METHOD(some_leases, "the oldest family loses its leases first", "[pool
   CHECK_FALSE(table.take_oldest());
 }
 
+TEST_CASE_METHOD(some_leases, "a broken lease leaves its pin until the thread returns or goes",
+                 "[pool]") {
+  const auto epoch = std::make_shared<const std::uint32_t>(4);
+  const auto break_one = [&](const std::string& thread) {
+    table.keep(1, thread, {{}, {}, epoch});
+    table.take_oldest();
+  };
+  for (auto thread : {"/", "/0", "/0/3", "/01"}) break_one(thread);
+  CHECK(table.size() == 0);
+  CHECK(table.has(1));
+  CHECK(epoch.use_count() == 5);
+  CHECK_FALSE(table.take(1, "/01"));
+  CHECK(epoch.use_count() == 4);
+  table.take_below(1, "/0");
+  CHECK(epoch.use_count() == 2);
+  break_one("/");
+  CHECK(epoch.use_count() == 2);
+  table.take_below(1, "/");
+  CHECK(epoch.use_count() == 1);
+  CHECK_FALSE(table.has(1));
+}
+
 TEST_CASE_METHOD(some_leases, "a thread has one lease", "[pool]") {
   keep(1, "/", 5);
   keep(1, "/", 2);

@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 
 using namespace banyan;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -135,11 +136,38 @@ TEST_CASE_METHOD(pool_system, "a device with little memory takes smaller steps",
   CHECK(narrow_evaluator::widest >= 12);
 }
 
-TEST_CASE_METHOD(pool_system, "a device without memory for one token is lost", "[pool]") {
+TEST_CASE_METHOD(pool_system, "a device whose memory comes back goes on where it was", "[pool]") {
+  narrow_evaluator::room = 100;
+  auto pool = spawn<narrow_evaluator>();
+  const auto asks = [&](const char* thread) { return send(pool, request_of(thread, 30)); };
+  std::vector replies{asks("/"), asks("/0")};
+  steps(8);
+  for (int lack = 0; lack < 3; ++lack) { // each is waited for anew
+    narrow_evaluator::room = 0;
+    steps(3);
+    for (int i = 0; i < 8; ++i) advance(1s);
+    CHECK(running() == 1);
+    narrow_evaluator::room = 100;
+    scheduler().advance_time(8s);
+    steps(3);
+  }
+  replies.push_back(asks("/1")); // no longer waits
+  run();
+  for (auto& pending : replies) {
+    const auto reply = take<decode_reply>(pending);
+    REQUIRE(reply);
+    CHECK(reply->ids == plain_pool{}.alone(request_of("/", 30)));
+  }
+  CHECK(lines.size() == 4); // one sequence a step, then a line for each lack
+}
+
+TEST_CASE_METHOD(pool_system, "a device that never has memory for one token is lost", "[pool]") {
   narrow_evaluator::room = 0;
   auto pool = spawn<narrow_evaluator>();
   auto reply = send(pool, request_of("/", 10));
-  run();
+  for (int i = 0; i < 1000; ++i) advance(10ms);
+  CHECK(running() == 1);
+  for (int i = 0; i < 100; ++i) advance(10ms);
   CHECK(why(take<decode_reply>(reply).error()) == errc::pool_lost);
   CHECK(running() == 0);
 }

@@ -162,6 +162,34 @@ TEST_CASE_METHOD(pool_system, "a thread that is watched costs the same however m
   CHECK(many < 8 * few);
 }
 
+TEST_CASE_METHOD(pool_system, "a step tells who watches as fast however many others wait",
+                 "[pool]") {
+  const auto step_s = [this](std::uint32_t num_open) {
+    pool_options options;
+    options.scheduling.max_batch = 1; // the others wait in its queue
+    options.progress_ms = 0;
+    auto pool = spawn(options);
+    auto first = request_of("/", 1000);
+    first.watched = true;
+    self->send(pool, first);
+    for (std::uint32_t i = 0; i < num_open; ++i)
+      self->send(pool, request_of("/" + std::to_string(i), 1000));
+    steps(static_cast<int>(num_open) + 50); // each takes a message
+    double best = 1e9;
+    for (int round = 0; round < 5; ++round) {
+      const auto begin = std::chrono::steady_clock::now();
+      steps(100);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      best = std::min(best, took.count());
+    }
+    end(pool);
+    return best;
+  };
+  const auto few = step_s(50), many = step_s(10000);
+  INFO(few << " s, " << many << " s");
+  CHECK(many < 8 * few);
+}
+
 TEST_CASE_METHOD(pool_system, "new weights serve from the next step on", "[pool]") {
   pool_options options;
   options.gauge = std::make_shared<pool_gauge>();

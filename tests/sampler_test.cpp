@@ -159,6 +159,54 @@ TEST_CASE("filters leave the proportions of what they keep", "[model]") {
   CHECK(chi_square(histogram(logits, {.temperature = 1}, 20'000, {1}), unbanned) < 21.2);
 }
 
+TEST_CASE("a ban leaves the proportions of the others however likely the banned one was",
+          "[model]") {
+  auto logits = logs(quarters);
+  auto probabilities = quarters;
+  probabilities.push_back(0);
+  for (const float favourite : {0.0f, 30.0f, 60.0f, 86.0f, 100.0f, 3e38f}) {
+    logits.resize(quarters.size());
+    logits.push_back(favourite);
+    CAPTURE(favourite);
+    CHECK(chi_square(histogram(logits, {.temperature = 1}, 20'000, {5}), probabilities) < 23.5);
+  }
+}
+
+TEST_CASE("rows of every length are weighed to their ends", "[model]") {
+  for (std::size_t size = 1; size < 100; ++size) {
+    std::vector<float> logits(size);
+    double mass = 0, squares = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      logits[i] = static_cast<float>(3 * philox_uniform(size, 1, i));
+      mass += std::exp(logits[i]);
+      squares += std::exp(2.0 * logits[i]);
+    }
+    const auto last = static_cast<std::int32_t>(size - 1);
+    CHECK(score(logits, 1, last).logprob
+          == Approx(logits.back() - std::log(mass)).epsilon(1e-5).margin(1e-6));
+    CHECK(score(logits, 0.5, 0).logprob
+          == Approx(2 * logits[0] - std::log(squares)).epsilon(1e-5).margin(1e-6));
+    auto damaged = logits;
+    damaged.back() = std::nanf("");
+    CHECK_THROWS_AS(score(damaged, 1, 0), std::domain_error);
+  }
+}
+
+TEST_CASE("bans alone leave the tokens that a filter which keeps all leaves", "[model]") {
+  for (const std::size_t size : {3, 16, 68, 301}) {
+    std::vector<float> logits(size);
+    for (std::size_t i = 0; i < size; ++i)
+      logits[i] = static_cast<float>(9 * philox_uniform(size, 2, i));
+    const std::vector<std::int32_t> banned{1, 1, -1, 1000, static_cast<std::int32_t>(size - 1)};
+    for (std::uint64_t i = 0; i < 500; ++i) {
+      const auto fast = banyan::sample(logits, {.temperature = 1.5f}, key, i, banned);
+      const auto slow = banyan::sample(logits, {.temperature = 1.5f, .top_k = 999}, key, i, banned);
+      REQUIRE(fast.id == slow.id);
+      REQUIRE(fast.logprob == slow.logprob);
+    }
+  }
+}
+
 TEST_CASE("top-k keeps lower ids among equal logits", "[model]") {
   CHECK(drawn({0, 1, 1, 1, 0}, {.temperature = 1, .top_k = 2}) == ids{1, 2});
   CHECK(drawn({0, 1, 1, 1, 0}, {.temperature = 1, .top_k = 1}) == ids{1});

@@ -106,6 +106,17 @@ TEST_CASE("under pressure the oldest family's leases break and cost only time", 
   CHECK(pool.work.counts().preempted == 0);
 }
 
+TEST_CASE("what a broken lease held is found until its blocks are needed", "[pool]") {
+  plain_pool pool({.num_blocks = 30});
+  auto parent = request_of(0, "/", some_text(1, 20), 12);
+  parent.ids = parent.ids + pool.ask(parent).ids; // 8 blocks, of which 7 are whole
+  auto big = request_of(1, "/", some_text(2, 92), 1);
+  big.keep_lease = false;
+  pool.ask(big); // one block more than is free
+  CHECK(pool.work.cache().leases().size() == 0);
+  CHECK(pool.ask(parent).cached_tokens == 28);
+}
+
 TEST_CASE("a lease is not broken where that would not help", "[pool]") {
   plain_pool pool({.num_blocks = 30});
   pool.ask(request_of(0, "/", some_text(1, 20), 12)); // its lease: 8 blocks
@@ -119,6 +130,20 @@ TEST_CASE("a lease is not broken where that would not help", "[pool]") {
   }
   pool.run();
   CHECK(pool.replies.size() == 3);
+}
+
+TEST_CASE("a thread that is broken off finds its text again only if it said it would", "[pool]") {
+  for (const bool will_return : {true, false}) {
+    plain_pool pool;
+    auto request = request_of(0, "/", some_text(1, 10), 100);
+    pool.submit(request);
+    for (int i = 0; i < 14; ++i) pool.step();
+    const auto ended = pool.work.cancel(0, "/", will_return);
+    REQUIRE(ended.size() == 1);
+    request.ids = request.ids + ended[0].reply.ids;
+    CHECK(request.ids.size() == 24);
+    CHECK(pool.ask(request).cached_tokens == (will_return ? 20 : 8));
+  }
 }
 
 TEST_CASE("cancelled threads hold no block at the next step", "[pool]") {

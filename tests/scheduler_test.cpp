@@ -1,6 +1,7 @@
 #include "tests/scheduler_requests.hpp"
 
 #include <cmath>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -156,6 +157,24 @@ TEST_CASE("a sequence ends with the token that completes a stop string", "[pool]
   CHECK(vocabulary.decode(reply.ids) == text.substr(0, text.find(reply.matched_stop) + 3));
 }
 
+TEST_CASE("a stop string is found though its sequence was preempted in the middle of it",
+          "[pool]") {
+  plain_pool pool({.num_blocks = 60}), roomy;
+  auto requests = mixed_requests(60);
+  for (auto& request : requests) {
+    const auto text = letters{}.decode(roomy.ask(request).ids);
+    if (text.size() > 4) request.stop = {text.substr(text.size() / 4, text.size() / 2)};
+    pool.submit(request);
+  }
+  pool.run();
+  CHECK(pool.work.counts().preempted >= 10);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto expected = roomy.ask(requests[i]);
+    CHECK(pool.replies.at(i).ids == expected.ids);
+    CHECK(pool.replies.at(i).matched_stop == expected.matched_stop);
+  }
+}
+
 TEST_CASE("a sequence ends at its limit or with end-of-sequence", "[pool]") {
   std::vector<script> scripts{{{1, 2}, {3, 4, 5, 6}}};
   plain_pool pool({}, std::make_unique<scripted_evaluator>(scripts, 0, 1024, 4, 40));
@@ -200,6 +219,7 @@ TEST_CASE("a banned token is never sampled", "[pool]") {
 }
 
 TEST_CASE("a request that makes no sense is refused", "[pool]") {
+  constexpr auto infinity = std::numeric_limits<float>::infinity();
   plain_pool pool;
   const auto refused = [&pool](auto&& spoil) {
     auto request = request_of(0, "/", some_text(1, 5));
@@ -213,7 +233,12 @@ TEST_CASE("a request that makes no sense is refused", "[pool]") {
   CHECK(refused([](auto& r) { r.stop = {""}; }));
   CHECK(refused([](auto& r) { r.sampling.temperature = -1; }));
   CHECK(refused([](auto& r) { r.sampling.temperature = std::nanf(""); }));
-  CHECK(refused([](auto& r) { r.sampling.top_p = 0; }));
+  CHECK(refused([](auto& r) { r.sampling.temperature = infinity; }));
+  CHECK(refused([](auto& r) { r.sampling.top_k = -1; }));
+  for (const auto top_p : {0.0f, -0.1f, 1.5f, std::nanf("")})
+    CHECK(refused([=](auto& r) { r.sampling.top_p = top_p; }));
+  for (const auto min_p : {-0.1f, 1.1f, std::nanf("")})
+    CHECK(refused([=](auto& r) { r.sampling.min_p = min_p; }));
   CHECK(refused([](auto& r) {
     for (std::int32_t id = 0; id < 40; ++id) r.ban.push_back(id);
   }));
@@ -265,6 +290,37 @@ TEST_CASE("a long prompt is computed in chunks while others decode on", "[pool]"
   }
   pool.run();
   CHECK(pool.replies.at(slow).ids == pool.alone(request));
+}
+
+TEST_CASE("a step that was too large has half as much next of what was most of it", "[pool]") {
+  plain_pool pool({.scheduling = {.block_size = 4, .prefill_tokens = 100}});
+  for (std::uint32_t i = 0; i < 20; ++i) pool.submit(request_of(i, "/", some_text(i, 4), 50));
+  pool.step();
+  pool.submit(request_of(20, "/", some_text(20, 320), 5));
+  CHECK(pool.work.next().size() == 21);
+  CHECK(pool.work.retreat());
+  CHECK(pool.work.max_batch() == 256);
+  CHECK(pool.work.prefill_tokens() == 50);
+  for (const auto left : {25u, 12u}) {
+    CHECK(pool.work.next().size() == 21);
+    CHECK(pool.work.retreat());
+    CHECK(pool.work.prefill_tokens() == left);
+  }
+  CHECK(pool.work.next().size() == 21); // now there are more sequences than prompt tokens
+  CHECK(pool.work.retreat());
+  CHECK(pool.work.max_batch() == 10);
+  CHECK(pool.work.prefill_tokens() == 12);
+  CHECK(pool.step() == 10);
+  while (pool.work.next().size() > 1) CHECK(pool.work.retreat());
+  CHECK_FALSE(pool.work.retreat());
+  pool.run();
+}
+
+TEST_CASE("few are preempted where many want more blocks than there are", "[pool]") {
+  plain_pool pool({.num_blocks = 60});
+  for (auto& request : mixed_requests(60)) pool.submit(std::move(request));
+  pool.run();
+  CHECK(pool.work.counts().preempted < 30);
 }
 
 TEST_CASE("only the youngest family is preempted", "[pool]") {

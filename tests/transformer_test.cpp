@@ -5,6 +5,7 @@
 #include "model/lanes.hpp"
 #include "tests/decode_fixture.hpp"
 
+#include <limits>
 #include <stdexcept>
 #include <thread>
 
@@ -156,6 +157,12 @@ TEST_CASE("sequences may share the blocks of a common prefix", "[model]") {
   of_child.insert(of_child.end(), {1, 2});
   CHECK(largest_difference(logits.narrow(0, 4, 2), reference_logits(*w, of_child).narrow(0, 8, 2))
         < 1e-3);
+}
+
+TEST_CASE("attention that is not a number is not one in the logits either", "[model]") {
+  const auto w = sharp_weights(tiny_shape());
+  w->layers[1].qkv.fill_(std::numeric_limits<float>::quiet_NaN());
+  CHECK(decoder(w, 16).prefill(random_ids(40, w->config), 40).isnan().all().item<bool>());
 }
 
 TEST_CASE("only the wanted tokens have logits", "[model]") {
