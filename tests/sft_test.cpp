@@ -3,6 +3,7 @@
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 
+#include <cmath>
 #include <fstream>
 
 #include <ATen/ATen.h>
@@ -229,9 +230,11 @@ TEST_CASE("the rate rises and holds and falls to zero", "[trainer]") {
   CHECK(rate_at(o, 0, 0) == Approx(0.1));
   CHECK(rate_at(o, 100, 0.4) == 1);
   CHECK(rate_at(o, 100, 0.75) == Approx(0.5));
+  CHECK(rate_at(o, 100, 0.625) == Approx(0.75));
   CHECK(rate_at(o, 100, 1) == 0);
   o.decay = decay_kind::cosine;
   CHECK(rate_at(o, 100, 0.75) == Approx(0.5));
+  CHECK(rate_at(o, 100, 0.625) == Approx((1 + std::sqrt(0.5)) / 2)); // cos(π / 4)
   o.decay = decay_kind::none;
   CHECK(rate_at(o, 100, 1) == 1);
 }
