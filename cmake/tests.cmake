@@ -103,6 +103,7 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
 banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/batch_test.cpp
   tests/credit_test.cpp
+  tests/curriculum_test.cpp
   tests/grpo_test.cpp
   tests/evaluation_test.cpp
   tests/lay_out_test.cpp

@@ -232,29 +232,6 @@ TEST_CASE("the rate rises and holds and falls to zero", "[trainer]") {
   CHECK(rate_at(o, 100, 1) == 1);
 }
 
-TEST_CASE("held out problems never come up in the stream of demonstrations", "[trainer]") {
-  curriculum_options o;
-  o.search.beam_high = 3;
-  const curriculum all(o, countdown_tokenizer(), {});
-  problem_set held_out;
-  for (int i = 0; i < 50; ++i)
-    held_out.insert(canonical(all.demonstration(std::uint64_t(i)).problem));
-  const curriculum rest(o, countdown_tokenizer(), held_out);
-  for (int i = 0; i < 200; ++i)
-    CHECK(!held_out.contains(canonical(rest.demonstration(std::uint64_t(i)).problem)));
-}
-
-TEST_CASE("the batch of a step depends on seed and step alone", "[trainer]") {
-  curriculum_options o;
-  o.search.beam_high = 3;
-  const curriculum a(o, countdown_tokenizer(), {}), b(o, countdown_tokenizer(), {});
-  CHECK(a.batch(2000, 0.5).sequences.ids == b.batch(2000, 0.5).sequences.ids);
-  CHECK(a.batch(2000, 0.5).sequences.ids != a.batch(2001, 0.5).sequences.ids);
-  o.seed = 1;
-  CHECK(a.batch(2000, 0.5).sequences.ids
-        != curriculum(o, countdown_tokenizer(), {}).batch(2000, 0.5).sequences.ids);
-}
-
 TEST_CASE("every line of a drill is right and only its result is learnt", "[trainer]") {
   const auto vocabulary = countdown_tokenizer();
   for (std::uint64_t i = 0; i < 50; ++i) {
