@@ -129,7 +129,7 @@ banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::
   tests/rl_run_test.cpp
   tests/rollout_actor_test.cpp)
 
-banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
+banyan_tests(store_tests LINK banyan_store banyan_store_actor SQLite::SQLite3 SOURCES
   tests/damaged_trees_test.cpp
   tests/database_test.cpp
   tests/store_actor_test.cpp
