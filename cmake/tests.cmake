@@ -120,7 +120,8 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SE
   tests/skipped_steps_test.cpp
   tests/statistics_test.cpp)
 
-banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
+banyan_tests(rl_tests
+  LINK banyan_trainer_actors banyan_gpu_pool banyan_store_actor nlohmann_json::nlohmann_json SOURCES
   tests/publishing_test.cpp
   tests/rl_bad_steps_test.cpp
   tests/rl_faults_test.cpp
