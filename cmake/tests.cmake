@@ -172,6 +172,7 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/chrome_trace_test.cpp
   tests/client_test.cpp
   tests/options_test.cpp
+  tests/option_fields_test.cpp
   tests/command_options_test.cpp
   tests/rollout_problems_test.cpp
   tests/runtime_test.cpp)
