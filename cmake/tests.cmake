@@ -103,6 +103,7 @@ banyan_tests(pool_tests LINK banyan_gpu_pool SOURCES
 banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SENTENCEPIECE_TRAIN_LIBRARY} SOURCES
   tests/batch_test.cpp
   tests/credit_test.cpp
+  tests/curriculum_test.cpp
   tests/grpo_test.cpp
   tests/evaluation_test.cpp
   tests/lay_out_test.cpp
@@ -119,7 +120,8 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SE
   tests/skipped_steps_test.cpp
   tests/statistics_test.cpp)
 
-banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::nlohmann_json SOURCES
+banyan_tests(rl_tests
+  LINK banyan_trainer_actors banyan_gpu_pool banyan_store_actor nlohmann_json::nlohmann_json SOURCES
   tests/publishing_test.cpp
   tests/rl_bad_steps_test.cpp
   tests/rl_faults_test.cpp
@@ -128,7 +130,7 @@ banyan_tests(rl_tests LINK banyan_trainer_actors banyan_gpu_pool nlohmann_json::
   tests/rl_run_test.cpp
   tests/rollout_actor_test.cpp)
 
-banyan_tests(store_tests LINK banyan_store banyan_store_actor SOURCES
+banyan_tests(store_tests LINK banyan_store banyan_store_actor SQLite::SQLite3 SOURCES
   tests/damaged_trees_test.cpp
   tests/database_test.cpp
   tests/store_actor_test.cpp
@@ -170,6 +172,7 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/chrome_trace_test.cpp
   tests/client_test.cpp
   tests/options_test.cpp
+  tests/option_fields_test.cpp
   tests/command_options_test.cpp
   tests/rollout_problems_test.cpp
   tests/runtime_test.cpp)

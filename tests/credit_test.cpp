@@ -105,6 +105,12 @@ TEST_CASE("costs are taken from correct trees only and never all of the reward",
   CHECK(reward_of(t, path) == Approx(1 - 0.1 * double(usage.critical_path_tokens) / 1000));
   const reward_options threads{.threads = 0.01};
   CHECK(reward_of(t, threads) == Approx(1 - 0.01 * double(usage.threads - 1)));
+  const reward_options all{.total_tokens = 0.1, .critical_tokens = 0.2, .threads = 0.01};
+  const auto cost = 0.1 * double(usage.generated_tokens) / 1000
+                    + 0.2 * double(usage.critical_path_tokens) / 1000
+                    + 0.01 * double(usage.threads - 1);
+  REQUIRE(cost < all.most);
+  CHECK(reward_of(t, all) == Approx(1 - cost));
   CHECK(reward_of(t, {.total_tokens = 1000, .most = 0.4}) == Approx(0.6));
   t.outcome.solved = false;
   CHECK(reward_of(t, tokens) == 0);

@@ -59,6 +59,13 @@ TEST_CASE("a bad token that became rarer gains nothing beyond the lower clip", "
   CHECK(t.slope == 0);
 }
 
+TEST_CASE("the lower clip may be further away than the upper one", "[trainer]") {
+  one_token t{.now = 0.2, .old = 0.4, .sampled = 0.4, .advantage = -1};
+  t.options.clip_low = 0.3;
+  CHECK(t.loss() == Approx(0.7));
+  CHECK(t.slope == 0);
+}
+
 TEST_CASE("a bad token that became likelier is not clipped", "[trainer]") {
   one_token t{.now = 0.5, .old = 0.4, .sampled = 0.4, .advantage = -1};
   CHECK(t.loss() == Approx(1.25));
@@ -123,4 +130,20 @@ TEST_CASE("a policy that is its reference is at no distance", "[trainer]") {
   t.options.kl = 10;
   CHECK(t.loss() == 0);
   CHECK(t.slope == 0);
+}
+
+TEST_CASE("a token's weight is that of its distance too and its correction is not", "[trainer]") {
+  const auto log = [](double a, double b) { return at::tensor({a, b}).to(at::kFloat).log(); };
+  auto logprobs = log(0.5, 0.2).requires_grad_(true);
+  const grpo_terms terms{log(0.25, 0.5), at::tensor({1.F, -2.F}), at::tensor({0.5F, 0.25F})};
+  const grpo_options options{.clip_low = 0.1, .clip_high = 0.3, .kl = 2, .importance_cap = 2};
+  grpo_figures figures;
+  auto loss = grpo_loss(logprobs, log(0.4, 0.25), log(0.25, 0.4), terms, options, figures);
+  // r = 1.25 and 0.8, the latter clipped to 0.9; ρ = 1.6 and 0.5; π_ref / π = 0.5 and 2
+  const auto near = 0.5 - std::log(0.5) - 1, far = 2 - std::log(2) - 1;
+  CHECK(loss.item<double>()
+        == Approx(0.5 * (-1.6 * 1.25 * 1 + 2 * near) + 0.25 * (-0.5 * 0.9 * -2 + 2 * far)));
+  loss.backward();
+  CHECK(logprobs.grad()[0].item<double>() == Approx(0.5 * (-1.6 * 1.25 + 2 * (1 - 0.5))));
+  CHECK(logprobs.grad()[1].item<double>() == Approx(0.25 * 2 * (1 - 2)));
 }

@@ -80,6 +80,17 @@ TEST_CASE("a token weighs by its thread and tree or by the whole step", "[traine
   for (auto w : weights_of(o)) CHECK(w == Approx(1.0 / 9));
 }
 
+TEST_CASE("a term has its tree's advantage and it is divided or not as was asked", "[trainer]") {
+  auto o = plain();
+  o.credit.divide_by_std = GENERATE(true, false);
+  // Rewards of 1 and 0: each is a half from their mean, and so is the standard deviation.
+  const auto each = o.credit.divide_by_std ? 1 : 0.5;
+  const auto all = terms_of(two_trees(), o);
+  REQUIRE(all.size() == 3);
+  for (const auto& [prompt, terms] : all)
+    for (const auto& t : terms) CHECK(t.advantage == Approx(prompt == 3 ? -each : each));
+}
+
 TEST_CASE("a thread that the outcome is not put down to counts for nothing", "[trainer]") {
   auto o = plain();
   o.credit.kind = credit_kind::per_thread; // the child of the right tree did not make its answer

@@ -35,24 +35,74 @@ void set_gradients(model_weights& w, double scale) {
       set(*t);
 }
 
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.detach() - b).abs().max().item<double>();
+}
+
+/// AdamW's equations over one weight.
+struct adamw_by_hand {
+  at::Tensor weight, first, second;
+  int t = 0;
+
+  explicit adamw_by_hand(const at::Tensor& start)
+      : weight(start.detach().clone()),
+        first(at::zeros_like(weight)),
+        second(at::zeros_like(weight)) {}
+
+  void step(const at::Tensor& g, double rate, double decay) {
+    ++t;
+    first = 0.9 * first + 0.1 * g;
+    second = 0.98 * second + 0.02 * g * g;
+    const auto m = first / (1 - std::pow(0.9, t)), v = second / (1 - std::pow(0.98, t));
+    weight = weight - rate * decay * weight - rate * m / (v.sqrt() + 1e-8);
+  }
+};
+
+/// Five steps of Newton-Schulz with Muon's coefficients.
+at::Tensor newton_schulz(const at::Tensor& g) {
+  auto x = g / g.norm();
+  for (int i = 0; i < 5; ++i) {
+    const auto a = x.mm(x.t());
+    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a.mm(a)).mm(x);
+  }
+  return x;
+}
+
 } // namespace
 
 TEST_CASE("AdamW takes the step of its equations", "[trainer]") {
   auto w = random_weights(tiny(), 1);
-  optimizer o(w, {.embedding_rate = 0.5, .clip_norm = 0});
-  const auto before = w.final_norm.detach().clone();
-  auto moments = std::pair(at::zeros({8}), at::zeros({8}));
-  auto expected = before.clone();
+  optimizer o(
+      w, {.kind = optimizer_kind::adamw, .adamw_decay = 2, .embedding_rate = 0.25, .clip_norm = 0});
+  auto &norm = w.final_norm, &embedding = w.embedding, &matrix = w.layers[1].qkv;
+  adamw_by_hand plain(norm), slower(embedding), decayed(matrix);
   for (int t = 1; t <= 3; ++t) {
-    set_gradients(w, 0.1);
-    const auto g = w.final_norm.grad().clone();
-    moments.first = 0.9 * moments.first + 0.1 * g;
-    moments.second = 0.98 * moments.second + 0.02 * g * g;
-    auto m = moments.first / (1 - std::pow(0.9, t)), v = moments.second / (1 - std::pow(0.98, t));
-    expected = expected - 0.01 * m / (v.sqrt() + 1e-8);
+    set_gradients(w, 0.1 * t);
+    plain.step(norm.grad(), 0.01, 0);
+    slower.step(embedding.grad(), 0.25 * 0.01, 0);
+    decayed.step(matrix.grad(), 0.01, 2);
     o.step(0.01);
   }
-  CHECK((w.final_norm.detach() - expected).abs().max().item<double>() < 1e-6);
+  CHECK(largest_difference(norm, plain.weight) < 1e-6);
+  CHECK(largest_difference(embedding, slower.weight) < 1e-6);
+  CHECK(largest_difference(matrix, decayed.weight) < 1e-6);
+}
+
+TEST_CASE("Muon takes the step of its equations", "[trainer]") {
+  auto w = random_weights(tiny(), 1);
+  optimizer o(w, {.momentum = 0.8, .muon_decay = 0.5, .clip_norm = 0});
+  auto& matrix = w.layers[1].down; // [8, 24]
+  auto expected = matrix.detach().clone();
+  auto momentum = at::zeros_like(expected);
+  for (const std::uint64_t seed : {2, 3}) {
+    const auto g = random_weights(tiny(), seed).layers[1].down;
+    momentum = 0.8 * momentum + 0.2 * g;
+    const auto ahead = 0.8 * momentum + 0.2 * g; // Nesterov
+    expected = expected - 0.1 * 0.5 * expected - 0.1 * 0.2 * std::sqrt(24.0) * newton_schulz(ahead);
+    matrix.mutable_grad() = g;
+    o.step(0.1);
+  }
+  CHECK(largest_difference(matrix, expected) < 1e-5);
 }
 
 TEST_CASE("shared weights stay as they were while their owner learns on", "[trainer]") {

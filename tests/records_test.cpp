@@ -1,16 +1,15 @@
 #include "solver/records.hpp"
 
+#include "tests/scratch_folder.hpp"
+
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <system_error>
-#include <unistd.h>
 
 namespace banyan {
 namespace {
@@ -161,26 +160,6 @@ void check_same(const solve_request& a, const solve_request& b) {
   CHECK(a.weights_epoch == b.weights_epoch);
 }
 
-/// A file that is gone after the test.
-struct temporary_file {
-  std::filesystem::path path;
-
-  temporary_file() {
-    auto name = (std::filesystem::temp_directory_path() / "banyan-records-XXXXXX").string();
-    const int file = ::mkstemp(name.data());
-    REQUIRE(file >= 0);
-    ::close(file);
-    path = name;
-  }
-  ~temporary_file() { std::filesystem::remove(path); }
-
-  void put(const std::string& bytes) const { std::ofstream(path, std::ios::binary) << bytes; }
-  std::string bytes() const {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-};
-
 tree tree_named(std::string id) {
   tree t;
   t.id = std::move(id);
@@ -196,16 +175,17 @@ std::string file_of(const std::vector<tree>& trees) {
 
 /// Reads to the end or to the first fault; returns the ids, and the fault after a '!'.
 std::string ids_in(const std::string& bytes) {
-  temporary_file file;
-  file.put(bytes);
-  record_reader reader(file.path);
+  const scratch_folder folder;
+  folder.write("a.trees", bytes);
+  const auto file = folder / "a.trees";
+  record_reader reader(file);
   std::string ids;
   try {
     while (auto t = reader.next()) ids += t->id;
   } catch (const bad_record& why) {
     const std::string what = why.what();
-    REQUIRE(what.starts_with(file.path.string() + ": record at byte "));
-    ids += "!" + what.substr(file.path.string().size() + 2);
+    REQUIRE(what.starts_with(file.string() + ": record at byte "));
+    ids += "!" + what.substr(file.string().size() + 2);
   }
   return ids;
 }
@@ -261,9 +241,9 @@ TEST_CASE("bytes that are no tree are refused", "[solver]") {
 TEST_CASE("trees come out of a file in the order in which they went in", "[solver]") {
   const auto large = tree_named(std::string(300'000, 'x')); // its length takes three bytes
   const auto bytes = file_of({tree_named("a"), extreme_tree(), large, tree_named("b")});
-  temporary_file file;
-  file.put(bytes);
-  record_reader reader(file.path);
+  const scratch_folder folder;
+  folder.write("a.trees", bytes);
+  record_reader reader(folder / "a.trees");
   CHECK(reader.next()->id == "a");
   check_same(*reader.next(), extreme_tree());
   CHECK(reader.next()->id == large.id);

@@ -1,8 +1,14 @@
 #include "model/transformer.hpp"
+#include "tests/file_limit.hpp"
 #include "tests/made_up_training.hpp"
+#include "tests/store_in_folder.hpp"
+#include "trainer/store_actor.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <iterator>
+#include <optional>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
@@ -91,6 +97,46 @@ TEST_CASE("a store that refuses for a while costs no tree and no attempt", "[tra
   CHECK(stored_then == 0);
   CHECK_FALSE(t.kept->finished.empty());
   CHECK(essence(disturbed.path()) == essence(undisturbed.path()));
+}
+
+TEST_CASE("a run goes on while its file is full or locked and no tree from before is lost",
+          "[trainer]") {
+  const bool full = GENERATE(true, false);
+  scratch_folder undisturbed, disturbed;
+  training whole(undisturbed.path());
+  whole.start();
+  whole.run();
+  const auto file = disturbed / "trees.db";
+  tree_store other(file);
+  finish_large(other, 10); // more than a checkpoint needs
+  training t(disturbed.path());
+  t.rollouts.plan.max_attempts = 1;
+  std::vector<std::string> troubles;
+  store_actor_options keeping;
+  keeping.on_trouble = [&troubles](const std::string& now) { troubles.push_back(now); };
+  t.store = spawn_store(t.sys, tree_store(file, {.busy_s = 0.001}), std::move(keeping), false);
+  {
+    std::optional<file_limit> limit;
+    full ? void(limit.emplace(std::filesystem::file_size(disturbed / "trees.db-wal")))
+         : other.begin();
+    t.start();
+    t.run_until(2, 0);
+    if (!full) other.roll_back();
+  }
+  CHECK(other.counts().finished == 10);
+  t.run();
+  t.advance(std::chrono::seconds(10));
+  REQUIRE(t.ended == "");
+  CHECK(essence(disturbed.path()) == essence(undisturbed.path()));
+  REQUIRE(troubles.size() == 2);
+  CHECK_THAT(troubles[0], Catch::Contains("trees.db"));
+  CHECK(troubles[1] == "");
+  const auto names = listed(other, {.limit = SIZE_MAX});
+  const auto of = [&names](const char* begin) {
+    return std::ranges::count_if(names, [=](const auto& id) { return id.starts_with(begin); });
+  };
+  CHECK(of("t") == 10);
+  CHECK(of("3.") >= 6); // all of the last step
 }
 
 TEST_CASE("a step of which no tree can be rolled out ends the run and says why", "[trainer]") {

@@ -69,6 +69,38 @@ TEST_CASE("a killed run that goes on has the losses of one that was not killed",
   }
 }
 
+TEST_CASE("a killed run that was far behind goes on with the weights that it sampled with",
+          "[trainer]") {
+  const auto far_behind = [](training& t) {
+    t.options.steps = 6;
+    t.options.staleness = 2;
+    t.options.schedule = {.rate = 4e-3, .warmup = 2, .decay = decay_kind::linear, .decay_start = 0};
+    t.options.learner.optimizer.kind = optimizer_kind::muon;
+    t.options.learner.inner_steps = 2;
+    t.options.learner.loss.kl = 0.1;
+  };
+  scratch_folder whole, out;
+  training undisturbed(whole.path());
+  far_behind(undisturbed);
+  undisturbed.start();
+  undisturbed.run();
+  REQUIRE(undisturbed.ended == "");
+  {
+    training killed(out.path());
+    far_behind(killed);
+    killed.start();
+    killed.run_until(3, 0);
+  }
+  training again(out.path()); // without the trees of open steps: all are sampled once more
+  far_behind(again);
+  again.start(true);
+  again.run();
+  REQUIRE(again.ended == "");
+  const auto expected = essence(whole.path());
+  REQUIRE(expected.size() == 6);
+  CHECK(essence(out.path()) == expected);
+}
+
 TEST_CASE("a trainer that cannot begin says so", "[trainer]") {
   scratch_folder out;
   {

@@ -60,7 +60,7 @@ struct training : deterministic_system {
   std::size_t num_pools = 1;
   std::string target_device = "cpu"; ///< what the trainer takes pools to be on
   std::vector<pool_actor> pools;
-  tree_store_actor store;
+  tree_store_actor store; ///< a stub, unless a test gives another
   node_actor node;
   rollout_actor rolling;
   trainer_actor learning;
@@ -122,7 +122,7 @@ struct training : deterministic_system {
     const checkpoint model{tiny_model(*vocabulary), vocabulary, first.weights};
     for (std::size_t i = 0; i < num_pools; ++i)
       pools.push_back(spawn_pool(sys, settings, model, false));
-    store = sys.spawn(store_stub, kept);
+    if (!store) store = sys.spawn(store_stub, kept);
     node_options n;
     n.reasoning.codec = {
         [v = vocabulary](std::string_view text) { return v->encode(text); },
