@@ -1,7 +1,8 @@
-// The published layout of problems and demonstrations (docs/interfaces.md).
+#include "apps/published.hpp"
+
 #include "apps/failure.hpp"
-#include "apps/json.hpp"
 #include "apps/json_list.hpp"
+#include "solver/problems.hpp"
 
 #include <algorithm>
 

@@ -17,6 +17,7 @@
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "solver/problems.hpp"
 #include "trainer/batch.hpp"
 #include "trainer/shared_prefix.hpp"
 #include "trainer/tree_store.hpp"

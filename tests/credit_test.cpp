@@ -2,6 +2,7 @@
 #include "trainer/reward.hpp"
 
 #include "solver/countdown.hpp"
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 #include "solver/tree.hpp"
 #include "tests/sampled_tree.hpp"

@@ -1,6 +1,7 @@
 #include "model/checkpoint.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 #include "tests/decode_fixture.hpp"
 

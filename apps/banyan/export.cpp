@@ -7,7 +7,7 @@
 #include "apps/terminal.hpp"
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
-#include "solver/records.hpp"
+#include "solver/record_file.hpp"
 
 #include <algorithm>
 #include <memory>

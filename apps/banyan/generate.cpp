@@ -2,11 +2,12 @@
 
 #include "apps/common_options.hpp"
 #include "apps/interrupt.hpp"
-#include "apps/json.hpp"
 #include "apps/line_sink.hpp"
 #include "apps/problem_file.hpp"
+#include "apps/published.hpp"
 #include "apps/terminal.hpp"
-#include "solver/records.hpp"
+#include "solver/problems.hpp"
+#include "solver/record_file.hpp"
 #include "trainer/evaluation.hpp"
 
 #include <algorithm>

@@ -15,6 +15,7 @@
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
+#include "solver/problems.hpp"
 
 #include <cstdio>
 #include <system_error>
