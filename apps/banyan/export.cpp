@@ -8,6 +8,7 @@
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
 #include "solver/record_file.hpp"
+#include "solver/unix_time.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -233,7 +234,7 @@ int export_command(command_words words) {
   auto list = declare(o);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
   complete(o, list);
-  auto filter = o.which.filter(list, now_in_ms());
+  auto filter = o.which.filter(list, unix_ms_now());
   const auto out = open_sink(o);
   counter progress(o.common);
   o.store.empty() ? export_from_daemon(o, std::move(filter), *out, progress)
