@@ -10,14 +10,6 @@
 
 namespace banyan {
 
-namespace {
-
-bool was_cancelled(const thread_record& t) {
-  return t.phase == thread_phase::cancelled || !t.awaited;
-}
-
-} // namespace
-
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std) {
   std::vector<double> advantages(rewards.size());
   if (std::ranges::adjacent_find(rewards, std::not_equal_to()) == rewards.end()) return advantages;
@@ -37,10 +29,18 @@ bool answer_used(const tree& t, const thread_record& child) {
          && std::ranges::equal(begun.operations, answer.first(begun.operations.size()));
 }
 
-bool is_trained_on(const tree& t, const thread_record& thread, const credit_options& o) {
-  if (o.cancelled == cancelled_kind::left_out && was_cancelled(thread)) return false;
-  if (o.kind == credit_kind::shared || thread.depth == 0) return true;
-  return !was_cancelled(thread) && (!t.outcome.solved || answer_used(t, thread));
+std::vector<const thread_record*> trained_threads(const tree& t, double reward,
+                                                  const credit_options& o) {
+  const auto is_trained_on = [&](const thread_record& thread, bool wasted) {
+    if (wasted && o.cancelled == cancelled_kind::left_out) return false;
+    if (o.kind == credit_kind::shared || thread.depth == 0) return true;
+    return !wasted && (reward <= 0 || answer_used(t, thread));
+  };
+  const auto wasted = t.wasted();
+  std::vector<const thread_record*> trained;
+  for (std::size_t i = 0; i < t.threads.size(); ++i)
+    if (is_trained_on(t.threads[i], wasted[i])) trained.push_back(&t.threads[i]);
+  return trained;
 }
 
 } // namespace banyan
