@@ -26,7 +26,7 @@ struct sft_options : course_options {
   schedule_options schedule;
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
   std::string device = "cpu";
-  std::int64_t keep = 2;       ///< checkpoints kept (besides the last)
+  std::int64_t keep = 2;       ///< checkpoints kept, the last one among them
   std::int64_t log_every = 10; ///< of so many steps one is shown; the log has all
   std::uint64_t seed = 0;      ///< of the initial weights
   model_config model;          ///< ignored when weights are given
