@@ -18,7 +18,7 @@ namespace banyan {
 
 struct model_weights;
 
-/// Everything about a supervised run. The defaults are the recipe of the shipped model.
+/// Everything about a supervised run.
 struct sft_options : course_options {
   sft_options() : course_options{.steps = 12000, .checkpoint_every = 500, .max_bad_steps = 10} {}
 
