@@ -43,6 +43,9 @@ struct sft_progress {
   bool drill = false;
 };
 
+/// As a line of the log.
+std::string to_json(const sft_progress&);
+
 /// What the run asks of its surroundings.
 struct sft_hooks {
   std::function<void(const sft_progress&)> on_progress;
