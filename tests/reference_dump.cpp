@@ -85,7 +85,7 @@ void dump(const fs::path& folder, const fs::path& given) {
       continue;
     ++with_logits;
     decoder decoding(loaded.weights, 16);
-    tensors["trained." + number] = trained_logits(decoding.model, ids);
+    tensors["trained." + number] = trained_logits(*decoding.model, ids);
     tensors["decoded." + number] = decoding.prefill(ids, 50);
   }
   write_safetensors(folder / "reference.safetensors", tensors);
