@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -32,7 +33,7 @@ struct export_options {
   tree_query which;
   std::vector<std::string> ids;
   fs::path out, store;
-  export_format format = export_format::jsonl;
+  std::optional<export_format> format; ///< nothing: as `out` ends
 };
 
 constexpr auto about =
@@ -66,9 +67,14 @@ option_list declare(export_options& o) {
   return list;
 }
 
+export_format format_of(const fs::path& out) {
+  if (out.extension() == ".trees") return export_format::records;
+  if (out.extension() == ".json") return export_format::chrome;
+  return export_format::jsonl;
+}
+
 void complete(export_options& o, const option_list& list) {
-  if (!list.given("format") && o.out.extension() == ".trees") o.format = export_format::records;
-  if (!list.given("format") && o.out.extension() == ".json") o.format = export_format::chrome;
+  if (!o.format) o.format = format_of(o.out);
   if (o.out == "-") o.out.clear();
   if (!o.ids.empty())
     for (const auto* filter : tree_query::names)
@@ -136,7 +142,7 @@ private:
 };
 
 std::unique_ptr<tree_sink> open_sink(const export_options& o) {
-  switch (o.format) {
+  switch (*o.format) {
   case export_format::records: return std::make_unique<record_sink>(o.out);
   case export_format::chrome: return std::make_unique<chrome_sink>(o.out);
   case export_format::jsonl: break;
