@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/placement.hpp"
+#include "solver/unix_time.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -29,9 +30,6 @@ struct codec {
       piece; ///< bytes of one token within a text; a character may need several tokens
   std::vector<std::int32_t> begin; ///< in front of every thread's prompt (BOS), may be empty
 };
-
-/// Milliseconds of Unix time, from the system's clock.
-std::int64_t unix_ms_now();
 
 /// What every thread of reasoning of this process needs, whatever its tree.
 struct reasoning_options {

@@ -54,13 +54,15 @@ void declare(option_list& list, common_options& o) {
 
 void declare(option_list& list, search_options& o) {
   list.group("Demonstrations made by symbolic search");
-  list.choice("search", o.kind,
-              {{"apr", search_kind::apr},
-               {"sos+", search_kind::sos_plus},
-               {"sos", search_kind::sos_bfs},
-               {"sos-bfs", search_kind::sos_bfs},
-               {"sos-dfs", search_kind::sos_dfs}},
-              "parallel, serial hybrid, or Stream of Search (sos is sos-bfs)");
+  list.choice(
+      "search", o.kind,
+      {{"apr", search_kind::apr},
+       {"sos+", search_kind::sos_plus},
+       {"sos", search_kind::sos_bfs},
+       {"sos-bfs", search_kind::sos_bfs},
+       {"sos-dfs", search_kind::sos_dfs}},
+      "parallel, serial hybrid (with --beam 1:5 and --spawn-probability 0.5 unless they are "
+      "given), or Stream of Search (sos is sos-bfs)");
   list.choice("heuristic", o.heuristic, {{"mult", heuristic::mult}, {"sum", heuristic::sum}},
               "score of a state: distance to the target's factors, or to the target");
   list.range("beam", o.beam_low, o.beam_high, "branching cap of the root, drawn per problem");
@@ -84,6 +86,12 @@ void declare(option_list& list, search_options& o) {
               "how often a round of children is joined at its first success", share);
 }
 
+void complete(search_options& o, const option_list& list) {
+  if (o.kind != search_kind::sos_plus) return;
+  if (!list.given("beam")) o.beam_low = 1, o.beam_high = 5;
+  if (!list.given("spawn-probability")) o.spawn_probability = 0.5;
+}
+
 void check(const search_options& o) {
   const bool parallel = o.kind == search_kind::apr;
   if (o.condition_tokens && parallel)
@@ -100,9 +108,24 @@ void check(const search_options& o) {
                     "give --condition-children, or leave it out");
 }
 
+namespace {
+
+template <class Field>
+void declare_dtype_of(option_list& list, const std::string& name, Field& field,
+                      const std::string& help) {
+  list.choice(name, field, {{"float32", dtype::float32}, {"bfloat16", dtype::bfloat16}}, help);
+}
+
+} // namespace
+
 void declare_dtype(option_list& list, const std::string& name, dtype& field,
                    const std::string& help) {
-  list.choice(name, field, {{"float32", dtype::float32}, {"bfloat16", dtype::bfloat16}}, help);
+  declare_dtype_of(list, name, field, help);
+}
+
+void declare_dtype(option_list& list, const std::string& name, std::optional<dtype>& field,
+                   const std::string& help) {
+  declare_dtype_of(list, name, field, help);
 }
 
 namespace {

@@ -4,6 +4,8 @@
 #include "model/config.hpp"
 #include "solver/search.hpp"
 
+#include <optional>
+
 namespace banyan {
 
 /// What every command understands.
@@ -28,10 +30,16 @@ void read_config(option_list&, const common_options&);
 /// The knobs of the symbolic searches.
 void declare(option_list&, search_options&);
 
+/// To be called once all options are read: where the literature has another default for the kind
+/// of search, and nothing was asked for, takes it over.
+void complete(search_options&, const option_list&);
+
 /// Throws bad_usage for conditions that the kind of search does not have, or that nobody asked for.
 void check(const search_options&);
 
 void declare_dtype(option_list&, const std::string& name, dtype&, const std::string& help);
+void declare_dtype(option_list&, const std::string& name, std::optional<dtype>&,
+                   const std::string& help);
 
 bool is_device(const std::string& text);
 

@@ -33,9 +33,9 @@ void declare(option_list& list, decoding_options& o) {
   declare_decoding(list, o);
 }
 
-void declare_decoding(option_list& list, decoding_options& o) {
+void declare_decoding(option_list& list, decoding_options& o, const std::string& temperature) {
   list.group("Decoding");
-  list.number("temperature", o.sampling.temperature, "0: greedy", limits{0, 100});
+  list.number("temperature", o.sampling.temperature, temperature, limits{0, 100});
   list.number("top-k", o.sampling.top_k, "0: off", not_negative);
   list.number("top-p", o.sampling.top_p, "1: off", limits{1e-6, 1});
   list.number("min-p", o.sampling.min_p, "0: off", share);

@@ -30,7 +30,9 @@ struct decoding_options {
 void check(const decoding_options&);
 
 void declare(option_list&, decoding_options&);
-/// Without where: sampling, conditioning, join and budget alone.
-void declare_decoding(option_list&, decoding_options&);
+/// Without where: sampling, conditioning, join and budget alone. `temperature`: the help of that
+/// option.
+void declare_decoding(option_list&, decoding_options&,
+                      const std::string& temperature = "0: greedy");
 
 } // namespace banyan

@@ -1,13 +1,10 @@
 #pragma once
 
 #include "apps/time_text.hpp"
-#include "solver/search.hpp"
 #include "solver/tree.hpp"
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
-#include <string_view>
-#include <vector>
 
 namespace banyan {
 
@@ -21,17 +18,5 @@ std::string result_json(const tree&, std::size_t sample);
 
 /// A tree, live or finished; `texts`: with every thread's text and solution.
 std::string tree_json(const tree&, bool texts = true);
-
-/// A problem of a problem file, in the published layout: nums, target, solution, optimal_path,
-/// start_size. The problem must be solvable.
-std::string problem_json(const problem&);
-
-/// Demonstration `index` in the published layout: that of the problem, and search_path, rating,
-/// search_type, trace_dict and so on.
-std::string trace_json(const tree&, const search_options&, std::uint64_t index);
-
-/// Reads demonstrations in the published layout, a JSON array or JSON lines, back as trees of
-/// segments without token ids. Throws `bad_usage`; `name` stands for the file in messages.
-std::vector<tree> parse_traces(std::string_view text, const std::string& name);
 
 } // namespace banyan

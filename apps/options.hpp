@@ -66,6 +66,7 @@ public:
                      const std::string& value_name, const std::string& help);
   option_list& flag(const std::string& name, bool& field, const std::string& help);
 
+  /// A present value outside of the bounds is none: neither a default nor part of a config.
   template <class Number>
   option_list& number(const std::string& name, Number& field, const std::string& help,
                       limits bounds = {});
@@ -74,6 +75,7 @@ public:
   option_list& range(const std::string& name, int& low, int& high, const std::string& help,
                      bool alone_is_high = false);
 
+  /// Also of a `std::optional<Enum>`: nothing is no default.
   template <class Enum>
   option_list& choice(const std::string& name, Enum& field,
                       std::vector<std::pair<std::string, Enum>> values, const std::string& help);
@@ -156,15 +158,20 @@ option_list& option_list::number(const std::string& name, Number& field, const s
                                  limits bounds) {
   if (!std::numeric_limits<Number>::is_signed) bounds.low = std::max(bounds.low, 0.0);
   option o{name, "N", help, expectation(std::numeric_limits<Number>::is_integer, bounds)};
-  o.read = [&field, bounds](const std::string& text) {
+  const auto fits = [bounds](Number value) {
+    return std::isfinite(double(value)) && double(value) >= bounds.low
+           && double(value) <= bounds.high;
+  };
+  o.read = [&field, fits](const std::string& text) {
     Number value{};
-    if (!read_number(text, value)) return false;
-    if (!std::isfinite(double(value))) return false;
-    if (double(value) < bounds.low || double(value) > bounds.high) return false;
+    if (!read_number(text, value) || !fits(value)) return false;
     field = value;
     return true;
   };
-  o.write = [&field] { return std::vector{number_text(field)}; };
+  o.write = [&field, fits]() -> std::vector<std::string> {
+    if (!fits(field)) return {};
+    return {number_text(field)};
+  };
   if (!std::numeric_limits<Number>::is_integer) o.value_name = "X";
   return add(std::move(o));
 }

@@ -1,5 +1,6 @@
 #include "apps/plot.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -26,49 +27,99 @@ struct close_file {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
-/// The points of the log as gnuplot's inline data; traces and drills are curves of their own, for
-/// their losses do not compare.
-struct curves {
-  std::ostringstream traces, drills, accuracy;
-  int losses = 0, evaluations = 0;
+using json = nlohmann::json;
+
+/// The lines of a run's log: its steps, and as many evaluations as there were.
+struct run_log {
+  std::vector<json> steps, evaluations;
 };
 
-void read_log(const std::filesystem::path& file, curves& c) {
+run_log read_log(const std::filesystem::path& file) {
+  run_log log;
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
-    const auto j = nlohmann::json::parse(line, nullptr, false);
+    auto j = json::parse(line, nullptr, false);
     if (!j.is_object() || !j.contains("step")) continue;
-    if (j.contains("eval")) {
-      if (!j["eval"].is_object()) continue;
-      c.accuracy << j["step"] << ' ' << j["eval"].value("accuracy", 0.0) << '\n';
-      ++c.evaluations;
-    } else if (j.contains("loss") && j["loss"].is_number()) {
-      (j.value("drill", false) ? c.drills : c.traces) << j["step"] << ' ' << j["loss"] << '\n';
-      ++c.losses;
-    }
+    if (!j.contains("eval"))
+      log.steps.push_back(std::move(j));
+    else if (j["eval"].is_object())
+      log.evaluations.push_back(
+          {{"step", j["step"]}, {"accuracy", j["eval"].value("accuracy", 0.0)}});
   }
+  return log;
 }
 
-std::string script(const curves& c) {
+bool has_number(const json& j, const char* name) { return j.contains(name) && j[name].is_number(); }
+
+/// One column of the log, as pairs of step and value.
+std::string column(const std::vector<json>& lines, const char* name) {
   std::ostringstream out;
-  out << "$traces << END\n"
-      << c.traces.str() << "END\n"
-      << "$drills << END\n"
-      << c.drills.str() << "END\n"
-      << "$accuracy << END\n"
-      << c.accuracy.str() << "END\n"
-      << "set terminal svg size 800,500 background '#ffffff'\n"
-         "set output 'loss.svg.tmp'\n"
-         "set xlabel 'step'\nset ylabel 'loss'\nset logscale y\nset grid\nset key top right\n";
-  if (c.evaluations > 0) out << "set y2label 'accuracy'\nset y2range [0:1]\nset y2tics\n";
-  std::string plots;
-  const auto add = [&plots](const std::string& plot) {
-    plots += (plots.empty() ? "" : ", ") + plot;
+  for (const auto& j : lines)
+    if (has_number(j, name)) out << j["step"] << ' ' << j[name] << '\n';
+  return out.str();
+}
+
+/// Points as gnuplot's inline data.
+std::string data(const std::string& name, const std::string& points) {
+  return "$" + name + " << END\n" + points + "END\n";
+}
+
+/// Demonstrations and drills are curves of their own, for their losses do not compare.
+std::string loss_script(const run_log& log) {
+  std::vector<json> traces, drills;
+  for (const auto& j : log.steps) (j.value("drill", false) ? drills : traces).push_back(j);
+  const auto accuracy = column(log.evaluations, "accuracy");
+  std::string text = "set xlabel 'step'\nset ylabel 'loss'\nset logscale y\nset grid\n"
+                     "set key top right\n";
+  if (!accuracy.empty()) text += "set y2label 'accuracy'\nset y2range [0:1]\nset y2tics\n";
+  std::string curves;
+  const auto add = [&](const std::string& name, const std::string& points, const char* how) {
+    if (points.empty()) return;
+    text += data(name, points);
+    curves += (curves.empty() ? "plot $" : ", $") + name + how;
   };
-  if (!c.traces.str().empty()) add("$traces with lines lw 1.5 title 'demonstrations'");
-  if (!c.drills.str().empty()) add("$drills with points pt 7 ps 0.3 title 'drills'");
-  if (c.evaluations > 0) add("$accuracy axes x1y2 with linespoints title 'accuracy'");
-  out << "plot " << plots << '\n';
+  add("traces", column(traces, "loss"), " with lines lw 1.5 title 'demonstrations'");
+  add("drills", column(drills, "loss"), " with points pt 7 ps 0.3 title 'drills'");
+  add("accuracy", accuracy, " axes x1y2 with linespoints title 'accuracy'");
+  return text + curves + "\n";
+}
+
+std::string rl_script(const run_log& log) {
+  constexpr std::array names{"accuracy",
+                             "reward_mean",
+                             "children_mean",
+                             "kl",
+                             "generated_tokens_mean",
+                             "critical_path_tokens_mean",
+                             "entropy",
+                             "logprob_gap_max",
+                             "rollout_s",
+                             "train_s",
+                             "wait_s",
+                             "pool_idle"};
+  std::ostringstream out;
+  for (const auto* name : names) out << data(name, column(log.steps, name));
+  out << data("greedy", column(log.evaluations, "accuracy"));
+  out << "set multiplot layout 3,2\nset grid\nset xlabel 'step'\nset key bottom right\n"
+         "set ylabel 'share'\n"
+         "plot $accuracy with lines lw 1.5 title 'solved, sampled', $reward_mean with lines lw 1.5 "
+         "title 'reward'";
+  if (!log.evaluations.empty()) out << ", $greedy with linespoints title 'solved, greedy'";
+  out << "\nset ylabel 'children a tree'\nplot $children_mean with lines lw 1.5 notitle\n"
+         "set ylabel 'tokens a tree'\n"
+         "plot $generated_tokens_mean with lines lw 1.5 title 'in total', "
+         "$critical_path_tokens_mean with lines lw 1.5 title 'on the critical path'\n"
+         "set ylabel 'KL'\nset y2label 'entropy'\nset ytics nomirror\nset y2tics\n"
+         "set logscale y\nset format y '%.0e'\nset key top right\n" // a rare token alone makes a
+                                                                    // peak
+         "plot $kl with lines lw 1.5 title 'KL to the first weights', "
+         "$entropy axes x1y2 with lines lw 1.5 title 'entropy'\n"
+         "unset y2tics\nunset y2label\nset ytics mirror\n"
+         "set ylabel 'largest logprob gap'\n"
+         "plot $logprob_gap_max with lines lw 1.5 notitle\nunset logscale y\nset format y\n"
+         "set ylabel 'seconds a step'\n"
+         "plot $rollout_s with lines lw 1.5 title 'rollouts', $train_s with lines lw 1.5 title "
+         "'training', $wait_s with lines lw 1.5 title 'training waits'\nunset multiplot\n";
   return out.str();
 }
 
@@ -97,99 +148,32 @@ bool run_gnuplot(const std::filesystem::path& folder, const std::string& text) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/// One column of the log, as pairs of step and value.
-std::string column(const std::vector<nlohmann::json>& steps, const char* name) {
-  std::ostringstream out;
-  for (const auto& j : steps)
-    if (j.contains(name) && j[name].is_number()) out << j["step"] << ' ' << j[name] << '\n';
-  return out.str();
-}
-
-struct rl_log {
-  std::vector<nlohmann::json> steps, evaluations;
-};
-
-rl_log read_rl_log(const std::filesystem::path& file) {
-  rl_log log;
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    auto j = nlohmann::json::parse(line, nullptr, false);
-    if (!j.is_object() || !j.contains("step")) continue;
-    if (!j.contains("eval"))
-      log.steps.push_back(std::move(j));
-    else if (j["eval"].is_object())
-      log.evaluations.push_back(
-          {{"step", j["step"]}, {"accuracy", j["eval"].value("accuracy", 0.0)}});
-  }
-  return log;
-}
-
-std::string rl_script(const rl_log& log) {
-  constexpr std::array names{"accuracy",
-                             "reward_mean",
-                             "children_mean",
-                             "kl",
-                             "generated_tokens_mean",
-                             "critical_path_tokens_mean",
-                             "entropy",
-                             "logprob_gap_max",
-                             "rollout_s",
-                             "train_s",
-                             "wait_s",
-                             "pool_idle"};
-  std::ostringstream out;
-  for (const auto* name : names)
-    out << '$' << name << " << END\n" << column(log.steps, name) << "END\n";
-  out << "$greedy << END\n" << column(log.evaluations, "accuracy") << "END\n";
-  out << "set terminal svg size 1000,900 background '#ffffff'\nset output 'curve.svg.tmp'\n"
-         "set multiplot layout 3,2\nset grid\nset xlabel 'step'\nset key bottom right\n"
-         "set ylabel 'share'\n"
-         "plot $accuracy with lines lw 1.5 title 'solved, sampled', $reward_mean with lines lw 1.5 "
-         "title 'reward'";
-  if (!log.evaluations.empty()) out << ", $greedy with linespoints title 'solved, greedy'";
-  out << "\nset ylabel 'children a tree'\nplot $children_mean with lines lw 1.5 notitle\n"
-         "set ylabel 'tokens a tree'\n"
-         "plot $generated_tokens_mean with lines lw 1.5 title 'in total', "
-         "$critical_path_tokens_mean with lines lw 1.5 title 'on the critical path'\n"
-         "set ylabel 'KL'\nset y2label 'entropy'\nset ytics nomirror\nset y2tics\n"
-         "set logscale y\nset format y '%.0e'\nset key top right\n" // a rare token alone makes a
-                                                                    // peak
-         "plot $kl with lines lw 1.5 title 'KL to the first weights', "
-         "$entropy axes x1y2 with lines lw 1.5 title 'entropy'\n"
-         "unset y2tics\nunset y2label\nset ytics mirror\n"
-         "set ylabel 'largest logprob gap'\n"
-         "plot $logprob_gap_max with lines lw 1.5 notitle\nunset logscale y\nset format y\n"
-         "set ylabel 'seconds a step'\n"
-         "plot $rollout_s with lines lw 1.5 title 'rollouts', $train_s with lines lw 1.5 title "
-         "'training', $wait_s with lines lw 1.5 title 'training waits'\nunset multiplot\n";
-  return out.str();
+/// Draws a picture of this size in the folder; one that is there already stays until then.
+bool draw(const std::filesystem::path& folder, const std::string& picture, const std::string& size,
+          const std::string& script) {
+  const auto fresh = picture + ".tmp";
+  const bool drawn =
+      run_gnuplot(folder, "set terminal svg size " + size + " background '#ffffff'\nset output '"
+                              + fresh + "'\n" + script);
+  if (drawn)
+    std::filesystem::rename(folder / fresh, folder / picture);
+  else
+    std::filesystem::remove(folder / fresh);
+  return drawn;
 }
 
 } // namespace
 
 bool plot_rl(const std::filesystem::path& folder) {
-  const auto log = read_rl_log(folder / "log.jsonl");
-  if (log.steps.size() < 2) return false;
-  const auto fresh = folder / "curve.svg.tmp";
-  const bool drawn = run_gnuplot(folder, rl_script(log));
-  if (drawn)
-    std::filesystem::rename(fresh, folder / "curve.svg");
-  else
-    std::filesystem::remove(fresh);
-  return drawn;
+  const auto log = read_log(folder / "log.jsonl");
+  return log.steps.size() > 1 && draw(folder, "curve.svg", "1000,900", rl_script(log));
 }
 
 bool plot_loss(const std::filesystem::path& folder) {
-  curves c;
-  read_log(folder / "log.jsonl", c);
-  if (c.losses < 2) return false;
-  const auto fresh = folder / "loss.svg.tmp";
-  const bool drawn = run_gnuplot(folder, script(c));
-  if (drawn)
-    std::filesystem::rename(fresh, folder / "loss.svg");
-  else
-    std::filesystem::remove(fresh);
-  return drawn;
+  const auto log = read_log(folder / "log.jsonl");
+  const auto losses =
+      std::ranges::count_if(log.steps, [](const auto& j) { return has_number(j, "loss"); });
+  return losses > 1 && draw(folder, "loss.svg", "800,500", loss_script(log));
 }
 
 } // namespace banyan

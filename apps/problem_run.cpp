@@ -1,13 +1,13 @@
 #include "apps/problem_run.hpp"
 
 #include "apps/compute.hpp"
+#include "apps/gap_sample.hpp"
 #include "apps/interrupt.hpp"
 #include "model/device.hpp"
 #include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
-#include "trainer/logprob_gap.hpp"
 
 #include <algorithm>
 #include <map>
@@ -18,9 +18,6 @@ namespace {
 
 /// A tree that was cancelled ends at once, unless a pool is in a very long step.
 constexpr auto patience = std::chrono::seconds(2);
-
-/// Trees of an evaluation in between whose logprobs are scored again.
-constexpr std::size_t most_rescored = 32;
 
 using running_trees = std::vector<std::pair<std::size_t, std::string>>;
 
@@ -114,15 +111,15 @@ evaluation evaluate_weights(const model_weights& weights,
   decoding_options options;
   runtime trees({{device, dtype::float32, model}}, {.concurrency = options.concurrency});
   evaluation figures;
-  const transformer scorer(copy);
+  gap_sample sample(problems.size());
   const auto look = [&](std::size_t index, const tree& t) {
     figures.add(t);
-    if (index >= most_rescored) return;
-    figures.found_gap(
-        logprob_gap(t, scorer, *model.vocabulary, options.sampling.temperature, options.precision));
+    sample.add(index, t);
   };
   const auto result = run_problems(trees, problems, options, {.stop = stop, .on_tree = look});
   figures.took(result.wall_s);
+  if (!result.stopped)
+    figures.found_gap(sample.largest(transformer(copy), *model.vocabulary, options));
   return figures;
 }
 

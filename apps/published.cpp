@@ -1,7 +1,9 @@
-// The published layout of problems and demonstrations (docs/interfaces.md).
+#include "apps/published.hpp"
+
 #include "apps/failure.hpp"
-#include "apps/json.hpp"
 #include "apps/json_list.hpp"
+#include "solver/grammar.hpp"
+#include "solver/problems.hpp"
 
 #include <algorithm>
 
@@ -13,27 +15,21 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-constexpr std::string_view spawn_tag = "<Calling Sub Searches>";
-constexpr std::string_view end_of_join = "<End Sub Searches>\n";
 constexpr auto remedy = "take a file that `banyan generate traces` or the reference wrote";
 
 /// A solution as a path from the problem to its target, in the words of a trace.
 std::string optimal_path(const problem& p, const std::vector<operation>& steps) {
-  auto numbers = p.numbers;
-  std::string path, done;
-  const auto list = [&numbers] {
-    std::string text;
-    for (const auto n : numbers) text += (text.empty() ? "" : ", ") + std::to_string(n);
-    return "[" + text + "]";
-  };
+  grammar::state at{p.target, p.numbers};
+  std::vector<std::string> done;
+  std::string path;
   for (const auto& step : steps) {
-    path += "Current State: " + std::to_string(p.target) + ":" + list() + ", Operations: [" + done
-            + "]\n";
+    path += "Current State: " + to_string(at) + ", Operations: " + grammar::to_string(done) + "\n";
     for (const auto used : {step.left, step.right})
-      numbers.erase(std::find(numbers.begin(), numbers.end(), used));
-    numbers.push_back(step.result);
-    path += "Exploring Operation: " + to_string(step) + ", Resulting Numbers: " + list() + "\n";
-    done += (done.empty() ? "'" : ", '") + to_string(step) + "'";
+      at.numbers.erase(std::ranges::find(at.numbers, used));
+    at.numbers.push_back(step.result);
+    done.push_back(to_string(step));
+    path += "Exploring Operation: " + done.back()
+            + ", Resulting Numbers: " + grammar::to_string(at.numbers) + "\n";
   }
   const auto target = std::to_string(p.target);
   return path + target + "," + target + " equal: Goal Reached\n";
@@ -83,22 +79,12 @@ std::string search_type(const search_options& o, int beam) {
 }
 
 // ---- reading
-// -------------------------------------------------------------------------------------
 
 segment part(segment_kind kind, std::string_view text) {
   segment s;
   s.kind = kind;
   s.text = text;
   return s;
-}
-
-/// Where the prompt ends: after the line with the current state.
-std::size_t prompt_end(std::string_view text, const std::string& where) {
-  const auto state = text.find("Current State: ");
-  const auto end = text.find('\n', state == text.npos ? 0 : state);
-  if (state == text.npos || end == text.npos)
-    throw bad_usage(where, "a text does not begin with a state", remedy);
-  return end + 1;
 }
 
 std::string with_newline(std::string text) {
@@ -109,11 +95,13 @@ std::string with_newline(std::string text) {
 /// Splits a thread's stops into prompt, written text, spawn blocks and joins.
 void read_stops(thread_record& thread, const std::vector<std::string>& stops,
                 const std::string& where) {
+  const auto end_of_join = std::string(grammar::end_join) + "\n";
   std::size_t known = 0; // of the text, in segments already
   for (std::size_t i = 0; i < stops.size(); ++i) {
     const auto text = with_newline(stops[i]);
     if (i == 0) {
-      known = prompt_end(text, where);
+      known = read_opening(text).size;
+      if (known == 0) throw bad_usage(where, "a text does not begin with a state", remedy);
       thread.segments.push_back(part(segment_kind::prompt, text.substr(0, known)));
     } else {
       const auto end = text.find(end_of_join, known);
@@ -126,7 +114,7 @@ void read_stops(thread_record& thread, const std::vector<std::string>& stops,
       known = joined;
     }
     const bool spawns = i + 1 < stops.size();
-    const auto spawn = spawns ? text.find(spawn_tag, known) : text.size();
+    const auto spawn = spawns ? text.find(grammar::begin_spawn, known) : text.size();
     if (spawn == text.npos) throw bad_usage(where, "a call stops without a spawn", remedy);
     thread.segments.push_back(part(segment_kind::written, text.substr(known, spawn - known)));
     known = spawn;

@@ -107,7 +107,7 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.number("condition-share", o.condition_share,
               "how often the children asked for, or --token-budget, stand in front of a prompt",
               share);
-  declare_decoding(list, o.decoding);
+  declare_decoding(list, o.decoding, "above 0: greedy trees of a problem are all the same");
   list.not_shown({"top-k", "top-p", "min-p"}); // see check()
 }
 

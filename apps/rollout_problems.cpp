@@ -4,6 +4,7 @@
 #include "actors/tree_ids.hpp"
 #include "solver/chance.hpp"
 #include "solver/fnv.hpp"
+#include "solver/problems.hpp"
 #include "solver/records.hpp"
 #include "solver/trace.hpp"
 

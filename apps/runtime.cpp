@@ -63,11 +63,6 @@ public:
     return now;
   }
 
-  std::size_t pending() const {
-    const std::lock_guard lock(mutex_);
-    return open_.size() + finished_.size();
-  }
-
   std::optional<finished_work> take(std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
     if (!arrived_.wait_for(lock, patience, [this] { return !finished_.empty(); })) return {};
@@ -106,14 +101,6 @@ struct runtime::impl {
       : ids(options.seed),
         house(std::move(sources), house_of(options)),
         desk(house.system(), house.node()) {}
-
-  /// Behind all that the node was asked for before.
-  template <class Message>
-  void tell_node(Message message) {
-    desk.run([node = desk.node(), message = std::move(message)](caf::event_based_actor* self) {
-      self->send(node, message);
-    });
-  }
 };
 
 runtime::runtime(std::vector<pool_source> sources, runtime_options options)
@@ -136,8 +123,6 @@ std::string runtime::submit(solve_request request) {
       });
   return id;
 }
-
-std::size_t runtime::pending() const { return impl_->box->pending(); }
 
 std::optional<finished_work> runtime::take(std::chrono::milliseconds patience) {
   return impl_->box->take(patience);
@@ -168,8 +153,11 @@ std::optional<live_tree> runtime::seen(const std::string& id) const {
   return live;
 }
 
-void runtime::cancel(const std::string& id) { impl_->tell_node(cancel_request{id}); }
-
-void runtime::cancel_all() { impl_->tell_node(atom::drain_v); }
+/// Behind all that the node was asked for before.
+void runtime::cancel_all() {
+  impl_->desk.run([node = impl_->desk.node()](caf::event_based_actor* self) {
+    self->send(node, atom::drain_v);
+  });
+}
 
 } // namespace banyan

@@ -51,9 +51,6 @@ public:
   /// Starts a tree and returns its id.
   std::string submit(solve_request);
 
-  /// Trees that were submitted and not yet taken.
-  std::size_t pending() const;
-
   /// The next finished tree; nothing if none ends in that time.
   std::optional<finished_work> take(std::chrono::milliseconds patience);
 
@@ -65,10 +62,7 @@ public:
   /// ended only the figures are there.
   std::optional<live_tree> seen(const std::string& id) const;
 
-  /// Ends a tree; it comes out as cancelled.
-  void cancel(const std::string& id);
-
-  /// Ends all trees, running and waiting, and takes no more.
+  /// Ends all trees, running and waiting, which come out as cancelled, and takes no more.
   void cancel_all();
 
 private:

@@ -1,9 +1,9 @@
 #include "apps/trace_file.hpp"
 
 #include "apps/failure.hpp"
-#include "apps/json.hpp"
 #include "apps/json_list.hpp"
-#include "solver/records.hpp"
+#include "apps/published.hpp"
+#include "solver/record_file.hpp"
 
 #include <iterator>
 

@@ -298,6 +298,7 @@ bool parse(option_list& list, train_options& o, std::span<const std::string> wor
   if (!list.parse(words)) return false;
   const auto resumed = read_run_config(list, o.common, o.sft.out, o.resume, o.sft.minutes);
   o.sft.seed = o.sft.curriculum.seed = o.sft.curriculum.search.seed = o.seed;
+  complete(o.sft.curriculum.search, list);
   check(o);
   constexpr std::array<std::string_view, 3> fixed{"model", "optimizer", "seed"};
   o.changed = changes(resumed, resolved_config(list, o), fixed);

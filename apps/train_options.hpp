@@ -22,7 +22,9 @@ struct train_options {
   std::vector<config_change> changed;       ///< of a resumed run; see `changes`
   std::set<std::string, std::less<>> asked; ///< options that were given for this start
 
-  train_options(); ///< the recipe of the shipped model
+  /// The recipe of the first run of models/baselines/countdown-3-sft, from which the shipped model
+  /// comes, in float32.
+  train_options();
 };
 
 option_list declare(train_options&);

@@ -4,7 +4,6 @@
 #include "apps/tree_mirror.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -187,11 +186,6 @@ json whole_tree(client& daemon, const std::string& id) {
     for (auto& thread : more["threads"]) whole["threads"].push_back(std::move(thread));
     whole["threads_next"] = next_of(more, "threads_next");
   }
-}
-
-std::int64_t now_in_ms() {
-  using namespace std::chrono;
-  return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
 } // namespace banyan

@@ -53,7 +53,4 @@ inline const std::vector live_phases{tree_phase::running, tree_phase::paused, tr
 /// A tree with all of its threads, however many answers that takes.
 client::json whole_tree(client&, const std::string& id);
 
-/// Unix time.
-std::int64_t now_in_ms();
-
 } // namespace banyan

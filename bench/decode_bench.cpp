@@ -154,7 +154,14 @@ void measure(const std::shared_ptr<const model_weights>& w, dtype type, std::int
 struct bench_options {
   dtype precision = dtype::float32;
   int context = 300;
+  int batch = 0; ///< 0: several
   std::string device = "cpu";
+
+  std::vector<int> batches() const {
+    if (batch > 0) return {batch};
+    if (device == "cpu") return {1, 8, 16, 24, 32, 64, 256};
+    return {1, 8, 64, 256, 1024};
+  }
 };
 
 bench_options parse(int argc, char** argv) {
@@ -167,6 +174,7 @@ bench_options parse(int argc, char** argv) {
       "step reads of the cache in a second, too.");
   declare_dtype(list, "dtype", o.precision, "of weights and cache");
   list.number("context", o.context, "tokens of each sequence", positive);
+  list.number("batch", o.batch, "sequences of a step; 0: several numbers of them", not_negative);
   declare_device(list, o.device, "where to decode");
   read_words(list, argc, argv);
   return o;
@@ -176,20 +184,21 @@ bench_options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) try {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
-  const auto [type, context, device] = parse(argc, argv);
-  const auto w = model_to_measure({}, type, device).weights;
-  std::printf("%s, context %d\n", type == dtype::float32 ? "float32" : "bfloat16", context);
-  if (device != "cpu") {
+  const auto o = parse(argc, argv);
+  const auto type = o.precision;
+  const auto w = model_to_measure({}, type, o.device).weights;
+  std::printf("%s, context %d\n", type == dtype::float32 ? "float32" : "bfloat16", o.context);
+  if (o.device != "cpu") {
     std::printf("%6s %12s %9s %14s %12s %12s\n", "batch", "tokens/s", "ms/step", "GB/s of cache",
                 "unrecorded", "recording");
-    for (const int sequences : {1, 8, 64, 256, 1024}) measure_on_gpu(w, type, sequences, context);
+    for (const int sequences : o.batches()) measure_on_gpu(w, type, sequences, o.context);
     return 0;
   }
   std::printf("%10s %6s %12s %9s %10s %10s %10s\n", "OS threads", "batch", "tokens/s", "ms/step",
               "products", "attention", "rest");
   for (const int os_threads : {1, 2}) {
     at::set_num_threads(os_threads);
-    for (const int sequences : {1, 8, 16, 24, 32, 64, 256}) measure(w, type, sequences, context);
+    for (const int sequences : o.batches()) measure(w, type, sequences, o.context);
   }
 } catch (...) {
   return told_failure("decode_bench");

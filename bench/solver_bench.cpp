@@ -3,6 +3,7 @@
 //
 //   solver_bench                                    speed (Google Benchmark; its options apply)
 //   solver_bench --figures [problems] [seed]        success rates beside the published ones
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 
 #include <benchmark/benchmark.h>

@@ -1,8 +1,8 @@
 // Trees laid out depth first against the same trees as flat sequences: forward and backward pass,
 // same loss, same gradient.
 //
-// The trees are demonstrations, made with the options that the shipped model was trained with;
-// those of a file; or what a run of reinforcement learning rolled out. The last are laid out a
+// The trees are demonstrations, made with the options that `banyan train sft` has by default; those
+// of a file; or what a run of reinforcement learning rolled out. The last are laid out a
 // group at a time, too, as that run learns from them: `tree_batch_bench --help`.
 
 #include "apps/compute.hpp"
@@ -17,6 +17,7 @@
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
+#include "solver/problems.hpp"
 #include "trainer/batch.hpp"
 #include "trainer/shared_prefix.hpp"
 #include "trainer/tree_store.hpp"
@@ -215,7 +216,6 @@ void write(const std::filesystem::path& file, const std::vector<training_sequenc
     throw std::runtime_error(file.string() + ": cannot be written; give a folder that is there");
 }
 
-/// Nothing where only help was asked for.
 bench_options parse(int argc, char** argv) {
   bench_options o;
   auto list = bench_options_of("tree_batch_bench", "[options]",

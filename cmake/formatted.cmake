@@ -1,7 +1,7 @@
 # What .clang-format asks for. Run in the source tree: cmake -P cmake/formatted.cmake
 cmake_minimum_required(VERSION 3.25)
 foreach(folder IN ITEMS solver model actors gpu_pool trainer apps tests bench)
-  file(GLOB_RECURSE found ${folder}/*.hpp ${folder}/*.cpp ${folder}/*.cu)
+  file(GLOB_RECURSE found ${folder}/*.hpp ${folder}/*.cpp ${folder}/*.cu ${folder}/*.cuh)
   list(APPEND files ${found})
 endforeach()
 find_program(clang_format clang-format REQUIRED)

@@ -8,7 +8,7 @@ set(may_gpu_pool gpu_pool model ${message_page})
 set(may_trainer trainer model solver ${message_page})
 
 foreach(folder IN ITEMS solver model actors gpu_pool trainer)
-  file(GLOB_RECURSE files ${folder}/*.hpp ${folder}/*.cpp ${folder}/*.cu)
+  file(GLOB_RECURSE files ${folder}/*.hpp ${folder}/*.cpp ${folder}/*.cu ${folder}/*.cuh)
   foreach(file IN LISTS files)
     file(STRINGS "${file}" lines REGEX "^#include \"[a-z_]+/")
     foreach(line IN LISTS lines)
@@ -60,3 +60,14 @@ banyan_forbid(SQLite "<sqlite3" solver/* model/* actors/* gpu_pool/* trainer/* a
 banyan_forbid(LibTorch "<(torch|ATen|c10)/" solver/* actors/*)
 banyan_forbid(Protobuf "(<google/protobuf/|\".*\\.pb\\.h\")" solver/* model/* actors/* gpu_pool/* trainer/* apps/*
   EXCEPT "^solver/records\\.")
+banyan_forbid(SentencePiece "<sentencepiece" solver/* model/* actors/* gpu_pool/* trainer/* apps/*
+  EXCEPT "^model/tokenizer_sentencepiece\\.")
+banyan_forbid(JSON "<nlohmann/" solver/* actors/* gpu_pool/*)
+banyan_forbid(Boost "<boost/" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^apps/options\\.")
+banyan_forbid(spdlog "<spdlog/" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^apps/banyand/log\\.")
+banyan_forbid(libcurl "<curl/" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^apps/client\\.")
+banyan_forbid(RESTinio "<restinio/" solver/* model/* actors/* gpu_pool/* trainer/* apps/*
+  EXCEPT "^apps/serving/(http_server|doorkeeper|exchange|io_loop|speaking_socket)\\.")
+banyan_forbid(OpenSSL "<openssl/" solver/* model/* actors/* gpu_pool/* trainer/* apps/* EXCEPT "^apps/serving/gate\\.")
+banyan_forbid(prometheus-cpp "<prometheus/" solver/* model/* actors/* gpu_pool/* trainer/* apps/*
+  EXCEPT "^apps/serving/metrics\\.")

@@ -61,7 +61,7 @@ if(BANYAN_HAS_CUDA)
 endif()
 
 # The other side of scripts/check_transformers.py.
-banyan_program(reference_dump EXCLUDE_FROM_ALL tests/reference_dump.cpp)
+banyan_program(reference_dump tests/reference_dump.cpp)
 target_link_libraries(reference_dump PRIVATE banyan_model banyan_solver nlohmann_json::nlohmann_json)
 
 banyan_tests(actors_tests LINK banyan_actors SOURCES

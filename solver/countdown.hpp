@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,17 +39,14 @@ std::optional<operation> parse_operation(std::string_view); ///< Exactly that fo
 /// "5, 50, 79, 27 -> 62": for messages.
 std::string to_string(const problem&);
 
-/// Why `check` refuses a problem before anybody tries to solve it; nothing if it is well formed:
-/// 2 to 6 numbers, each 0..9999, target 0..9999.
+/// Why nobody is asked to solve such a problem; nothing if it is well formed: 2 to 6 numbers, each
+/// 0..9999, target 0..9999.
 std::optional<std::string> malformed(const problem&);
 
 /// Strict verifier: every operation is correct arithmetic on two numbers that are there, each
 /// number is consumed by it, one number is left and equals the target. Returns what is wrong, or
 /// nothing if the operations are a solution.
 std::optional<std::string> refute(const problem&, std::span<const operation>);
-
-/// Exhaustive search: the operations of one solution, or nothing if none exists. Deterministic.
-std::optional<std::vector<operation>> solve_exhaustively(const problem&);
 
 /// What became of a thread's claim. `solved` is the verifier's word, `claimed` the model's.
 struct outcome {
@@ -72,29 +68,6 @@ struct problem_hash { ///< of the problem as it is; apply `canonical` first to c
 
 /// Canonical problems, to keep train and validation apart.
 using problem_set = std::unordered_set<problem, problem_hash>;
-
-struct problem_options {
-  int num_numbers = 4; ///< 2..6
-  std::int64_t min_number = 1, max_number = 99;
-  std::int64_t min_target = 10, max_target = 100;
-  std::uint64_t seed = 0;
-  int workers = 1; ///< OS threads; the result does not depend on it
-};
-
-/// Draws distinct solvable problems uniformly (numbers and target uniform, kept if solvable).
-/// A problem whose (sorted numbers, target) occurs in `exclude` or was drawn before is skipped.
-/// The result depends on the options, `count` and `exclude` alone, never on `workers`.
-/// Throws std::invalid_argument if so many distinct problems cannot be found: at once where there
-/// are fewer, which is known exactly for two and three numbers. `told` hears now and then how many
-/// there are so far.
-std::vector<problem> generate_problems(const problem_options&, std::size_t count,
-                                       std::span<const problem> exclude = {},
-                                       const std::function<void(std::size_t)>& told = {});
-
-/// Problem `index` of an endless stream: uniform over solvable draws, a pure function of
-/// (options.seed, index), independent of every other index. A canonical problem in `exclude` is
-/// never returned; the stream may repeat a problem. For training on data made on the fly.
-problem draw_problem(const problem_options&, std::uint64_t index, const problem_set& exclude);
 
 /// The same problem with its numbers sorted: the key under which two problems are the same.
 problem canonical(problem);

@@ -21,13 +21,17 @@ bool read_list(cursor& in, Item item) {
 
 } // namespace
 
-std::string to_string(const state& s) {
-  auto text = std::to_string(s.target) + ":[";
-  for (const char* separator = ""; const auto number : s.numbers) {
+std::string to_string(std::span<const std::int64_t> numbers) {
+  std::string text = "[";
+  for (const char* separator = ""; const auto number : numbers) {
     text += separator + std::to_string(number);
     separator = ", ";
   }
   return text += ']';
+}
+
+std::string to_string(const state& s) {
+  return std::to_string(s.target) + ":" + to_string(std::span(s.numbers));
 }
 
 std::string to_string(std::span<const std::string> operations) {

@@ -18,6 +18,11 @@ namespace banyan::grammar {
 /// size. A problem has at most 6 numbers.
 inline constexpr std::size_t max_list = 64;
 
+/// The lines around a block that spawns, and around the one that the join puts in its place.
+inline constexpr std::string_view begin_spawn = "<Calling Sub Searches>",
+                                  end_spawn = "<End Calling Sub Searches>",
+                                  begin_join = "<Sub Searches>", end_join = "<End Sub Searches>";
+
 /// "47:[61, 24]"
 struct state {
   std::int64_t target = 0;
@@ -29,6 +34,7 @@ std::string to_string(const state&);
 std::optional<state> read_state(cursor&);
 
 /// "[61, 24]"
+std::string to_string(std::span<const std::int64_t> numbers);
 std::optional<std::vector<std::int64_t>> read_numbers(cursor&);
 
 /// "['66-42=24', '61-24=37']"; each must be an operation by form, right or wrong.

@@ -13,8 +13,6 @@ template <class Value>
 class score_heap {
 public:
   bool empty() const { return items_.empty(); }
-  std::size_t size() const { return items_.size(); }
-  Value top() const { return items_.front().value; }
 
   void push(double score, Value value) {
     items_.push_back({score, value});

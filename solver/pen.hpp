@@ -49,7 +49,6 @@ public:
   }
 
   std::size_t size() const { return static_cast<std::size_t>(at_ - buffer_.get()); }
-  void clear() { at_ = buffer_.get(); }
 
   /// What was written between two values of `size`; valid until something more is written.
   std::string_view between(std::size_t begin, std::size_t end) const {

@@ -1,6 +1,6 @@
-// Where problems come from: the exhaustive solver and the generator that keeps what it can solve.
+#include "solver/problems.hpp"
+
 #include "solver/chance.hpp"
-#include "solver/countdown.hpp"
 
 #include <algorithm>
 #include <array>

@@ -4,9 +4,6 @@
 #include "solver/tree.hpp"
 
 #include <cstddef>
-#include <filesystem>
-#include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,24 +31,5 @@ std::string encode_solve_request(const solve_request&);
 solve_request decode_solve_request(std::string_view bytes);
 std::string encode_thread(const thread_record&);
 thread_record decode_thread(std::string_view bytes);
-
-/// A tree as it stands in a file: its length, then `encode_tree`. A file is a row of these.
-std::string encode_record(const tree&);
-
-/// Reads a file of them one by one.
-class record_reader {
-public:
-  explicit record_reader(const std::filesystem::path&); ///< throws std::system_error
-  ~record_reader();
-  record_reader(record_reader&&) noexcept;
-  /// The next tree; nothing at the end. Throws `bad_record` naming file and byte offset for a
-  /// damaged record; a record cut off at the end of the file is damaged too. A reader that threw is
-  /// of no more use.
-  std::optional<tree> next();
-
-private:
-  struct impl;
-  std::unique_ptr<impl> impl_;
-};
 
 } // namespace banyan

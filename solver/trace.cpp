@@ -20,11 +20,18 @@ std::string budget_text(std::string_view name, std::optional<int> budget) {
 constexpr std::string_view sub_calls = "Sub Call Budget: ";
 constexpr std::string_view tokens = "Token Budget: ";
 
-/// Consumes what `budget_text` writes; nothing if it begins that way and goes on otherwise.
-std::optional<std::string_view> read_budget(grammar::cursor& in, std::string_view name) {
-  const auto text = in.rest();
-  if (in.literal(name) && !(in.integer<int>() && in.literal(" "))) return {};
-  return text.substr(0, text.size() - in.rest().size());
+/// Takes what `budget_text` writes; false if it begins that way and goes on otherwise.
+bool read_budget(grammar::cursor& in, std::string_view name, std::optional<int>& budget) {
+  if (!in.literal(name)) return true;
+  budget = in.integer<int>();
+  return budget && in.literal(" ");
+}
+
+/// "Moving to Node #0,1\n", if it is there.
+bool read_moving(grammar::cursor& in, std::string& name) {
+  if (!in.literal("Moving to Node ")) return true;
+  name = grammar::read_node(in).value_or("");
+  return !name.empty() && in.literal("\n");
 }
 
 } // namespace
@@ -34,42 +41,34 @@ std::string root_prompt(const problem& p, const conditioning& c) {
          + grammar::node_prompt("0", {p.target, p.numbers}, {});
 }
 
-std::optional<problem> parse_root_prompt(std::string_view text) {
+opening read_opening(std::string_view text) {
+  opening found;
   grammar::cursor in(text);
-  if (!read_budget(in, sub_calls) || !read_budget(in, tokens)) return {};
-  if (!in.literal("Moving to Node #0\nCurrent State: ")) return {};
-  auto start = grammar::read_state(in);
-  if (!start || !in.literal(", Operations: []\n") || !in.at_end()) return {};
-  return problem{std::move(start->numbers), start->target};
+  const auto read = [&] { return text.size() - in.rest().size(); };
+  if (!read_budget(in, sub_calls, found.asked.sub_call_budget)
+      || !read_budget(in, tokens, found.asked.token_budget))
+    return {};
+  found.prefix = read();
+  if (!read_moving(in, found.node) || !in.literal("Current State: ")) return found;
+  auto state = grammar::read_state(in);
+  if (!state || !in.literal(", Operations: ")) return found;
+  auto operations = grammar::read_operations(in);
+  if (!operations || !in.literal("\n")) return found;
+  found.state = {std::move(state->numbers), state->target};
+  found.operations = std::move(*operations);
+  found.size = read();
+  return found;
+}
+
+std::optional<problem> parse_root_prompt(std::string_view text) {
+  auto front = read_opening(text);
+  if (front.node != "0" || front.size != text.size() || !front.operations.empty()) return {};
+  return std::move(front.state);
 }
 
 // ---- the grammar
 
 namespace {
-
-constexpr std::string_view calling = "<Calling Sub Searches>";
-constexpr std::string_view end_calling = "<End Calling Sub Searches>";
-constexpr std::string_view joined = "<Sub Searches>";
-constexpr std::string_view end_joined = "<End Sub Searches>";
-
-/// The front of a thread's prompt: what goes before it, what its children inherit, where it starts.
-struct opening {
-  std::size_t prefix = 0;
-  std::string token_budget;
-  std::string start_node;
-};
-
-opening read_opening(std::string_view prompt) {
-  opening found;
-  grammar::cursor in(prompt);
-  if (!read_budget(in, sub_calls)) return found;
-  const auto inherited = read_budget(in, tokens);
-  if (!inherited) return found;
-  found.token_budget = *inherited;
-  found.prefix = prompt.size() - in.rest().size();
-  if (in.literal("Moving to Node ")) found.start_node = grammar::read_node(in).value_or("");
-  return found;
-}
 
 /// The block that is being written, or waits for its join.
 struct spawn_block {
@@ -100,9 +99,9 @@ struct trace::impl {
 
   options limits;
   std::string text;
-  std::size_t unread;  // begin of the first line that was not read yet
-  std::size_t scanned; // there is no newline between `unread` and here
-  std::string token_budget;
+  std::size_t unread;       // begin of the first line that was not read yet
+  std::size_t scanned;      // there is no newline between `unread` and here
+  std::string token_budget; // what children inherit
   node_table nodes;
   restatement path;
   bool goal_reached = false;
@@ -114,8 +113,8 @@ trace::impl::impl(std::string_view prompt, options o, opening front)
       text(prompt),
       unread(front.prefix),
       scanned(front.prefix),
-      token_budget(std::move(front.token_budget)),
-      path(front.start_node) {
+      token_budget(budget_text(tokens, front.asked.token_budget)),
+      path(front.node) {
   while (const auto line = next_line(false)) nodes.read(*line);
 }
 
@@ -131,9 +130,9 @@ trace_verdict trace::impl::feed(std::string_view decoded, bool at_end) {
 /// makes no difference.
 std::optional<std::string_view> trace::impl::next_line(bool at_end) {
   const auto rest = std::string_view(text).substr(unread);
-  if (spawn && rest.starts_with(end_calling)) {
-    unread += end_calling.size();
-    return rest.substr(0, end_calling.size());
+  if (spawn && rest.starts_with(grammar::end_spawn)) {
+    unread += grammar::end_spawn.size();
+    return rest.substr(0, grammar::end_spawn.size());
   }
   const auto newline = text.find('\n', scanned);
   scanned = newline == std::string::npos ? text.size() : newline + 1;
@@ -145,7 +144,7 @@ std::optional<std::string_view> trace::impl::next_line(bool at_end) {
 
 std::optional<trace_verdict> trace::impl::read(std::string_view line) {
   if (!spawn) return read_prose(line);
-  if (line == end_calling) return close();
+  if (line == grammar::end_spawn) return close();
   return read_start(line);
 }
 
@@ -153,9 +152,11 @@ std::optional<trace_verdict> trace::impl::read_prose(std::string_view line) {
   nodes.read(line);
   if (goal_reached) path.read(line);
   goal_reached = goal_reached || grammar::is_goal(line);
-  if (line.starts_with(end_calling)) return wrong("end of a spawn block that never began", line);
+  if (line.starts_with(grammar::end_spawn))
+    return wrong("end of a spawn block that never began", line);
   // A join that the model writes itself is a hallucination; what it wants is to spawn.
-  const auto tag = line.starts_with(joined) ? joined : calling;
+  const auto tag =
+      line.starts_with(grammar::begin_join) ? grammar::begin_join : grammar::begin_spawn;
   if (!line.starts_with(tag)) return {};
   spawn.emplace().begin = static_cast<std::size_t>(line.data() - text.data());
   if (line != tag) return wrong("text after the begin of a spawn block", line);
@@ -203,12 +204,12 @@ std::string trace::impl::join(std::span<const child_result> children) {
     return std::string(result) + " in Sub Search " + std::to_string(i) + " at level "
            + std::to_string(limits.level) + " at Node #" + spawn->nodes[i] + ">\n";
   };
-  auto put = std::string(joined) + "\n";
+  auto put = std::string(grammar::begin_join) + "\n";
   for (std::size_t i = 0; i < children.size(); ++i) {
     const auto solution = checked_solution(children[i].solution.value_or(""), spawn->nodes[i]);
     put += line_about(solution ? "<Goal Reached" : "<No Solution", i) + solution.value_or("");
   }
-  (put += end_joined) += '\n';
+  (put += grammar::end_join) += '\n';
   replace_spawn(put);
   return put;
 }

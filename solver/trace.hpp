@@ -30,6 +30,20 @@ std::string root_prompt(const problem&, const conditioning& = {});
 /// Reads a root prompt back; nothing if it is not one. The inverse of `root_prompt`.
 std::optional<problem> parse_root_prompt(std::string_view);
 
+/// How a thread's text begins, be it the root's or a child's: its prompt, as far as it is one.
+struct opening {
+  conditioning asked;                  ///< in front of the first line
+  std::size_t prefix = 0;              ///< bytes of it
+  std::string node;                    ///< at which the thread starts: "0,1"
+  problem state;                       ///< the numbers that are left there, and the target
+  std::vector<std::string> operations; ///< that led there: "66-42=24"
+  std::size_t size = 0;                ///< bytes of the whole prompt; 0: no state was read
+};
+
+/// Reads as much as there is, and leaves the rest empty. A text may begin with its state, without
+/// a node, as those of Stream of Search do.
+opening read_opening(std::string_view text);
+
 /// What a thread's text says so far.
 namespace verdict {
 struct more {}; ///< decode on

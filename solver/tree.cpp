@@ -175,15 +175,22 @@ tree_usage tree::usage() const {
 }
 
 /// Parents come before their children.
-std::uint64_t tree::wasted_tokens() const {
-  std::unordered_set<std::string_view> wasted;
-  std::uint64_t tokens = 0;
+std::vector<bool> tree::wasted() const {
+  std::unordered_set<std::string_view> paths;
+  std::vector<bool> all;
   for (const auto& t : threads) {
-    if (t.awaited && t.phase != thread_phase::cancelled && !wasted.contains(parent_of(t.path)))
-      continue;
-    wasted.insert(t.path);
-    tokens += t.generated_tokens();
+    all.push_back(!t.awaited || t.phase == thread_phase::cancelled
+                  || paths.contains(parent_of(t.path)));
+    if (all.back()) paths.insert(t.path);
   }
+  return all;
+}
+
+std::uint64_t tree::wasted_tokens() const {
+  const auto wasted = this->wasted();
+  std::uint64_t tokens = 0;
+  for (std::size_t i = 0; i < threads.size(); ++i)
+    if (wasted[i]) tokens += threads[i].generated_tokens();
   return tokens;
 }
 

@@ -123,8 +123,11 @@ struct tree : tree_figures {
   /// join waited for).
   tree_usage usage() const;
 
-  /// Generated tokens of the threads that were cancelled, or that their parent's join went on
-  /// without, and of all threads below them.
+  /// For each thread: was it cancelled, did its parent's join go on without it, or is it below one
+  /// of which that is true?
+  std::vector<bool> wasted() const;
+
+  /// Generated tokens of those threads.
   std::uint64_t wasted_tokens() const;
 
   /// The longest context that any of its threads had, in tokens: all its model saw, and what was

@@ -84,6 +84,26 @@ TEST_CASE("the config that a training run leaves repeats the run", "[apps]") {
   CHECK(second.options.exclude == words{"a.json", "b.json"});
 }
 
+TEST_CASE("a serial hybrid has the beams and the coin of the literature unless they are given",
+          "[apps]") {
+  const auto parsed = [](words more) {
+    training_command command;
+    more.insert(more.begin(), {"--out", "run", "--search", "sos+"});
+    REQUIRE(command.parse(more));
+    return command.options.sft.curriculum.search;
+  };
+  const auto plain = parsed({});
+  CHECK(plain.beam_low == 1);
+  CHECK(plain.beam_high == 5);
+  CHECK(plain.spawn_probability == 0.5);
+  const auto asked = parsed({"--beam", "1:15", "--spawn-probability", "0.7"});
+  CHECK(asked.beam_high == 15);
+  CHECK(asked.spawn_probability == 0.7);
+  training_command parallel;
+  REQUIRE(parallel.parse({"--out", "run"}));
+  CHECK(parallel.options.sft.curriculum.search.beam_low == 15);
+}
+
 TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
   const scratch_folder folder;
   keep_run_config(folder.path(), "hidden = 64\nsteps = 50\nout = elsewhere\n");

@@ -1,5 +1,6 @@
 #include "solver/countdown.hpp"
 #include "solver/errc.hpp"
+#include "solver/problems.hpp"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -2,6 +2,7 @@
 #include "trainer/reward.hpp"
 
 #include "solver/countdown.hpp"
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 #include "solver/tree.hpp"
 #include "tests/sampled_tree.hpp"
@@ -54,14 +55,16 @@ TEST_CASE("a group whose rewards are equal has no advantages", "[trainer]") {
     for (auto a : group_advantages(std::vector<double>(n, 1), true)) CHECK(a == 0);
 }
 
-std::vector<bool> trained_on(const tree& t, const credit_options& o) {
-  std::vector<bool> all;
-  for (const auto& thread : t.threads) all.push_back(is_trained_on(t, thread, o));
+using paths = std::vector<std::string>;
+
+paths trained_on(const tree& t, const credit_options& o, const reward_options& costs = {}) {
+  paths all;
+  for (const auto* thread : trained_threads(t, reward_of(t, costs), o)) all.push_back(thread->path);
   return all;
 }
 
 TEST_CASE("shared credit goes to every thread", "[trainer]") {
-  CHECK(trained_on(family(), {}) == std::vector<bool>{true, true, true, true});
+  CHECK(trained_on(family(), {}) == paths{"/", "/0", "/1", "/2"});
 }
 
 TEST_CASE("per thread credit goes to those who made the answer", "[trainer]") {
@@ -69,15 +72,31 @@ TEST_CASE("per thread credit goes to those who made the answer", "[trainer]") {
   const credit_options o{.kind = credit_kind::per_thread};
   CHECK(answer_used(t, t.threads[1]));
   CHECK_FALSE(answer_used(t, t.threads[2]));
-  CHECK(trained_on(t, o) == std::vector<bool>{true, true, false, false});
+  CHECK(trained_on(t, o) == paths{"/", "/0"});
   t.outcome = {};
   t.threads[1].solution.reset();
-  CHECK(trained_on(t, o) == std::vector<bool>{true, true, true, false});
+  CHECK(trained_on(t, o) == paths{"/", "/0", "/1"});
 }
 
 TEST_CASE("cancelled threads are trained on or left out", "[trainer]") {
-  CHECK(trained_on(family(), {.cancelled = cancelled_kind::left_out})
-        == std::vector<bool>{true, true, true, false});
+  CHECK(trained_on(family(), {.cancelled = cancelled_kind::left_out}) == paths{"/", "/0", "/1"});
+}
+
+TEST_CASE("what is below a cancelled thread is left out with it", "[trainer]") {
+  auto t = family();
+  t.add("/2/0").phase = thread_phase::done;
+  CHECK(trained_on(t, {}) == paths{"/", "/0", "/1", "/2", "/2/0"});
+  CHECK(trained_on(t, {.cancelled = cancelled_kind::left_out}) == paths{"/", "/0", "/1"});
+  t.outcome = {};
+  CHECK(trained_on(t, {.kind = credit_kind::per_thread}) == paths{"/", "/0", "/1"});
+}
+
+TEST_CASE("a right tree beyond its budget is the fault of all who were waited for", "[trainer]") {
+  auto t = family(); // three children
+  t.prompt = "Sub Call Budget: 2 Moving to Node #0\n";
+  const credit_options o{.kind = credit_kind::per_thread};
+  CHECK(trained_on(t, o) == paths{"/", "/0", "/1"});
+  CHECK(trained_on(t, o, {.obey = false}) == paths{"/", "/0"});
 }
 
 TEST_CASE("the answer of a demonstration used exactly one child", "[trainer]") {

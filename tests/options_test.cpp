@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -281,6 +282,19 @@ TEST_CASE("a config says that a text was emptied", "[apps]") {
   write(folder / "c.conf", list.config());
   small(second).read_config(folder / "c.conf");
   CHECK(second.empty());
+}
+
+TEST_CASE("what has no default says none in the help and in the resolved config", "[apps]") {
+  std::int64_t count = 0;
+  std::optional<bool> color;
+  option_list list("small", {}, {}, {});
+  list.number("count", count, "how many", positive);
+  list.choice("color", color, {{"on", true}, {"off", false}}, "as the terminal has it");
+  CHECK(list.help().find("(=") == std::string::npos);
+  CHECK(list.config().empty());
+  list.parse(words{"--count", "3", "--color", "off"});
+  CHECK(color == false);
+  CHECK(list.config() == "# Options\ncount = 3\ncolor = off\n");
 }
 
 TEST_CASE("the help names every option with its default", "[apps]") {

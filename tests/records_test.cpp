@@ -1,4 +1,4 @@
-#include "solver/records.hpp"
+#include "solver/record_file.hpp"
 
 #include "tests/scratch_folder.hpp"
 

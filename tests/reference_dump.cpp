@@ -1,6 +1,7 @@
 #include "model/checkpoint.hpp"
 #include "model/safetensors.hpp"
 #include "model/tokenizer.hpp"
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 #include "tests/decode_fixture.hpp"
 
@@ -84,7 +85,7 @@ void dump(const fs::path& folder, const fs::path& given) {
       continue;
     ++with_logits;
     decoder decoding(loaded.weights, 16);
-    tensors["trained." + number] = trained_logits(decoding.model, ids);
+    tensors["trained." + number] = trained_logits(*decoding.model, ids);
     tensors["decoded." + number] = decoding.prefill(ids, 50);
   }
   write_safetensors(folder / "reference.safetensors", tensors);

@@ -1,4 +1,5 @@
 #include "solver/heap.hpp"
+#include "solver/problems.hpp"
 #include "tests/searched.hpp"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "solver/problems.hpp"
 #include "solver/search.hpp"
 #include "solver/search_space.hpp"
 #include "solver/trace.hpp"

@@ -46,6 +46,45 @@ TEST_CASE("a text that is not quite a root prompt is none", "[solver]") {
   CHECK_FALSE(parse_root_prompt("Moving to Node #0\nCurrent State: 47:[1, 2, Operations: []\n"));
 }
 
+TEST_CASE("the opening of every prompt says what the prompt was made of", "[solver]") {
+  const auto root = root_prompt(example, {.sub_call_budget = 10, .token_budget = 512});
+  const auto front = read_opening(root + "Exploring Operation: ");
+  CHECK(front.asked.sub_call_budget == 10);
+  CHECK(front.asked.token_budget == 512);
+  CHECK(root.substr(front.prefix).starts_with("Moving to Node #0\n"));
+  CHECK(front.node == "0");
+  CHECK(front.state == example);
+  CHECK(front.operations.empty());
+  CHECK(front.size == root.size());
+
+  const auto children = prompts_of(root_trace().feed(two_nodes + both_called, false));
+  const auto child = read_opening(children.front());
+  CHECK(child.node == "0,1");
+  CHECK(child.state == problem{{66, 19}, 47});
+  CHECK(child.operations == std::vector<std::string>{"61-42=19"});
+  CHECK(child.size == children.front().size());
+}
+
+TEST_CASE("an opening is read as far as it goes", "[solver]") {
+  const auto plain = root_prompt(example);
+  const auto bare = read_opening(plain.substr(plain.find("Current")));
+  CHECK(bare.node.empty());
+  CHECK(bare.state == example);
+  for (const auto* budgets : {"Sub Call Budget: x ", "Token Budget: 512", "Token Budget: x "}) {
+    const auto none = read_opening(budgets + plain);
+    CHECK(none.prefix == 0);
+    CHECK_FALSE(none.asked.token_budget);
+    CHECK(none.size == 0);
+  }
+  const auto cut = read_opening("Token Budget: 512 Moving to Node #0,1\nCurrent State: 47:[66");
+  CHECK(cut.asked.token_budget == 512);
+  CHECK(cut.prefix == 18);
+  CHECK(cut.node == "0,1");
+  CHECK(cut.size == 0);
+  CHECK(read_opening("hello").size == 0);
+  CHECK(read_opening("x" + plain).size == 0);
+}
+
 // ---- spawning
 
 TEST_CASE("a spawn block asks for its children in its own order", "[solver]") {

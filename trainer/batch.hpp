@@ -19,7 +19,7 @@ struct thread_record;
 struct training_sequence {
   std::vector<std::int32_t> ids;           ///< [length]
   std::vector<std::int32_t> positions;     ///< [length]
-  std::vector<std::int32_t> visible_until; ///< [length] see sequence_group
+  std::vector<std::int32_t> visible_until; ///< [length] see sequence_batch
   std::vector<std::int32_t> targets;       ///< [length] the token to predict after this one, or -1
 
   std::size_t length() const { return ids.size(); }

@@ -1,5 +1,6 @@
 #include "trainer/credit.hpp"
 
+#include "solver/trace.hpp"
 #include "solver/tree.hpp"
 
 #include <algorithm>
@@ -8,21 +9,6 @@
 #include <string>
 
 namespace banyan {
-
-namespace {
-
-bool was_cancelled(const thread_record& t) {
-  return t.phase == thread_phase::cancelled || !t.awaited;
-}
-
-/// "['66-42=24', '61-24=37']", as a thread's text writes the operations that led to a state.
-std::string operations_text(std::span<const std::string> operations) {
-  std::string text = "[";
-  for (const auto& o : operations) text += (text.size() > 1 ? ", '" : "'") + o + "'";
-  return text + "]";
-}
-
-} // namespace
 
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std) {
   std::vector<double> advantages(rewards.size());
@@ -37,21 +23,24 @@ std::vector<double> group_advantages(std::span<const double> rewards, bool divid
 
 bool answer_used(const tree& t, const thread_record& child) {
   if (!child.solution || child.segments.empty()) return false;
-  const auto& prompt = child.segments.front().text;
-  constexpr std::string_view mark = "Operations: ";
-  const auto at = prompt.rfind(mark);
-  if (at == std::string::npos) return false;
-  const auto begun = prompt.substr(at + mark.size(), prompt.find('\n', at) - at - mark.size());
-  const std::span<const std::string> all(t.outcome.operations);
-  for (std::size_t n = 0; n <= all.size(); ++n)
-    if (operations_text(all.first(n)) == begun) return true;
-  return false;
+  const auto begun = read_opening(child.segments.front().text);
+  const std::span<const std::string> answer(t.outcome.operations);
+  return begun.size > 0 && begun.operations.size() <= answer.size()
+         && std::ranges::equal(begun.operations, answer.first(begun.operations.size()));
 }
 
-bool is_trained_on(const tree& t, const thread_record& thread, const credit_options& o) {
-  if (o.cancelled == cancelled_kind::left_out && was_cancelled(thread)) return false;
-  if (o.kind == credit_kind::shared || thread.depth == 0) return true;
-  return !was_cancelled(thread) && (!t.outcome.solved || answer_used(t, thread));
+std::vector<const thread_record*> trained_threads(const tree& t, double reward,
+                                                  const credit_options& o) {
+  const auto is_trained_on = [&](const thread_record& thread, bool wasted) {
+    if (wasted && o.cancelled == cancelled_kind::left_out) return false;
+    if (o.kind == credit_kind::shared || thread.depth == 0) return true;
+    return !wasted && (reward <= 0 || answer_used(t, thread));
+  };
+  const auto wasted = t.wasted();
+  std::vector<const thread_record*> trained;
+  for (std::size_t i = 0; i < t.threads.size(); ++i)
+    if (is_trained_on(t.threads[i], wasted[i])) trained.push_back(&t.threads[i]);
+  return trained;
 }
 
 } // namespace banyan

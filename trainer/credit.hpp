@@ -11,10 +11,11 @@ struct tree;
 
 enum class credit_kind : std::uint8_t {
   shared,     ///< every thread of a tree (the paper)
-  per_thread, ///< only threads that the outcome can be put down to, see `is_trained_on`
+  per_thread, ///< only threads that the outcome can be put down to, see `trained_threads`
 };
 
-/// What to do with threads that were cancelled, or that no join waited for any more.
+/// What to do with threads that were cancelled, or that no join waited for any more, and with those
+/// below them.
 enum class cancelled_kind : std::uint8_t {
   sampled,  ///< trained on as far as they were sampled
   left_out, ///< not trained on, and not counted as sequences of their tree
@@ -30,12 +31,13 @@ struct credit_options {
 /// standard deviation of the population, or without the division. All 0 where no reward differs.
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_std);
 
-/// Is this thread of the tree trained on, with the tree's advantage? `left_out`: not if it was
-/// cancelled. `per_thread`: not if the outcome cannot be put down to it, as to a child that was
-/// cancelled and, in a solved tree, one whose solution the answer did not use; in a tree that
-/// failed every child that was waited for shares the blame, for each could have found what none
-/// did.
-bool is_trained_on(const tree&, const thread_record&, const credit_options&);
+/// The threads of a tree that are trained on, with its advantage. `left_out`: none that was wasted
+/// (`tree::wasted`). `per_thread`: none that the tree's reward cannot be put down to, as children
+/// that were wasted and, in a tree that is worth something, those whose solution the answer did not
+/// use; in one that is worth nothing every child that was waited for shares the blame, for each
+/// could have found what none did.
+std::vector<const thread_record*> trained_threads(const tree&, double reward,
+                                                  const credit_options&);
 
 /// Did the tree's answer go through the node at which this child began, and had the child a
 /// solution? Grandchildren count with their parents.

@@ -2,6 +2,7 @@
 
 #include "model/tokenizer.hpp"
 #include "solver/chance.hpp"
+#include "solver/problems.hpp"
 
 #include <algorithm>
 #include <cmath>

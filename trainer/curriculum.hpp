@@ -15,12 +15,12 @@ namespace banyan {
 struct curriculum_options {
   int num_numbers = 3;            ///< of the problems
   search_options search;          ///< of the demonstrations made on the fly
-  std::int64_t drill_steps = 700; ///< arithmetic alone, first
-  int drill_rows = 64;            ///< rows in a drill step
+  std::int64_t drill_steps = 900; ///< arithmetic alone, first
+  int drill_rows = 24;            ///< rows in a drill step
   double drill_share = 0.1;       ///< of later steps that are drills
-  double pair_share = 0.25;       ///< share of drill rows that are whole two-number searches: which
+  double pair_share = 0.4;        ///< share of drill rows that are whole two-number searches: which
                                   ///< operations are legal, and what they give
-  int trees_low = 2, trees_high = 6; ///< demonstrations per step, from low to high with progress
+  int trees_low = 2, trees_high = 5; ///< demonstrations per step, from low to high with progress
   drill_options drills;
   std::uint64_t seed = 0;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "trainer/tree_store.hpp"
+#include "trainer/store_error.hpp"
+#include "trainer/store_options.hpp"
 
 #include <cstdint>
 #include <filesystem>

@@ -20,22 +20,17 @@ namespace banyan {
 
 namespace {
 
-std::uint64_t sampled_tokens(const thread_record& t) {
-  std::uint64_t count = 0;
-  for (const auto& s : t.segments)
-    if (s.sampled()) count += s.ids.size();
-  return count;
-}
-
-/// The threads of a tree that are trained on, with its advantage; weights are those of
-/// `token_mean::sequence` for a batch of one tree.
-std::vector<credited_thread> credited(const tree& t, double advantage, const learner_options& o) {
+/// The threads of a tree that are trained on; weights are those of `token_mean::sequence` for a
+/// batch of one tree.
+std::vector<credited_thread> credited(const tree& t, double reward, double advantage,
+                                      const credit_options& o) {
   std::vector<credited_thread> threads;
-  for (const auto& thread : t.threads)
-    if (is_trained_on(t, thread, o.credit) && sampled_tokens(thread) > 0)
-      threads.push_back({&thread, static_cast<float>(advantage), 0});
+  for (const auto* thread : trained_threads(t, reward, o))
+    if (thread->generated_tokens() > 0)
+      threads.push_back({thread, static_cast<float>(advantage), 0});
   for (auto& c : threads)
-    c.weight = static_cast<float>(1 / double(threads.size()) / double(sampled_tokens(*c.thread)));
+    c.weight =
+        static_cast<float>(1 / double(threads.size()) / double(c.thread->generated_tokens()));
   return threads;
 }
 
@@ -49,9 +44,9 @@ std::vector<shared_sequence> lay_out(std::span<const rollout_group> groups,
     const auto advantages = group_advantages(g.rewards, options.credit.divide_by_std);
     auto& threads = credits.emplace_back();
     for (std::size_t i = 0; i < g.trees.size(); ++i, ++trees)
-      for (auto& c : credited(*g.trees[i], advantages[i], options)) {
+      for (auto& c : credited(*g.trees[i], g.rewards[i], advantages[i], options.credit)) {
         threads.push_back(c);
-        tokens += double(sampled_tokens(*c.thread));
+        tokens += double(c.thread->generated_tokens());
       }
   }
   std::vector<shared_sequence> all;

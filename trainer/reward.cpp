@@ -4,35 +4,23 @@
 #include "solver/tree.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdint>
-#include <limits>
-#include <string_view>
+#include <optional>
+#include <utility>
 
 namespace banyan {
 
 namespace {
 
-/// N of "<what>: N " in front of a prompt's first line; the most there is where nothing is asked.
-std::uint64_t allowed(std::string_view prompt, std::string_view what) {
-  auto number = std::numeric_limits<std::uint64_t>::max();
-  prompt = prompt.substr(0, prompt.find('\n'));
-  const auto at = prompt.find(what);
-  if (at == prompt.npos) return number;
-  prompt.remove_prefix(at + what.size());
-  std::from_chars(prompt.data(), prompt.data() + prompt.size(), number);
-  return number;
+bool within(std::size_t taken, std::optional<int> budget) {
+  return !budget || std::cmp_less_equal(taken, *budget);
 }
 
-/// Bytes of the root's text without the condition in front of it, as demonstrations count.
-std::size_t unconditioned_bytes(const tree& t) {
-  const auto condition = t.prompt.find("Moving to Node");
-  return t.root().text().size() - (condition == t.prompt.npos ? 0 : condition);
-}
-
-bool obeys(const tree& t, std::uint64_t children) {
-  return children <= allowed(t.prompt, "Sub Call Budget: ")
-         && budget_tokens(unconditioned_bytes(t)) <= allowed(t.prompt, "Token Budget: ");
+/// The text counts without the condition in front of it, as demonstrations count theirs.
+bool obeys(const tree& t, std::size_t children) {
+  const auto front = read_opening(t.prompt);
+  const auto text = t.root().text().size() - front.prefix;
+  return within(children, front.asked.sub_call_budget)
+         && within(budget_tokens(text), front.asked.token_budget);
 }
 
 } // namespace

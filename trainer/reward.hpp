@@ -5,8 +5,8 @@ namespace banyan {
 struct tree;
 
 /// What a tree is worth beside its answer. Costs are taken from correct trees only, and never more
-/// than `most` in all: a cheap wrong tree is worth nothing, and a dear right one more than any
-/// wrong one, so nothing can be won by being short.
+/// than `most` in all: a cheap wrong tree is worth nothing and, where `most` is below 1, a dear
+/// right one more than any wrong one, so nothing can be won by being short.
 struct reward_options {
   double total_tokens = 0;    ///< cost of 1,000 generated tokens of the tree
   double critical_tokens = 0; ///< cost of 1,000 generated tokens on its critical path

@@ -19,6 +19,14 @@ namespace banyan {
 
 namespace fs = std::filesystem;
 
+std::string to_json(const sft_progress& p) {
+  return nlohmann::ordered_json{
+      {"step", p.step},           {"loss", p.loss},     {"lr", p.rate},
+      {"grad_norm", p.grad_norm}, {"tokens", p.tokens}, {"tokens_per_s", p.tokens_per_s},
+      {"elapsed_s", p.elapsed_s}, {"drill", p.drill}}
+      .dump();
+}
+
 struct sft_run::impl {
   sft_options options;
   std::shared_ptr<const tokenizer> vocabulary;
@@ -183,7 +191,7 @@ run_result sft_run::run() {
   if (course.is_time_to_evaluate()) s.evaluate(); // for one that was broken off
   while (!course.done() && !stopped) {
     const auto p = s.one_step();
-    s.log.write(p);
+    s.log.write(to_json(p));
     if (s.hooks.on_progress && p.step % s.options.log_every == 0) s.hooks.on_progress(p);
     if (course.has_failed()) s.give_up();
     if (course.is_time_to_evaluate()) s.evaluate();

@@ -18,7 +18,7 @@ namespace banyan {
 
 struct model_weights;
 
-/// Everything about a supervised run. The defaults are the recipe of the shipped model.
+/// Everything about a supervised run.
 struct sft_options : course_options {
   sft_options() : course_options{.steps = 12000, .checkpoint_every = 500, .max_bad_steps = 10} {}
 
@@ -26,7 +26,7 @@ struct sft_options : course_options {
   schedule_options schedule;
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
   std::string device = "cpu";
-  std::int64_t keep = 2;       ///< checkpoints kept (besides the last)
+  std::int64_t keep = 2;       ///< checkpoints kept, the last one among them
   std::int64_t log_every = 10; ///< of so many steps one is shown; the log has all
   std::uint64_t seed = 0;      ///< of the initial weights
   model_config model;          ///< ignored when weights are given
@@ -42,6 +42,9 @@ struct sft_progress {
   std::uint64_t tokens = 0; ///< trained on since the beginning
   bool drill = false;
 };
+
+/// As a line of the log.
+std::string to_json(const sft_progress&);
 
 /// What the run asks of its surroundings.
 struct sft_hooks {

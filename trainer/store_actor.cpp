@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/messages.hpp"
+#include "solver/unix_time.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -22,11 +23,6 @@ constexpr caf::timespan sweep_interval = std::chrono::minutes(1);
 constexpr std::size_t most_dropped_at_once = 100;
 constexpr caf::timespan between_tries = std::chrono::seconds(2);
 constexpr caf::timespan between_complaints = std::chrono::seconds(10);
-
-std::int64_t unix_ms_now() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 struct store_parts {
   tree_store store;

@@ -21,14 +21,6 @@ namespace {
 
 train_log::train_log(std::filesystem::path path) : path_(std::move(path)) {}
 
-void train_log::write(const sft_progress& p) {
-  nlohmann::ordered_json j{
-      {"step", p.step},           {"loss", p.loss},     {"lr", p.rate},
-      {"grad_norm", p.grad_norm}, {"tokens", p.tokens}, {"tokens_per_s", p.tokens_per_s},
-      {"elapsed_s", p.elapsed_s}, {"drill", p.drill}};
-  write(j.dump());
-}
-
 void train_log::write_evaluation(std::int64_t step, const std::string& evaluation) {
   write(nlohmann::ordered_json{{"step", step}, {"eval", nlohmann::ordered_json::parse(evaluation)}}
             .dump());

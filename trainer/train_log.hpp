@@ -1,7 +1,5 @@
 #pragma once
 
-#include "trainer/sft.hpp"
-
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -15,7 +13,6 @@ class train_log {
 public:
   explicit train_log(std::filesystem::path);
 
-  void write(const sft_progress&);
   void write(const std::string& object); ///< one JSON object, on a line of its own
   /// `evaluation`: the evaluate object as JSON.
   void write_evaluation(std::int64_t step, const std::string& evaluation);

@@ -2,7 +2,10 @@
 
 #include "solver/request.hpp"
 #include "solver/tree.hpp"
+#include "trainer/store_error.hpp"
 #include "trainer/store_gauge.hpp"
+#include "trainer/store_options.hpp"
+#include "trainer/unfinished_tree.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -10,19 +13,10 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace banyan {
-
-/// The store could not do what was asked; nothing of the open transaction is kept. `what()` names
-/// the file, what is wrong and what to do.
-struct store_error : std::runtime_error {
-  enum class kind : std::uint8_t { full, locked, damaged, newer, io };
-  kind why = kind::io;
-  store_error(kind why, const std::string& text) : std::runtime_error(text), why(why) {}
-};
 
 /// One tree cannot be read; all others can.
 struct damaged_tree : store_error {
@@ -35,14 +29,6 @@ struct damaged_tree : store_error {
 /// is thrown.
 using on_damage = std::function<void(const damaged_tree&)>;
 
-struct store_options {
-  /// true: a commit is on the disk when it returns (`synchronous=FULL`), a power cut loses nothing
-  /// that was acknowledged; false: a killed process loses nothing, a power cut the last moments.
-  bool sync = true;
-  bool read_only = false;
-  double busy_s = 5; ///< patience with another process that has the file locked
-};
-
 /// Which trees; everything given must hold.
 struct tree_filter {
   std::vector<tree_phase> states;                 ///< any of these; none given: all
@@ -53,17 +39,6 @@ struct tree_filter {
   std::optional<std::int64_t> created_before_ms;
   std::string after;       ///< go on behind the tree with this id, in the order of the list
   std::size_t limit = 100; ///< trees at most
-};
-
-/// A tree that was accepted and is not finished, with what is known of its threads: each as it was
-/// at its last boundary (a spawn, a join, a pause or its end). The root first, parents before
-/// children; empty before the root's first boundary.
-struct unfinished_tree {
-  solve_request request;
-  std::int64_t created_ms = 0;
-  halted_paths halted;
-  std::vector<thread_record> threads;
-  std::int64_t used_ms = 0; ///< of its time, until the last boundary of all
 };
 
 /// What to keep of the finished trees; unfinished ones always stay. 0: no limit.

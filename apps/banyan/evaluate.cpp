@@ -1,6 +1,7 @@
 #include "apps/banyan/commands.hpp"
 
 #include "apps/decoding_options.hpp"
+#include "apps/gap_sample.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
 #include "apps/line_sink.hpp"
@@ -14,21 +15,18 @@
 #include "solver/chance.hpp"
 #include "solver/errc.hpp"
 #include "trainer/evaluation.hpp"
-#include "trainer/logprob_gap.hpp"
 #include "trainer/statistics.hpp"
 
 #include <algorithm>
 #include <cstdio>
 #include <optional>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
 namespace banyan {
 
 namespace {
-
-/// Trees whose logprobs are scored again by the training pass.
-constexpr std::size_t most_rescored = 32;
 
 struct evaluate_options {
   common_options common;
@@ -140,25 +138,6 @@ std::string figures_json(const evaluation& e, const std::optional<paired_compari
   return j.dump();
 }
 
-/// Evenly spread over the set.
-bool is_rescored(std::size_t index, std::size_t num_problems) {
-  return num_problems <= most_rescored
-         || (index * most_rescored) / num_problems != ((index + 1) * most_rescored) / num_problems;
-}
-
-/// Scores by the weights as training has them, in float32, with the products that pools decode in.
-double largest_gap(const std::vector<tree>& sample, const std::filesystem::path& folder,
-                   const decoding_options& o) {
-  const auto device = o.devices.empty() ? "cpu" : o.devices.front();
-  const auto model = load_checkpoint(folder, dtype::float32, device);
-  const transformer scorer(model.weights);
-  double largest = 0;
-  for (const auto& t : sample)
-    largest = larger(
-        largest, logprob_gap(t, scorer, *model.vocabulary, o.sampling.temperature, o.precision));
-  return largest;
-}
-
 /// What an earlier run over the same problems found.
 std::optional<solved_shares> read_other(const std::filesystem::path& file,
                                         const std::vector<problem>& problems) {
@@ -187,6 +166,89 @@ void check_files(const evaluate_options& o) {
         throw bad_usage(option, std::string("it is the file of ") + other, "give another one");
 }
 
+void check(const evaluate_options& o) {
+  check(o.decoding);
+  if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
+  check_files(o);
+}
+
+/// Takes the trees as they end, each sample of each problem in its turn.
+class gathering {
+public:
+  gathering(const evaluate_options& o, std::span<const problem> problems)
+      : figures(o.samples),
+        gaps(problems.size()),
+        problems_(problems),
+        samples_(o.samples),
+        progress_(o.common.quiet) {
+    if (!o.trees.empty()) trees_.emplace(o.trees);
+    if (!o.results.empty()) results_.emplace(o.results);
+  }
+
+  void add(std::size_t index, const tree& t) {
+    const auto number = index / samples_, sample = index % samples_;
+    figures.add(t);
+    shares.add(problems_[number], t.outcome.solved);
+    if (sample == 0) gaps.add(number, t);
+    if (trees_) trees_->write(tree_json(t) + "\n");
+    if (results_) results_->write(result_json(t, sample) + "\n");
+    progress_.show(so_far());
+  }
+
+  void commit() {
+    progress_.finish(so_far());
+    if (trees_) trees_->commit();
+    if (results_) results_->commit();
+  }
+
+  evaluation figures;
+  solved_shares shares;
+  gap_sample gaps;
+
+private:
+  std::string so_far() const {
+    return bar(double(figures.problems()) / double(problems_.size()), 20) + " "
+           + std::to_string(figures.problems()) + " of " + std::to_string(problems_.size())
+           + (figures.problems() > 0 ? ", solved " + percent(figures.accuracy()) : "");
+  }
+
+  std::span<const problem> problems_;
+  std::size_t samples_;
+  std::optional<line_sink> trees_, results_;
+  progress_line progress_;
+};
+
+problem_run_result solve_all(const model_choice& chosen, const evaluate_options& o,
+                             std::span<const problem> problems, gathering& into) {
+  const auto work = start_runtime(chosen, o.decoding, o.common);
+  const auto request = [&](std::size_t index) {
+    const auto number = index / o.samples, sample = index % o.samples;
+    auto r = o.decoding.request_for(problems[number]);
+    r.sampling.seed = sample_seed(o.decoding.sampling.seed, number, sample);
+    return r;
+  };
+  problem_run_hooks hooks;
+  hooks.stop = [] { return interrupted() != 0; };
+  hooks.on_tree = [&into](std::size_t index, const tree& t) { into.add(index, t); };
+  return run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
+}
+
+void warn_of_late_trees(const evaluation& figures, const common_options& common) {
+  const auto late = figures.failures().find(to_string(errc::deadline));
+  if (late == figures.failures().end()) return;
+  common.log(common_options::level::warning,
+             counted(late->second, "tree")
+                 + " had no time left and count as wrong; give a larger --deadline (0: none) or "
+                   "a smaller --concurrency");
+}
+
+/// By the weights as training has them, on the first of the devices.
+double largest_gap(const gap_sample& gaps, const model_choice& chosen, const decoding_options& o) {
+  const auto device = o.devices.empty() ? "cpu" : o.devices.front();
+  const auto model = load_checkpoint(chosen.folder, dtype::float32, device);
+  return gaps.largest(transformer(model.weights), *model.vocabulary, o);
+}
+
 } // namespace
 
 int evaluate(command_words words) {
@@ -194,62 +256,23 @@ int evaluate(command_words words) {
   auto list = declare(o);
   if (!list.parse(words)) return exit_done;
   read_config(list, o.common);
-  check(o.decoding);
-  if (o.problems.empty()) throw bad_usage("--problems", "it is missing", "name a file of problems");
-  check_files(o);
+  check(o);
   const auto listed = read_problems(o.problems);
   const auto chosen = choose_model(o.decoding.model, listed);
   std::vector<problem> problems;
   for (const auto& p : listed) problems.push_back(p.value);
   const auto other = read_other(o.against, problems);
-  std::optional<line_sink> trees, results;
-  if (!o.trees.empty()) trees.emplace(o.trees);
-  if (!o.results.empty()) results.emplace(o.results);
 
-  evaluation figures(o.samples);
-  solved_shares shares;
-  std::vector<tree> rescored;
-  progress_line progress(o.common.quiet);
-  const auto work = start_runtime(chosen, o.decoding, o.common);
-  const auto so_far = [&] {
-    return bar(double(figures.problems()) / double(problems.size()), 20) + " "
-           + std::to_string(figures.problems()) + " of " + std::to_string(problems.size())
-           + (figures.problems() > 0 ? ", solved " + percent(figures.accuracy()) : "");
-  };
-  problem_run_hooks hooks;
-  hooks.stop = [] { return interrupted() != 0; };
-  hooks.on_tree = [&](std::size_t index, const tree& t) {
-    const auto number = index / o.samples, sample = index % o.samples;
-    figures.add(t);
-    shares.add(problems[number], t.outcome.solved);
-    if (trees) trees->write(tree_json(t) + "\n");
-    if (results) results->write(result_json(t, sample) + "\n");
-    if (sample == 0 && is_rescored(number, problems.size())) rescored.push_back(t);
-    progress.show(so_far());
-  };
-  const auto request = [&](std::size_t index) {
-    const auto number = index / o.samples, sample = index % o.samples;
-    auto r = o.decoding.request_for(problems[number]);
-    r.sampling.seed = sample_seed(o.decoding.sampling.seed, number, sample);
-    return r;
-  };
-  const auto result =
-      run_requests(*work, problems.size() * o.samples, request, o.decoding.concurrency, hooks);
-  if (result.stopped) return 128 + interrupted();
-  progress.finish(so_far());
-  if (trees) trees->commit();
-  if (results) results->commit();
-  if (const auto late = figures.failures().find(to_string(errc::deadline));
-      late != figures.failures().end())
-    o.common.log(
-        common_options::level::warning,
-        counted(late->second, "tree")
-            + " had no time left and count as wrong; give a larger --deadline (0: none) or "
-              "a smaller --concurrency");
-  figures.took(result.wall_s);
-  figures.found_gap(largest_gap(rescored, chosen.folder, o.decoding));
+  gathering gathered(o, problems);
+  const auto run = solve_all(chosen, o, problems, gathered);
+  if (run.stopped) return 128 + interrupted();
+  gathered.commit();
+  auto& figures = gathered.figures;
+  warn_of_late_trees(figures, o.common);
+  figures.took(run.wall_s);
+  figures.found_gap(largest_gap(gathered.gaps, chosen, o.decoding));
   std::optional<paired_comparison> compared;
-  if (other) compared = shares.against(*other);
+  if (other) compared = gathered.shares.against(*other);
   if (o.common.json)
     print(figures_json(figures, compared, o.against) + "\n");
   else

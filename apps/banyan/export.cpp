@@ -7,10 +7,12 @@
 #include "apps/terminal.hpp"
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
-#include "solver/records.hpp"
+#include "solver/record_file.hpp"
+#include "solver/unix_time.hpp"
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -31,7 +33,7 @@ struct export_options {
   tree_query which;
   std::vector<std::string> ids;
   fs::path out, store;
-  export_format format = export_format::jsonl;
+  std::optional<export_format> format; ///< nothing: as `out` ends
 };
 
 constexpr auto about =
@@ -65,9 +67,14 @@ option_list declare(export_options& o) {
   return list;
 }
 
+export_format format_of(const fs::path& out) {
+  if (out.extension() == ".trees") return export_format::records;
+  if (out.extension() == ".json") return export_format::chrome;
+  return export_format::jsonl;
+}
+
 void complete(export_options& o, const option_list& list) {
-  if (!list.given("format") && o.out.extension() == ".trees") o.format = export_format::records;
-  if (!list.given("format") && o.out.extension() == ".json") o.format = export_format::chrome;
+  if (!o.format) o.format = format_of(o.out);
   if (o.out == "-") o.out.clear();
   if (!o.ids.empty())
     for (const auto* filter : tree_query::names)
@@ -135,7 +142,7 @@ private:
 };
 
 std::unique_ptr<tree_sink> open_sink(const export_options& o) {
-  switch (o.format) {
+  switch (*o.format) {
   case export_format::records: return std::make_unique<record_sink>(o.out);
   case export_format::chrome: return std::make_unique<chrome_sink>(o.out);
   case export_format::jsonl: break;
@@ -233,7 +240,7 @@ int export_command(command_words words) {
   auto list = declare(o);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
   complete(o, list);
-  auto filter = o.which.filter(list, now_in_ms());
+  auto filter = o.which.filter(list, unix_ms_now());
   const auto out = open_sink(o);
   counter progress(o.common);
   o.store.empty() ? export_from_daemon(o, std::move(filter), *out, progress)

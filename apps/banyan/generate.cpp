@@ -2,11 +2,12 @@
 
 #include "apps/common_options.hpp"
 #include "apps/interrupt.hpp"
-#include "apps/json.hpp"
 #include "apps/line_sink.hpp"
 #include "apps/problem_file.hpp"
+#include "apps/published.hpp"
 #include "apps/terminal.hpp"
-#include "solver/records.hpp"
+#include "solver/problems.hpp"
+#include "solver/record_file.hpp"
 #include "trainer/evaluation.hpp"
 
 #include <algorithm>
@@ -32,8 +33,8 @@ struct generate_options {
   problem_options problems;
   std::size_t count = 0;
   std::vector<std::string> exclude;
-  fs::path out, given; ///< --out; --problems
-  file_format format = file_format::jsonl;
+  fs::path out, given;               ///< --out; --problems
+  std::optional<file_format> format; ///< nothing: as `out` ends
   bool summary = false;
   bool only_solved = false;
   std::size_t max_thread_bytes = 0; ///< of a thread's text; 0: any
@@ -55,13 +56,17 @@ void declare_problems(option_list& list, generate_options& o) {
   list.path("out", o.out, "FILE", "default, and `-`: standard output");
 }
 
+file_format format_of(const fs::path& out) {
+  if (out.extension() == ".json") return file_format::json;
+  if (out.extension() == ".trees") return file_format::records;
+  return file_format::jsonl;
+}
+
 bool parse(option_list& list, generate_options& o, command_words words) {
   if (!list.parse(words)) return false;
   read_config(list, o.common);
   if (o.out == "-") o.out.clear();
-  if (list.given("format")) return true;
-  if (o.out.extension() == ".json") o.format = file_format::json;
-  if (o.out.extension() == ".trees") o.format = file_format::records;
+  if (!o.format) o.format = format_of(o.out);
   return true;
 }
 
@@ -190,13 +195,6 @@ int print_summary(const generate_options& o, std::size_t count, const maker<tree
                 static_cast<unsigned long long>(figures.threads_max()));
   print(text);
   return exit_done;
-}
-
-/// What the literature uses for each kind, where nothing else was asked for.
-void complete(search_options& search, const option_list& list) {
-  if (search.kind != search_kind::sos_plus) return;
-  if (!list.given("spawn-probability")) search.spawn_probability = 0.5;
-  if (!list.given("beam")) search.beam_high = 5;
 }
 
 /// The search for the i-th problem, if it is one that was asked for.

@@ -29,7 +29,7 @@ constexpr auto notes =
     "stayed\n"
     "unsolved or a threshold was missed, 2 wrong usage, 3 the environment is at fault, 130 "
     "Ctrl-C,\n"
-    "141 who read standard output left before its end.\n"
+    "143 SIGTERM, 141 who read standard output left before its end.\n"
     "\n"
     "Options may also stand in ~/.config/banyan/banyan.conf, as lines `name = value`: first those "
     "of all\n"

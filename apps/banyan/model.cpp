@@ -9,6 +9,7 @@
 #include "model/tokenizer.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -72,11 +73,11 @@ struct copy_options {
   common_options common;
   fs::path from, out;
   std::vector<std::string> words;
-  dtype precision = dtype::float32;
+  std::optional<dtype> precision; ///< nothing: as it is
 };
 
 /// Loads a checkpoint, which checks it, and writes it as our own trainer would.
-int copy_checkpoint(const option_list& list, copy_options& o) {
+int copy_checkpoint(const copy_options& o) {
   if (o.out.empty()) throw bad_usage("--out", "it is missing", "name the folder to write");
   if (fs::exists(o.out) && !fs::is_empty(o.out))
     throw bad_usage(o.out.string(), "there is something already", "give a new folder");
@@ -84,8 +85,8 @@ int copy_checkpoint(const option_list& list, copy_options& o) {
   if (!fs::exists(above))
     throw bad_environment(o.out.string(), "there is no folder " + above.string(),
                           "make it, or check the name");
-  if (!list.given("dtype")) o.precision = read_config(o.from / "config.json").stored;
-  const auto model = load_checkpoint(o.from, o.precision);
+  const auto stored = read_config(o.from / "config.json").stored;
+  const auto model = load_checkpoint(o.from, o.precision.value_or(stored));
   const auto range = read_task_range(o.from);
   save_checkpoint(o.out, *model.weights, *model.vocabulary, [&range](const fs::path& folder) {
     if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
@@ -104,7 +105,7 @@ int copy_command(command_words words, const std::string& name, const std::string
   declare(list, o.common);
   list.positional(o.words);
   if (!parse(list, o.common, o.from, o.words, words)) return exit_done;
-  return copy_checkpoint(list, o);
+  return copy_checkpoint(o);
 }
 
 } // namespace

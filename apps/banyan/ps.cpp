@@ -5,6 +5,7 @@
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
 #include "apps/tree_table.hpp"
+#include "solver/unix_time.hpp"
 
 #include <algorithm>
 #include <climits>
@@ -92,7 +93,7 @@ int ps(command_words words) {
   ps_options o;
   auto list = declare(o);
   if (!parse(list, o.common, o.daemon, words)) return exit_done;
-  auto filter = o.which.filter(list, now_in_ms());
+  auto filter = o.which.filter(list, unix_ms_now());
   client daemon(o.daemon);
   const auto found = list_in_order(daemon, std::move(filter), o.all ? SIZE_MAX : o.limit);
   if (o.common.json)

@@ -15,11 +15,10 @@
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
+#include "solver/problems.hpp"
 
 #include <cstdio>
 #include <system_error>
-
-#include <nlohmann/json.hpp>
 
 namespace banyan {
 
@@ -56,7 +55,7 @@ public:
   explicit reporter(const train_options& o) : options_(o), line_(o.common.quiet || o.common.json) {}
 
   void operator()(const sft_progress& p) {
-    if (options_.common.json) return print_json(p);
+    if (options_.common.json) return print(to_json(p) + "\n");
     const auto minutes = options_.sft.minutes > 0; // then progress is time; else drills have none
     const auto done = minutes ? p.progress : double(p.step) / double(options_.sft.steps);
     const auto left = done > 0 ? p.elapsed_s * (1 - done) / done : 0;
@@ -72,19 +71,6 @@ public:
   void clear() { line_.clear(); }
 
 private:
-  static void print_json(const sft_progress& p) {
-    print(nlohmann::ordered_json{{"step", p.step},
-                                 {"loss", p.loss},
-                                 {"lr", p.rate},
-                                 {"grad_norm", p.grad_norm},
-                                 {"tokens", p.tokens},
-                                 {"tokens_per_s", p.tokens_per_s},
-                                 {"elapsed_s", p.elapsed_s},
-                                 {"drill", p.drill}}
-              .dump()
-          + "\n");
-  }
-
   const train_options& options_;
   progress_line line_;
 };

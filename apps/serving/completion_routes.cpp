@@ -5,9 +5,9 @@
 #include "apps/serving/fields.hpp"
 #include "apps/serving/handlers.hpp"
 #include "apps/serving/urls.hpp"
+#include "solver/unix_time.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -19,11 +19,6 @@ using json = nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t most_unsent = 1 << 20;
-
-std::int64_t unix_seconds() {
-  using namespace std::chrono;
-  return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
-}
 
 /// By text, likeliest first; the token itself is there even where it is none of the likeliest.
 json top_logprobs(const completion_token& token) {
@@ -74,7 +69,7 @@ private:
   reply_ptr reply_;
   completion_body body_;
   std::string model_, name_ = "cmpl-" + drawn_name(16);
-  std::int64_t created_s_ = unix_seconds();
+  std::int64_t created_s_ = unix_ms_now() / 1000;
   std::vector<choice> choices_;
   bool streaming_ = false, over_ = false;
 };

@@ -179,7 +179,7 @@ public:
 
   virtual void status(answer_to<forest_status>) = 0;
 
-  /// Returns a handle for `stop`. `on_piece` may be null.
+  /// Returns a handle for `stop_completion`. `on_piece` may be null.
   virtual std::uint64_t complete(completion_request, std::function<void(completion_piece)> on_piece,
                                  answer_to<completion_end>) = 0;
   virtual void stop_completion(std::uint64_t handle) = 0;

@@ -1,7 +1,7 @@
 // Whatever a disk gives back: a reader reads or refuses, and what it read can be written and read
 // again.
 
-#include "solver/records.hpp"
+#include "solver/record_file.hpp"
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-#include "actors/config.hpp"
+#include "solver/unix_time.hpp"
 
 #include <chrono>
 
