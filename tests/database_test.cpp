@@ -3,6 +3,7 @@
 #include "solver/records.hpp"
 #include "solver/trace.hpp"
 #include "tests/scratch_folder.hpp"
+#include "trainer/tree_store.hpp"
 
 #include <algorithm>
 #include <thread>

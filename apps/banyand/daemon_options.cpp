@@ -16,7 +16,8 @@ constexpr auto about =
     "Runs trees of reasoning threads as a service: over HTTP, for months. What it has "
     "acknowledged\n"
     "survives `kill -9`; unfinished trees go on after a restart. SIGTERM ends it in order, SIGHUP\n"
-    "reads the config file again (log level, request rate, drain, token and retention change at once).";
+    "reads the config file again (log level, request rate, drain, token and retention change at "
+    "once).";
 
 constexpr auto examples =
     "  banyand                                   listens on 127.0.0.1:8427\n"
