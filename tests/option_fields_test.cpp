@@ -42,8 +42,6 @@ void check_rl(
 TEST_CASE("a choice of reinforcement learning is what its words say", "[apps]") {
   check_rl("--dynamic-sampling", [](rl o) { return o.rollouts.dynamic_sampling; },
            {{"on", true}, {"off", false}});
-  check_rl("--make-up", [](rl o) { return o.rollouts.ahead; },
-           {{"needed", false}, {"ahead", true}});
   check_rl("--in-flight", [](rl o) { return o.policy; },
            {{"finish", in_flight::finish}, {"go-on", in_flight::go_on}});
   check_rl("--reward-obey", [](rl o) { return o.reward.obey; }, {{"on", true}, {"off", false}});
