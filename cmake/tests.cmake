@@ -177,37 +177,68 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/rollout_problems_test.cpp
   tests/runtime_test.cpp)
 
-add_test(NAME "cli: the program says what is wrong and ends with the right code"
-  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/cli_test.py" $<TARGET_FILE:banyan>)
-set_tests_properties("cli: the program says what is wrong and ends with the right code"
-  PROPERTIES LABELS cli TIMEOUT ${script_seconds} ENVIRONMENT OMP_WAIT_POLICY=passive)
-
-add_test(NAME "paper: the experiments measure what is there and go on where they were"
-  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/paper_test.py" $<TARGET_FILE:banyan>)
-set_tests_properties("paper: the experiments measure what is there and go on where they were"
-  PROPERTIES LABELS cli TIMEOUT ${script_seconds} ENVIRONMENT OMP_WAIT_POLICY=passive)
-
-add_test(NAME "client: the commands that talk to a daemon say and do what they should"
-  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/client_test.py" $<TARGET_FILE:banyan>)
-set_tests_properties("client: the commands that talk to a daemon say and do what they should"
-  PROPERTIES LABELS cli TIMEOUT ${script_seconds})
-
-# banyan_daemon_test(name script): a script that starts daemons.
-function(banyan_daemon_test name script)
-  add_test(NAME "daemon: ${name}"
-    COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/${script}" $<TARGET_FILE:banyand>)
-  set_tests_properties("daemon: ${name}"
-    PROPERTIES LABELS daemon TIMEOUT ${script_seconds} ENVIRONMENT OMP_WAIT_POLICY=passive)
+# banyan_script_tests(PROGRAM program LABEL label [SERIAL] SCRIPTS files…): every tests/scripts/<subject>_<area>_test.py runs its
+# cases against the program, as a test "<area>: <subject>". Each has ports and folders of its own; SERIAL ones are disturbed by others all the same.
+function(banyan_script_tests)
+  cmake_parse_arguments(arg "SERIAL" "PROGRAM;LABEL" "SCRIPTS" ${ARGN})
+  foreach(script IN LISTS arg_SCRIPTS)
+    string(REGEX REPLACE "^(.+)_([a-z]+)_test\\.py$" "\\2: \\1" name "${script}")
+    string(REPLACE "_" " " name "${name}")
+    add_test(NAME "${name}" COMMAND python3 -B "${CMAKE_SOURCE_DIR}/tests/scripts/${script}" $<TARGET_FILE:${arg_PROGRAM}>)
+    set_tests_properties("${name}" PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${script_seconds} RUN_SERIAL ${arg_SERIAL}
+      ENVIRONMENT OMP_WAIT_POLICY=passive)
+  endforeach()
+  set(script_tests ${script_tests} ${arg_SCRIPTS} PARENT_SCOPE)
 endfunction()
 
-banyan_daemon_test("it begins and lives and ends as its operators expect" daemon_test.py)
-banyan_daemon_test("trees and events and completions are what they should be" daemon_trees_test.py)
-banyan_daemon_test("what was acknowledged survives kill -9" crash_test.py)
+banyan_script_tests(PROGRAM banyan LABEL cli SCRIPTS
+  evaluate_cli_test.py
+  generate_cli_test.py
+  model_cli_test.py
+  solve_cli_test.py
+  train_rl_cli_test.py
+  train_sft_cli_test.py
+  usage_cli_test.py
+  runs_paper_test.py
+  tables_paper_test.py
+  connection_client_test.py
+  export_client_test.py
+  follow_client_test.py
+  ps_client_test.py
+  submit_client_test.py
+  terminal_client_test.py
+  top_client_test.py
+  tree_client_test.py
+  usage_client_test.py)
 
-add_test(NAME "page: a browser shows a daemon's trees"
-  COMMAND python3 "${CMAKE_SOURCE_DIR}/tests/scripts/page_daemon_test.py" $<TARGET_FILE:banyand>)
-set_tests_properties("page: a browser shows a daemon's trees"
-  PROPERTIES LABELS page TIMEOUT ${script_seconds} RUN_SERIAL TRUE ENVIRONMENT OMP_WAIT_POLICY=passive)
+banyan_script_tests(PROGRAM banyand LABEL daemon SCRIPTS
+  begin_daemon_test.py
+  completions_daemon_test.py
+  crash_daemon_test.py
+  end_daemon_test.py
+  events_daemon_test.py
+  manager_daemon_test.py
+  metrics_and_log_daemon_test.py
+  reload_daemon_test.py
+  steering_daemon_test.py
+  store_trouble_daemon_test.py
+  trees_daemon_test.py
+  waiting_line_daemon_test.py)
+banyan_script_tests(PROGRAM banyand LABEL daemon SERIAL SCRIPTS
+  idle_daemon_test.py)
+
+banyan_script_tests(PROGRAM banyand LABEL page SERIAL SCRIPTS
+  frame_page_test.py
+  list_page_test.py
+  looks_page_test.py
+  tree_page_test.py
+  work_page_test.py)
+
+file(GLOB forgotten RELATIVE "${CMAKE_SOURCE_DIR}/tests/scripts" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/scripts/*_test.py")
+list(REMOVE_ITEM forgotten ${script_tests})
+if(forgotten)
+  message(FATAL_ERROR "cmake/tests.cmake names no test for these of tests/scripts: ${forgotten}")
+endif()
 
 banyan_check_headers(tests banyan_gpu_pool banyan_trainer banyan_http Catch2::Catch2)
 

@@ -1,25 +1,14 @@
-"""What tests of a daemon share. The first word of their command line is the program."""
+"""What tests of a daemon share."""
 
 import functools
-import pathlib
-import sys
-import unittest
+import re
+import threading
 
-from daemon import body, daemon, scratch_folder, told
-
-BANYAND = sys.argv.pop(1)
+from daemon import body, daemon, scratch_folder, told, wait_for
+from program_case import PROGRAM as BANYAND, program_case
 
 
-class daemon_case(unittest.TestCase):
-    def setUp(self):
-        scratch = scratch_folder()
-        self.addCleanup(scratch.cleanup)
-        self.folder = pathlib.Path(scratch.name)
-
-    def write(self, name, text):
-        (self.folder / name).write_text(text)
-        return self.folder / name
-
+class daemon_case(program_case):
     def start(self, *words, **more):
         """A daemon that ends with the test."""
         started = daemon(BANYAND, self.folder, *words, **more)
@@ -67,3 +56,44 @@ def at_first(watched, name, count=1):
         if count == 0:
             break
     return seen
+
+
+def waiting_clients(one, count):
+    """Clients that wait for a tree each, once many run; returns what joins them and gives their answers."""
+    answers = []
+    clients = [threading.Thread(target=lambda i=i: answers.append(
+        one.post("/v1/trees", {**body(i), "sampling": {"temperature": 1, "seed": i}}))) for i in range(count)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: one.status()["trees"]["running"] > 10, "the trees do not run", pause=0.005)
+
+    def join():
+        for client in clients:
+            client.join()
+        return answers
+
+    return join
+
+
+class metrics_page:
+    def __init__(self, text):
+        self.kinds, self.samples, self.helped = {}, {}, set()
+        for line in text.splitlines():
+            if line.startswith("# HELP "):
+                name = line.split(" ", 3)[2]
+                assert name not in self.helped, name
+                self.helped.add(name)
+            elif line.startswith("# TYPE "):
+                _, _, name, kind = line.split(" ")
+                assert name not in self.kinds and kind in ("gauge", "counter", "histogram"), line
+                self.kinds[name] = kind
+            elif line:
+                found = re.fullmatch(r"([a-z_]+)(\{.*\})? (\S+)", line)
+                assert found, line
+                labels = dict(re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', found[2] or ""))
+                key = (found[1], tuple(sorted(labels.items())))
+                assert key not in self.samples, line
+                self.samples[key] = float(found[3])
+
+    def value(self, name, **labels):
+        return self.samples[name, tuple(sorted(labels.items()))]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""crash_test.py BANYAND [ROUNDS [SEED]]: a daemon that is killed at random moments under load, again and again.
+"""crash_daemon_test.py BANYAND [ROUNDS [SEED]]: a daemon that is killed at random moments under load, again and again.
 
 What was acknowledged is there after the next start and ends as where nobody interfered; no tree is there twice; the
 store stays sound. Rounds differ by the seed; one can be repeated, but for the moments of the machine itself."""

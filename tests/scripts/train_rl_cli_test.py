@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""train_rl_cli_test.py BANYAN [TEST…]: runs of reinforcement learning: what they leave, and how they go on."""
+
+import json
+import os
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import unittest
+import urllib.request
+
+from cli_case import BANYAN, banyan, cli_case
+from daemon import MODEL, SOURCE
+
+
+class train_rl(cli_case):
+    # Few trees, and OS threads whose sums do not depend on who was first.
+    FEW = ["--model", MODEL, "--prompts", "2", "--group", "4", "--threads", "1", "--pool-threads", "1", "--seed", "3"]
+
+    def run_of(self, name, *words):
+        return banyan("train", "rl", "--out", self.folder / name, *self.FEW, *words)
+
+    def weights(self, name):
+        return (self.folder / name / "last" / "model.safetensors").read_bytes()
+
+    def test_a_long_step_says_how_far_it_is(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "64", "--group", "64",
+                                "--steps", "1"], stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"})
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        os.close(slave)
+        seen = ""
+        while not re.search(r"step 1: \d+ trees being rolled out, \d+ to come; 0:\d\d since the start", seen):
+            self.assertIsNone(run.poll(), seen)
+            if select.select([master], [], [], 1)[0]:
+                seen += os.read(master, 4096).decode()
+
+    def test_a_run_whose_reader_leaves_ends_in_order(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
+                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        step = json.loads(run.stdout.readline())["step"]
+        run.stdout.close()
+        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
+        run.stderr.close()
+        state = json.loads((self.folder / "rl" / "last" / "trainer.json").read_text())
+        self.assertGreaterEqual(state["step"], step)
+
+    def test_a_run_logs_what_is_promised_and_leaves_a_model(self):
+        done = self.run_of("a", "--steps", 3, "--json", "--rate", "1e-3")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertTrue(lines[-1]["finished"])
+        log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in log], [1, 2, 3])
+        for name in ("step", "loss", "lr", "grad_norm", "tokens", "tokens_per_s", "elapsed_s", "reward_mean",
+                     "children_mean", "kl", "entropy", "logprob_gap_max", "staleness_mean", "rollout_s", "train_s",
+                     "publish_ms"):
+            self.assertIsInstance(log[0][name], (int, float), name)
+        self.assertLess(max(line["logprob_gap_max"] for line in log), 1e-4)
+        self.assertNotEqual(self.weights("a"), (MODEL / "model.safetensors").read_bytes())
+        solved = banyan("solve", "--model", self.folder / "a" / "last", "--target", 54, 25, 7, 36, "--json")
+        self.assertEqual(solved.returncode, 0, solved.stderr)
+        again = banyan("train", "rl", "--config", self.folder / "a" / "train.conf", "--out", self.folder / "b")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(self.weights("a"), self.weights("b"))
+
+    def kill_after(self, steps, name, *words):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / name), *map(str, self.FEW),
+                                *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(run.stdout.close)
+        for _ in range(steps):
+            run.stdout.readline()
+        run.kill()
+        run.wait()
+
+    def test_a_step_at_its_most_groups_is_the_same_after_a_kill(self):
+        words = ["--steps", "2", "--max-groups", "1", "--checkpoint-every", "0"]
+        self.assertEqual(self.run_of("whole", *words).returncode, 0)
+        self.kill_after(1, "parts", *words)
+        done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        logs = [[json.loads(line) for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
+                for name in ("whole", "parts")]
+        self.assertLess(logs[0][0]["groups"]["informative"], logs[0][0]["groups"]["all"])  # or this shows nothing
+        self.assertEqual(*([(line["groups"], line["trees"], line["loss"]) for line in log] for log in logs))
+        self.assertEqual(self.weights("parts"), self.weights("whole"))
+
+    def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
+        self.assertEqual(self.run_of("whole", "--steps", 5).returncode, 0)
+        words = ["--steps", "5", "--checkpoint-every", "1"]
+        self.kill_after(3, "parts", *words)
+        self.refused(2, "train", "rl", "--out", self.folder / "parts", *self.FEW, *words, names="parts")
+        done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.weights("parts"), self.weights("whole"))
+        losses = [[json.loads(line)["loss"] for line in (self.folder / name / "log.jsonl").read_text().splitlines()]
+                  for name in ("whole", "parts")]
+        self.assertEqual(*losses)
+
+    def test_a_resumed_run_keeps_its_start_and_its_folder(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps",
+                                "1000", "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(run.stdout.close)
+        self.addCleanup(run.kill)
+        run.stdout.readline()
+        resume = ["train", "rl", "--out", self.folder / "a", "--resume"]
+        log = (self.folder / "a" / "log.jsonl").read_text()
+        self.refused(3, *resume, names="another run uses it")
+        self.assertTrue((self.folder / "a" / "log.jsonl").read_text().startswith(log))
+        run.kill()
+        run.wait()
+        config = (self.folder / "a" / "train.conf").read_text()
+        self.refused(2, *resume, "--model", SOURCE / "models" / "baselines" / "countdown-3-sft", names="--model")
+        self.assertEqual((self.folder / "a" / "train.conf").read_text(), config)
+        last = self.folder / "a" / "last"
+        gone = os.readlink(last)
+        shutil.rmtree(self.folder / "a" / gone)
+        (self.folder / "a" / "step-000777").mkdir()
+        self.refused(3, *resume, names="step-000777 is still there")
+        last.unlink()
+        self.refused(2, *resume[:-1], names="it holds a run already")
+        self.refused(3, *resume, names="the link to the newest checkpoint is missing")
+
+    def test_ctrl_c_writes_a_checkpoint(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            out = self.folder / number.name
+            run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, self.FEW), "--steps", "1000",
+                                    "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            run.stdout.readline()
+            run.send_signal(number)
+            _, errors = run.communicate(timeout=120)
+            self.assertEqual(run.returncode, code, errors)
+            self.assertTrue((out / "last" / "model.safetensors").exists())
+            self.assertIn("--resume", errors)
+
+    def test_a_tree_that_others_posted_outlives_a_killed_run(self):
+        out = self.folder / "served"
+
+        def serve(*words):
+            run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, words), "--listen", "127.0.0.1:0"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(run.stderr.close)
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            line = next(line for line in run.stderr if "serving " in line)
+            return run, re.search("http://[0-9.:]+", line).group()
+
+        run, url = serve(*self.FEW, "--steps", "1000", "--checkpoint-every", "1")
+        body = {"problem": {"numbers": [3, 5, 7], "target": 22}, "labels": {"member": "anna", "step": "1"}, "wait": False}
+        wish = urllib.request.Request(url + "/v1/trees", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(wish) as answer:
+            name = json.load(answer)["id"]
+        run.kill()
+        run.wait()
+        _, url = serve("--resume")
+        with urllib.request.urlopen(f"{url}/v1/trees/{name}") as answer:
+            self.assertEqual(json.load(answer)["labels"], body["labels"])
+
+    def test_time_that_is_over_before_the_first_trees_is_told_and_not_called_finished(self):
+        done = self.run_of("a", "--minutes", "1e-4", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        end = json.loads(done.stdout.splitlines()[-1])
+        self.assertEqual((end["step"], end["finished"]), (0, False))
+        self.assertEqual(done.stderr.count("--minutes were over before the first step"), 1)
+
+    def test_deadlines_that_no_tree_meets_are_told_as_what_they_are(self):
+        self.refused(3, *map(str, ["train", "rl", "--out", self.folder / "a", *self.FEW, "--deadline", "0.001", "--max-groups", 1,
+                                   "--max-attempts", 1, "--quiet"]),
+                     names="trees were late: give a larger --deadline or a smaller --concurrency")
+
+    def test_who_steers_a_tree_of_a_run_is_logged_with_its_id(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "1000",
+                                "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.stderr.close)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+
+        def post(path, body):
+            wish = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(wish) as answer:
+                return json.load(answer)
+        name = post("/v1/trees", {"problem": {"numbers": [3, 5, 7], "target": 22}, "wait": False})["id"]
+        post(f"/v1/trees/{name}/cancel", {})
+        run.send_signal(signal.SIGINT)
+        self.assertIn(f"banyan: [{name}] ", run.communicate(timeout=120)[1])
+
+    def test_a_file_at_its_limit_is_an_error_of_its_write(self):
+        def no_room():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        self.refused(3, "train", "rl", "--out", self.folder / "a", *self.FEW, names="File too large", preexec_fn=no_room)
+
+    def test_a_run_has_all_that_it_needs_in_its_folder(self):
+        shutil.copytree(MODEL, self.folder / "m")
+        words = ["--prompts", 2, "--group", 4, "--threads", 1, "--pool-threads", 1, "--max-groups", 1]
+        (self.folder / "a" / "reference").mkdir(parents=True)  # of a run before
+        (self.folder / "a" / "reference" / "config.json").write_text("{}")
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 36], "target": 54}\n{"nums": [3, 5, 7], "target": 22}\n')
+        done = banyan("train", "rl", "--out", "a", "--model", "m", "--problems", problems.name, *words, "--steps", 1,
+                      cwd=self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        config = (self.folder / "a" / "train.conf").read_text().splitlines()
+        for line in (f"model = {self.folder / 'm'}", "pool-device = cpu", "threads = 1"):
+            self.assertIn(line, config)
+        shutil.rmtree(self.folder / "m")
+        done = banyan("train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        reference = self.folder / "a" / "reference" / "model.safetensors"
+        self.assertEqual(reference.read_bytes(), (MODEL / "model.safetensors").read_bytes())
+        (self.folder / "a" / "last").unlink()
+        (self.folder / "a" / "last").symlink_to("step-000001")
+        reference.write_bytes(reference.read_bytes()[:-1])
+        told = self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 3, names=str(reference)).stderr
+        self.assertNotIn("ln -sfn", told)  # step-000002 is whole, and has no other reference
+
+    def test_what_makes_no_sense_is_refused(self):
+        out = ["train", "rl", "--out", self.folder / "x"]
+        unsolvable = self.write("u.jsonl", '{"nums": [1, 1, 1], "target": 100}\n')
+        five = self.write("five.jsonl", '{"nums": [1, 2, 3, 4, 5], "target": 15}\n')
+        for words, names in (
+            (["train", "rl"], "--out"),
+            ([*out, "--group", "1"], "--group"),
+            ([*out, "--temperature", "0"], "--temperature"),
+            ([*out, "--top-k", "5"], "--top-k"),
+            ([*out, "--evaluate-every", "5"], "--evaluate-every"),
+            ([*out, "--children-between", "5:2"], "--children-between"),
+            ([*out, "--listen", "nonsense"], "--listen"),
+            ([*out, "--prompts", "16384", "--max-groups", "5"], "--prompts"),
+            ([*out, "--steps", "5", "--minutes", "5"], "--minutes"),
+            ([*out, "--problems", unsolvable], "u.jsonl"),
+            ([*out, "--problems", five], "five.jsonl"),
+            ([*out, "--problems", "-"], "--problems"),
+            ([*out, "--beta2", "1"], "--beta2"),
+            ([*out, "--numbers", "5"], "--numbers 5"),
+        ):
+            self.refused(2, *words, names=names)
+        self.assertFalse((self.folder / "x").exists())
+
+    def test_a_bad_environment_is_told(self):
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--model", self.folder / "none", names="none")
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--device", "cuda:77", names="cuda:77")
+        self.assertFalse((self.folder / "x").exists())
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="nothing to resume")
+        self.assertFalse((self.folder / "x").exists())
+        blocked = self.write("file", "")
+        self.refused(3, "train", "rl", "--out", blocked / "x", names="file")
+        self.assertEqual(self.run_of("a", "--steps", 1).returncode, 0)
+        (self.folder / "a" / "last" / "trainer.json").write_text("{}")
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2, names="trainer.json")
+        (self.folder / "a" / "trees.db").write_bytes(b"no database" * 1000)
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2, names="a")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
