@@ -53,6 +53,7 @@ class told:
 
     def __init__(self, findings, roles):
         self.findings, self.known, self.timed, self.device_sets = findings, roles, 2, [["cpu"]]
+        self.repeats = 1
 
     def has(self, role, who):
         return role in self.known
@@ -137,7 +138,7 @@ class results_made_by_hand(unittest.TestCase):
         self.assertEqual((first["series"], first["setting"], first["problems"]), ("APR against SoS+", "0.0", "10"))
         self.assert_is(first, accuracy=0.8, accuracy_low=0.4902, accuracy_high=0.9433, their_accuracy=0.6, their_accuracy_low=0.3127,
                        tokens=500, critical=250, children=3, generated_tokens_ratio=500 / 400, critical_path_tokens_ratio=250 / 400, **self.PAIRED)
-        eight = next(row for row in rows if row["series"] == "APR, 10 children against SoS+ pass@8")
+        eight = next(row for row in rows if row["series"] == "APR, 10 children asked against SoS+ pass@8")
         self.assert_is(eight, their_accuracy=0.6, generated_tokens_ratio=1000 / 3200, critical_path_tokens_ratio=500 / 400)
 
     def test_a_temperature_is_compared_with_the_first(self):
@@ -204,7 +205,7 @@ class results_made_by_hand(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
     def test_figures_have_the_points_of_their_tables(self):
-        names = ("compute", "sequential", "temperature", "rl")
+        names = ("compute", "sequential", "temperature")
         tables = {name: self.written(getattr(paper, name)) for name in names}
         figures.draw(tables, self.out, self.fail)
         for name in names:
@@ -226,7 +227,7 @@ class results_made_by_hand(unittest.TestCase):
         self.assertIn("[against.csv](experiments/against.csv)", page.read_text())
         for file in ("against.csv", "about.json"):
             self.assertEqual((page.parent / "experiments" / file).read_text(), (self.out / file).read_text())
-        self.assertIn("| APR against SoS+ | 0.0 | 80.0 [49.0, 94.3] | 60.0 [31.3, 83.2] | +20.0 [-18.7, 52.1] | 3 | 1 | 0.625 | 1.25 [1.25, 1.25] |",
+        self.assertIn("| APR against SoS+ | 0.0 | 80.0 [49.0, 94.3] | 60.0 [31.3, 83.2] | +20.0 [-18.7, 52.1] | 3 | 1 | 0.625 | 1.25 [1.25, 1.25] | 1.25 [1.25, 1.25] |",
                       page.read_text())
 
 
@@ -326,7 +327,7 @@ class experiments(unittest.TestCase):
             return about["device"], about["timed_device"]
 
         first = self.run_of("join", "--problems-limit", 2, "--timed", 2)
-        self.assertEqual((first.returncode, first.stderr.count("running")), (0, 8), first.stderr)
+        self.assertEqual((first.returncode, first.stderr.count("running")), (0, 16), first.stderr)
         here = f"cpu ({os.cpu_count()} cores)"
         self.assertEqual(machines(), (here, here))
         self.assertIn("(timed ones on\n2), seed", (self.out / "experiments.md").read_text())
@@ -335,7 +336,7 @@ class experiments(unittest.TestCase):
             known = json.loads(one.read_text())
             one.write_text(json.dumps({**known, "machine": "another (4 cores)"} if ".on-" not in one.name else known))
         again = self.run_of("join", "--problems-limit", 2, "--timed", 2, "--threads", 2)
-        self.assertEqual((again.returncode, again.stderr.count("running")), (0, 4), again.stderr)
+        self.assertEqual((again.returncode, again.stderr.count("running")), (0, 12), again.stderr)
         self.assertEqual(machines(), ("another (4 cores)", here))
         self.assertIn(f"(timed ones on\n2 of them, on {here}), seed", (self.out / "experiments.md").read_text())
         self.run_of("symbolic", "--problems-limit", 2, "--timed", 2, "--kept")
@@ -406,7 +407,7 @@ class experiments(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (2, f"bench/paper/run: --problems {four}: it is empty; see `banyan generate problems`\n"))
 
     def test_the_page_says_the_whole_command(self):
-        options = ["--problems-limit", 3, "--timed", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
+        options = ["--problems-limit", 3, "--timed", 2, "--repeats", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
                    "--model", f"sosplus={SERIAL}"]
         first = self.run_of("latency", *options)
         self.assertEqual(first.returncode, 0, first.stderr)
@@ -414,9 +415,9 @@ class experiments(unittest.TestCase):
         said = (self.out / "experiments.md").read_text().split("```sh\n")[1].splitlines()
         common = f"--problems {MODEL / 'heldout.jsonl'} --problems-limit"
         self.assertEqual(said[:2], [
-            f"bench/paper/run latency {common} 3 --timed 2 --threads 2 --seed 5 --device cpu --device cpu --device-set cpu "
-            f"--model apr={MODEL} --model sosplus={SERIAL}",
-            f"bench/paper/run symbolic {common} 3 --seed 5 --device cpu --device cpu --model apr={MODEL}"])
+            f"bench/paper/run latency {common} 3 --timed 2 --repeats 2 --threads 2 --seed 5 --device-set cpu "
+            f"--model apr={MODEL} --model sosplus={SERIAL} --out {self.out}",
+            f"bench/paper/run symbolic {common} 3 --seed 5 --model apr={MODEL} --out {self.out}"])
         what = shlex.split(said[0])[1:]
         again = subprocess.run([SOURCE / "bench/paper/run", *what, "--out", self.out, "--banyan", BANYAN], capture_output=True, text=True,
                                timeout=300, cwd=self.out)
