@@ -201,7 +201,7 @@ class what_is_refused(with_stand_in):
         self.out.mkdir()
         held = os.open(self.out, os.O_RDONLY)
         self.addCleanup(os.close, held)
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(held, fcntl.LOCK_SH)  # even one who reads alone
         self.refused(self.run_of("symbolic"), 3, "another run is at work there")
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
@@ -215,6 +215,13 @@ class what_is_refused(with_stand_in):
         done = self.run_of("report", path=f"{bin}:{os.environ['PATH']}", model=False)
         self.assertEqual((done.returncode, done.stderr.count("\n")), (0, 2), done.stderr)
         self.assertIn("sequential.svg: gnuplot: oh no", done.stderr)
+        self.assertFalse((self.out / "sequential.svg").exists())
+
+    @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
+    def test_a_figure_goes_with_its_table(self):
+        self.runs(self.run_of("sequential", "symbolic"))
+        (self.out / "sequential.csv").unlink()
+        self.runs(self.run_of("report", model=False))
         self.assertFalse((self.out / "sequential.svg").exists())
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
