@@ -36,9 +36,9 @@ def worst(verdicts):
     return next((one for one in (DISAGREES, UNDECIDED) if one in verdicts), AGREES)
 
 
-def at_temperatures(verdicts):
-    """The verdicts by temperature as one: the one that all have, or which has which."""
-    if len(set(verdicts.values())) == 1:
+def at_temperatures(verdicts, every=True):
+    """The verdicts by temperature as one: the one that all have, if `every` temperature is there, or which has which."""
+    if every and len(set(verdicts.values())) == 1:
         return next(iter(verdicts.values()))
     said = {}
     for t, one in verdicts.items():
@@ -140,12 +140,13 @@ def compute(known, facts):
 
 def scaling(known, facts):
     rows, found = known["scaling"], []
-    for t in dict.fromkeys(number(row["temperature"]) for row in rows):
+    temperatures = dict.fromkeys(number(row["temperature"]) for row in rows)
+    for t in temperatures:
         same = equal_tokens(curve(rows, "APR, children asked", temperature=t), curve(rows, "SoS+ cons@k", temperature=t))
         if same:
             found.append((t, verdict(same[0]), f"at temperature {t}, {same[1]}"))
     if found:
-        yield at_temperatures({t: v for t, v, _ in found}), "; ".join(said for *_, said in found)
+        yield at_temperatures({t: v for t, v, _ in found}, len(found) == len(temperatures)), "; ".join(said for *_, said in found)
 
 
 def sequential(known, facts):

@@ -90,6 +90,13 @@ class what_the_tables_say(unittest.TestCase):
         self.assertEqual(verdict, "agrees at 0 and 0.5, undecided at 1")
         self.assertIn("+8.0 points [5.0, 11.0] at temperature 0 (the paper +18.2)", text)
 
+    def test_a_temperature_that_is_not_measured_is_not_agreed_on(self):
+        def curves(t):
+            return [row("APR, children asked", 2, 0.9, temperature=t), row("SoS+ cons@k", "k = 7", 0.5, temperature=t)]
+
+        self.assertEqual(said("scaling", curves(0.5) + curves(1.0))[0][0], "agrees")
+        self.assertEqual(said("scaling", curves(0.5)[:1] + curves(1.0))[0][0], "agrees at 1")
+
     def test_two_runs_of_one_setting_bound_what_is_an_effect(self):
         known = {"latency": [row("APR, 1 device", "", 0.9, wall_ms=100)], "join": [row("APR, all", "", 0.9, wall_ms=150)]}
         self.assertIn("ratios between 0.67 and 1.50 are no effects", claims.repeated(known))
