@@ -177,14 +177,17 @@ banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/rollout_problems_test.cpp
   tests/runtime_test.cpp)
 
-# banyan_script_tests(PROGRAM program LABEL label [SERIAL] SCRIPTS files…): every tests/scripts/<subject>_<area>_test.py runs its
-# cases against the program, as a test "<area>: <subject>". Each has ports and folders of its own; SERIAL ones are disturbed by others all the same.
+# banyan_script_tests([PROGRAM program] LABEL label [SERIAL] SCRIPTS files…): every tests/scripts/<subject>_<area>_test.py runs its
+# cases, against the program where they have one, as a test "<area>: <subject>". Each has ports and folders of its own; SERIAL ones are disturbed by others all the same.
 function(banyan_script_tests)
   cmake_parse_arguments(arg "SERIAL" "PROGRAM;LABEL" "SCRIPTS" ${ARGN})
+  if(arg_PROGRAM)
+    set(program $<TARGET_FILE:${arg_PROGRAM}>)
+  endif()
   foreach(script IN LISTS arg_SCRIPTS)
     string(REGEX REPLACE "^(.+)_([a-z]+)_test\\.py$" "\\2: \\1" name "${script}")
     string(REPLACE "_" " " name "${name}")
-    add_test(NAME "${name}" COMMAND python3 -B "${CMAKE_SOURCE_DIR}/tests/scripts/${script}" $<TARGET_FILE:${arg_PROGRAM}>)
+    add_test(NAME "${name}" COMMAND python3 -B "${CMAKE_SOURCE_DIR}/tests/scripts/${script}" ${program})
     set_tests_properties("${name}" PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${script_seconds} RUN_SERIAL ${arg_SERIAL}
       ENVIRONMENT OMP_WAIT_POLICY=passive)
   endforeach()
@@ -210,6 +213,11 @@ banyan_script_tests(PROGRAM banyan LABEL cli SCRIPTS
   top_client_test.py
   tree_client_test.py
   usage_client_test.py)
+
+banyan_script_tests(LABEL cli SCRIPTS
+  page_paper_test.py
+  runner_paper_test.py
+  statistics_paper_test.py)
 
 banyan_script_tests(PROGRAM banyand LABEL daemon SCRIPTS
   begin_daemon_test.py

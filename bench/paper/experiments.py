@@ -1,12 +1,16 @@
 """The experiments: each asks the lab for runs and gives the rows of its table. All runs are over the same problems, and what
 two experiments have in common is run once."""
 
-from lab import TITLES
+from demonstrations import as_words, searches
+from found import put, together
+from lab import TITLES, not_kept
 from published import TEMPERATURES
-from statistics95 import mean, paired, ratio_interval, share_interval
+from statistics95 import mean, means_ratio, paired, ratio_interval, share_interval
 
 CHILDREN = (0, 2, 4, 6, 8, 10)
 ENFORCED = 10  # as many children as the paper enforces
+TOKEN_BUDGETS = range(512, 4097, 512)  # SoS+ is conditioned on bins of 512
+CONTEXT_BUDGETS = (1024, 4096)  # figure 4b
 SAMPLES = 8
 SCALED = (0.1, 0.5, 1.0)  # not 0: greedy samples are all the same
 APR, SOSPLUS = ("apr", "apr-rl"), ("sosplus", "sosplus-rl")
@@ -14,13 +18,13 @@ DEMONSTRATIONS = ("sosplus-beam5", "sosplus-rejection")  # other demonstrations 
 
 
 def with_children(children=None):
-    return f", {children} children" if children else ""
+    return "" if children is None else f", {children} children asked"
 
 
 def conditioned(lab, role, temperature, children=CHILDREN):
-    """A model that is told how many children it may have; without any its root searches itself, which is no part of the curve."""
+    """A model that is told how many children it may have. Of none is no part of the curve: the root is to search itself."""
     for n in children:
-        series = f"{TITLES[role]}, children asked" if n else f"{TITLES[role]}, no children"
+        series = f"{TITLES[role]}, children asked" if n else f"{TITLES[role]}{with_children(0)}"
         yield lab.evaluate(role, children=n, temperature=temperature).row(series, n)
 
 
@@ -54,12 +58,18 @@ def scaling(lab):
 
 
 def sequential(lab):
-    """Accuracy against tokens on the critical path (figure 6, left): greedy."""
+    """Accuracy against tokens on the critical path (figure 6, left): greedy; APR by children, SoS+ by the token budget it is given."""
     def unconditioned(role):
         yield lab.evaluate(role, temperature=0).row(f"{TITLES[role]}, unconditioned", "")
 
     for role in lab.roles("sequential", *APR):
         yield from lab.whole("sequential", f"{TITLES[role]} by children", conditioned(lab, role, 0))
+    def budgeted(role):
+        for n in TOKEN_BUDGETS:
+            yield lab.evaluate(role, token_budget=n, temperature=0).row(f"{TITLES[role]}, token budget", n)
+
+    for role in lab.roles("sequential", "sosplus"):
+        yield from lab.whole("sequential", f"{TITLES[role]} by token budget", budgeted(role))
     for role in lab.roles("sequential", *APR, *SOSPLUS):
         yield from lab.whole("sequential", f"{TITLES[role]}, unconditioned", unconditioned(role))
 
@@ -74,20 +84,22 @@ def context_limits(outcomes):
 def context(lab):
     """Accuracy against the context limit (figure 4b): a tree whose longest thread is longer than the limit counts as wrong,
     as in the paper; for the unconditioned model also with `--context`, where such a thread ends and its parent goes on."""
-    settings = [("apr", n) for n in (3, 6, 10)] + [("apr", None), ("apr-rl", None), ("sosplus", None), ("sosplus-rl", None)]
+    settings = [("apr", {"children": n}, with_children(n)) for n in (3, 6, 10)]
+    settings += [(role, {}, "") for role in (*APR, *SOSPLUS)]
+    settings += [("sosplus", {"token_budget": n}, f", token budget {n}") for n in CONTEXT_BUDGETS]
 
-    def outcome_of(series, role, **asked):
+    def outcome_of(series, role, asked):
         yield series, lab.evaluate(role, temperature=0, **asked)
 
     outcomes = {}
-    for role, n in settings:
+    for role, asked, how in settings:
         if lab.has(role, "context"):
-            series = TITLES[role] + with_children(n)
-            outcomes |= lab.whole("context", series, outcome_of(series, role, **({} if n is None else {"children": n})))
+            series = TITLES[role] + how
+            outcomes |= lab.whole("context", series, outcome_of(series, role, asked))
 
     def at(outcome, series, limit, solved):
         row = outcome.row(series, limit)
-        row["accuracy"], row["accuracy_low"], row["accuracy_high"] = share_interval(solved)
+        put(row, "accuracy", share_interval(solved))
         row["context"] = limit
         return row
 
@@ -105,30 +117,62 @@ def context(lab):
         yield from lab.whole("context", f"{TITLES[role]}, --context", enforced(role))
 
 
+def in_turn(lab, who, devices, curves):
+    """Runs whose wall time counts, one problem at a time: `curves` has by title what is asked of a role by setting. Repeats go over all of
+    them in turn, so that what the machine does meanwhile meets all alike. By (title, setting): all repeats that are there."""
+    def of(title, repeat):
+        for setting, (role, asked) in curves[title].items():
+            yield (title, setting), lab.evaluate(role, limit=lab.timed, devices=devices, repeat=repeat, temperature=0, concurrency=1, **asked)
+
+    found = {}
+    for title in curves:
+        found |= {key: [one] for key, one in lab.whole(who, title, of(title, 0))}
+    for repeat in range(1, lab.repeats):
+        try:
+            again = {key: one for title in dict.fromkeys(title for title, _ in found) for key, one in of(title, repeat)}
+        except not_kept:  # fewer repeats, but of all
+            break
+        for key, one in again.items():
+            found[key].append(one)
+    return found
+
+
+def wall_time(row, repeats):
+    """Into a row: the wall time of one problem, as the mean of its repeats, and how far the means of the repeats lie apart."""
+    timed = together(repeats).row("", "", timed=True)
+    means = [mean(one.usage("wall_ms")) for one in repeats]
+    row.update({name: timed[name] for name in ("wall_ms", "wall_ms_low", "wall_ms_high")}, timed_problems=len(repeats[0].problems),
+               repeats=len(repeats), wall_ms_least=min(means), wall_ms_most=max(means))
+
+
 def latency(lab):
-    """Accuracy against wall time (figure 6, right): one problem at a time, under a given number of devices, each with
-    an OS thread of its own; greedy. APR also by its wall time a problem over that of SoS+ on the same one."""
+    """Accuracy against wall time (figure 6, right): one problem at a time, under a given number of devices; greedy. APR also by its
+    wall time over that of SoS+ on the same problems."""
     there = lab.roles("latency", *APR, *SOSPLUS)
     for devices in lab.device_sets:
         where = f"{len(devices)} device" + ("s" if len(devices) > 1 else "")
-
-        def timed(role, n=""):
-            asked = {"children": n} if n else {}
-            return lab.evaluate(role, limit=lab.timed, devices=devices, temperature=0, concurrency=1, **asked)
-
+        curves = {}
         for role in there:
-            serial = dict(zip(APR, SOSPLUS)).get(role)
-            for n in ("", *CHILDREN[1:]) if role == "apr" else ("",):
-                outcome = timed(role, n)
-                row = outcome.row(f"{TITLES[role]}, {where}" + (", children asked" if n else ""), n)
-                if serial in there:
-                    over(row, "wall_ms", outcome, timed(serial))
-                yield row
+            curves[f"{TITLES[role]}, {where}"] = {"": (role, {})}
+            if role == "apr":
+                curves[f"{TITLES[role]}, {where}, children asked"] = {n: (role, {"children": n}) for n in CHILDREN[1:]}
+        timed = in_turn(lab, "latency", devices, curves)
+        for (series, setting), repeats in timed.items():
+            row = {**repeats[0].row(series, setting), "devices": len(devices)}
+            wall_time(row, repeats)
+            serial = dict(zip(APR, SOSPLUS, strict=True)).get(repeats[0].role)
+            others = timed.get((f"{TITLES[serial]}, {where}", "")) if serial else None
+            if others:
+                over(row, "wall_ms", together(repeats), together(others))
+            yield row
 
 
 def over(row, field, ours, theirs):
-    """Into the row of `ours`: its cost over that of another run over the same problems."""
-    row[field + "_ratio"], row[field + "_ratio_low"], row[field + "_ratio_high"] = ratio_interval(ours.usage(field), theirs.usage(field))
+    """Into the row of `ours`: its cost over that of another run over the same problems, of the means and problem by problem."""
+    a, b = ours.usage(field), theirs.usage(field)
+    if min(*a, *b) > 0:
+        put(row, field + "_means_ratio", means_ratio(a, b))
+        put(row, field + "_ratio", ratio_interval(a, b))
 
 
 def compared(row, ours, theirs):
@@ -152,22 +196,23 @@ def versus(series, setting, ours, theirs):
 
 def rl(lab):
     """Before and after reinforcement learning (figures 5 and 7): children, tokens, and accuracy where the number of
-    children is given; greedy."""
-    for before, after in (APR, SOSPLUS):
-        if not lab.has(before, "rl"):
-            continue
-        learnt = lab.has(after, "rl")
+    children is given; greedy, as in the paper, and at temperature 1, at which it learns."""
+    for t in (0, 1):
+        for before, after in (APR, SOSPLUS):
+            if not lab.has(before, "rl"):
+                continue
+            learnt = lab.has(after, "rl")
 
-        def pair(setting, **asked):
-            first = lab.evaluate(before, temperature=0, **asked)
-            yield first.row(TITLES[before], setting)
-            if learnt:
-                second = lab.evaluate(after, temperature=0, **asked)
-                yield compared(second.row(TITLES[after], setting), second, first)
+            def pair(setting, **asked):
+                first = lab.evaluate(before, temperature=t, **asked)
+                yield {**first.row(TITLES[before], setting), "temperature": t}
+                if learnt:
+                    second = lab.evaluate(after, temperature=t, **asked)
+                    yield {**compared(second.row(TITLES[after], setting), second, first), "temperature": t}
 
-        for n in (None, *CHILDREN) if before == "apr" else (None,):
-            setting = "not asked" if n is None else n
-            yield from lab.whole("rl", f"{TITLES[before]}{with_children(n)}", pair(setting, **({} if n is None else {"children": n})))
+            for n in (None, *CHILDREN) if before == "apr" else (None,):
+                setting = "not asked" if n is None else n
+                yield from lab.whole("rl", f"{TITLES[before]}{with_children(n)} at {t}", pair(setting, **({} if n is None else {"children": n})))
 
 
 def temperature(lab):
@@ -184,7 +229,7 @@ def temperature(lab):
     for role in lab.roles("temperature", *APR, *SOSPLUS, "sos"):
         yield from at(TEMPERATURES, role, TITLES[role])
     for role in lab.roles("temperature", *APR):
-        yield from at(TEMPERATURES, role, f"{TITLES[role]}, children enforced", children=ENFORCED)
+        yield from at(TEMPERATURES, role, f"{TITLES[role]}{with_children(ENFORCED)}", children=ENFORCED)
     for role in lab.roles("temperature", *DEMONSTRATIONS):
         yield from at((0.0, 1.0), role, TITLES[role])
 
@@ -203,7 +248,7 @@ def against(lab):
                                                                     lambda: lab.evaluate(other, temperature=t)))
 
     there = lab.roles("against", *APR, *SOSPLUS, *DEMONSTRATIONS)
-    for role, other in zip(APR, SOSPLUS):
+    for role, other in zip(APR, SOSPLUS, strict=True):
         if role in there and other in there:
             yield from rows(role, other, TEMPERATURES)
             yield from rows(role, other, TEMPERATURES, children=ENFORCED)
@@ -217,14 +262,27 @@ def against(lab):
                                                                     lambda: lab.evaluate("sosplus", samples=SAMPLES, temperature=t).best()))
 
 
+# The published configurations (APR.md of the reference: the kept states are shuffled).
+PUBLISHED = [("SoS, breadth first", {"search": "sos-bfs"}), ("SoS, depth first", {"search": "sos-dfs"}),
+             ("SoS+ (beam size = 5)", {"search": "sos+", "beam": "1:5", "spawn-probability": "0.5"}),
+             ("SoS+ (beam size = 15)", {"search": "sos+", "beam": "1:15", "spawn-probability": "0.5"}),
+             ("APR", {"search": "apr", "beam": "1:10", "sub-beam": "15", "spawn-probability": "0.9"})]
+EVERYTHING = {"search": "apr", "beam": "15:15", "sub-beam": "15:15", "spawn-probability": "1"}
+
+
 def symbolic(lab):
-    """What the symbolic searches solve that demonstrations are made with (beside table 1)."""
-    searches = [("SoS, breadth first", "sos-bfs", ()), ("SoS, depth first", "sos-dfs", ()), ("SoS+ (beam size = 5)", "sos+", ("--beam", "1:5")),
-                ("SoS+ (beam size = 15)", "sos+", ("--beam", "1:15")), ("APR", "apr", ()),
-                ("APR, all children", "apr", ("--beam", "15:15", "--sub-beam", "15:15", "--spawn-probability", 1))]
-    for series, kind, options in searches:
-        found = lab.symbolic("--search", kind, *options)
-        yield {"series": series, "setting": " ".join(map(str, options)), "problems": found["problems"], "samples": 1,
+    """What the symbolic searches solve: those of each model's own demonstrations, and the published ones (beside table 1)."""
+    wanted = []
+    for role in lab.roles("symbolic", "apr", "sosplus", *DEMONSTRATIONS, "sos"):
+        own = searches(lab.models[role])
+        if not own:
+            lab.absent["symbolic"][role] = "its folder does not say of what search its demonstrations are"
+        wanted += [(f"demonstrations of {TITLES[role]}", search) for search in own]
+    wanted += [(f"published {name}", search) for name, search in PUBLISHED] + [("APR, all children", EVERYTHING)]
+    for series, search in wanted:
+        words = as_words(search)
+        found = lab.symbolic(*words)
+        yield {"series": series, "setting": " ".join(words), "problems": found["problems"], "samples": 1,
                "accuracy": found["accuracy"], "accuracy_low": found["ci95"][0], "accuracy_high": found["ci95"][1],
                "children": found["children_mean"]}
 
@@ -233,21 +291,25 @@ def join(lab):
     """What going on at the first success saves: accuracy and tokens over all problems, wall time one problem at a time."""
     for role in lab.roles("join", *APR):
         for asked in ({}, {"children": ENFORCED}):
-            setting = f"{asked['children']} children" if asked else ""
-            runs, timed = {}, {}
-            for policy, how in (("all", asked), ("first_success", {**asked, "join": "first_success"})):
-                runs[policy] = lab.evaluate(role, temperature=0, **how)
-                # Both anew, one right after the other: a machine is not always equally quick.
-                timed[policy] = lab.evaluate(role, limit=lab.timed, devices=lab.device_sets[0], temperature=0, concurrency=1,
-                                             join=policy, **asked)
-                row = runs[policy].row(f"{TITLES[role]}, {policy}", setting)
-                for field in ("wall_ms", "wall_ms_low", "wall_ms_high"):
-                    row[field] = timed[policy].row("", "")[field]
-                row["timed_problems"] = len(timed[policy].problems)
-                if policy != "all":
-                    compared(row, runs[policy], runs["all"])
-                    over(row, "wall_ms", timed[policy], timed["all"])
-                yield row
+            title = f"{TITLES[role]}{with_children(**asked)}"
+            policies = {"all": asked, "first_success": {**asked, "join": "first_success"}}
+
+            def rows():
+                runs = {policy: lab.evaluate(role, temperature=0, **how) for policy, how in policies.items()}
+                again = {policy: (role, {**asked, "join": policy}) for policy in policies}  # the times of both anew, in turn
+                timed = in_turn(lab, "join", lab.device_sets[0], {f"{title}, wall time": again})
+                timed = {policy: repeats for (_, policy), repeats in timed.items()}
+                for policy, one in runs.items():
+                    row = one.row(f"{TITLES[role]}, {policy}", f"{asked['children']} children asked" if asked else "")
+                    if policy != "all":
+                        compared(row, one, runs["all"])
+                    if timed:
+                        wall_time(row, timed[policy])
+                        if policy != "all":
+                            over(row, "wall_ms", together(timed[policy]), together(timed["all"]))
+                    yield row
+
+            yield from lab.whole("join", title, rows())
 
 
 ALL = [compute, scaling, sequential, context, latency, rl, temperature, against, symbolic, join]

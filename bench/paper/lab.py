@@ -5,18 +5,22 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
-from statistics95 import mean, mean_interval, share_interval
+from found import run
 
 # What a role is called in figures and tables.
 TITLES = {"apr": "APR", "apr-rl": "APR + RL", "sosplus": "SoS+", "sosplus-rl": "SoS+ + RL", "sos": "SoS",
           "sosplus-beam5": "SoS+ (beam size = 5)", "sosplus-rejection": "SoS+ (rejection sampling)"}
+
+
+# What of a model's folder decides what it says.
+WEIGHTS = "model.safetensors"
+MODEL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "banyan.json")
 
 
 def digest(path):
@@ -59,70 +63,14 @@ def failed_by_machine(figures):
     return sum(figures["failures"].get(why, 0) for why in ("deadline", "pool_lost", "pool_full", "child_lost", "not_stored"))
 
 
+def given(command, option):
+    """The values that a command has for an option."""
+    return [value for name, value in zip(command, command[1:], strict=False) if name == option]
+
+
 def whole(value):
     """0.0 and 0 are one setting, and one run."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class run:
-    """What `banyan evaluate` found under one setting."""
-
-    def __init__(self, role, figures, lines):
-        self.role, self.figures, self.samples = role, figures, figures["samples"]
-        self.problems = [lines[i:i + self.samples] for i in range(0, len(lines), self.samples)]
-
-    def solved(self):
-        """One share per problem."""
-        return [mean([s["solved"] for s in problem]) for problem in self.problems]
-
-    def usage(self, field):
-        """One mean per problem."""
-        return [mean([s["usage"][field] for s in problem]) for problem in self.problems]
-
-    def children(self):
-        return [threads - 1 for threads in self.usage("threads")]
-
-    def best(self):
-        """All samples of a problem as one, which is right if one of them is (pass@k). They run side by side."""
-        def together(samples):
-            usages = [s["usage"] for s in samples]
-            longest = ("critical_path_tokens", "longest_context", "depth", "rounds", "wall_ms")
-            usage = {field: (max if field in longest else sum)(u[field] for u in usages) for field in usages[0]}
-            return {"solved": any(s["solved"] for s in samples), "usage": usage}
-
-        return run(self.role, {"samples": 1}, [together(samples) for samples in self.problems])
-
-    def row(self, series, setting):
-        """A row of the tables that all experiments write: accuracy and costs with their intervals."""
-        row = {"series": series, "setting": setting, "problems": len(self.problems), "samples": self.samples}
-
-        def put(name, interval):
-            row[name], row[name + "_low"], row[name + "_high"] = interval
-
-        put("accuracy", share_interval(self.solved(), len(self.problems) * self.samples))
-        put("tokens", mean_interval(self.usage("generated_tokens")))
-        put("critical", mean_interval(self.usage("critical_path_tokens")))
-        put("wasted", mean_interval(self.usage("wasted_tokens")))
-        put("children", mean_interval(self.children()))
-        put("wall_ms", mean_interval(self.usage("wall_ms")))
-        threads = sum(s["usage"]["threads"] for p in self.problems for s in p)
-        row["tokens_a_thread"] = sum(s["usage"]["generated_tokens"] for p in self.problems for s in p) / max(1, threads)
-        return row
-
-    def rows_at_k(self, series, kind):
-        """Of k samples together: `kind` is pass or cons. They run side by side, so that the longest is the critical path."""
-        for at in self.figures[f"{kind}_at_k"]:
-            k = at["k"]
-            groups = self.samples // k
-            row = self.row(f"{series} {kind}@k", f"k = {k}")
-            row["accuracy"], (row["accuracy_low"], row["accuracy_high"]) = at["rate"], at["ci95"]
-            longest = [mean([max(s["usage"]["critical_path_tokens"] for s in problem[g * k:(g + 1) * k])
-                             for g in range(groups)]) for problem in self.problems]
-            row["critical"], row["critical_low"], row["critical_high"] = mean_interval(longest)
-            for field in ("tokens", "tokens_low", "tokens_high", "wasted", "wasted_low", "wasted_high"):
-                row[field] *= k
-            del row["wall_ms"], row["wall_ms_low"], row["wall_ms_high"]
-            yield row
 
 
 NOT_RUN = "not run"
@@ -132,27 +80,62 @@ class bad_problems(Exception):
     pass
 
 
+class program_failed(Exception):
+    """The program ended with a code of its own, and said why."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
 class not_kept(Exception):
     """A run that is not there where none may be made."""
 
 
+def numbers_of(problem):
+    return problem.get("nums", problem.get("numbers"))
+
+
+def is_problem(entry):
+    def whole_number(value):
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    if not isinstance(entry, dict) or not whole_number(entry.get("target")):
+        return False
+    numbers = numbers_of(entry)
+    return isinstance(numbers, list) and len(numbers) > 0 and all(map(whole_number, numbers))
+
+
 def read_problems(file):
-    """A file of problems, at least one, as `banyan evaluate` takes it."""
-    text = pathlib.Path(file).read_text()
+    """A file of problems, at least two, as `banyan evaluate` takes it."""
     try:
+        text = pathlib.Path(file).read_text(encoding="utf-8")
         problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
+    except OSError as error:
+        raise bad_problems(f"--problems {file}: {error.strerror}; give a file of problems") from None
     except ValueError:
         raise bad_problems(f"--problems {file}: it is not JSON, nor a line of JSON for each problem; see `banyan generate problems`") from None
     for line, problem in enumerate(problems, 1):
-        if not isinstance(problem, dict):
+        if not is_problem(problem):
             raise bad_problems(f"--problems {file}: entry {line} is no problem; see `banyan generate problems`")
     if not problems:
         raise bad_problems(f"--problems {file}: it is empty; see `banyan generate problems`")
+    if len(problems) < 2:
+        raise bad_problems(f"--problems {file}: an interval needs two problems at least; give 2 or more")
     return problems
 
 
 def how_many_numbers(problem):
-    return len(problem.get("nums", problem.get("numbers", [])))
+    return len(numbers_of(problem))
+
+
+def are_of(lines, problems, samples):
+    """Are these lines what was found of all the problems, so many samples each?"""
+    def key(problem):
+        return sorted(numbers_of(problem)), problem["target"]
+
+    return len(lines) == len(problems) * samples and all(
+        key(line["problem"]) == key(problems[i // samples]) and "solved" in line and "usage" in line for i, line in enumerate(lines))
 
 
 class lab:
@@ -161,10 +144,15 @@ class lab:
         self.devices, self.threads = options.device, options.threads
         self.models = dict(options.models)
         self.limit, self.source = options.problems_limit, pathlib.Path(options.problems)
-        self.kept, self.machines, self.timed_machines = options.kept, set(), set()
+        self.kept, self.repeats = options.kept, options.repeats
         self.results = self.out / "results"
         self.results.mkdir(parents=True, exist_ok=True)
-        self.digests, self.absent = {}, {}
+        self.digests, self.infos, self.loaded, self.absent = {}, {}, {}, {}
+        self.begin()
+
+    def begin(self):
+        """Another experiment: forget where the runs of the last one were."""
+        self.machines, self.timed_machines, self.ran_on, self.ran_threads = set(), set(), set(), set()
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
@@ -175,11 +163,14 @@ class lab:
         problems = read_problems(self.source)
         return problems[:min(asked)] if asked else problems
 
+    def content(self, problems):
+        return "".join(json.dumps(p) + "\n" for p in problems)
+
     def problems(self, limit=None):
         """A file of them."""
         chosen = self.chosen(limit)
         file = self.out / f"problems-{len(chosen)}.jsonl"
-        content = "".join(json.dumps(p) + "\n" for p in chosen)
+        content = self.content(chosen)
         if not file.exists() or file.read_text() != content:
             replace(file, content)
         return file
@@ -187,7 +178,7 @@ class lab:
     def has(self, role, who):
         """Is the model there? If not, `who` goes without it and says so."""
         folder = self.models.get(role)
-        if folder and (pathlib.Path(folder) / "model.safetensors").exists():
+        if folder and (pathlib.Path(folder) / WEIGHTS).exists():
             return True
         why = f"there is no model at {folder}" if folder else "no model was given"
         if role not in self.absent.setdefault(who, {}):
@@ -215,34 +206,76 @@ class lab:
             self.digests[path] = digest(path)
         return self.digests[path]
 
-    def evaluate(self, role, limit=None, devices=None, **options):
-        """`options` are those of `banyan evaluate`, in Python's spelling. With `devices` the wall time counts; else what was found
-        is kept wherever it was: accuracy and tokens are no matter of the device."""
+    def files_of_model(self, role):
+        """Digests of its weights and of the other files of its folder that decide what it says."""
+        folder = pathlib.Path(self.models[role])
+        return self.digest(folder / WEIGHTS), {name: self.digest(folder / name) for name in MODEL_FILES if (folder / name).exists()}
+
+    def identity_of_model(self, role):
+        """The same as one word."""
+        weights, files = self.files_of_model(role)
+        return hashlib.sha256(" ".join([weights, *files.values()]).encode()).hexdigest()[:16]
+
+    def identity(self, role, problems, devices, options):
+        """What has to be the same where a result is to be taken for this run's."""
+        weights, files = self.files_of_model(role)
+        return {"model": weights, "files": files, "problems": self.digest(problems), "seed": self.seed, "options": options,
+                **({"device": devices, "threads": self.threads} if devices else {})}
+
+    def found_already(self, role, name, identity, problems, devices):
+        """The run of that name, where it is there as a whole and is that run; a timed one must have been on this machine, or where
+        none is made, on the machine of the others."""
+        try:
+            if name not in self.loaded:
+                self.loaded[name] = (json.loads((self.results / f"{name}.json").read_text()),
+                                     [json.loads(line) for line in (self.results / f"{name}.jsonl").read_text().splitlines()])
+            known, lines = self.loaded[name]
+            figures, was, command = known["figures"], known["identity"], known.get("command", [])
+            later = {what for what in ("files",) if what not in was}  # results of before have no such thing
+            if {what: was.get(what) for what in identity if what not in later} != {what: v for what, v in identity.items() if what not in later}:
+                return None
+            if failed_by_machine(figures) or not are_of(lines, problems, figures["samples"]):
+                return None
+            if figures["samples"] != identity["options"].get("samples", 1):
+                return None
+            found = run(role, figures, lines)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        where = known.get("machine", "an unknown machine")
+        if devices:
+            wanted = (self.timed_machines or {where}) if self.kept else {machine_of(devices)}
+            if where not in wanted:
+                return None
+        (self.timed_machines if devices else self.machines).add(where)
+        if not devices:
+            self.ran_on.add(tuple(given(command, "--device")))
+        self.ran_threads.update(given(command, "--threads"))
+        return found
+
+    def evaluate(self, role, limit=None, devices=None, repeat=0, **options):
+        """`options` are those of `banyan evaluate`, in Python's spelling. With `devices` the wall time counts, and the run can be
+        repeated; else what was found is kept wherever it was: accuracy and tokens are no matter of the device."""
         options = {name: whole(value) for name, value in options.items()}
         problems = self.problems(limit)
-        model = pathlib.Path(self.models[role])
         words = [f"{name.replace('_', '-')}-{value}" for name, value in sorted(options.items())]
         if devices:
             words.append("on-" + "+".join(devices).replace(":", ""))
+        if repeat:
+            words.append(f"again-{repeat}")
         name = ".".join([role, problems.stem, *words])
-        identity = {"model": self.digest(model / "model.safetensors"), "problems": self.digest(problems),
-                    "seed": self.seed, "options": options, **({"device": devices, "threads": self.threads} if devices else {})}
-        kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
-        if kept.exists() and lines.exists():
-            known = json.loads(kept.read_text())
-            same = {what: known["identity"].get(what) for what in identity} == json.loads(json.dumps(identity))
-            if same and not failed_by_machine(known["figures"]):
-                where = known.get("machine", "an unknown machine")
-                (self.timed_machines if devices else self.machines).add(where)
-                return run(role, known["figures"], [json.loads(l) for l in lines.read_text().splitlines()])
+        identity = self.identity(role, problems, devices, options)
+        found = self.found_already(role, name, identity, self.chosen(limit), devices)
+        if found:
+            return found
         if self.kept:
             raise not_kept(name)
         self.say(f"running {name}")
+        kept, lines = self.results / f"{name}.json", self.results / f"{name}.jsonl"
         fresh = lines.with_name(lines.name + ".tmp")
         for left in self.results.iterdir():  # by a run that was killed
             if left.name.startswith(fresh.name):
                 left.unlink()
-        command = [self.banyan, "evaluate", "--model", model, "--problems", problems, "--results", fresh, "--json", "--quiet",
+        command = [self.banyan, "evaluate", "--model", self.models[role], "--problems", problems, "--results", fresh, "--json", "--quiet",
                    "--seed", self.seed, "--threads", self.threads, "--deadline", 0]  # a slow machine finds the same
         for device in devices or self.devices:
             command += ["--device", device]
@@ -251,30 +284,37 @@ class lab:
         figures = json.loads(self.call(command))
         if lost := failed_by_machine(figures):
             sys.exit(f"{name}: {lost} of its trees failed by the machine, and say nothing of the model; run it again")
+        self.loaded.pop(name, None)
         kept.unlink(missing_ok=True)
         fresh.replace(lines)
-        replace(kept, json.dumps({"identity": identity, "machine": machine_of(devices or self.devices), "command": [str(c) for c in command], "figures": figures}, indent=1))
-        return self.evaluate(role, limit, devices, **options)
+        replace(kept, json.dumps({"identity": identity, "machine": machine_of(devices or self.devices), "command": [str(c) for c in command],
+                                  "figures": figures}, indent=1))
+        found = self.found_already(role, name, identity, self.chosen(limit), devices)
+        if not found:
+            sys.exit(f"{name}: `{self.banyan} evaluate` did not write what it found of every problem; is it this version's?")
+        return found
 
     def symbolic(self, *options):
         """How many of the problems a symbolic search solves; too quick to be kept."""
-        return json.loads(self.call([self.banyan, "generate", "traces", "--problems", self.problems(), "--summary", "--json",
-                                     "--seed", self.seed, *options]))
+        command = [self.banyan, "generate", "traces", "--problems", self.problems(), "--summary", "--json", "--seed", self.seed]
+        return json.loads(self.call([*command, *options]))
 
     def about(self, role):
-        return json.loads(self.call([self.banyan, "model", "info", self.models[role], "--json"]))
-
-    def beam(self, role):
-        """The largest branching cap that a model's demonstrations had at the root, where its folder tells."""
-        file = pathlib.Path(self.models[role]) / "train.conf"
-        said = re.search(r"^beam = (?:\d+:)?(\d+)$", file.read_text(), re.MULTILINE) if file.exists() else None
-        return int(said[1]) if said else None
+        if role not in self.infos:
+            self.infos[role] = json.loads(self.call([self.banyan, "model", "info", self.models[role], "--json"]))
+        return self.infos[role]
 
     def call(self, command):
+        words = [str(word) for word in command]
         with tempfile.TemporaryFile("w+") as errors:
-            done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=errors, text=True,
-                                  preexec_fn=end_with(os.getpid()))
-            if done.returncode != 0:
-                errors.seek(0)
-                sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}: {errors.read().strip()}")
-            return done.stdout
+            try:
+                done = subprocess.run(words, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=end_with(os.getpid()))
+            except OSError as error:
+                raise program_failed(2, f"--banyan {self.banyan}: {error.strerror}; give the program that the build has made") from None
+            errors.seek(0)
+            said = errors.read().strip()
+        if done.returncode in (2, 3):
+            raise program_failed(done.returncode, said.splitlines()[-1] if said else f"{self.banyan} ended with {done.returncode}")
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(words)}\nended with {done.returncode}: {said}")
+        return done.stdout

@@ -11,7 +11,13 @@ def mean(values):
 
 def covariance(a, b):
     mean_a, mean_b = mean(a), mean(b)
-    return sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b)) / len(a)
+    return sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True)) / len(a)
+
+
+def mean_largest(values, k):
+    """The mean of the largest of k of them, over all choices of k."""
+    n = len(values)
+    return sum(x * math.comb(i, k - 1) for i, x in enumerate(sorted(values))) / math.comb(n, k)
 
 
 def mean_interval(values):
@@ -59,18 +65,30 @@ def student(freedom):
     return low
 
 
-def ratio_interval(ours, theirs):
-    """Of costs of two runs over the same problems: the geometric mean of ours / theirs, with t on its logarithms. (ratio, low, high)"""
-    logs = [math.log(a / b) for a, b in zip(ours, theirs)]
-    middle, freedom = mean(logs), len(logs) - 1
-    half = student(freedom) * math.sqrt(covariance(logs, logs) / freedom)
+def around(middle, variance, freedom):
+    """A ratio with its interval, from its logarithm and what that varies by."""
+    half = student(freedom) * math.sqrt(max(0.0, variance) / freedom)
     return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
+def means_ratio(ours, theirs):
+    """Of costs of two runs over the same problems: the mean of ours over the mean of theirs, paired (delta method on the logarithm,
+    with t). (ratio, low, high)"""
+    a, b = mean(ours), mean(theirs)
+    variance = covariance(ours, ours) / a**2 - 2 * covariance(ours, theirs) / (a * b) + covariance(theirs, theirs) / b**2
+    return around(math.log(a / b), variance, len(ours) - 1)
+
+
+def ratio_interval(ours, theirs):
+    """Of the same: the geometric mean of ours / theirs problem by problem, with t on its logarithms. (ratio, low, high)"""
+    logs = [math.log(a / b) for a, b in zip(ours, theirs, strict=True)]
+    return around(mean(logs), covariance(logs, logs), len(logs) - 1)
 
 
 def paired(ours, theirs):
     """Difference of two runs over the same problems, by Newcombe's method 10, and McNemar's exact p."""
-    wins = sum(a > b for a, b in zip(ours, theirs))
-    losses = sum(a < b for a, b in zip(ours, theirs))
+    wins = sum(a > b for a, b in zip(ours, theirs, strict=True))
+    losses = sum(a < b for a, b in zip(ours, theirs, strict=True))
     a, a_low, a_high = share_interval(ours)
     b, b_low, b_high = share_interval(theirs)
     spread = math.sqrt(covariance(ours, ours) * covariance(theirs, theirs))
@@ -79,10 +97,16 @@ def paired(ours, theirs):
         together = max(0.0, together - 0.5 / len(ours))
     correlation = together / spread if spread > 0 else 0.0
 
-    def apart(x, y):
+    def spread_of(x, y):
         return math.sqrt(max(0.0, x * x - 2 * correlation * x * y + y * y))
 
     n = wins + losses
     p = min(1.0, 2 * sum(math.comb(n, i) for i in range(min(wins, losses) + 1)) / 2**n)
-    return {"wins": wins, "losses": losses, "difference": a - b, "low": a - b - apart(a - a_low, b_high - b),
-            "high": a - b + apart(a_high - a, b - b_low), "p": p}
+    return {"wins": wins, "losses": losses, "difference": a - b, "low": a - b - spread_of(a - a_low, b_high - b),
+            "high": a - b + spread_of(a_high - a, b - b_low), "p": p}
+
+
+def apart(ours, theirs):
+    """Difference of two shares of which only (share, low, high) is known, by Newcombe's method without pairs. (difference, low, high)"""
+    (a, a_low, a_high), (b, b_low, b_high) = ours, theirs
+    return a - b, a - b - math.hypot(a - a_low, b_high - b), a - b + math.hypot(a_high - a, b - b_low)

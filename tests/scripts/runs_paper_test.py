@@ -112,7 +112,7 @@ class experiments(paper_case):
             return about["device"], about["timed_device"]
 
         first = self.run_of("join", "--problems-limit", 2, "--timed", 2)
-        self.assertEqual((first.returncode, first.stderr.count("running")), (0, 8), first.stderr)
+        self.assertEqual((first.returncode, first.stderr.count("running")), (0, 16), first.stderr)
         here = f"cpu ({os.cpu_count()} cores)"
         self.assertEqual(machines(), (here, here))
         self.assertIn("(timed ones on\n2), seed", (self.out / "experiments.md").read_text())
@@ -121,7 +121,7 @@ class experiments(paper_case):
             known = json.loads(one.read_text())
             one.write_text(json.dumps({**known, "machine": "another (4 cores)"} if ".on-" not in one.name else known))
         again = self.run_of("join", "--problems-limit", 2, "--timed", 2, "--threads", 2)
-        self.assertEqual((again.returncode, again.stderr.count("running")), (0, 4), again.stderr)
+        self.assertEqual((again.returncode, again.stderr.count("running")), (0, 12), again.stderr)
         self.assertEqual(machines(), ("another (4 cores)", here))
         self.assertIn(f"(timed ones on\n2 of them, on {here}), seed", (self.out / "experiments.md").read_text())
         self.run_of("symbolic", "--problems-limit", 2, "--timed", 2, "--kept")
@@ -192,7 +192,7 @@ class experiments(paper_case):
         self.assertEqual((done.returncode, done.stderr), (2, f"bench/paper/run: --problems {four}: it is empty; see `banyan generate problems`\n"))
 
     def test_the_page_says_the_whole_command(self):
-        options = ["--problems-limit", 3, "--timed", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
+        options = ["--problems-limit", 3, "--timed", 2, "--repeats", 2, "--seed", 5, "--threads", 2, "--device", "cpu", "--device", "cpu", "--device-set", "cpu",
                    "--model", f"sosplus={SERIAL}"]
         first = self.run_of("latency", *options)
         self.assertEqual(first.returncode, 0, first.stderr)
@@ -200,9 +200,9 @@ class experiments(paper_case):
         said = (self.out / "experiments.md").read_text().split("```sh\n")[1].splitlines()
         common = f"--problems {MODEL / 'heldout.jsonl'} --problems-limit"
         self.assertEqual(said[:2], [
-            f"bench/paper/run latency {common} 3 --timed 2 --threads 2 --seed 5 --device cpu --device cpu --device-set cpu "
-            f"--model apr={MODEL} --model sosplus={SERIAL}",
-            f"bench/paper/run symbolic {common} 3 --seed 5 --device cpu --device cpu --model apr={MODEL}"])
+            f"bench/paper/run latency {common} 3 --timed 2 --repeats 2 --threads 2 --seed 5 --device-set cpu "
+            f"--model apr={MODEL} --model sosplus={SERIAL} --out {self.out}",
+            f"bench/paper/run symbolic {common} 3 --seed 5 --model apr={MODEL} --out {self.out}"])
         what = shlex.split(said[0])[1:]
         again = subprocess.run([SOURCE / "bench/paper/run", *what, "--out", self.out, "--banyan", BANYAN], capture_output=True, text=True,
                                timeout=300, cwd=self.out)

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """tables_paper_test.py BANYAN [TEST…]: tables, figures and statistics of results made by hand."""
 
-import importlib.machinery
-import importlib.util
 import json
 import math
 import shutil
@@ -11,47 +9,12 @@ import xml.etree.ElementTree
 
 from daemon import SOURCE
 from paper_case import paper_case
+from paper_told import runner, sample, told
 import experiments as paper
 import figures
 import lab
 import report
 import statistics95
-
-
-def program():
-    """`bench/paper/run` as a module."""
-    loader = importlib.machinery.SourceFileLoader("paper_run", str(SOURCE / "bench/paper/run"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("paper_run", loader))
-    loader.exec_module(module)
-    return module
-
-
-def sample(solved, tokens, critical=None, wall_ms=1.0, children=0):
-    return {"solved": bool(solved), "usage": {"threads": 1 + children, "depth": 1, "rounds": 1, "generated_tokens": tokens,
-                                              "critical_path_tokens": critical or tokens, "wasted_tokens": 0, "wall_ms": wall_ms,
-                                              "longest_context": tokens}}
-
-
-class told:
-    """A lab that knows what its runs found: `findings(role, options)` gives the samples of each problem."""
-
-    def __init__(self, findings, roles):
-        self.findings, self.known, self.timed, self.device_sets = findings, roles, 2, [["cpu"]]
-
-    def has(self, role, who):
-        return role in self.known
-
-    def roles(self, who, *wanted):
-        return [role for role in wanted if role in self.known]
-
-    def whole(self, who, title, rows):
-        return list(rows)
-
-    def evaluate(self, role, limit=None, devices=None, **options):
-        problems = self.findings(role, options)
-        k = len(problems[0])
-        rates = [{"k": i, "rate": i / 10, "ci95": [i / 10 - 0.05, i / 10 + 0.05]} for i in range(1, k + 1)]
-        return lab.run(role, {"samples": k, "pass_at_k": rates, "cons_at_k": rates}, [one for problem in problems for one in problem])
 
 
 class drawing:
@@ -82,7 +45,7 @@ class results_made_by_hand(paper_case):
 
     def written(self, experiment, roles=("apr", "sosplus"), findings=None):
         """The rows of an experiment as they are in its CSV."""
-        program().write_table(self.out / f"{experiment.__name__}.csv", list(experiment(told(findings or self.findings, roles))))
+        runner().write_table(self.out / f"{experiment.__name__}.csv", list(experiment(told(findings or self.findings, roles))))
         return report.read(self.out)[experiment.__name__]
 
     def assert_is(self, row, **wanted):
@@ -116,7 +79,7 @@ class results_made_by_hand(paper_case):
         self.assertEqual((first["series"], first["setting"], first["problems"]), ("APR against SoS+", "0.0", "10"))
         self.assert_is(first, accuracy=0.8, accuracy_low=0.4902, accuracy_high=0.9433, their_accuracy=0.6, their_accuracy_low=0.3127,
                        tokens=500, critical=250, children=3, generated_tokens_ratio=500 / 400, critical_path_tokens_ratio=250 / 400, **self.PAIRED)
-        eight = next(row for row in rows if row["series"] == "APR, 10 children against SoS+ pass@8")
+        eight = next(row for row in rows if row["series"] == "APR, 10 children asked against SoS+ pass@8")
         self.assert_is(eight, their_accuracy=0.6, generated_tokens_ratio=1000 / 3200, critical_path_tokens_ratio=500 / 400)
 
     def test_a_temperature_is_compared_with_the_first(self):
@@ -183,7 +146,7 @@ class results_made_by_hand(paper_case):
 
     @unittest.skipUnless(shutil.which("gnuplot"), "no gnuplot")
     def test_figures_have_the_points_of_their_tables(self):
-        names = ("compute", "sequential", "temperature", "rl")
+        names = ("compute", "sequential", "temperature")
         tables = {name: self.written(getattr(paper, name)) for name in names}
         figures.draw(tables, self.out, self.fail)
         for name in names:
@@ -205,7 +168,7 @@ class results_made_by_hand(paper_case):
         self.assertIn("[against.csv](experiments/against.csv)", page.read_text())
         for file in ("against.csv", "about.json"):
             self.assertEqual((page.parent / "experiments" / file).read_text(), (self.out / file).read_text())
-        self.assertIn("| APR against SoS+ | 0.0 | 80.0 [49.0, 94.3] | 60.0 [31.3, 83.2] | +20.0 [-18.7, 52.1] | 3 | 1 | 0.625 | 1.25 [1.25, 1.25] |",
+        self.assertIn("| APR against SoS+ | 0.0 | 80.0 [49.0, 94.3] | 60.0 [31.3, 83.2] | +20.0 [-18.7, 52.1] | 3 | 1 | 0.625 | 1.25 [1.25, 1.25] | 1.25 [1.25, 1.25] |",
                       page.read_text())
 
 
