@@ -61,8 +61,8 @@ struct solve_request {
   std::map<std::string, std::string> labels;
   std::optional<std::uint32_t> weights_epoch; ///< decode with these weights to the end; none: with
                                               ///< the newest, also when they change meanwhile
-  /// Who asks can ask anew: the tree begins at once, takes no place from others, is not kept for the
-  /// next process, and is answered also where the store refuses it.
+  /// Who asks can ask anew: the tree begins at once, takes no place from others, is not kept for
+  /// the next process, and is answered also where the store refuses it.
   bool stored_at_best = false;
 };
 
