@@ -14,8 +14,8 @@ struct tree;
 
 /// How far the logprobs under which a tree was sampled are from those of the training pass: the
 /// largest difference over all sampled tokens. `temperature` is the one that it was sampled with
-/// (0: greedy, whose logprobs are those of temperature 1). Infinite for a tree without logprobs.
-/// `micro_tokens`, at most, go through the model at a time, or one thread.
+/// (0: greedy, whose logprobs are those of temperature 1). A thread without logprobs counts for
+/// nothing. `micro_tokens`, at most, go through the model at a time, or one thread.
 double logprob_gap(const tree&, const transformer&, const tokenizer&, double temperature,
                    dtype compute, std::size_t micro_tokens = 16384);
 

@@ -4,11 +4,13 @@
 import contextlib
 import re
 import signal
+import socket
+import subprocess
 import threading
 import time
 import unittest
 
-from daemon import ENDED, body, wait_for
+from daemon import ENDED, PATIENCE, body, wait_for
 from daemon_case import at_first, daemon_case, undisturbed, waiting_clients
 
 
@@ -30,6 +32,21 @@ class ending(daemon_case):
         for number, name in zip(numbers, names):
             self.same_texts(again.finished(name), undisturbed(number))
         self.assertEqual(sorted(t["id"] for t in again.all_trees()), sorted(names))
+
+    def test_one_that_cannot_begin_leaves_what_is_unfinished_as_it_is(self):
+        numbers = range(8)
+        one = self.start("--concurrency", 2)
+        names = [one.submit(body(i)) for i in numbers]
+        one.kill()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            words = [address if word == "127.0.0.1:0" else word for word in one.command]
+            failed = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(failed.returncode, 3, failed.stderr)
+        self.assertIn(f"{address}: cannot listen", failed.stderr)
+        again = self.start()
+        for number, name in zip(numbers, names):
+            self.same_texts(again.finished(name), undisturbed(number))
 
     def test_it_waits_for_trees_as_long_as_it_was_told(self):
         one = self.start("--drain", 60)

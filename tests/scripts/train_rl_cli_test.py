@@ -94,8 +94,14 @@ class train_rl(cli_case):
         self.assertEqual(self.weights("parts"), self.weights("whole"))
 
     def test_a_killed_run_goes_on_as_if_it_had_not_been(self):
-        self.assertEqual(self.run_of("whole", "--steps", 5).returncode, 0)
-        words = ["--steps", "5", "--checkpoint-every", "1"]
+        self.goes_on_after_a_kill()
+
+    def test_a_killed_run_goes_on_where_rollouts_run_far_ahead(self):
+        self.goes_on_after_a_kill("--staleness", "3")
+
+    def goes_on_after_a_kill(self, *more):
+        self.assertEqual(self.run_of("whole", "--steps", 5, *more).returncode, 0)
+        words = ["--steps", "5", "--checkpoint-every", "1", *more]
         self.kill_after(3, "parts", *words)
         self.refused(2, "train", "rl", "--out", self.folder / "parts", *self.FEW, *words, names="parts")
         done = banyan("train", "rl", "--out", self.folder / "parts", "--resume")
@@ -141,9 +147,12 @@ class train_rl(cli_case):
             self.assertTrue((out / "last" / "model.safetensors").exists())
             self.assertIn("--resume", errors)
 
-    def test_a_tree_that_others_posted_outlives_a_killed_run(self):
-        out = self.folder / "served"
+    def test_trees_that_others_posted_outlive_a_run_however_it_ends(self):
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            with self.subTest(number):
+                self.trees_outlive_a_run(self.folder / number.name, number)
 
+    def trees_outlive_a_run(self, out, number):
         def serve(*words):
             run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, words), "--listen", "127.0.0.1:0"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -156,13 +165,19 @@ class train_rl(cli_case):
         run, url = serve(*self.FEW, "--steps", "1000", "--checkpoint-every", "1")
         body = {"problem": {"numbers": [3, 5, 7], "target": 22}, "labels": {"member": "anna", "step": "1"}, "wait": False}
         wish = urllib.request.Request(url + "/v1/trees", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(wish) as answer:
-            name = json.load(answer)["id"]
-        run.kill()
-        run.wait()
+        names = set()
+        for _ in range(50):
+            with urllib.request.urlopen(wish) as answer:
+                names.add(json.load(answer)["id"])
+        run.send_signal(number)
+        run.communicate(timeout=120)
         _, url = serve("--resume")
-        with urllib.request.urlopen(f"{url}/v1/trees/{name}") as answer:
-            self.assertEqual(json.load(answer)["labels"], body["labels"])
+        with urllib.request.urlopen(f"{url}/v1/trees?limit=100&label=member=anna") as answer:
+            trees = json.load(answer)["trees"]
+        self.assertEqual({tree["id"] for tree in trees}, names)
+        self.assertNotIn("cancelled", [tree["state"] for tree in trees])
+        self.assertIn("running", [tree["state"] for tree in trees])  # or all had ended before
+        self.assertEqual(trees[0]["labels"], body["labels"])
 
     def test_time_that_is_over_before_the_first_trees_is_told_and_not_called_finished(self):
         done = self.run_of("a", "--minutes", "1e-4", "--json")
