@@ -39,6 +39,8 @@ class frame(page_case):
         self.browser.wait("document.querySelector('main h1').innerText === 'The daemon does not answer'")
         self.browser.offline(False)
         self.browser.wait("document.querySelector('.notice.found')?.checkVisibility()")
+        # What it asks for now is answered before the next test begins.
+        self.browser.wait("document.querySelector('main h1').innerText !== 'The daemon does not answer'")
 
     def test_an_address_that_leads_nowhere_says_so(self):
         for place in ("/#/trees/01J9ZC3V7R2M8Q5T4W6X0Y1B3D", "/#/nope"):
