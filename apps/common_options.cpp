@@ -30,7 +30,7 @@ void read_config(option_list& list, const common_options& o) {
 }
 
 void common_options::log(level l, const std::string& text) const {
-  if (quiet && l > level::error) return;
+  if (quiet && l > level::warning) return;
   if (l <= log_level) note("banyan: " + printable(text));
 }
 

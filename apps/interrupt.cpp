@@ -1,6 +1,7 @@
 #include "apps/interrupt.hpp"
 
 #include <csignal>
+#include <ctime>
 
 #include <unistd.h>
 
@@ -9,6 +10,7 @@ namespace banyan {
 namespace {
 
 volatile std::sig_atomic_t caught = 0, at_once = 0;
+volatile long long caught_ms = 0;
 
 void (*volatile tidy_up)() = nullptr;
 
@@ -17,9 +19,24 @@ void (*volatile tidy_up)() = nullptr;
   ::_exit(128 + number);
 }
 
+/// Of a clock that a signal handler may read.
+long long milliseconds_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000LL + now.tv_nsec / 1'000'000;
+}
+
+/// `timeout` and shells send a signal to a process and to its group: that is one wish, not two.
+constexpr long long same_wish_ms = 250;
+
 void on_signal(int number) {
-  if (caught != 0 || at_once != 0) end_at_once(number);
-  caught = number;
+  if (at_once != 0) end_at_once(number);
+  if (caught == 0) {
+    caught = number;
+    caught_ms = milliseconds_now();
+  } else if (milliseconds_now() - caught_ms > same_wish_ms) {
+    end_at_once(number);
+  }
 }
 
 } // namespace

@@ -74,7 +74,7 @@ bool option_list::concerns_us(const config_line& line, general_lines general) co
 void option_list::take_lines(const std::vector<config_line>& lines, general_lines general) {
   std::set<std::string, std::less<>> mine;
   for (const auto& line : lines) {
-    if (!concerns_us(line, general)) continue;
+    if (retired_.contains(line.name) || !concerns_us(line, general)) continue;
     auto& o = find(line.name, line.where + ": ", {});
     const auto shown = line.where + ": " + o.name;
     if (!o.is_in_files) throw bad_usage(shown, "it belongs to the command line", "remove the line");

@@ -94,6 +94,10 @@ option_list& option_list::not_in_files() {
   return not_kept();
 }
 
+void option_list::retired(std::initializer_list<std::string_view> names) {
+  retired_.insert(names.begin(), names.end());
+}
+
 void option_list::not_shown(std::initializer_list<std::string_view> names) {
   for (const auto name : names) find(name, {}, "--").is_shown = false;
 }

@@ -95,6 +95,9 @@ public:
   /// The last option has no line in a config file, nor in the resolved one.
   option_list& not_in_files();
 
+  /// Options of earlier versions: their lines in config files say nothing any more.
+  void retired(std::initializer_list<std::string_view> names);
+
   /// Leaves options out of the help that the command knows only to refuse them.
   void not_shown(std::initializer_list<std::string_view> names);
 
@@ -138,7 +141,7 @@ private:
   std::string usage_, about_, examples_;
   std::vector<std::pair<std::string, std::vector<option>>> groups_;
   std::vector<std::string>* positional_ = nullptr;
-  std::set<std::string, std::less<>> given_;
+  std::set<std::string, std::less<>> given_, retired_;
 };
 
 /// All commands that a config file may speak of, and the options of all of them (the tests hold

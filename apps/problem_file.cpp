@@ -21,6 +21,11 @@ std::int64_t whole_number(const json& j, const std::string& where, const char* n
   return j.get<std::int64_t>();
 }
 
+std::string other_fields(json j) {
+  for (const auto* ours : {"numbers", "nums", "target"}) j.erase(ours);
+  return j.empty() ? std::string() : j.dump();
+}
+
 } // namespace
 
 problem problem_from(const json& j, const std::string& where) {
@@ -40,7 +45,7 @@ problem problem_from(const json& j, const std::string& where) {
 std::vector<listed_problem> parse_problems(std::string_view text, const std::string& name) {
   std::vector<listed_problem> problems;
   for_each_json(text, name, remedy, [&problems](const json& j, const std::string& where) {
-    problems.push_back({problem_from(j, where), where});
+    problems.push_back({problem_from(j, where), where, other_fields(j)});
   });
   if (problems.empty()) throw bad_usage(name, "there is no problem in it", remedy);
   return problems;
@@ -49,6 +54,12 @@ std::vector<listed_problem> parse_problems(std::string_view text, const std::str
 std::vector<listed_problem> read_problems(const std::filesystem::path& file) {
   if (file == "-") return parse_problems(read_text("/dev/stdin"), "standard input");
   return parse_problems(read_text(file), file.string());
+}
+
+std::string with_fields(std::string result, const listed_problem& p) {
+  if (p.other_fields.empty()) return result;
+  result.pop_back(); // the brace
+  return result + ",\"fields\":" + p.other_fields + "}";
 }
 
 problem_set problems_of(const std::vector<std::string>& files) {

@@ -109,6 +109,7 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
               share);
   declare_decoding(list, o.decoding, "above 0: greedy trees of a problem are all the same");
   list.not_shown({"top-k", "top-p", "min-p"}); // see check()
+  list.retired({"make-up"});
 }
 
 void declare_learning(option_list& list, train_rl_options& o) {

@@ -75,13 +75,13 @@ void declare_data(option_list& list, train_options& o) {
 
 void declare_model(option_list& list, model_config& m) {
   list.group("Model, where it starts from random weights");
-  list.number("hidden", m.hidden_size, "width", positive);
-  list.number("layers", m.num_layers, "", positive);
-  list.number("heads", m.num_heads, "", positive);
-  list.number("kv-heads", m.num_kv_heads, "divides --heads", positive);
-  list.number("head-dim", m.head_dim, "even", positive);
-  list.number("intermediate", m.intermediate_size, "width of the MLP", positive);
-  list.number("context", m.max_positions, "tokens", positive);
+  list.number("hidden", m.hidden_size, "width", limits{1, 65536});
+  list.number("layers", m.num_layers, "", limits{1, 1024});
+  list.number("heads", m.num_heads, "", limits{1, 1024});
+  list.number("kv-heads", m.num_kv_heads, "divides --heads", limits{1, 1024});
+  list.number("head-dim", m.head_dim, "even", limits{1, 1024});
+  list.number("intermediate", m.intermediate_size, "width of the MLP", limits{1, 262144});
+  list.number("context", m.max_positions, "tokens", limits{1, 1 << 24});
   list.number("norm-epsilon", m.rms_norm_eps, "RMSNorm's", in_float32);
   list.number("rope-theta", m.rope_theta, "base of the rotary embedding", limits{1, 1e30});
   list.flag("tie-embeddings", m.tie_embeddings, "input and output embedding are one (default)");
@@ -145,8 +145,16 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
 
 namespace {
 
-/// A config that was cut off would leave the rest to the defaults in silence.
-constexpr std::string_view end_of_config = "# These are all options of the run.\n";
+/// A config that lost lines would leave the rest to the defaults in silence.
+std::string end_of_config(std::string_view config) {
+  std::size_t lines = 0;
+  for (; !config.empty(); config.remove_prefix(std::min(config.find('\n'), config.size() - 1) + 1))
+    lines += !config.starts_with('#') && !config.starts_with('\n');
+  return "# These are all options of the run: " + std::to_string(lines) + " lines.\n";
+}
+
+/// Runs that were begun before it counted lines end so.
+constexpr std::string_view uncounted_end = "# These are all options of the run.\n";
 
 constexpr std::string_view begin_of_config = "# A run of `banyan ";
 
@@ -206,10 +214,14 @@ std::string read_kept_config(option_list& list, const fs::path& out) {
   constexpr auto remedy = "give the options of the run by --config FILE";
   if (!fs::exists(kept)) throw bad_environment(kept.string(), "it is missing", remedy);
   const auto text = read_text(kept);
-  if (!text.ends_with(end_of_config))
-    throw bad_environment(kept.string(), "it is damaged: its end is missing", remedy);
+  if (!text.ends_with(uncounted_end) && !text.ends_with(end_of_config(text)))
+    throw bad_environment(kept.string(), "it is damaged: lines of it are missing", remedy);
   require_same_kind(list, text, out);
-  list.read_config_text(text, kept.string());
+  try {
+    list.read_config_text(text, kept.string());
+  } catch (const bad_usage& why) { // nobody but this program has written it
+    throw bad_environment(std::string(why.what()) + ", or " + remedy);
+  }
   return text;
 }
 
@@ -220,7 +232,7 @@ std::string head_of_config(const option_list& list) {
 }
 
 void keep_run_config(const fs::path& out, const std::string& config) {
-  write_file_atomically(out / "train.conf", config + "\n" + std::string(end_of_config));
+  write_file_atomically(out / "train.conf", config + "\n" + end_of_config(config));
 }
 
 void make_absolute(fs::path& path) {

@@ -72,6 +72,7 @@ banyan_tests(actors_tests LINK banyan_actors SOURCES
   tests/join_test.cpp
   tests/node_test.cpp
   tests/pause_test.cpp
+  tests/watching_test.cpp
   tests/node_end_test.cpp
   tests/node_store_test.cpp
   tests/recovery_test.cpp
@@ -168,6 +169,7 @@ banyan_tests(daemon_tests LINK banyan_daemon banyan_log SOURCES
 
 banyan_tests(apps_tests LINK banyan_apps nlohmann_json::nlohmann_json SOURCES
   tests/apps_test.cpp
+  tests/published_test.cpp
   tests/text_width_test.cpp
   tests/chrome_trace_test.cpp
   tests/client_test.cpp

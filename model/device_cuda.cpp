@@ -35,7 +35,7 @@ void load_cuda(std::string_view device) {
       refuse_device(
           device,
           std::string("LibTorch's CUDA part cannot be loaded: ") + dlerror()
-              + "; install the CUDA 13 libraries (cuBLAS, cuDNN, NCCL, …) or use --device cpu");
+              + "; install the CUDA 13 libraries (cuBLAS, cuDNN, NCCL, …) or use the device cpu");
     return true;
   }();
   static_cast<void>(loaded);
@@ -46,7 +46,7 @@ void load_cuda(std::string_view device) {
 void require_cuda(std::string_view device, int index) {
   const int count = c10::cuda::device_count();
   if (count == 0)
-    refuse_device(device, "no GPU or no CUDA driver on this machine; use --device cpu");
+    refuse_device(device, "no GPU or no CUDA driver on this machine; use the device cpu");
   if (index >= count)
     refuse_device(device, "this machine has " + std::to_string(count)
                               + " GPU(s), counted from 0; use cuda:" + std::to_string(count - 1));

@@ -10,7 +10,7 @@ namespace banyan {
 namespace {
 
 constexpr std::string_view what_is_wrong =
-    "this build has no CUDA kernels; build where nvcc is found or use --device cpu";
+    "this build has no CUDA kernels; build where nvcc is found or use the device cpu";
 
 } // namespace
 

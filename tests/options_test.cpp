@@ -39,6 +39,7 @@ struct small_command {
     list.choice("kind", kind,
                 {{"all", join_policy::kind::all}, {"first", join_policy::kind::first_success}},
                 "which");
+    list.retired({"speed"});
   }
 
   void parse(const words& given) { list.parse(given); }
@@ -140,6 +141,15 @@ TEST_CASE("the command line counts more than the config file", "[apps]") {
   CHECK(c.steps == 7);
   CHECK(c.name == "from the file");
   CHECK(c.fast);
+}
+
+TEST_CASE("a config file may have options of earlier versions, a command line may not", "[apps]") {
+  small_command c;
+  c.list.read_config_text("speed = 3\nsteps = 7\nspeed = 4\n", "old.conf");
+  CHECK(c.steps == 7);
+  CHECK(complaint_about({"--speed", "3"}) != "");
+  train_rl_options o;
+  CHECK_NOTHROW(declare(o).read_config_text("make-up = needed\n", "train.conf"));
 }
 
 TEST_CASE("what is wrong in a config file is told with the file", "[apps]") {

@@ -281,8 +281,9 @@ TEST_CASE("a damaged record names its file and offset", "[solver]") {
       Catch::StartsWith("a!record at byte " + std::to_string(first.size()) + ": not a tree"));
 }
 
+/// How often bytes are refused of which one is another.
 template <class Decode>
-void damage_each_byte(const std::string& bytes, Decode decode) {
+std::size_t refused_damage(const std::string& bytes, Decode decode) {
   std::size_t refused = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     auto damaged = bytes;
@@ -293,8 +294,35 @@ void damage_each_byte(const std::string& bytes, Decode decode) {
       ++refused;
     }
   }
+  return refused;
+}
+
+constexpr std::size_t tag_bytes = 5, checksum_bytes = tag_bytes + 8;
+
+template <class Decode>
+void damage_each_byte(const std::string& bytes, Decode decode) {
+  CHECK(refused_damage(bytes, decode)
+        >= bytes.size() - tag_bytes); // without it there is no checksum
+  const auto earlier = bytes.substr(0, bytes.size() - checksum_bytes); // of a version that had none
+  const auto refused = refused_damage(earlier, decode);
   CHECK(refused > 10);
-  CHECK(refused < bytes.size());
+  CHECK(refused < earlier.size());
+}
+
+TEST_CASE("a record of a version without checksums is read", "[solver]") {
+  const auto bytes = encode_tree(extreme_tree());
+  check_same(decode_tree(bytes.substr(0, bytes.size() - checksum_bytes)), extreme_tree());
+}
+
+TEST_CASE("a bit of a logprob that has turned is noticed", "[solver]") {
+  tree t;
+  t.add("/").segments.push_back({segment_kind::written, "a", {3}, {-0.5F}, {0}});
+  auto bytes = encode_tree(t);
+  const float logprob = -0.5F;
+  const auto at = bytes.find(std::string(reinterpret_cast<const char*>(&logprob), sizeof logprob));
+  REQUIRE(at != bytes.npos);
+  bytes[at + 1] ^= 4;
+  CHECK_THROWS_WITH(decode_tree(bytes), Contains("checksum"));
 }
 
 TEST_CASE("no change of a single byte of a record does worse than a refusal", "[solver]") {

@@ -223,6 +223,37 @@ TEST_CASE("a checkpoint is whole with all that it speaks of", "[trainer]") {
   }
 }
 
+TEST_CASE("numbers that the trainer did not write are found in whatever file of a checkpoint",
+          "[trainer]") {
+  for (const fs::path name : {"trainer.safetensors", "epoch-0.safetensors", "model.safetensors"}) {
+    scratch_folder out;
+    leave_a_run(out.path());
+    const auto file = out / "last" / name;
+    {
+      std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+      bytes.seekp(-8, std::ios::end);
+      bytes.write("\0\0\0\0\0\0\0", 8);
+    }
+    CHECK_FALSE(step_of_checkpoint(out / "last"));
+    training t(out.path());
+    CHECK_THROWS_WITH(t.make_run(true), Catch::Contains(file.string() + ": it is not as it was"));
+    fs::remove(out / "last" / "checksums.json"); // as of an earlier version
+    CHECK_NOTHROW(training(out.path()).make_run(true));
+  }
+}
+
+TEST_CASE("a log that lost lines is told and gone on with", "[trainer]") {
+  scratch_folder out;
+  leave_a_run(out.path());
+  std::ofstream(out / "log.jsonl") << "no JSON\n";
+  training t(out.path());
+  std::vector<std::string> said;
+  t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
+  t.make_run(true);
+  REQUIRE(said.size() == 1);
+  CHECK_THAT(said[0], Catch::Contains("log.jsonl: the lines of 1 step are missing"));
+}
+
 TEST_CASE("the checkpoint that cannot be gone on from is not offered", "[trainer]") {
   scratch_folder out;
   leave_a_run(out.path());

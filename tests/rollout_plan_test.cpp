@@ -279,7 +279,7 @@ TEST_CASE("where nothing is learnt the remedy is for what most trees failed of",
     evaluation trees;
     for (int i = 0; i < solved; ++i) trees.add(*result(true));
     for (int i = 0; i < others; ++i) trees.add(*result(false, failure));
-    return how_to_differ(trees);
+    return how_to_differ(trees, trees.accuracy());
   };
   using Catch::Contains;
   CHECK_THAT(advice(0, 4, errc::no_solution), Contains("easier --problems"));
@@ -287,4 +287,7 @@ TEST_CASE("where nothing is learnt the remedy is for what most trees failed of",
   CHECK_THAT(advice(1, 3, errc::context_full), Contains("--context"));
   CHECK_THAT(advice(1, 3, errc::budget_spent), Contains("--max-tokens"));
   CHECK_THAT(advice(2, 2, errc::context_full), Contains("easier --problems"));
+  evaluation right;
+  right.add(*result(true));
+  CHECK_THAT(how_to_differ(right, 0), Contains("--reward-obey"));
 }

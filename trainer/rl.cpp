@@ -255,7 +255,9 @@ struct rl_run::impl {
     });
     memory.makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
-    log.keep_until(course.step);
+    require_unchanged(from);
+    if (const auto lost = log.keep_until(course.step); lost > 0 && options.learner.log)
+      options.learner.log(lost_lines(options.out, lost));
     if (is_time_to_evaluate()) evaluate(); // for one that was broken off
     return memory.places;
   }

@@ -26,7 +26,7 @@ void rl_warnings::look_for_idle(rl_progress& step, bool is_last) {
   const auto steps = std::to_string(idle_in_a_row) + (idle_in_a_row == 1 ? " step" : " steps");
   warn(step, "for " + steps
                  + " no trees of a problem were worth different rewards, so nothing is learnt; "
-                 + how_to_differ(step.trees));
+                 + how_to_differ(step.trees, step.reward_mean));
 }
 
 /// They cost as much as the others and count for nothing. Told once.

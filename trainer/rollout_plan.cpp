@@ -64,7 +64,11 @@ std::string why_none(const rollout_counts& counts) {
   return trees + "failed: " + reasons;
 }
 
-std::string how_to_differ(const evaluation& trees) {
+std::string how_to_differ(const evaluation& trees, double reward_mean) {
+  if (reward_mean < trees.accuracy() / 2)
+    return "right trees are worth little or nothing, for they break the budget in their prompt "
+           "(--reward-obey) or cost too much: give a larger budget, or smaller --reward-tokens, "
+           "--reward-critical, --reward-threads or --reward-most";
   const auto most = [&trees](errc why) {
     const auto found = trees.failures().find(to_string(why));
     return found != trees.failures().end() && 2 * found->second > trees.problems();

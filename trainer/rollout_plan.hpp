@@ -114,7 +114,7 @@ bool failed_by_machine(const tree&);
 std::string why_none(const rollout_counts&);
 
 /// What to change where the trees of each problem are all worth the same: "give easier …".
-std::string how_to_differ(const evaluation& trees);
+std::string how_to_differ(const evaluation& trees, double reward_mean);
 
 /// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
 /// out.

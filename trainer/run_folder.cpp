@@ -5,6 +5,7 @@
 #include "model/read_file.hpp"
 #include "model/safetensors.hpp"
 #include "model/weights.hpp"
+#include "trainer/checksums.hpp"
 #include "trainer/not_finite.hpp"
 #include "trainer/optimizer.hpp"
 
@@ -105,7 +106,10 @@ fs::path run_folder::folder_of(std::int64_t step) const { return out_ / checkpoi
 void run_folder::save(std::int64_t step, const model_weights& weights, const tokenizer& vocabulary,
                       const std::function<void(const fs::path&)>& also) {
   const auto folder = folder_of(step);
-  save_checkpoint(folder, weights, vocabulary, also);
+  save_checkpoint(folder, weights, vocabulary, [&](const fs::path& to) {
+    if (also) also(to);
+    write_checksums(to);
+  });
   point_link(last(), folder.filename());
   forget_others(step);
 }
@@ -150,6 +154,22 @@ void restore_state(const fs::path& folder, optimizer& update,
     throw bad_checkpoint((folder / "trainer.safetensors").string() + ": " + e.what()
                          + "; it is another run's: go back to an earlier checkpoint");
   }
+}
+
+void require_unchanged(const fs::path& folder) {
+  const auto other = "go back to an earlier checkpoint";
+  try {
+    if (const auto file = changed_file(folder); !file.empty())
+      throw bad_checkpoint(file.string() + ": it is not as it was written (its checksum differs); "
+                           + other);
+  } catch (const nlohmann::json::exception&) {
+    throw bad_checkpoint((folder / checksum_file).string() + ": not JSON; " + other);
+  }
+}
+
+std::string lost_lines(const fs::path& out, std::int64_t steps) {
+  return (out / "log.jsonl").string() + ": the lines of " + std::to_string(steps)
+         + (steps == 1 ? " step" : " steps") + " are missing; the run goes on without them";
 }
 
 void require_shape(const model_weights& ours, const model_weights& theirs, const fs::path& folder) {
@@ -206,7 +226,7 @@ std::optional<std::int64_t> step_of_checkpoint(const fs::path& folder) {
     const std::int64_t step = state.at("step");
     for (const std::int64_t epoch : state.value("epochs", nlohmann::json::array()))
       if (epoch != step && !fs::exists(folder / epoch_file(epoch))) return {};
-    return step;
+    return changed_file(folder).empty() ? std::optional(step) : std::nullopt;
   } catch (const std::exception&) {
     return {}; // whatever is wrong with it
   }

@@ -63,6 +63,13 @@ std::map<std::string, at::Tensor> read_tensors(const std::filesystem::path&);
 void restore_state(const std::filesystem::path& folder, optimizer&,
                    const std::function<void(const nlohmann::ordered_json&)>& take);
 
+/// Throws bad_checkpoint where a file of tensors is not as the trainer wrote it; for what can be
+/// read and is wrong all the same. Checkpoints of earlier versions have no checksums.
+void require_unchanged(const std::filesystem::path& folder);
+
+/// What to say of a log without the lines of so many steps.
+std::string lost_lines(const std::filesystem::path& out, std::int64_t steps);
+
 /// Throws bad_checkpoint where the weights of a checkpoint folder are of another shape than ours.
 void require_shape(const model_weights& ours, const model_weights& theirs,
                    const std::filesystem::path& folder);

@@ -176,7 +176,9 @@ void sft_run::resume() {
   load_into(*s.weights, folder);
   restore_state(folder, s.update,
                 [&](const nlohmann::ordered_json& state) { s.course.restore(state); });
-  s.log.keep_until(s.course.step);
+  require_unchanged(folder);
+  if (const auto lost = s.log.keep_until(s.course.step); lost > 0 && s.hooks.warn)
+    s.hooks.warn(lost_lines(s.options.out, lost));
 }
 
 std::int64_t sft_run::step() const { return impl_->course.step; }

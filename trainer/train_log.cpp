@@ -4,6 +4,7 @@
 #include "model/read_file.hpp"
 
 #include <cerrno>
+#include <set>
 #include <sstream>
 #include <system_error>
 
@@ -37,16 +38,22 @@ void train_log::clear() {
   std::filesystem::remove(path_);
 }
 
-void train_log::keep_until(std::int64_t step) {
+std::int64_t train_log::keep_until(std::int64_t step) {
   out_.close();
-  if (!std::filesystem::exists(path_)) return;
+  if (!std::filesystem::exists(path_)) return step;
   std::istringstream lines(read_file(path_));
   std::string kept;
+  std::set<std::int64_t> steps;
   for (std::string text; std::getline(lines, text);) {
     const auto j = nlohmann::json::parse(text, nullptr, false);
-    if (j.is_object() && j.value("step", step + 1) <= step) kept += text + '\n';
+    if (!j.is_object() || !j.contains("step") || !j["step"].is_number_integer()) continue;
+    const std::int64_t of = j["step"];
+    if (of > step) continue;
+    if (!j.contains("eval")) steps.insert(of);
+    kept += text + '\n';
   }
   write_file_atomically(path_, kept);
+  return step - static_cast<std::int64_t>(steps.size());
 }
 
 } // namespace banyan

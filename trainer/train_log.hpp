@@ -20,8 +20,9 @@ public:
   /// Begins anew, without a line.
   void clear();
 
-  /// Drops lines of later steps: a killed run may have logged more than it kept.
-  void keep_until(std::int64_t step);
+  /// Drops lines of later steps: a killed run may have logged more than it kept. Returns how many
+  /// of the steps until then have no line.
+  std::int64_t keep_until(std::int64_t step);
 
 private:
   std::filesystem::path path_;

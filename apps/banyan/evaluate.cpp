@@ -175,7 +175,7 @@ void check(const evaluate_options& o) {
 /// Takes the trees as they end, each sample of each problem in its turn.
 class gathering {
 public:
-  gathering(const evaluate_options& o, std::span<const problem> problems)
+  gathering(const evaluate_options& o, std::span<const listed_problem> problems)
       : figures(o.samples),
         gaps(problems.size()),
         problems_(problems),
@@ -188,10 +188,10 @@ public:
   void add(std::size_t index, const tree& t) {
     const auto number = index / samples_, sample = index % samples_;
     figures.add(t);
-    shares.add(problems_[number], t.outcome.solved);
+    shares.add(problems_[number].value, t.outcome.solved);
     if (sample == 0) gaps.add(number, t);
     if (trees_) trees_->write(tree_json(t) + "\n");
-    if (results_) results_->write(result_json(t, sample) + "\n");
+    if (results_) results_->write(with_fields(result_json(t, sample), problems_[number]) + "\n");
     progress_.show(so_far());
   }
 
@@ -212,7 +212,7 @@ private:
            + (figures.problems() > 0 ? ", solved " + percent(figures.accuracy()) : "");
   }
 
-  std::span<const problem> problems_;
+  std::span<const listed_problem> problems_;
   std::size_t samples_;
   std::optional<line_sink> trees_, results_;
   progress_line progress_;
@@ -263,7 +263,7 @@ int evaluate(command_words words) {
   for (const auto& p : listed) problems.push_back(p.value);
   const auto other = read_other(o.against, problems);
 
-  gathering gathered(o, problems);
+  gathering gathered(o, listed);
   const auto run = solve_all(chosen, o, problems, gathered);
   if (run.stopped) return 128 + interrupted();
   gathered.commit();

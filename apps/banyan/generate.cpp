@@ -115,12 +115,14 @@ std::vector<problem> given(const generate_options& o) {
 template <class Item>
 using maker = std::function<std::optional<Item>(std::size_t)>;
 
-/// Makes items with several OS threads, a few hundred at a time, and takes them in their order.
+/// Makes items with several OS threads, a few hundred at a time, and takes them in their order;
+/// says so where all were left out.
 template <class Item, class Take>
 void in_order(const generate_options& o, std::size_t count, const maker<Item>& make, Take take) {
   const auto stride = static_cast<std::size_t>(o.problems.workers);
   counter progress(o, "made", count);
   const auto chunk = 256 * stride;
+  std::size_t kept = 0;
   for (std::size_t begin = 0; begin < count && interrupted() == 0; begin += chunk) {
     std::vector<std::optional<Item>> items(std::min(chunk, count - begin));
     std::vector<std::future<void>> running;
@@ -130,9 +132,14 @@ void in_order(const generate_options& o, std::size_t count, const maker<Item>& m
       }));
     for (auto& r : running) r.get();
     std::erase_if(items, [](const auto& item) { return !item; });
+    kept += items.size();
     take(items);
     progress.show(std::min(begin + chunk, count));
   }
+  if (kept == 0 && interrupted() == 0)
+    o.common.log(common_options::level::warning,
+                 "none of " + std::to_string(count)
+                     + " searches is left: --only-solved or --max-thread-bytes leaves all out");
 }
 
 int write_lines(const generate_options& o, std::size_t count, const maker<std::string>& make) {

@@ -105,11 +105,11 @@ int solve(command_words words) {
   spectator people(*work, quiet, problems.size());
   problem_run_hooks hooks;
   hooks.stop = [] { return interrupted() != 0; };
-  hooks.on_tree = [&](std::size_t, const tree& t) {
+  hooks.on_tree = [&](std::size_t index, const tree& t) {
     if (interrupted() != 0) return;
     people.finish(t);
     if (o.common.json)
-      print(solve_json(t) + "\n");
+      print(with_fields(solve_json(t), listed[index]) + "\n");
     else
       print_result(t);
   };

@@ -12,13 +12,17 @@
 #include "apps/train_options.hpp"
 #include "model/atomic_file.hpp"
 #include "model/checkpoint.hpp"
+#include "model/config.hpp"
 #include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "solver/problems.hpp"
 
 #include <cstdio>
+#include <set>
 #include <system_error>
+
+#include <unistd.h>
 
 namespace banyan {
 
@@ -40,9 +44,13 @@ start start_of(const train_options& o) {
                                copy_weights(*from.weights, dtype::float32, o.sft.device))};
 }
 
-task_range trained_range(const train_options& o) {
+/// As many numbers as the demonstrations have, or as those that are drawn.
+task_range trained_range(const train_options& o, const std::vector<tree>& given) {
   const problem_options drawn;
-  return {{o.sft.curriculum.num_numbers},
+  std::set<int> sizes;
+  for (const auto& t : given) sizes.insert(static_cast<int>(t.problem.numbers.size()));
+  if (sizes.empty()) sizes.insert(o.sft.curriculum.num_numbers);
+  return {{sizes.begin(), sizes.end()},
           drawn.min_number,
           drawn.max_number,
           drawn.min_target,
@@ -99,6 +107,19 @@ void look_for_room(const curriculum& lessons, const train_options& o) {
                      + std::to_string(context) + ": such it will not write itself");
 }
 
+/// A weight is trained with its gradient and two moments, all in float32.
+void require_memory(model_config shape, const tokenizer& vocabulary) {
+  shape.vocab_size = vocabulary.vocab_size();
+  const auto needed = 16.0 * double(num_parameters(shape));
+  const auto there = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
+  if (needed < there) return;
+  throw bad_usage("--hidden, --layers, --intermediate",
+                  "the model has " + short_number(double(num_parameters(shape)))
+                      + " weights, for which training takes " + short_number(needed)
+                      + " bytes, and this machine has " + short_number(there),
+                  "make it smaller");
+}
+
 /// Records of trees that a model wrote have its token ids, which mean something in its vocabulary.
 void require_vocabulary(const std::vector<tree>& given, std::int32_t vocab_size) {
   const auto is_foreign = [vocab_size](const segment& s) {
@@ -119,6 +140,7 @@ int train(train_options& o, const option_list& list) {
   auto from = start_of(o);
   require_new_run(o.sft.out, o.resume);
   if (from.weights) take_shape(o, from.weights->config, o.resume ? o.sft.out / "last" : o.model);
+  if (!from.weights && o.sft.device == "cpu") require_memory(o.sft.model, *from.vocabulary);
   const auto config = resolved_config(list, o);
 
   reporter report(o);
@@ -129,11 +151,11 @@ int train(train_options& o, const option_list& list) {
   };
   hooks.stop = [] { return interrupted() != 0; };
   hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device);
-  hooks.describe = [range = to_json(trained_range(o))](const fs::path& folder) {
-    write_file_atomically(folder / "banyan.json", range);
-  };
   auto given = read_traces(o.traces, excluded);
   require_vocabulary(given, from.vocabulary->vocab_size());
+  hooks.describe = [range = to_json(trained_range(o, given))](const fs::path& folder) {
+    write_file_atomically(folder / "banyan.json", range);
+  };
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
   look_for_room(lessons, o);
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);

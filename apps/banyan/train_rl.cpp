@@ -70,7 +70,11 @@ void settle(train_rl_options& o) {
   if (o.threads == 0) o.threads = half_of_the_cores();
   if (o.pool_threads == 0) o.pool_threads = half_of_the_cores();
   require_device(o.rl.device);
-  for (const auto& device : o.pool_devices) require_device(device);
+  for (const auto& device : o.pool_devices) try {
+      require_device(device);
+    } catch (const device_unavailable& why) {
+      throw device_unavailable(std::string("--pool-device ") + why.what());
+    }
   if (!o.listen.empty()) require_listenable(o.listen);
 }
 

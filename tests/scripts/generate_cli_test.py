@@ -150,6 +150,13 @@ class generate(cli_case):
         self.assertIn(f"solved      {narrow['solved']} of 200", summary("--search", "sos-dfs", "--beam", "1:1"))
         self.refused(2, "generate", "traces", "--count", 2, "--summary", "--out", self.folder / "t.jsonl", names="--summary")
 
+    def test_that_nothing_is_left_is_told(self):
+        out = self.folder / "t.jsonl"
+        done = banyan("generate", "traces", "--count", 3, "--numbers", 3, "--max-thread-bytes", 10, "--out", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("none of 3 searches is left", done.stderr)
+        self.refused(2, "train", "sft", "--out", self.folder / "x", "--traces", out, names="there is no demonstration in it")
+
     def test_rejection_sampling_of_searches(self):
         def traces(*words, out="t.jsonl"):
             done = banyan("generate", "traces", "--search", "sos+", "--count", 100, "--numbers", 3, "--seed", 5, "--out",

@@ -58,12 +58,13 @@ class solve(cli_case):
         self.assertEqual(sampled(7), sampled(7))
 
     def test_what_has_no_solution_stays_unsolved(self):
-        problems = self.write("p.jsonl", '{"nums": [1, 1, 1], "target": 97}\n{"nums": [25, 7, 3], "target": 54}\n')
+        problems = self.write("p.jsonl", '{"nums": [1, 1, 1], "target": 97}\n{"nums": [25, 7, 3], "target": 54, "id": "b", "start_size": 3}\n')
         done = banyan("solve", "--problems", problems, "--json")
         self.assertEqual((done.returncode, done.stderr), (1, ""))
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([line["problem"]["target"] for line in lines], [97, 54])
         self.assertEqual([line["solved"] for line in lines], [False, True])
+        self.assertEqual([line.get("fields") for line in lines], [None, {"id": "b", "start_size": 3}])
         self.assertGreater(lines[0]["usage"]["generated_tokens"], 0)
 
     def test_problems_that_the_model_does_not_know(self):

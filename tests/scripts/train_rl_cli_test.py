@@ -43,7 +43,7 @@ class train_rl(cli_case):
 
     def test_a_run_whose_reader_leaves_ends_in_order(self):
         run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
-                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet"],
+                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet", "--log-level", "error"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(run.kill)
         step = json.loads(run.stdout.readline())["step"]
@@ -141,7 +141,8 @@ class train_rl(cli_case):
             run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, self.FEW), "--steps", "1000",
                                     "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             run.stdout.readline()
-            run.send_signal(number)
+            for _ in range(2):  # as `timeout` does, to a process and to its group
+                run.send_signal(number)
             _, errors = run.communicate(timeout=120)
             self.assertEqual(run.returncode, code, errors)
             self.assertTrue((out / "last" / "model.safetensors").exists())

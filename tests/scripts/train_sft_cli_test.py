@@ -74,13 +74,18 @@ class train_sft(cli_case):
         self.refused(3, *resume, "--rate", "5e-5", names="trainer.json")
         self.assertEqual(config.read_text(), before)
         state.write_text(whole)
-        for damaged in ("", before[:len(before) // 2]):
+        lines = before.splitlines(keepends=True)
+        rate = next(line for line in lines if line.startswith("rate = "))
+        for damaged in ("", before[:len(before) // 2], before.replace(rate, ""), before.replace(rate, "#" + rate),
+                        before.replace(rate, "rite" + rate[4:]), before.replace(rate, "rate = x\n")):
             config.write_text(damaged)
             self.refused(3, *resume, names="train.conf")
         config.unlink()
         self.refused(3, *resume, names="train.conf")
         config.write_text(before)
         self.assertEqual(self.resume("a", "--steps", 3).returncode, 0)
+        self.assertIn("past its end", self.resume("a", "--steps", 3, "--quiet").stderr)
+        self.assertEqual(self.resume("a", "--steps", 3, "--quiet", "--log-level", "error").stderr, "")
 
     def lets_go_on(self, name, *words, steps):
         """A run whose `last` is no link is refused either way; the command that is told mends that."""
@@ -222,7 +227,8 @@ class train_sft(cli_case):
     def test_demonstrations_from_files(self):
         traces = self.folder / "t.json"
         banyan("generate", "traces", "--count", 5, "--numbers", 3, "--max-result", 199, "--out", traces)
-        done = self.run_of("a", "--steps", 3, "--traces", traces)
+        done = self.run_of("a", "--steps", 3, "--traces", traces, "--numbers", 4)  # of those that are drawn
+        self.assertEqual(json.loads((self.folder / "a" / "last" / "banyan.json").read_text())["numbers"], [3])
         self.assertEqual(done.returncode, 0, done.stderr)
         broken = self.write("broken.jsonl", '{"nums": [1, 2], "target": 3}\n')
         self.refused(2, "train", "sft", "--out", self.folder / "b", *TINY, "--traces", broken, names="broken.jsonl: line 1")
