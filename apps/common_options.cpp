@@ -100,6 +100,9 @@ void check(const search_options& o) {
   if (o.condition_children && !parallel)
     throw bad_usage("--condition-children", "only --search apr has children",
                     "give --condition-tokens, or --search apr");
+  if (o.first_success_share > 0 && !parallel)
+    throw bad_usage("--first-success-share", "only --search apr has children to join",
+                    "leave it out, or give --search apr");
   if (o.condition_share < 1 && !o.condition_tokens && !o.condition_children)
     throw bad_usage("--condition-share", "there is no condition",
                     "give --condition-children or --condition-tokens");

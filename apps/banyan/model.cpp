@@ -66,6 +66,8 @@ bool parse(option_list& list, const common_options& common, fs::path& folder,
   read_config(list, common);
   if (!named.empty()) folder = named.front();
   if (folder.empty()) throw bad_usage("--model", "it is missing", "name a checkpoint folder");
+  if (!fs::is_directory(folder))
+    throw bad_environment(folder.string(), "no such folder", "give the folder of a checkpoint");
   return true;
 }
 

@@ -64,17 +64,22 @@ void require_listenable(const std::string& listen) {
                     "listen on 127.0.0.1");
 }
 
+/// Without --pool-device it is that of --device, which was looked at before.
+void require_pool_device(const std::string& device) {
+  try {
+    require_device(device);
+  } catch (const device_unavailable& why) {
+    throw device_unavailable(std::string("--pool-device ") + why.what());
+  }
+}
+
 /// Fills in what was left open, and refuses what this machine does not have.
 void settle(train_rl_options& o) {
   if (o.pool_devices.empty()) o.pool_devices = {o.rl.device};
   if (o.threads == 0) o.threads = half_of_the_cores();
   if (o.pool_threads == 0) o.pool_threads = half_of_the_cores();
   require_device(o.rl.device);
-  for (const auto& device : o.pool_devices) try {
-      require_device(device);
-    } catch (const device_unavailable& why) {
-      throw device_unavailable(std::string("--pool-device ") + why.what());
-    }
+  for (const auto& device : o.pool_devices) require_pool_device(device);
   if (!o.listen.empty()) require_listenable(o.listen);
 }
 

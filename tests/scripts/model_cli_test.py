@@ -26,6 +26,10 @@ class model(cli_case):
         half = banyan("model", "export", MODEL, "--out", self.folder / "half", "--dtype", "bfloat16", "--json")
         self.assertEqual(json.loads(half.stdout)["dtype"], "bfloat16")
 
+    def test_a_folder_that_is_not_there_is_told(self):
+        for command in (["info"], ["export", "--out", "x"], ["import", "--out", "x"]):
+            self.refused(3, "model", command[0], self.folder / "none", *command[1:], names="none: no such folder")
+
     def test_damage_is_found(self):
         banyan("model", "export", MODEL, "--out", self.folder / "a")
         weights = self.folder / "a" / "model.safetensors"

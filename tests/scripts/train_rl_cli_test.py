@@ -263,6 +263,7 @@ class train_rl(cli_case):
     def test_a_bad_environment_is_told(self):
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--model", self.folder / "none", names="none")
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--device", "cuda:77", names="cuda:77")
+        self.refused(3, "train", "rl", "--out", self.folder / "x", "--pool-device", "cuda:77", names="--pool-device cuda:77")
         self.assertFalse((self.folder / "x").exists())
         self.refused(3, "train", "rl", "--out", self.folder / "x", "--resume", names="nothing to resume")
         self.assertFalse((self.folder / "x").exists())

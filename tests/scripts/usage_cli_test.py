@@ -72,6 +72,7 @@ class usage(cli_case):
             (["train", "sft", "--out", "x", "--condition-tokens"], "--condition-tokens: --search apr has no token budgets"),
             (["generate", "traces", "--count", 3, "--condition-tokens"], "--condition-tokens: --search apr"),
             (["train", "sft", "--out", "x", "--search", "sos+", "--condition-children"], "--condition-children: only --search apr"),
+            (["train", "sft", "--out", "x", "--search", "sos", "--first-success-share", 0.5], "--first-success-share: only --search apr"),
             (["train", "sft", "--out", "x", "--condition-share", 0.5], "--condition-share: there is no condition"),
             (["train", "sft", "--out", "x", "--search", "sos+", "--condition-tokens", "--condition-up-to", 9], "--condition-up-to"),
             (["train", "rl", "--out", "x", "--children", 4, "--token-budget", 512], "--token-budget: children are asked for too"),
