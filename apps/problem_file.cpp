@@ -33,6 +33,8 @@ problem problem_from(const json& j, const std::string& where) {
   const auto numbers = j.contains("numbers") ? j.find("numbers") : j.find("nums");
   if (numbers == j.end() || !numbers->is_array())
     throw bad_usage(where, "the list `numbers` is missing", remedy);
+  if (j.contains("nums") && j["nums"] != *numbers)
+    throw bad_usage(where, "`numbers` and `nums` are not the same", remedy);
   if (!j.contains("target")) throw bad_usage(where, "`target` is missing", remedy);
   problem p;
   for (const auto& number : *numbers)

@@ -51,8 +51,10 @@ std::optional<task_range> read_task_range(const std::filesystem::path& folder) {
     j.at("max_target").get_to(r.max_target);
     return r;
   } catch (const nlohmann::json::exception&) {
-    throw bad_environment(file.string(), "it does not say which problems the model was trained for",
-                          "remove the file, or take the checkpoint's own");
+    throw bad_environment(
+        file.string(), "it does not say which problems the model was trained for",
+        "remove the file: then the options alone say it; or copy it from the model that this "
+        "one was trained from");
   }
 }
 

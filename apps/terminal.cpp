@@ -173,7 +173,7 @@ void progress_line::show(const std::string& text) {
 
 void progress_line::finish(const std::string& text) {
   clear();
-  if (!quiet_ && !terminal_ && text != noted_) note(noted_ = text);
+  if (!quiet_ && !terminal_ && !text.empty() && text != noted_) note(noted_ = text);
 }
 
 void progress_line::clear() {

@@ -53,6 +53,8 @@ TEST_CASE("a bad problem is told with its line or element", "[apps]") {
             .starts_with("p: element 1: an entry of `numbers` is not a whole number"));
   CHECK(wrong(R"([{"nums": [3, 18446744073709551615], "target": 15}])")
             .starts_with("p: element 1: an entry of `numbers` is too large"));
+  CHECK(wrong(R"([{"nums": [3, 5], "numbers": [5, 3], "target": 15}])")
+            .starts_with("p: element 1: `numbers` and `nums` are not the same"));
   CHECK(wrong(R"([{"nums": [3], "target": 3}])").starts_with("p: element 1: "));
   CHECK(wrong(R"([{"nums": [-3, 4], "target": 3}])").starts_with("p: element 1: "));
   CHECK(wrong("[{]").starts_with("p: not JSON: "));

@@ -163,7 +163,7 @@ TEST_CASE("a run whose weights cannot be evaluated goes on", "[trainer]") {
   t.options.evaluate_every = 2;
   std::vector<std::string> said;
   t.options.learner.log = [&said](std::string_view line) { said.emplace_back(line); };
-  t.hooks.evaluate = [](const model_weights&) -> std::string {
+  t.hooks.evaluate = [](const model_weights&, std::int64_t) -> std::string {
     throw std::runtime_error("no room for another pool");
   };
   t.start_with([&t](const solve_request& r) { return t.good_or_bad(r); });
@@ -180,7 +180,7 @@ TEST_CASE("an evaluation at the end that was broken off is made up for", "[train
   {
     made_up_training t(out.path());
     t.options.evaluate_every = 3; // the run has 4 steps
-    t.hooks.evaluate = [broken_off, calls = 0](const model_weights&) mutable {
+    t.hooks.evaluate = [broken_off, calls = 0](const model_weights&, std::int64_t) mutable {
       return ++calls == 2 && broken_off ? std::string() : std::string(R"({"solved":1})");
     };
     t.start_with([&t](const solve_request& r) { return t.good_or_bad(r); });
@@ -189,7 +189,7 @@ TEST_CASE("an evaluation at the end that was broken off is made up for", "[train
   made_up_training again(out.path());
   again.options.evaluate_every = 3;
   int calls = 0;
-  again.hooks.evaluate = [&calls](const model_weights&) {
+  again.hooks.evaluate = [&calls](const model_weights&, std::int64_t) {
     ++calls;
     return std::string(R"({"solved":1})");
   };

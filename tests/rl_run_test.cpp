@@ -105,7 +105,9 @@ TEST_CASE("a step whose time is over before it begins is not begun", "[trainer]"
   t.options.evaluate_every = 100;
   t.options.schedule.decay = decay_kind::linear;
   t.hooks.seconds = [&now_s] { return now_s; };
-  t.hooks.evaluate = [&evaluations](const model_weights&) { return ++evaluations, "{}"; };
+  t.hooks.evaluate = [&evaluations](const model_weights&, std::int64_t) {
+    return ++evaluations, "{}";
+  };
   std::vector<double> seen;
   t.hooks.on_progress = [&seen](const rl_progress& p) { seen.push_back(p.progress); };
   t.start_with([&](const solve_request& r) {

@@ -178,12 +178,14 @@ TEST_CASE("an evaluation that was broken off is repeated after a restart", "[tra
   o.steps = 6;
   o.evaluate_every = 4;
   int steps = 0;
-  make_run(o, {.evaluate = [](const model_weights&) { return std::string(); },
+  make_run(o, {.evaluate = [](const model_weights&, std::int64_t) { return std::string(); },
                .stop = [&] { return ++steps == 4; }})
       .run();
   CHECK(log_of(out.path()).size() == 4);
   int evaluated = 0;
-  const auto evaluate = [&](const model_weights&) { return ++evaluated, R"({"accuracy": 1})"; };
+  const auto evaluate = [&](const model_weights&, std::int64_t) {
+    return ++evaluated, R"({"accuracy": 1})";
+  };
   auto again = make_run(o, {.evaluate = evaluate});
   again.resume();
   again.run();
@@ -208,7 +210,9 @@ TEST_CASE("evaluations are logged with their step", "[trainer]") {
   auto o = small_run(out.path());
   o.steps = 4;
   o.evaluate_every = 4;
-  make_run(o, {.evaluate = [](const model_weights&) { return R"({"accuracy": 0.5})"; }}).run();
+  make_run(o,
+           {.evaluate = [](const model_weights&, std::int64_t) { return R"({"accuracy": 0.5})"; }})
+      .run();
   const auto log = log_of(out.path());
   CHECK(log.back().at("step") == 4);
   CHECK(log.back().at("eval").at("accuracy") == 0.5);

@@ -73,7 +73,7 @@ void run_course::give_up(not_finite trouble, std::string_view remedy) const {
 void run_course::evaluate(const weights_judge& judge, const model_weights& weights,
                           train_log& log) {
   if (!judge || evaluated_ == step) return;
-  const auto figures = judge(weights);
+  const auto figures = judge(weights, step);
   if (figures.empty()) return;
   has_evaluated();
   log.write_evaluation(step, figures);

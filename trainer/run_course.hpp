@@ -33,9 +33,9 @@ struct run_result {
   std::filesystem::path last; ///< the newest checkpoint
 };
 
-/// Evaluates weights on real problems; returns the evaluate object as JSON, or nothing where it was
-/// broken off.
-using weights_judge = std::function<std::string(const model_weights&)>;
+/// Evaluates the weights after so many steps on real problems; returns the evaluate object as JSON,
+/// or nothing where it was broken off.
+using weights_judge = std::function<std::string(const model_weights&, std::int64_t step)>;
 
 /// Where a training run is in its course: what it has counted, and what it is time for.
 class run_course {

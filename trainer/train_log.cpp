@@ -20,11 +20,15 @@ namespace {
 
 } // namespace
 
+std::string evaluation_line(std::int64_t step, const std::string& evaluation) {
+  using json = nlohmann::ordered_json;
+  return json{{"step", step}, {"eval", json::parse(evaluation)}}.dump();
+}
+
 train_log::train_log(std::filesystem::path path) : path_(std::move(path)) {}
 
 void train_log::write_evaluation(std::int64_t step, const std::string& evaluation) {
-  write(nlohmann::ordered_json{{"step", step}, {"eval", nlohmann::ordered_json::parse(evaluation)}}
-            .dump());
+  write(evaluation_line(step, evaluation));
 }
 
 void train_log::write(const std::string& text) {
@@ -41,6 +45,7 @@ void train_log::clear() {
 std::int64_t train_log::keep_until(std::int64_t step) {
   out_.close();
   if (!std::filesystem::exists(path_)) return step;
+  if (std::filesystem::is_directory(path_)) errno = EISDIR, fail(path_);
   std::istringstream lines(read_file(path_));
   std::string kept;
   std::set<std::int64_t> steps;

@@ -7,6 +7,10 @@
 
 namespace banyan {
 
+/// What the log says of an evaluation after so many steps: `evaluation` is the evaluate object as
+/// JSON.
+std::string evaluation_line(std::int64_t step, const std::string& evaluation);
+
 /// `log.jsonl` of a run: one object per line, flushed line by line. Opened with the first line
 /// written.
 class train_log {
@@ -14,7 +18,6 @@ public:
   explicit train_log(std::filesystem::path);
 
   void write(const std::string& object); ///< one JSON object, on a line of its own
-  /// `evaluation`: the evaluate object as JSON.
   void write_evaluation(std::int64_t step, const std::string& evaluation);
 
   /// Begins anew, without a line.

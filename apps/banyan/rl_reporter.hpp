@@ -25,7 +25,7 @@ public:
 
   void operator()(const rl_progress& p) {
     const std::lock_guard lock(mutex_);
-    if (common_.json) return tell(to_json(p) + "\n");
+    if (common_.json) return tell(to_json(p));
     char text[240];
     std::snprintf(text, sizeof text,
                   "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
@@ -34,10 +34,16 @@ public:
                   p.reward_mean, 100 * p.trees.accuracy(), p.trees.children_mean(),
                   p.learnt.sums.terms > 0 ? p.learnt.sums.kl / p.learnt.sums.terms : 0.0,
                   p.around.rollout_s, p.train_s, duration_text(p.elapsed_s).c_str());
-    line_.show(text);
+    line_.show(last_ = text);
     stands_until_ =
         std::chrono::steady_clock::now()
         + (can_draw_on(STDERR_FILENO) ? std::chrono::seconds(3) : std::chrono::seconds(60));
+  }
+
+  /// A line for programs.
+  void object(const std::string& json) {
+    const std::lock_guard lock(mutex_);
+    tell(json);
   }
 
   /// What a step has come to that takes its time.
@@ -52,9 +58,10 @@ public:
                + " to come; " + duration_text(seconds_since(begin_)) + " since the start");
   }
 
-  void clear() {
+  /// The run is over.
+  void finish() {
     const std::lock_guard lock(mutex_);
-    line_.clear();
+    line_.finish(last_);
   }
 
   /// Nobody reads what is told, or it cannot be written.
@@ -70,7 +77,7 @@ private:
   void tell(const std::string& text) {
     if (unheard_) return;
     try {
-      print(text);
+      print(text + "\n");
     } catch (...) {
       why_ = std::current_exception();
       unheard_ = true;
@@ -80,6 +87,7 @@ private:
   const common_options& common_;
   std::mutex mutex_;
   progress_line line_;
+  std::string last_; ///< what was said of a step
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point stands_until_ = begin_ + std::chrono::seconds(3);
   std::exception_ptr why_;

@@ -73,14 +73,15 @@ public:
                   static_cast<long long>(p.step), bar(done, 20).c_str(), 100 * done, p.loss, p.rate,
                   short_number(p.tokens_per_s).c_str(), duration_text(p.elapsed_s).c_str(),
                   done > 0 ? duration_text(left).c_str() : "?");
-    line_.show(text);
+    line_.show(last_ = text);
   }
 
-  void clear() { line_.clear(); }
+  void finish() { line_.finish(last_); }
 
 private:
   const train_options& options_;
   progress_line line_;
+  std::string last_;
 };
 
 /// Once there is a checkpoint, a disk that is full costs no more than what came after it.
@@ -150,7 +151,8 @@ int train(train_options& o, const option_list& list) {
     o.common.log(common_options::level::warning, std::string(line));
   };
   hooks.stop = [] { return interrupted() != 0; };
-  hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device);
+  hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device,
+                               [](const std::string& line) { print(line + "\n"); });
   auto given = read_traces(o.traces, excluded);
   require_vocabulary(given, from.vocabulary->vocab_size());
   hooks.describe = [range = to_json(trained_range(o, given))](const fs::path& folder) {
@@ -162,7 +164,7 @@ int train(train_options& o, const option_list& list) {
   if (o.resume) run.resume();
   keep_config(o.common, o.sft.out, config, o.changed, run.step(), run.done());
   const auto result = run_to_end(run, o.sft.out);
-  report.clear();
+  report.finish();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");
 }
 

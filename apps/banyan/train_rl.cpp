@@ -182,8 +182,9 @@ private:
   rl_hooks hooks() {
     rl_hooks h;
     h.on_progress = [this](const rl_progress& p) { report_(p); };
-    h.evaluate = examination(options_.common, options_.evaluate_problems, model_.vocabulary,
-                             options_.rl.device);
+    h.evaluate =
+        examination(options_.common, options_.evaluate_problems, model_.vocabulary,
+                    options_.rl.device, [this](const std::string& line) { report_.object(line); });
     h.describe = [range = chosen_.range](const fs::path& folder) {
       if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
     };
@@ -300,7 +301,7 @@ private:
     }
     const auto [why, result] = end.get();
     if (!why.empty()) throw broken_off(options_.rl.out, why);
-    report_.clear();
+    report_.finish();
     report_.check();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }

@@ -7,6 +7,7 @@
 #include "apps/train_options.hpp"
 #include "model/weights.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/train_log.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -27,18 +28,20 @@ problem_set held_out_problems(std::vector<std::string> exclude,
   return problems_of(exclude);
 }
 
-std::function<std::string(const model_weights&)>
-examination(const common_options& common, const std::string& file,
-            std::shared_ptr<const tokenizer> vocabulary, const std::string& device) {
+weights_judge examination(const common_options& common, const std::string& file,
+                          std::shared_ptr<const tokenizer> vocabulary, const std::string& device,
+                          std::function<void(const std::string&)> tell) {
   if (file.empty()) return {};
   std::vector<problem> problems;
   for (auto& p : read_problems(file)) problems.push_back(std::move(p.value));
-  return [common, vocabulary, device, problems](const model_weights& weights) {
+  return [common, vocabulary, device, problems, tell](const model_weights& weights,
+                                                      std::int64_t step) {
     const auto stop = [] { return interrupted() != 0; };
     const auto figures = evaluate_weights(weights, vocabulary, problems, device, stop);
     if (stop()) return std::string(); // figures of a part would mislead
     common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
                                 + std::to_string(figures.problems()));
+    if (common.json) tell(evaluation_line(step, figures.json()));
     return figures.json();
   };
 }

@@ -27,11 +27,10 @@ problem_set held_out_problems(std::vector<std::string> exclude,
 
 /// Solves the problems of a file with weights that are being trained, and returns the evaluate
 /// object as JSON; an empty text where the program was asked to end meanwhile. No function without
-/// a file.
-std::function<std::string(const model_weights&)> examination(const common_options&,
-                                                             const std::string& file,
-                                                             std::shared_ptr<const tokenizer>,
-                                                             const std::string& device);
+/// a file. `tell`: takes a line of the log as text, for `--json`.
+weights_judge examination(const common_options&, const std::string& file,
+                          std::shared_ptr<const tokenizer>, const std::string& device,
+                          std::function<void(const std::string&)> tell);
 
 /// Leaves the config of a run that begins or goes on in its folder, and says what of it is not as
 /// it was. One that is at its end already leaves that as it is and says so.

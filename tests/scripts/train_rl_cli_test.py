@@ -72,6 +72,23 @@ class train_rl(cli_case):
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(self.weights("a"), self.weights("b"))
 
+    def test_steps_and_evaluations_are_told_as_the_log_has_them(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        few = ["--max-groups", "1", "--steps", 2, "--evaluate-every", 1, "--evaluate-problems", problems]
+        done = self.run_of("a", *few, "--json", "--quiet")
+        log = (self.folder / "a" / "log.jsonl").read_text().splitlines()
+        self.assertEqual(["eval" in json.loads(line) for line in log], [False, True, False, True])
+        self.assertEqual(done.stdout.splitlines()[:-1], log)
+        for_people = self.run_of("b", *few)  # less often, but not without how it ended
+        self.assertRegex(for_people.stderr, r"(?m)^step 2 \[#+\] 100%")
+
+    def test_a_log_that_cannot_be_read_is_told_as_that(self):
+        self.assertEqual(self.run_of("a", "--max-groups", "1", "--steps", 1).returncode, 0)
+        log = self.folder / "a" / "log.jsonl"
+        log.unlink()
+        log.mkdir()
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 2, names="log.jsonl: Is a directory; ")
+
     def kill_after(self, steps, name, *words):
         run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / name), *map(str, self.FEW),
                                 *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
