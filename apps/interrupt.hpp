@@ -4,9 +4,9 @@
 
 namespace banyan {
 
-/// From here on SIGINT and SIGTERM only set a flag, so that a command can end in order; a second
-/// one, unless it comes together with the first, ends the program at once. SIGPIPE becomes a write
-/// that fails.
+/// From here on SIGINT, SIGTERM and SIGHUP, unless that is ignored, only set a flag, so that a
+/// command can end in order; a second one, unless it comes together with the first, ends the
+/// program at once. SIGPIPE becomes a write that fails.
 void catch_interrupts();
 
 /// The signal that asked the program to end; 0: none did.

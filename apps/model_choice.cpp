@@ -75,12 +75,16 @@ std::vector<fs::path> model_folders() {
   return folders;
 }
 
+void require_known(const model_choice& model, std::span<const listed_problem> problems) {
+  if (!model.range) return;
+  if (auto s = find_stranger(*model.range, problems)) refuse(*s->problem, s->why);
+}
+
 model_choice choose_model(const fs::path& asked, std::span<const listed_problem> problems,
                           const std::vector<fs::path>& folders) {
   if (!asked.empty()) {
     model_choice chosen{asked, read_task_range(asked)};
-    if (chosen.range)
-      if (auto s = find_stranger(*chosen.range, problems)) refuse(*s->problem, s->why);
+    require_known(chosen, problems);
     return chosen;
   }
   const auto models = shipped(folders);

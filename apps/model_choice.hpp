@@ -19,6 +19,9 @@ struct model_choice {
 /// an installation, in the source tree that it was built from, and in the working directory.
 std::vector<std::filesystem::path> model_folders();
 
+/// Throws `bad_usage` naming a problem that the model does not know.
+void require_known(const model_choice&, std::span<const listed_problem>);
+
 /// The model that was asked for, or the shipped one that knows all of these problems; of several
 /// the one that knows the fewest others. Throws `bad_usage` naming a problem that the model does
 /// not know, and `bad_environment` where no model is found at all.

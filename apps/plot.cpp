@@ -1,7 +1,6 @@
 #include "apps/plot.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -84,43 +83,67 @@ std::string loss_script(const run_log& log) {
   return text + curves + "\n";
 }
 
+/// A curve of a picture: a column of the log's lines, and how it is drawn.
+struct curve {
+  const char *name, *how;
+  bool positive = false; ///< on a logarithmic axis
+};
+
+/// Curves that share axes: what is set before them, and unset behind them.
+struct panel {
+  const char* before;
+  std::vector<curve> curves;
+  const char* after = "";
+};
+
+/// gnuplot fails where a curve has no point that could be drawn.
+bool has_points(const std::vector<json>& lines, const curve& c) {
+  return std::ranges::any_of(lines, [&c](const json& j) {
+    return has_number(j, c.name) && (!c.positive || j[c.name].get<double>() > 0);
+  });
+}
+
+/// Without a curve its place stays empty.
+std::string panel_script(const panel& p, const std::vector<json>& lines) {
+  std::string curves;
+  for (const auto& c : p.curves)
+    if (has_points(lines, c))
+      curves += (curves.empty() ? "plot $" : ", $") + std::string(c.name) + " " + c.how;
+  if (curves.empty()) return "set multiplot next\n";
+  return p.before + curves + "\n" + p.after;
+}
+
 std::string rl_script(const run_log& log) {
-  constexpr std::array names{"accuracy",
-                             "reward_mean",
-                             "children_mean",
-                             "kl",
-                             "generated_tokens_mean",
-                             "critical_path_tokens_mean",
-                             "entropy",
-                             "logprob_gap_max",
-                             "rollout_s",
-                             "train_s",
-                             "wait_s",
-                             "pool_idle"};
-  std::ostringstream out;
-  for (const auto* name : names) out << data(name, column(log.steps, name));
-  out << data("greedy", column(log.evaluations, "accuracy"));
-  out << "set multiplot layout 3,2\nset grid\nset xlabel 'step'\nset key bottom right\n"
-         "set ylabel 'share'\n"
-         "plot $accuracy with lines lw 1.5 title 'solved, sampled', $reward_mean with lines lw 1.5 "
-         "title 'reward'";
-  if (!log.evaluations.empty()) out << ", $greedy with linespoints title 'solved, greedy'";
-  out << "\nset ylabel 'children a tree'\nplot $children_mean with lines lw 1.5 notitle\n"
-         "set ylabel 'tokens a tree'\n"
-         "plot $generated_tokens_mean with lines lw 1.5 title 'in total', "
-         "$critical_path_tokens_mean with lines lw 1.5 title 'on the critical path'\n"
-         "set ylabel 'KL'\nset y2label 'entropy'\nset ytics nomirror\nset y2tics\n"
-         "set logscale y\nset format y '%.0e'\nset key top right\n" // a rare token alone makes a
-                                                                    // peak
-         "plot $kl with lines lw 1.5 title 'KL to the first weights', "
-         "$entropy axes x1y2 with lines lw 1.5 title 'entropy'\n"
-         "unset y2tics\nunset y2label\nset ytics mirror\n"
-         "set ylabel 'largest logprob gap'\n"
-         "plot $logprob_gap_max with lines lw 1.5 notitle\nunset logscale y\nset format y\n"
-         "set ylabel 'seconds a step'\n"
-         "plot $rollout_s with lines lw 1.5 title 'rollouts', $train_s with lines lw 1.5 title "
-         "'training', $wait_s with lines lw 1.5 title 'training waits'\nunset multiplot\n";
-  return out.str();
+  // A rare token alone makes a peak of the KL.
+  const std::vector<panel> panels{
+      {"set ylabel 'share'\n",
+       {{"accuracy", "with lines lw 1.5 title 'solved, sampled'"},
+        {"reward_mean", "with lines lw 1.5 title 'reward'"},
+        {"greedy", "with linespoints title 'solved, greedy'"}}},
+      {"set ylabel 'children a tree'\n", {{"children_mean", "with lines lw 1.5 notitle"}}},
+      {"set ylabel 'tokens a tree'\n",
+       {{"generated_tokens_mean", "with lines lw 1.5 title 'in total'"},
+        {"critical_path_tokens_mean", "with lines lw 1.5 title 'on the critical path'"}}},
+      {"set ylabel 'KL'\nset logscale y\nset format y '%.0e'\nset key top right\n"
+       "set y2label 'entropy'\nset ytics nomirror\nset y2tics\n",
+       {{"kl", "with lines lw 1.5 title 'KL to the first weights'", true},
+        {"entropy", "axes x1y2 with lines lw 1.5 title 'entropy'"}},
+       "unset y2tics\nunset y2label\nset ytics mirror\n"},
+      {"set ylabel 'largest logprob gap'\nset logscale y\nset format y '%.0e'\n",
+       {{"logprob_gap_max", "with lines lw 1.5 notitle", true}}},
+      {"set ylabel 'seconds a step'\nunset logscale y\nset format y\n",
+       {{"rollout_s", "with lines lw 1.5 title 'rollouts'"},
+        {"train_s", "with lines lw 1.5 title 'training'"},
+        {"wait_s", "with lines lw 1.5 title 'training waits'"}}}};
+  auto lines = log.steps;
+  for (const auto& e : log.evaluations)
+    lines.push_back({{"step", e["step"]}, {"greedy", e["accuracy"]}});
+  std::string text;
+  for (const auto& p : panels)
+    for (const auto& c : p.curves) text += data(c.name, column(lines, c.name));
+  text += "set multiplot layout 3,2\nset grid\nset xlabel 'step'\nset key bottom right\n";
+  for (const auto& p : panels) text += panel_script(p, lines);
+  return text + "unset multiplot\n";
 }
 
 /// Runs gnuplot in the folder with the script as its standard input: no shell, no quoting of paths.

@@ -104,12 +104,13 @@ problem_run_result run_requests(runtime& trees, std::size_t count,
 
 evaluation evaluate_weights(const model_weights& weights,
                             std::shared_ptr<const tokenizer> vocabulary,
-                            std::span<const problem> problems, const std::string& device,
-                            const std::function<bool()>& stop) {
+                            std::vector<std::int32_t> begin, std::span<const problem> problems,
+                            const std::string& device, const std::function<bool()>& stop) {
   auto copy = std::make_shared<model_weights>(copy_weights(weights, dtype::float32, device));
   const checkpoint model{weights.config, std::move(vocabulary), copy};
   decoding_options options;
-  runtime trees({{device, dtype::float32, model}}, {.concurrency = options.concurrency});
+  runtime trees({{device, dtype::float32, model}},
+                {.begin = std::move(begin), .concurrency = options.concurrency});
   evaluation figures;
   gap_sample sample(problems.size());
   const auto look = [&](std::size_t index, const tree& t) {
@@ -138,8 +139,8 @@ std::vector<pool_source> load_pools(const std::filesystem::path& folder,
   return sources;
 }
 
-std::vector<std::int32_t> prompt_begin(const model_choice& chosen, const checkpoint& model) {
-  const auto bos = model.vocabulary->bos_id();
+std::vector<std::int32_t> prompt_begin(const model_choice& chosen, const tokenizer& vocabulary) {
+  const auto bos = vocabulary.bos_id();
   if (chosen.range || bos < 0) return {};
   return {bos};
 }
@@ -148,7 +149,7 @@ std::unique_ptr<runtime> start_runtime(const model_choice& chosen, const decodin
                                        const common_options& common) {
   auto pools = load_pools(chosen.folder, decoding);
   runtime_options options;
-  options.begin = prompt_begin(chosen, pools.front().model);
+  options.begin = prompt_begin(chosen, *pools.front().model.vocabulary);
   options.concurrency = decoding.concurrency;
   options.seed = decoding.sampling.seed;
   options.log = [common](std::string_view text) {

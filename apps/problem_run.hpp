@@ -38,17 +38,17 @@ problem_run_result run_requests(runtime&, std::size_t count,
                                 std::size_t concurrency, const problem_run_hooks&);
 
 /// The figures over trained weights that a run still changes: solves the problems with a copy of
-/// them, on a pool of its own. `stop` as above.
+/// them, on a pool of its own. `begin`: what stands in front of every prompt; `stop` as above.
 evaluation evaluate_weights(const model_weights&, std::shared_ptr<const tokenizer>,
-                            std::span<const problem>, const std::string& device,
-                            const std::function<bool()>& stop);
+                            std::vector<std::int32_t> begin, std::span<const problem>,
+                            const std::string& device, const std::function<bool()>& stop);
 
 /// Loads the model for each device of the options.
 std::vector<pool_source> load_pools(const std::filesystem::path& folder, const decoding_options&);
 
 /// What stands in front of every prompt: nothing for a model that was trained here, as its
 /// demonstrations had nothing there; begin-of-sequence for other models that know it.
-std::vector<std::int32_t> prompt_begin(const model_choice&, const checkpoint&);
+std::vector<std::int32_t> prompt_begin(const model_choice&, const tokenizer&);
 
 /// The model on its devices behind a runtime. What pools have to say is logged as warnings.
 std::unique_ptr<runtime> start_runtime(const model_choice&, const decoding_options&,

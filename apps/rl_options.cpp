@@ -1,6 +1,6 @@
 #include "apps/rl_options.hpp"
 
-#include "apps/train_options.hpp"
+#include "apps/run_config.hpp"
 #include "solver/trace.hpp"
 
 #include <array>
@@ -29,13 +29,7 @@ constexpr auto examples =
 
 void declare_run(option_list& list, train_rl_options& o) {
   auto& r = o.rl;
-  list.group("The run");
-  list.path("out", r.out, "DIR", "folder of the run");
-  list.path("model", o.model, "DIR", "checkpoint to start from; default: the best shipped one");
-  list.number("steps", r.steps, "steps in all", positive);
-  list.number("minutes", r.minutes, "time in all, instead of steps; 0: steps count", not_negative);
-  list.flag("resume", o.resume, "go on from the last checkpoint in --out").not_kept();
-  declare_device(list, r.device, "where to train");
+  declare_run(list, o, r, "; default: the best shipped one");
   declare_dtype(list, "dtype", r.learner.compute,
                 "of training's matrix products; weights stay in float32");
   list.number("threads", o.threads, "OS threads of training on the CPU; 0: half of the cores",
@@ -45,10 +39,6 @@ void declare_run(option_list& list, train_rl_options& o) {
   declare_dtype(list, "pool-dtype", o.pool_precision, "of weights and cache when decoding");
   list.number("pool-threads", o.pool_threads,
               "OS threads of a pool on the CPU; 0: half of the cores", os_threads);
-  list.number("checkpoint-every", r.checkpoint_every, "steps; 0: only at the end", not_negative);
-  list.number("keep", r.keep, "checkpoints kept", positive);
-  list.number("max-bad-steps", r.max_bad_steps,
-              "steps in a row whose loss is not finite, before the run ends", positive);
   list.text(
       "listen", o.listen, "HOST:PORT",
       "serve the live node over HTTP, as banyand does: look at rollouts, or have trees solved; "
@@ -82,10 +72,7 @@ void declare_rollouts(option_list& list, train_rl_options& o) {
   list.group("Problems and rollouts");
   list.path("problems", o.problems, "FILE", "problems to learn from, instead of drawn ones");
   list.number("numbers", o.num_numbers, "numbers in a problem that is drawn", limits{2, 6});
-  list.texts("exclude", o.exclude, "FILE", "problems that are never trained on");
-  list.text("evaluate-problems", o.evaluate_problems, "FILE",
-            "problems to evaluate on, greedily; never trained on");
-  list.number("evaluate-every", o.rl.evaluate_every, "steps; 0: never", not_negative);
+  declare_held_out(list, o, o.rl);
   list.number("prompts", p.prompts, "problems that a step learns from", positive);
   list.number("group", p.group, "trees of each problem", limits{2, 4096});
   list.choice("dynamic-sampling", p.dynamic_sampling, {{"on", true}, {"off", false}},
@@ -175,18 +162,12 @@ void check_conditions(const train_rl_options& o) {
 }
 
 void check(const train_rl_options& o) {
-  if (o.rl.out.empty())
-    throw bad_usage("--out", "the folder of the run is missing", "give --out DIR");
-  refuse_standard_input("--problems", o.problems);
-  refuse_standard_input("--evaluate-problems", o.evaluate_problems);
-  for (const auto& file : o.exclude) refuse_standard_input("--exclude", file);
+  check(o, o.rl);
+  refuse_stream("--problems", o.problems);
   if (std::uint64_t{o.rollouts.prompts} * o.rollouts.max_groups > most_groups_a_step)
     throw bad_usage("--prompts times --max-groups",
                     "a step has room for " + std::to_string(most_groups_a_step) + " problems",
                     "make one of them smaller");
-  if (o.rl.evaluate_every > 0 && o.evaluate_problems.empty())
-    throw bad_usage("--evaluate-every", "there are no problems to evaluate on",
-                    "give --evaluate-problems FILE");
   check_conditions(o);
   const auto& r = o.reward;
   if (r.most <= 0 && (r.total_tokens > 0 || r.critical_tokens > 0 || r.threads > 0))
@@ -226,11 +207,8 @@ option_list declare(train_rl_options& o) {
 }
 
 void make_absolute(train_rl_options& o) {
-  make_absolute(o.rl.out);
-  make_absolute(o.model);
+  make_absolute(o, o.rl);
   make_absolute(o.problems);
-  make_absolute(o.evaluate_problems);
-  make_absolute(o.exclude);
 }
 
 bool parse(option_list& list, train_rl_options& o, std::span<const std::string> words) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "apps/decoding_options.hpp"
-#include "apps/run_changes.hpp"
+#include "apps/train_options.hpp"
 #include "trainer/reward.hpp"
 #include "trainer/rl.hpp"
 #include "trainer/rollout_actor.hpp"
@@ -14,10 +14,8 @@
 
 namespace banyan {
 
-/// Everything about `banyan train rl`.
-struct train_rl_options {
-  common_options common;
-  std::filesystem::path model; ///< weights to start from; empty: the best shipped ones
+/// Everything about `banyan train rl`. Without a model it starts from the best shipped one.
+struct train_rl_options : train_options {
   rl_options rl;
   rollout_options rollouts;
   reward_options reward;
@@ -30,13 +28,9 @@ struct train_rl_options {
   std::optional<std::pair<int, int>> children_between;     ///< `Sub Call Budget`, drawn per problem
   std::optional<std::pair<int, int>> token_budget_between; ///< `Token Budget`, likewise
   double condition_share = 1; ///< how often a condition that was asked for is put there
-  std::string evaluate_problems;
-  std::vector<std::string> exclude;
-  int threads = 0, pool_threads = 0; ///< OS threads; 0: half of the cores each
+  int pool_threads = 0;       ///< OS threads; 0: half of the cores
   std::uint64_t store_megabytes = 512;
   std::string listen; ///< where to serve the live node over HTTP; empty: nowhere
-  bool resume = false;
-  std::vector<config_change> changed; ///< of a resumed run; see `changes`
 
   train_rl_options();
 };
@@ -50,7 +44,7 @@ std::pair<int, int> token_budget_bins(const std::pair<int, int>& limits);
 /// See `resolved_config`.
 void make_absolute(train_rl_options&);
 
-/// See `parse(option_list&, train_options&, …)`.
+/// See `parse(option_list&, train_sft_options&, …)`.
 bool parse(option_list&, train_rl_options&, std::span<const std::string> words);
 
 } // namespace banyan

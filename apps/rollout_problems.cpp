@@ -63,7 +63,10 @@ std::optional<rollout_key> key_of(const tree& t) {
 rollout_problems::rollout_problems(const train_rl_options& options, std::vector<problem> given,
                                    problem_set held_out)
     : options_(options), held_out_(std::move(held_out)) {
-  if (given.empty()) return;
+  if (given.empty()) {
+    look_for_one();
+    return;
+  }
   for (auto& p : given) {
     if (held_out_.contains(canonical(p))) continue;
     if (!solve_exhaustively(p)) continue;
@@ -73,6 +76,16 @@ rollout_problems::rollout_problems(const train_rl_options& options, std::vector<
     throw bad_usage(options.problems.string(),
                     "no problem in it has a solution and is not held out",
                     "give other --problems, or leave the option out");
+}
+
+/// Throws bad_usage where nothing is left to draw.
+void rollout_problems::look_for_one() const {
+  try {
+    problem_of({});
+  } catch (const std::invalid_argument& why) {
+    throw bad_usage("--numbers " + std::to_string(options_.num_numbers), why.what(),
+                    "hold fewer problems out");
+  }
 }
 
 problem rollout_problems::problem_of(const rollout_source& source) const {

@@ -34,6 +34,7 @@ public:
                const std::string& run) const;
 
 private:
+  void look_for_one() const;
   solve_request request_for(const rollout_key&, const rollout_source&,
                             const std::string& run) const;
 

@@ -3,7 +3,9 @@
 #include "apps/failure.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <system_error>
 
 namespace banyan {
 
@@ -24,6 +26,12 @@ std::map<std::string, std::string, std::less<>> values_in(std::string_view confi
   return values;
 }
 
+/// Two names of one folder.
+bool is_same_place(const std::string& a, const std::string& b) {
+  std::error_code unknown;
+  return std::filesystem::equivalent(a, b, unknown) && !unknown;
+}
+
 std::string shown(const std::string& value) { return value.empty() ? "nothing" : value; }
 
 } // namespace
@@ -36,6 +44,7 @@ std::vector<config_change> changes(const resumed_config& resumed, std::string_vi
   for (const auto& name : resumed.asked) {
     const auto &was = before[name], &is = now[name];
     if (is == was || name == "out") continue; // the folder may have been moved
+    if (name == "model" && is_same_place(is, was)) continue;
     if (std::ranges::find(fixed, name) != fixed.end())
       throw bad_usage("--" + name,
                       "the run was begun with " + shown(was) + " and cannot go on with "
@@ -44,6 +53,10 @@ std::vector<config_change> changes(const resumed_config& resumed, std::string_vi
     all.push_back({name, shown(was), shown(is)});
   }
   return all;
+}
+
+void add_names(resumed_config& resumed) {
+  for (const auto& [name, value] : values_in(resumed.kept)) resumed.asked.insert(name);
 }
 
 std::string changes_text(const std::vector<config_change>& changes) {

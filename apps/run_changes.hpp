@@ -20,6 +20,9 @@ struct config_change {
   std::string name, before, now;
 };
 
+/// Takes all options of the kept config as asked for.
+void add_names(resumed_config&);
+
 /// The options asked for that are not as they were. `config`: the present one, in the syntax of the
 /// kept one. Throws bad_usage for one of `fixed`, which are those that say what a run was begun
 /// from: another value would change nothing but the config.

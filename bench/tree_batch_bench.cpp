@@ -8,7 +8,7 @@
 #include "apps/compute.hpp"
 #include "apps/rollout_problems.hpp"
 #include "apps/trace_file.hpp"
-#include "apps/train_options.hpp"
+#include "apps/sft_options.hpp"
 #include "bench/bench_options.hpp"
 #include "bench/counting_allocator.hpp"
 #include "bench/flat_trees.hpp"
@@ -126,7 +126,7 @@ std::vector<tree> demonstrations(const bench_options& o) {
     return trees;
   }
   std::vector<tree> trees;
-  const auto search = train_options().sft.curriculum.search;
+  const auto search = train_sft_options().sft.curriculum.search;
   for (std::uint64_t i = 0; i < o.trees; ++i)
     trees.push_back(
         demonstrate(draw_problem({.num_numbers = o.numbers, .seed = 1}, i, {}), search, i));

@@ -112,14 +112,17 @@ banyan_tests(trainer_tests LINK banyan_trainer nlohmann_json::nlohmann_json ${SE
   tests/logprob_gap_test.cpp
   tests/optimizer_test.cpp
   tests/policy_learner_test.cpp
+  tests/rl_warnings_test.cpp
   tests/rollout_plan_test.cpp
   tests/rollout_restart_test.cpp
   tests/returning_problems_test.cpp
+  tests/run_course_test.cpp
   tests/run_folder_test.cpp
   tests/sft_test.cpp
   tests/shared_prefix_test.cpp
   tests/skipped_steps_test.cpp
-  tests/statistics_test.cpp)
+  tests/statistics_test.cpp
+  tests/train_log_test.cpp)
 
 banyan_tests(rl_tests
   LINK banyan_trainer_actors banyan_gpu_pool banyan_store_actor nlohmann_json::nlohmann_json SOURCES

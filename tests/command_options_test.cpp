@@ -1,12 +1,15 @@
 #include "apps/decoding_options.hpp"
 #include "apps/options.hpp"
+#include "apps/remedies.hpp"
 #include "apps/rl_options.hpp"
-#include "apps/train_options.hpp"
+#include "apps/run_config.hpp"
+#include "apps/sft_options.hpp"
 #include "tests/complaint.hpp"
 #include "tests/scratch_folder.hpp"
 
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -43,7 +46,7 @@ TEST_CASE("conditioning stands in front of the prompt", "[apps]") {
 // ---- training
 
 struct training_command {
-  train_options options;
+  train_sft_options options;
   option_list list = declare(options);
 
   bool parse(const words& given) { return banyan::parse(list, options, given); }
@@ -156,6 +159,77 @@ TEST_CASE("a resumed run keeps what it was begun from and tells what else has ch
         == "resumed with --rate 0.125 (was 0.25)");
 }
 
+TEST_CASE("a config beside --resume leaves what it does not name as it was", "[apps]") {
+  const scratch_folder folder;
+  keep_run_config(folder.path(),
+                  "steps = 50\nminutes = 0\nseed = 3\nrate = 0.25\nexclude = /held\n");
+  std::filesystem::create_directory(folder / "step-000050");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  folder.write("b.conf", "rate = 0.125\n");
+  const words resume{"--out", folder.path().string(), "--resume", "--config",
+                     (folder / "b.conf").string()};
+  training_command command;
+  REQUIRE(command.parse(resume));
+  CHECK(command.options.seed == 3);
+  CHECK(command.options.exclude == words{"/held"});
+  CHECK(changes_text(command.options.changed) == "resumed with --rate 0.125 (was 0.25)");
+
+  SECTION("one that is no longer whole holds it to what is left of it") {
+    folder.write("train.conf", "seed = 3\nrate = 0.25\n");
+    training_command cut;
+    CHECK(complaint([&] { cut.parse(resume); }).starts_with("--seed: the run was begun with 3"));
+    folder.write("b.conf", "seed = 3\nrate = 0.125\n");
+    training_command told;
+    REQUIRE(told.parse(resume));
+    CHECK(changes_text(told.options.changed) == "resumed with --rate 0.125 (was 0.25)");
+  }
+  SECTION("steps that it asks for overrule the run's minutes") {
+    keep_run_config(folder.path(), "steps = 50\nminutes = 7\n");
+    folder.write("b.conf", "steps = 90\n");
+    training_command longer;
+    REQUIRE(longer.parse(resume));
+    CHECK(longer.options.sft.minutes == 0);
+    CHECK(longer.options.sft.steps == 90);
+  }
+  SECTION("it can say itself that the run is to be resumed") {
+    folder.write("b.conf", "out = " + folder.path().string() + "\nresume = true\nseed = 9\n");
+    training_command by_config;
+    CHECK(complaint([&] {
+            by_config.parse({"--config", (folder / "b.conf").string()});
+          }).starts_with("--seed: the run was begun with 3"));
+  }
+}
+
+TEST_CASE("a path keeps its meaning in the config of a run", "[apps]") {
+  const scratch_folder folder;
+  std::filesystem::create_directories(folder / "there/deep");
+  folder.write("there/p.jsonl", "");
+  std::filesystem::create_directory_symlink("there/deep", folder / "link");
+  std::filesystem::create_symlink("there/p.jsonl", folder / "named");
+  const auto kept = [](std::filesystem::path path) {
+    make_absolute(path);
+    return path;
+  };
+  const auto root = std::filesystem::canonical(folder.path());
+  CHECK(kept(folder / "link/../p.jsonl") == root / "there/p.jsonl");
+  CHECK(kept(folder / "named") == root / "named"); // what it leads to may change
+  CHECK(kept(folder / "link/") == root / "link");
+  CHECK(kept(folder / "link/..") == root / "there");
+  CHECK(kept("").empty());
+}
+
+TEST_CASE("the folder of a model may have another name at --resume", "[apps]") {
+  const scratch_folder folder;
+  std::filesystem::create_directory(folder / "model");
+  std::filesystem::create_directory_symlink("model", folder / "alias");
+  keep_run_config(folder.path(), "model = " + (folder / "model").string() + "\n");
+  std::filesystem::create_directory(folder / "step-000050");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  training_command command;
+  CHECK(command.parse(
+      {"--out", folder.path().string(), "--resume", "--model", (folder / "alias/").string()}));
+}
+
 TEST_CASE("weights that are there have a shape of their own", "[apps]") {
   model_config theirs;
   theirs.hidden_size = 32;
@@ -168,6 +242,24 @@ TEST_CASE("weights that are there have a shape of their own", "[apps]") {
   REQUIRE(other.parse({"--out", "run", "--model", "m", "--hidden", "64"}));
   CHECK(complaint([&] { take_shape(other.options, theirs, "m"); })
         == "--hidden: it is 64, and 32 of the weights in m; leave it out");
+}
+
+TEST_CASE("remedies name options that training has", "[apps]") {
+  train_rl_options o;
+  const auto list = declare(o);
+  const auto help = list.help();
+  for (int i = 0; i <= static_cast<int>(remedy::first_weights); ++i) {
+    std::istringstream text(words_for(static_cast<remedy>(i)));
+    int options = 0;
+    for (std::string word; text >> word;) {
+      if (!word.starts_with("--")) continue;
+      ++options;
+      const auto name = word.substr(0, word.find_first_of(",;"));
+      INFO(name);
+      CHECK(help.find("  " + name + " ") != help.npos);
+    }
+    CHECK(options > 0);
+  }
 }
 
 TEST_CASE("the help is silent about options that the command refuses", "[apps]") {

@@ -55,7 +55,8 @@ struct learning {
   std::shared_ptr<const model_weights> reference = copy_of(*weights);
   policy_learner learner;
 
-  explicit learning(const learner_options& o) : learner(o, weights, reference) {}
+  explicit learning(const learner_options& o, run_voice voice = {})
+      : learner(o, weights, reference, std::move(voice)) {}
 
   learn_figures run(std::span<const rollout_group> over, double rate = 1e-3) {
     learner.begin(over, 1, rate);

@@ -110,8 +110,9 @@ TEST_CASE("a gap for which memory does not suffice is not measured and ends noth
   rl_options o;
   o.out = out.path();
   o.checkpoint_every = 0;
-  o.learner.log = [&](std::string_view line) { told.emplace_back(line); };
-  rl_run run(o, vocabulary, {}, fresh_weights());
+  rl_hooks hooks;
+  hooks.voice.warn = [&](std::string_view line) { told.emplace_back(line); };
+  rl_run run(o, vocabulary, hooks, fresh_weights());
   run.start();
   rollout_batch batch{.groups = groups()};
   for (const auto& g : batch.groups) {

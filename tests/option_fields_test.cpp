@@ -1,5 +1,5 @@
 #include "apps/rl_options.hpp"
-#include "apps/train_options.hpp"
+#include "apps/sft_options.hpp"
 
 #include <initializer_list>
 #include <string>
@@ -13,7 +13,7 @@ namespace banyan {
 namespace {
 
 using rl = const train_rl_options&;
-using sft = const train_options&;
+using sft = const train_sft_options&;
 
 template <class Options, class Field>
 using value_of = std::decay_t<std::invoke_result_t<Field, const Options&>>;
@@ -90,9 +90,9 @@ TEST_CASE("a number of reinforcement learning goes where its name says", "[apps]
 }
 
 TEST_CASE("the share of rounds joined at their first success is one of demonstrations", "[apps]") {
-  check_read<train_options>("--first-success-share",
-                            [](sft o) { return o.sft.curriculum.search.first_success_share; },
-                            {{"0.25", 0.25}});
+  check_read<train_sft_options>("--first-success-share",
+                                [](sft o) { return o.sft.curriculum.search.first_success_share; },
+                                {{"0.25", 0.25}});
 }
 
 } // namespace

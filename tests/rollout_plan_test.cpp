@@ -264,30 +264,3 @@ TEST_CASE("trees that do not count are counted by what was wrong with them", "[t
       == std::map<errc, std::uint64_t>{
           {errc::child_lost, 1}, {errc::pool_lost, 1}, {errc::not_stored, 1}, {errc::deadline, 3}});
 }
-
-TEST_CASE("a step without a tree says what its trees failed of", "[trainer]") {
-  rollout_counts counts;
-  counts.repeated_by_failure = {{errc::deadline, 5}};
-  CHECK_THAT(why_none(counts),
-             Catch::StartsWith("all 5 trees were late: give a larger --deadline"));
-  counts.repeated_by_failure[errc::child_lost] = 2;
-  CHECK(why_none(counts) == "7 trees failed: 5 with deadline, 2 with child_lost");
-}
-
-TEST_CASE("where nothing is learnt the remedy is for what most trees failed of", "[trainer]") {
-  const auto advice = [](int solved, int others, errc failure) {
-    evaluation trees;
-    for (int i = 0; i < solved; ++i) trees.add(*result(true));
-    for (int i = 0; i < others; ++i) trees.add(*result(false, failure));
-    return how_to_differ(trees, trees.accuracy());
-  };
-  using Catch::Contains;
-  CHECK_THAT(advice(0, 4, errc::no_solution), Contains("easier --problems"));
-  CHECK_THAT(advice(4, 0, errc::none), Contains("harder --problems"));
-  CHECK_THAT(advice(1, 3, errc::context_full), Contains("--context"));
-  CHECK_THAT(advice(1, 3, errc::budget_spent), Contains("--max-tokens"));
-  CHECK_THAT(advice(2, 2, errc::context_full), Contains("easier --problems"));
-  evaluation right;
-  right.add(*result(true));
-  CHECK_THAT(how_to_differ(right, 0), Contains("--reward-obey"));
-}

@@ -37,9 +37,10 @@ TEST_CASE("a step that is skipped says so and why", "[trainer]") {
   rl_options o;
   o.out = out.path();
   o.gap_trees = 0;
-  o.learner.log = [&](std::string_view line) { told.emplace_back(line); };
+  rl_hooks hooks;
+  hooks.voice.warn = [&](std::string_view line) { told.emplace_back(line); };
   auto weights = std::make_shared<model_weights>(random_weights(tiny_model(*vocabulary), 1));
-  rl_run run(o, vocabulary, {}, std::move(weights));
+  rl_run run(o, vocabulary, hooks, std::move(weights));
   run.start();
   constexpr auto nan = std::numeric_limits<float>::quiet_NaN();
   for (const float logprob : {-0.5F, nan, -0.5F}) {

@@ -75,13 +75,14 @@ at::Tensor column(std::span<const sampled_term> terms, float sampled_term::*of,
 
 struct scored {
   at::Tensor logprobs; // [terms]
-  at::Tensor logits;   // [rows, vocab], under the temperature
+  at::Tensor log_p;    // [rows, vocab], of all tokens
 };
 
 } // namespace
 
 struct policy_learner::impl {
   learner_options options;
+  run_voice voice;
   std::shared_ptr<model_weights> weights;
   transformer model;
   transformer reference;
@@ -104,8 +105,10 @@ struct policy_learner::impl {
   double clipped = 0, clip_terms = 0; ///< terms of all passes
   learn_figures seen;
 
-  impl(learner_options o, std::shared_ptr<model_weights> w, std::shared_ptr<const model_weights> r)
+  impl(learner_options o, std::shared_ptr<model_weights> w, std::shared_ptr<const model_weights> r,
+       run_voice v)
       : options(std::move(o)),
+        voice(std::move(v)),
         weights(std::move(w)),
         model(weights),
         reference(std::move(r)),
@@ -115,6 +118,7 @@ struct policy_learner::impl {
 
   void begin(std::span<const rollout_group> given, std::uint32_t epoch, double at_rate) {
     remember_optimizer();
+    halved = false;
     rate = at_rate;
     groups.assign(given.begin(), given.end());
     seen = {};
@@ -174,9 +178,10 @@ struct policy_learner::impl {
       } catch (const std::exception& why) {
         if (!is_out_of_memory(why)) throw;
         if (!use_less_memory(runs[next_run - 1]))
-          throw std::runtime_error("memory does not suffice for micro-batches of "
-                                   + std::to_string(options.micro_tokens)
-                                   + " tokens; give smaller --micro-tokens, or --recompute");
+          throw std::runtime_error(voice.with("memory does not suffice for micro-batches of "
+                                                  + std::to_string(options.micro_tokens)
+                                                  + " tokens",
+                                              remedy::smaller_micro_batches));
       }
       return !seen.skipped();
     }
@@ -189,27 +194,23 @@ struct policy_learner::impl {
   }
 
   /// False: it cannot. Only before the first update, for later ones would have to begin from
-  /// weights that are gone.
+  /// weights that are gone. Throws for what no smaller part can be made of.
   bool use_less_memory(std::span<const shared_sequence> too_much) {
     if (halved || inner > 0) return false;
     std::size_t tokens = 0;
     for (const auto& s : too_much) tokens += s.length();
-    if (too_much.size() == 1 && too_much.front().num_threads == 1) {
-      log("memory does not suffice for a thread of " + std::to_string(tokens)
-          + " tokens, which cannot be learnt from in smaller parts");
-      return false;
-    }
+    if (too_much.size() == 1 && too_much.front().num_threads == 1)
+      throw std::runtime_error(
+          voice.with("memory does not suffice for a thread of " + std::to_string(tokens)
+                         + " tokens, which cannot be learnt from in smaller parts",
+                     remedy::shorter_threads));
     halved = true;
     options.micro_tokens = std::max<std::size_t>(1, std::min(options.micro_tokens, tokens) / 2);
-    log("memory does not suffice: micro-batches of " + std::to_string(options.micro_tokens)
-        + " tokens from now on");
+    voice.say("memory does not suffice: micro-batches of " + std::to_string(options.micro_tokens)
+              + " tokens from now on");
     update.forget_gradients();
     restart();
     return true;
-  }
-
-  void log(const std::string& line) const {
-    if (options.log) options.log(line);
   }
 
   scored score(const transformer& by, const policy_batch& batch, bool recompute) const {
@@ -220,10 +221,10 @@ struct policy_learner::impl {
     for (const auto& t : batch.terms) ids.push_back(t.target);
     const auto targets = at::tensor(ids, at::kLong).to(device());
     auto logits = by.forward(batch.sequences, rows, options.compute, recompute);
-    if (options.temperature != 1 && options.temperature > 0) logits = logits / options.temperature;
+    if (options.temperature != 1) logits = logits / options.temperature;
     const auto all = at::log_softmax(logits, -1); // [rows, vocab]
     const auto vocab = all.size(1);
-    return {all.view({-1}).index_select(0, term_rows * vocab + targets), logits};
+    return {all.view({-1}).index_select(0, term_rows * vocab + targets), all};
   }
 
   void learn(std::size_t run) {
@@ -245,7 +246,7 @@ struct policy_learner::impl {
     loss.backward();
     count_clipped(figures);
     if (inner > 0) return;
-    figures.entropy = entropy(now.logits, batch);
+    figures.entropy = entropy(now.log_p.detach(), batch);
     seen.sums += figures;
   }
 
@@ -274,9 +275,8 @@ struct policy_learner::impl {
     distant[run] = equals_reference ? old[run] : score(reference, batch, false).logprobs;
   }
 
-  double entropy(const at::Tensor& logits, const policy_batch& batch) const {
+  double entropy(const at::Tensor& log_p, const policy_batch& batch) const {
     const at::NoGradGuard no_grad;
-    const auto log_p = at::log_softmax(logits.detach(), -1);
     const auto of_rows = -(log_p.exp() * log_p).sum(-1); // [rows]
     const auto term_rows = at::tensor(batch.term_rows, at::kLong).to(device());
     return of_rows.index_select(0, term_rows).sum().item<double>();
@@ -284,8 +284,9 @@ struct policy_learner::impl {
 };
 
 policy_learner::policy_learner(learner_options options, std::shared_ptr<model_weights> weights,
-                               std::shared_ptr<const model_weights> reference)
-    : impl_(std::make_unique<impl>(std::move(options), std::move(weights), std::move(reference))) {}
+                               std::shared_ptr<const model_weights> reference, run_voice voice)
+    : impl_(std::make_unique<impl>(std::move(options), std::move(weights), std::move(reference),
+                                   std::move(voice))) {}
 
 policy_learner::~policy_learner() = default;
 

@@ -5,6 +5,7 @@
 #include "trainer/grpo.hpp"
 #include "trainer/not_finite.hpp"
 #include "trainer/optimizer.hpp"
+#include "trainer/run_voice.hpp"
 #include "trainer/shared_prefix.hpp"
 
 #include <cstddef>
@@ -37,7 +38,6 @@ struct learner_options {
   dtype compute = dtype::float32;
   std::size_t micro_tokens = 16384; ///< that go through the model at a time; gradients add up
   bool recompute = false;           ///< activations again in the backward pass, for less memory
-  std::function<void(std::string_view)> log; ///< one line each; may be null
 };
 
 /// The threads of a step as sequences, a group after the other, each term with its advantage and
@@ -66,7 +66,7 @@ public:
   /// `weights` become leaves that require gradients and are changed in place. `reference` is never
   /// changed; while no update was made it is taken to be equal to `weights` and costs nothing.
   policy_learner(learner_options, std::shared_ptr<model_weights> weights,
-                 std::shared_ptr<const model_weights> reference);
+                 std::shared_ptr<const model_weights> reference, run_voice = {});
   ~policy_learner();
 
   optimizer& update();
@@ -79,8 +79,8 @@ public:
   void begin(std::span<const rollout_group>, std::uint32_t epoch, double rate);
 
   /// One micro-batch or one update; false: the step is done. Where memory does not suffice the step
-  /// begins anew, once, with micro-batches half as large; the second time that throws
-  /// std::runtime_error, with the remedy.
+  /// begins anew, once, with micro-batches half as large, which stay so; the second time in a step,
+  /// or for a single thread, that throws std::runtime_error, with the remedy.
   bool advance();
 
   /// Undoes the step: the weights are `before`, with which it began, and the optimiser is as it was

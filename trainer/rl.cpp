@@ -8,6 +8,7 @@
 #include "model/weights.hpp"
 #include "solver/errc.hpp"
 #include "solver/tree.hpp"
+#include "trainer/checksums.hpp"
 #include "trainer/logprob_gap.hpp"
 #include "trainer/not_finite.hpp"
 #include "trainer/rl_warnings.hpp"
@@ -60,7 +61,7 @@ struct rl_run::impl {
         folder(options.out, options.keep),
         log(options.out / "log.jsonl"),
         course(options, hooks.seconds),
-        warnings(options.learner.log) {}
+        warnings(hooks.voice) {}
 
   /// The weights as they are now, for others to keep: the next step leaves this memory to them.
   std::shared_ptr<const model_weights> kept() const {
@@ -72,20 +73,25 @@ struct rl_run::impl {
     reference = kept();
     memory.epochs.push_back({0, reference});
     memory.makers.begin(0, options.name);
-    learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference, hooks.voice);
   }
 
   void start() {
     log.clear();
-    save_checkpoint(options.out / "reference", *reference, *vocabulary);
+    save_checkpoint(options.out / "reference", *reference, *vocabulary, write_checksums);
     save();
   }
 
+  [[noreturn]] void refuse_empty(const rollout_counts& counts) const {
+    const auto why = why_none(counts);
+    const auto text = "step " + std::to_string(course.step + 1) + ": none of its "
+                      + std::to_string(counts.groups)
+                      + " groups of trees could be rolled out: " + why.trouble;
+    throw std::runtime_error(why.cure ? hooks.voice.with(text, *why.cure) : text);
+  }
+
   void begin(const rollout_batch& batch) {
-    if (batch.figures.problems() == 0)
-      throw std::runtime_error("step " + std::to_string(course.step + 1) + ": none of its "
-                               + std::to_string(batch.counts.groups)
-                               + " groups of trees could be rolled out, " + why_none(batch.counts));
+    if (batch.figures.problems() == 0) refuse_empty(batch.counts);
     trained_since = clock::now();
     leave_shared_memory(*weights);
     now = {.step = course.step,
@@ -134,12 +140,12 @@ struct rl_run::impl {
     try {
       return gap();
     } catch (const std::exception& why) {
-      warnings.warn(
-          now,
-          is_out_of_memory(why)
-              ? "memory does not suffice for the logprob gap, which is not measured; give smaller "
-                "--micro-tokens, or --gap-trees 0"
-              : std::string("the logprob gap could not be measured: ") + why.what());
+      warnings.warn(now,
+                    is_out_of_memory(why)
+                        ? hooks.voice.with(
+                            "memory does not suffice for the logprob gap, which is not measured",
+                            remedy::gap_of_fewer_trees)
+                        : std::string("the logprob gap could not be measured: ") + why.what());
       return {};
     }
   }
@@ -160,7 +166,7 @@ struct rl_run::impl {
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     if (!now.learnt.skipped()) course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
-    if (now.learnt.sequences > 0) course.count(now.learnt.trouble, options.learner.log);
+    if (now.learnt.sequences > 0) course.count(now.learnt.trouble, hooks.voice);
     now.skipped = course.skipped;
     memory.places = std::move(places_then);
     now.logprob_gap_max = gap_if_it_fits();
@@ -175,13 +181,9 @@ struct rl_run::impl {
 
   void finish(const rollout_figures& around) {
     note(around);
-    if (course.has_failed()) course.give_up(now.learnt.trouble, "a lower --rate may help");
-    if (is_time_to_evaluate()) evaluate();
+    if (course.has_failed()) course.give_up(now.learnt.trouble, hooks.voice);
+    if (course.is_time_to_evaluate()) evaluate();
     if (course.done() || course.is_time_to_save()) save();
-  }
-
-  bool is_time_to_evaluate() const {
-    return course.is_time_to_evaluate() || (options.evaluate_every > 0 && course.has_finished());
   }
 
   void close() {
@@ -196,17 +198,7 @@ struct rl_run::impl {
     save();
   }
 
-  /// The same: the run is worth more than figures of it.
-  void evaluate() {
-    try {
-      course.evaluate(hooks.evaluate, *weights, log);
-    } catch (const std::exception& why) {
-      course.has_evaluated();
-      if (options.learner.log)
-        options.learner.log("step " + std::to_string(course.step)
-                            + ": it could not be evaluated: " + why.what());
-    }
-  }
+  void evaluate() { course.evaluate(hooks.evaluate, *weights, log, hooks.voice); }
 
   void save() {
     if (!course.is_worth_saving()) return;
@@ -227,6 +219,7 @@ struct rl_run::impl {
     try {
       const auto first = load_checkpoint(folder, dtype::float32, options.device);
       require_shape(*weights, *first.weights, folder);
+      require_unchanged(folder);
       return first.weights;
     } catch (const bad_checkpoint& why) {
       const std::string said = why.what();
@@ -235,9 +228,7 @@ struct rl_run::impl {
   }
 
   [[noreturn]] void refuse_reference(const std::string& wrong) const {
-    throw bad_reference(wrong
-                        + "; put a copy of the weights that the run began with there, or begin a "
-                          "run in another --out from a --model ("
+    throw bad_reference(hooks.voice.with(wrong, remedy::first_weights) + " ("
                         + checkpoints_left(options.out) + ")");
   }
 
@@ -246,7 +237,7 @@ struct rl_run::impl {
     leave_shared_memory(*weights);
     load_into(*weights, from);
     reference = read_reference();
-    learner = std::make_unique<policy_learner>(options.learner, weights, reference);
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference, hooks.voice);
     learner->differ_from_reference();
     restore_state(from, learner->update(), [&](const json& state) {
       course.restore(state);
@@ -256,9 +247,10 @@ struct rl_run::impl {
     memory.makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
     require_unchanged(from);
-    if (const auto lost = log.keep_until(course.step); lost > 0 && options.learner.log)
-      options.learner.log(lost_lines(options.out, lost));
-    if (is_time_to_evaluate()) evaluate(); // for one that was broken off
+    const auto lines = log.keep_until(course.step);
+    course.was_evaluated(lines.evaluated);
+    if (lines.lost > 0) hooks.voice.say(lost_lines(options.out, lines.lost));
+    if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
     return memory.places;
   }
 };
@@ -289,8 +281,8 @@ void rl_run::keep(const rollout_figures& around) { impl_->keep(around); }
 
 run_result rl_run::result() const {
   const auto& course = impl_->course;
-  return {course.step, course.has_finished(), course.skipped,
-          impl_->folder.folder_of(course.saved)};
+  return {course.step, course.has_finished(), course.skipped, impl_->folder.folder_of(course.saved),
+          course.is_time_to_evaluate() && !course.is_evaluated()};
 }
 
 } // namespace banyan

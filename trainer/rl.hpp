@@ -5,7 +5,7 @@
 #include "trainer/rl_memory.hpp"
 #include "trainer/rl_progress.hpp"
 #include "trainer/run_course.hpp"
-#include "trainer/schedule.hpp"
+#include "trainer/run_voice.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -24,20 +24,19 @@ struct bad_reference : bad_checkpoint {
 };
 
 /// Everything about a reinforcement learning run but its rollouts.
-struct rl_options : course_options {
-  rl_options() : course_options{.steps = 150, .checkpoint_every = 10, .max_bad_steps = 5} {}
+struct rl_options : run_options {
+  rl_options()
+      : run_options({.steps = 150, .checkpoint_every = 10, .max_bad_steps = 5},
+                    {.rate = 2e-4, .warmup = 5, .decay = decay_kind::none}) {}
 
-  std::filesystem::path out;
   std::string name; ///< of this start of the run, unlike that of any other; see `weight_makers`
-  schedule_options schedule{.rate = 2e-4, .warmup = 5, .decay = decay_kind::none};
   std::int64_t staleness = 1; ///< steps that rollouts run ahead of training
-  std::string device = "cpu"; ///< where to train
-  std::int64_t keep = 2;      ///< checkpoints kept
   std::int64_t gap_trees = 2; ///< trees per step whose logprobs are scored again for the gap
   learner_options learner;
 };
 
 struct rl_hooks {
+  run_voice voice;
   std::function<void(const rl_progress&)> on_progress;
   weights_judge evaluate;
   std::function<void(const std::filesystem::path&)> describe;

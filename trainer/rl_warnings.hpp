@@ -1,19 +1,30 @@
 #pragma once
 
 #include "trainer/rl_progress.hpp"
+#include "trainer/run_voice.hpp"
 
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <string>
-#include <string_view>
 
 namespace banyan {
+
+/// A trouble, and what would help.
+struct advice {
+  std::string trouble;
+  std::optional<remedy> cure;
+};
+
+/// Why none of a step's groups could be rolled out.
+advice why_none(const rollout_counts&);
+
+/// Why all trees of a problem are worth the same, as far as a step's trees tell.
+advice why_alike(const evaluation& trees, double reward_mean);
 
 /// What a run has to say of its steps: lines for its log, and beside a step's figures.
 class rl_warnings {
 public:
-  /// `log` may be null.
-  explicit rl_warnings(std::function<void(std::string_view)> log);
+  explicit rl_warnings(run_voice);
 
   /// Looks at what the trees of a step were worth; `is_last`: the run ends with it.
   void look_at(rl_progress&, bool is_last);
@@ -27,7 +38,7 @@ private:
   void look_for_idle(rl_progress&, bool is_last);
   void look_for_late(rl_progress&);
 
-  std::function<void(std::string_view)> log_;
+  run_voice voice_;
   bool told_late_ = false;
 };
 

@@ -50,38 +50,6 @@ errc reason_against(const tree& t) {
 
 bool failed_by_machine(const tree& t) { return machines_failure(t) != errc::none; }
 
-std::string why_none(const rollout_counts& counts) {
-  std::uint64_t all = 0;
-  std::string reasons;
-  for (const auto& [failure, count] : counts.repeated_by_failure) {
-    all += count;
-    reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + " with "
-               + std::string(to_string(failure));
-  }
-  const auto trees = std::to_string(all) + " trees ";
-  if (counts.repeated_by_failure.size() == 1 && counts.repeated_by_failure.contains(errc::deadline))
-    return "all " + trees + "were late: give a larger --deadline or a smaller --concurrency";
-  return trees + "failed: " + reasons;
-}
-
-std::string how_to_differ(const evaluation& trees, double reward_mean) {
-  if (reward_mean < trees.accuracy() / 2)
-    return "right trees are worth little or nothing, for they break the budget in their prompt "
-           "(--reward-obey) or cost too much: give a larger budget, or smaller --reward-tokens, "
-           "--reward-critical, --reward-threads or --reward-most";
-  const auto most = [&trees](errc why) {
-    const auto found = trees.failures().find(to_string(why));
-    return found != trees.failures().end() && 2 * found->second > trees.problems();
-  };
-  if (most(errc::context_full))
-    return "most trees outgrew their context: give a larger --context or --max-tokens";
-  if (most(errc::budget_spent))
-    return "most trees used up their budget: give more --max-tokens, --max-tree-tokens, "
-           "--max-threads, --max-depth or --max-rounds";
-  return std::string("give ") + (trees.accuracy() > 0.5 ? "harder" : "easier")
-         + " --problems, a larger --group or a higher --temperature";
-}
-
 rollout_plan::rollout_plan(rollout_options options) : options_(std::move(options)) {
   if (options_.group < 2)
     throw std::invalid_argument("a group of 1 has no variance and teaches nothing");

@@ -110,12 +110,6 @@ struct rollout_batch {
 /// `child_lost`, `deadline` or `not_stored`, of the tree or of any of its threads.
 bool failed_by_machine(const tree&);
 
-/// Why a step has no tree at all, for its owner: "all 24 trees were late: give …".
-std::string why_none(const rollout_counts&);
-
-/// What to change where the trees of each problem are all worth the same: "give easier …".
-std::string how_to_differ(const evaluation& trees, double reward_mean);
-
 /// Decides which trees are rolled out for which step. A plain core: time and trees come in, keys go
 /// out.
 ///

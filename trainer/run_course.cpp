@@ -35,7 +35,8 @@ bool run_course::done() const {
 bool run_course::has_finished() const { return done() && step > 0; }
 
 bool run_course::is_time_to_evaluate() const {
-  return options_.evaluate_every > 0 && step > 0 && step % options_.evaluate_every == 0;
+  return options_.evaluate_every > 0 && step > 0
+         && (step % options_.evaluate_every == 0 || has_finished());
 }
 
 bool run_course::is_time_to_save() const {
@@ -54,29 +55,36 @@ void run_course::has_saved() {
 
 bool run_course::has_failed() const { return bad_in_a_row >= options_.max_bad_steps; }
 
-void run_course::count(not_finite trouble, const std::function<void(std::string_view)>& tell) {
+void run_course::count(not_finite trouble, const run_voice& voice) {
   const bool bad = trouble != not_finite::nothing;
   skipped += bad;
   learnt_since_saved_ = learnt_since_saved_ || !bad;
   bad_in_a_row = bad ? bad_in_a_row + 1 : 0;
-  if (bad && tell)
-    tell("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))
-         + " not finite; the step is skipped and changes nothing");
+  if (bad)
+    voice.say("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))
+              + " not finite; the step is skipped and changes nothing");
 }
 
-void run_course::give_up(not_finite trouble, std::string_view remedy) const {
-  throw std::runtime_error("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))
-                           + " not finite (" + std::to_string(bad_in_a_row)
-                           + " bad steps in a row); " + std::string(remedy));
+void run_course::give_up(not_finite trouble, const run_voice& voice) const {
+  throw std::runtime_error(
+      voice.with("step " + std::to_string(step) + ": " + std::string(to_phrase(trouble))
+                     + " not finite (" + std::to_string(bad_in_a_row)
+                     + (bad_in_a_row == 1 ? " bad step)" : " bad steps in a row)"),
+                 remedy::lower_rate));
 }
 
-void run_course::evaluate(const weights_judge& judge, const model_weights& weights,
-                          train_log& log) {
+void run_course::evaluate(const weights_judge& judge, const model_weights& weights, train_log& log,
+                          const run_voice& voice) {
   if (!judge || evaluated_ == step) return;
-  const auto figures = judge(weights, step);
-  if (figures.empty()) return;
-  has_evaluated();
-  log.write_evaluation(step, figures);
+  std::string figures;
+  try {
+    figures = judge(weights, step);
+    if (figures.empty()) return;
+  } catch (const std::exception& why) {
+    voice.say("step " + std::to_string(step) + ": it could not be evaluated: " + why.what());
+  }
+  evaluated_ = step;
+  if (!figures.empty()) log.write_evaluation(step, figures);
 }
 
 nlohmann::ordered_json run_course::state() const {
@@ -84,7 +92,6 @@ nlohmann::ordered_json run_course::state() const {
           {"tokens", tokens},
           {"elapsed_s", elapsed_s()},
           {"skipped", skipped},
-          {"bad_in_a_row", bad_in_a_row},
           {"evaluated", evaluated_}};
 }
 
@@ -94,7 +101,6 @@ void run_course::restore(const nlohmann::ordered_json& state) {
   tokens = state.at("tokens");
   before_s_ = state.at("elapsed_s");
   skipped = state.at("skipped");
-  bad_in_a_row = state.value("bad_in_a_row", std::int64_t{0});
   evaluated_ = state.value("evaluated", step);
   saved = step;
 }

@@ -1,13 +1,15 @@
 #pragma once
 
 #include "trainer/not_finite.hpp"
+#include "trainer/run_voice.hpp"
+#include "trainer/schedule.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -25,12 +27,24 @@ struct course_options {
   std::int64_t max_bad_steps = 0;    ///< steps in a row that are not finite, before the run ends
 };
 
+/// What every training run has, whatever it learns from.
+struct run_options : course_options {
+  run_options(const course_options& c, const schedule_options& s)
+      : course_options(c), schedule(s) {}
+
+  std::filesystem::path out;
+  std::string device = "cpu"; ///< where to train
+  std::int64_t keep = 2;      ///< checkpoints kept, the last one among them
+  schedule_options schedule;
+};
+
 /// How far a training run came.
 struct run_result {
   std::int64_t step = 0;
   bool finished = false;      ///< false: stopped early, or over before a step was
   std::int64_t skipped = 0;   ///< steps that did not count: something was not finite
   std::filesystem::path last; ///< the newest checkpoint
+  bool unevaluated = false;   ///< finished, but the evaluation at the end was broken off
 };
 
 /// Evaluates the weights after so many steps on real problems; returns the evaluate object as JSON,
@@ -56,8 +70,9 @@ public:
   /// 0..1, of a step or, where minutes count, of this moment; `first` steps do not count.
   double progress(std::int64_t of_step, std::int64_t first = 0) const;
   bool done() const;
-  bool has_finished() const; ///< done, with a step at least
-  bool is_time_to_evaluate() const;
+  bool has_finished() const;        ///< done, with a step at least
+  bool is_time_to_evaluate() const; ///< also at the end
+  bool is_evaluated() const { return evaluated_ == step; }
   bool is_time_to_save() const; ///< not while steps are bad
   /// Is there anything that the newest checkpoint does not have? Steps that did not count leave
   /// what was there before them, and whether one can go on from that nobody knows.
@@ -66,14 +81,17 @@ public:
   bool has_failed() const;
 
   /// A step that did not count is told, as one line with its reason.
-  void count(not_finite, const std::function<void(std::string_view)>& tell);
+  void count(not_finite, const run_voice&);
 
   /// Ends a run that has failed: throws std::runtime_error, with the remedy behind the reason.
-  [[noreturn]] void give_up(not_finite trouble, std::string_view remedy) const;
+  [[noreturn]] void give_up(not_finite trouble, const run_voice&) const;
 
-  /// Evaluates once a step, into the log.
-  void evaluate(const weights_judge&, const model_weights&, train_log&);
-  void has_evaluated() { evaluated_ = step; }
+  /// Evaluates once a step, into the log. A look at what was learnt is no reason to end the run:
+  /// one that fails is told, and counts as made.
+  void evaluate(const weights_judge&, const model_weights&, train_log&, const run_voice&);
+
+  /// The log has an evaluation of this step, whatever the checkpoint knew of it.
+  void was_evaluated(std::int64_t in) { evaluated_ = std::max(evaluated_, in); }
 
   /// What a checkpoint keeps of it, and back, when the step is the newest checkpoint's. Throws
   /// JSON's exceptions, and std::domain_error for a step below 0.

@@ -92,14 +92,13 @@ struct sft_run::impl {
     bad = !std::isfinite(p.loss)        ? not_finite::loss
           : !std::isfinite(p.grad_norm) ? not_finite::gradient
                                         : not_finite::nothing;
-    course.count(bad, hooks.warn);
+    course.count(bad, hooks.voice);
     if (bad == not_finite::nothing) proven = std::move(batch);
   }
 
   [[noreturn]] void give_up() {
     save_if_good();
-    course.give_up(bad, "--resume with a lower --rate goes on from "
-                            + (options.out / fs::read_symlink(folder.last())).string());
+    course.give_up(bad, hooks.voice);
   }
 
   sft_progress one_step() {
@@ -123,7 +122,7 @@ struct sft_run::impl {
     return p;
   }
 
-  void evaluate() { course.evaluate(hooks.evaluate, *weights, log); }
+  void evaluate() { course.evaluate(hooks.evaluate, *weights, log, hooks.voice); }
 
   /// An update may have taken the weights to where nothing can be learnt any more.
   bool are_good() {
@@ -177,8 +176,9 @@ void sft_run::resume() {
   restore_state(folder, s.update,
                 [&](const nlohmann::ordered_json& state) { s.course.restore(state); });
   require_unchanged(folder);
-  if (const auto lost = s.log.keep_until(s.course.step); lost > 0 && s.hooks.warn)
-    s.hooks.warn(lost_lines(s.options.out, lost));
+  const auto lines = s.log.keep_until(s.course.step);
+  s.course.was_evaluated(lines.evaluated);
+  if (lines.lost > 0) s.hooks.voice.say(lost_lines(s.options.out, lines.lost));
 }
 
 std::int64_t sft_run::step() const { return impl_->course.step; }
@@ -201,8 +201,9 @@ run_result sft_run::run() {
     stopped = s.hooks.stop && s.hooks.stop();
   }
   s.save_if_good();
-  if (!stopped && s.options.evaluate_every > 0) s.evaluate();
-  return {course.step, course.has_finished(), course.skipped, s.folder.folder_of(course.saved)};
+  if (!stopped && course.is_time_to_evaluate()) s.evaluate(); // time was over meanwhile
+  return {course.step, course.has_finished(), course.skipped, s.folder.folder_of(course.saved),
+          course.is_time_to_evaluate() && !course.is_evaluated()};
 }
 
 } // namespace banyan

@@ -4,7 +4,6 @@
 #include "trainer/curriculum.hpp"
 #include "trainer/optimizer.hpp"
 #include "trainer/run_course.hpp"
-#include "trainer/schedule.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -19,17 +18,13 @@ namespace banyan {
 struct model_weights;
 
 /// Everything about a supervised run.
-struct sft_options : course_options {
-  sft_options() : course_options{.steps = 12000, .checkpoint_every = 500, .max_bad_steps = 10} {}
+struct sft_options : run_options {
+  sft_options() : run_options({.steps = 12000, .checkpoint_every = 500, .max_bad_steps = 10}, {}) {}
 
-  std::filesystem::path out;
-  schedule_options schedule;
   dtype compute = dtype::float32; ///< of matrix products and attention; weights stay in float32
-  std::string device = "cpu";
-  std::int64_t keep = 2;       ///< checkpoints kept, the last one among them
-  std::int64_t log_every = 10; ///< of so many steps one is shown; the log has all
-  std::uint64_t seed = 0;      ///< of the initial weights
-  model_config model;          ///< ignored when weights are given
+  std::int64_t log_every = 10;    ///< of so many steps one is shown; the log has all
+  std::uint64_t seed = 0;         ///< of the initial weights
+  model_config model;             ///< ignored when weights are given
   optimizer_options optimizer;
   curriculum_options curriculum;
 };
@@ -52,7 +47,7 @@ struct sft_hooks {
   weights_judge evaluate;
   /// Puts further files into the folder of a checkpoint before it counts as written.
   std::function<void(const std::filesystem::path&)> describe;
-  std::function<void(std::string_view)> warn; ///< a line each
+  run_voice voice;
   std::function<bool()> stop; ///< asked after each step; true: write a checkpoint and return
 };
 

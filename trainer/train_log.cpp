@@ -3,6 +3,7 @@
 #include "model/checkpoint.hpp"
 #include "model/read_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <sstream>
@@ -32,9 +33,19 @@ void train_log::write_evaluation(std::int64_t step, const std::string& evaluatio
 }
 
 void train_log::write(const std::string& text) {
+  std::error_code unknown;
+  const auto before = std::filesystem::file_size(path_, unknown);
+  const bool was_there = !unknown;
+  errno = 0;
   if (!out_.is_open()) out_.open(path_, std::ios::app);
   out_ << text << '\n' << std::flush;
-  if (!out_) fail(path_);
+  if (out_) return;
+  const auto why = errno;
+  out_.close();
+  out_.clear();
+  if (was_there) std::filesystem::resize_file(path_, before, unknown);
+  errno = why;
+  fail(path_);
 }
 
 void train_log::clear() {
@@ -42,11 +53,12 @@ void train_log::clear() {
   std::filesystem::remove(path_);
 }
 
-std::int64_t train_log::keep_until(std::int64_t step) {
+train_log::kept_lines train_log::keep_until(std::int64_t step) {
   out_.close();
-  if (!std::filesystem::exists(path_)) return step;
+  if (!std::filesystem::exists(path_)) return {.lost = step};
   if (std::filesystem::is_directory(path_)) errno = EISDIR, fail(path_);
   std::istringstream lines(read_file(path_));
+  kept_lines found;
   std::string kept;
   std::set<std::int64_t> steps;
   for (std::string text; std::getline(lines, text);) {
@@ -54,11 +66,15 @@ std::int64_t train_log::keep_until(std::int64_t step) {
     if (!j.is_object() || !j.contains("step") || !j["step"].is_number_integer()) continue;
     const std::int64_t of = j["step"];
     if (of > step) continue;
-    if (!j.contains("eval")) steps.insert(of);
+    if (!j.contains("eval"))
+      steps.insert(of);
+    else
+      found.evaluated = std::max(found.evaluated, of);
     kept += text + '\n';
   }
   write_file_atomically(path_, kept);
-  return step - static_cast<std::int64_t>(steps.size());
+  found.lost = step - static_cast<std::int64_t>(steps.size());
+  return found;
 }
 
 } // namespace banyan

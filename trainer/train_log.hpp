@@ -12,20 +12,25 @@ namespace banyan {
 std::string evaluation_line(std::int64_t step, const std::string& evaluation);
 
 /// `log.jsonl` of a run: one object per line, flushed line by line. Opened with the first line
-/// written.
+/// written, and after one that could not be written, of which nothing stays.
 class train_log {
 public:
   explicit train_log(std::filesystem::path);
 
-  void write(const std::string& object); ///< one JSON object, on a line of its own
+  /// One JSON object, on a line of its own. Throws std::system_error.
+  void write(const std::string& object);
   void write_evaluation(std::int64_t step, const std::string& evaluation);
 
   /// Begins anew, without a line.
   void clear();
 
-  /// Drops lines of later steps: a killed run may have logged more than it kept. Returns how many
-  /// of the steps until then have no line.
-  std::int64_t keep_until(std::int64_t step);
+  struct kept_lines {
+    std::int64_t lost = 0;       ///< steps without a line
+    std::int64_t evaluated = -1; ///< the last step with an evaluation
+  };
+
+  /// Drops lines of later steps: a killed run may have logged more than it kept.
+  kept_lines keep_until(std::int64_t step);
 
 private:
   std::filesystem::path path_;

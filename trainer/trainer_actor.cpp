@@ -62,12 +62,13 @@ struct trainer_state {
   // ---- a step: wait, learn, publish, finish ----
 
   void next() {
-    if (run().done()) return end({});
+    if (run().done()) return close();
     what = doing::waiting;
     since = clock::now();
     self->request(options->rollouts, patience_with_rollouts, group_request{run().step()})
         .then([this](const tree_groups& groups) { guarded([&] { learn(groups); }); },
               [this](caf::error& why) {
+                if (why == caf::sec::request_receiver_down) return; // the monitor says why
                 break_off("rollouts broke off: " + self->system().render(why));
               });
   }
@@ -95,7 +96,9 @@ struct trainer_state {
   void finish() {
     around.publish_wait_ms = 1000 * seconds_since(since) - around.publish_ms;
     measure_idle([this] {
+      const bool is_last = run().done(); // then this evaluates and saves
       run().finish(around);
+      if (is_last) return end({});
       next();
     });
   }

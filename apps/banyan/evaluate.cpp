@@ -4,6 +4,7 @@
 #include "apps/gap_sample.hpp"
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
+#include "apps/json_parts.hpp"
 #include "apps/line_sink.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
@@ -135,7 +136,7 @@ std::string figures_json(const evaluation& e, const std::optional<paired_compari
         {"difference_points", 100 * compared->difference.value},
         {"ci95_points", {100 * compared->difference.ci95[0], 100 * compared->difference.ci95[1]}},
         {"p", compared->p}};
-  return j.dump();
+  return json_line(j);
 }
 
 /// What an earlier run over the same problems found.
@@ -154,8 +155,9 @@ void check_files(const evaluate_options& o) {
   for (const auto& [option, file] : {std::pair("--trees", o.trees), {"--results", o.results}})
     if (file == "-") throw bad_usage(option, "the figures go to standard output", "give a file");
   const auto same = [](const std::filesystem::path& a, const std::filesystem::path& b) {
-    return !a.empty() && !b.empty() && weakly_canonical(a) == weakly_canonical(b)
-           && (!exists(a) || is_regular_file(a));
+    if (a.empty() || b.empty() || (exists(a) && !is_regular_file(a))) return false;
+    std::error_code unknown;
+    return a == b || equivalent(a, b, unknown);
   };
   if (same(o.trees, o.results))
     throw bad_usage("--trees", "it is the file of --results", "give another one");

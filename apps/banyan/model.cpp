@@ -2,6 +2,7 @@
 
 #include "apps/common_options.hpp"
 #include "apps/json_list.hpp"
+#include "apps/json_parts.hpp"
 #include "apps/task_range.hpp"
 #include "apps/terminal.hpp"
 #include "model/atomic_file.hpp"
@@ -93,7 +94,7 @@ int copy_checkpoint(const copy_options& o) {
   save_checkpoint(o.out, *model.weights, *model.vocabulary, [&range](const fs::path& folder) {
     if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
   });
-  print(o.common.json ? description(o.out).dump() + "\n" : o.out.string() + "\n");
+  print(o.common.json ? json_line(description(o.out)) + "\n" : o.out.string() + "\n");
   return exit_done;
 }
 
@@ -125,7 +126,7 @@ int model_info(command_words words) {
   list.positional(named);
   if (!parse(list, common, folder, named, words)) return exit_done;
   const auto j = description(folder);
-  if (common.json) return print(j.dump() + "\n"), exit_done;
+  if (common.json) return print(json_line(j) + "\n"), exit_done;
   for (const auto& [name, value] : j.items())
     print(name + std::string(20 - name.size(), ' ')
           + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n");

@@ -1,15 +1,14 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "apps/banyan/training.hpp"
 #include "apps/common_options.hpp"
 #include "apps/terminal.hpp"
 #include "model/elapsed.hpp"
 #include "trainer/rl.hpp"
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <mutex>
 #include <string>
 
@@ -17,15 +16,15 @@
 
 namespace banyan {
 
-/// How the run goes on, for people or for programs. Called on several OS threads.
+/// How the run goes on, for people or for programs. For several OS threads.
 class rl_reporter {
 public:
-  explicit rl_reporter(const common_options& common)
-      : common_(common), line_(common.quiet || common.json) {}
+  rl_reporter(const common_options& common, told_lines& told)
+      : common_(common), told_(told), line_(common.quiet || common.json) {}
 
   void operator()(const rl_progress& p) {
+    if (common_.json) return told_.tell(to_json(p));
     const std::lock_guard lock(mutex_);
-    if (common_.json) return tell(to_json(p));
     char text[240];
     std::snprintf(text, sizeof text,
                   "step %lld %s %3.0f%%  reward %.3f, solved %.1f %%, %.1f children, kl %.4f; "
@@ -38,12 +37,6 @@ public:
     stands_until_ =
         std::chrono::steady_clock::now()
         + (can_draw_on(STDERR_FILENO) ? std::chrono::seconds(3) : std::chrono::seconds(60));
-  }
-
-  /// A line for programs.
-  void object(const std::string& json) {
-    const std::lock_guard lock(mutex_);
-    tell(json);
   }
 
   /// What a step has come to that takes its time.
@@ -64,34 +57,14 @@ public:
     line_.finish(last_);
   }
 
-  /// Nobody reads what is told, or it cannot be written.
-  bool is_unheard() const { return unheard_; }
-
-  /// Throws why, where that is so.
-  void check() const {
-    if (unheard_) std::rethrow_exception(why_);
-  }
-
 private:
-  /// The trainer is not to blame, and ends in order.
-  void tell(const std::string& text) {
-    if (unheard_) return;
-    try {
-      print(text + "\n");
-    } catch (...) {
-      why_ = std::current_exception();
-      unheard_ = true;
-    }
-  }
-
   const common_options& common_;
+  told_lines& told_;
   std::mutex mutex_;
   progress_line line_;
   std::string last_; ///< what was said of a step
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point stands_until_ = begin_ + std::chrono::seconds(3);
-  std::exception_ptr why_;
-  std::atomic<bool> unheard_ = false;
 };
 
 } // namespace banyan

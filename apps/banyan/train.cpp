@@ -6,10 +6,11 @@
 #include "apps/plot.hpp"
 #include "apps/problem_file.hpp"
 #include "apps/problem_run.hpp"
+#include "apps/run_config.hpp"
+#include "apps/sft_options.hpp"
 #include "apps/task_range.hpp"
 #include "apps/terminal.hpp"
 #include "apps/trace_file.hpp"
-#include "apps/train_options.hpp"
 #include "model/atomic_file.hpp"
 #include "model/checkpoint.hpp"
 #include "model/config.hpp"
@@ -36,7 +37,7 @@ struct start {
   std::shared_ptr<model_weights> weights; ///< none: random ones
 };
 
-start start_of(const train_options& o) {
+start start_of(const train_sft_options& o) {
   const auto folder = o.resume ? o.sft.out / "last" : o.model;
   if (folder.empty()) return {};
   auto from = load_checkpoint(folder, dtype::float32, o.sft.device);
@@ -45,7 +46,7 @@ start start_of(const train_options& o) {
 }
 
 /// As many numbers as the demonstrations have, or as those that are drawn.
-task_range trained_range(const train_options& o, const std::vector<tree>& given) {
+task_range trained_range(const train_sft_options& o, const std::vector<tree>& given) {
   const problem_options drawn;
   std::set<int> sizes;
   for (const auto& t : given) sizes.insert(static_cast<int>(t.problem.numbers.size()));
@@ -60,10 +61,11 @@ task_range trained_range(const train_options& o, const std::vector<tree>& given)
 /// How the run goes on, for people or for programs.
 class reporter {
 public:
-  explicit reporter(const train_options& o) : options_(o), line_(o.common.quiet || o.common.json) {}
+  reporter(const train_sft_options& o, told_lines& told)
+      : options_(o), told_(told), line_(o.common.quiet || o.common.json) {}
 
   void operator()(const sft_progress& p) {
-    if (options_.common.json) return print(to_json(p) + "\n");
+    if (options_.common.json) return told_.tell(to_json(p));
     const auto minutes = options_.sft.minutes > 0; // then progress is time; else drills have none
     const auto done = minutes ? p.progress : double(p.step) / double(options_.sft.steps);
     const auto left = done > 0 ? p.elapsed_s * (1 - done) / done : 0;
@@ -79,7 +81,8 @@ public:
   void finish() { line_.finish(last_); }
 
 private:
-  const train_options& options_;
+  const train_sft_options& options_;
+  told_lines& told_;
   progress_line line_;
   std::string last_;
 };
@@ -91,14 +94,14 @@ run_result run_to_end(sft_run& run, const fs::path& out) {
   } catch (const fs::filesystem_error& e) {
     if (!fs::is_symlink(out / "last")) throw;
     throw broken_off(out, lasting_name(e.path1()).string() + ": " + e.code().message());
-  } catch (const std::system_error& e) {
+  } catch (const std::runtime_error& e) {
     if (!fs::is_symlink(out / "last")) throw;
     throw broken_off(out, e.what());
   }
 }
 
 /// A model cannot write what its context does not hold, whatever it learnt from.
-void look_for_room(const curriculum& lessons, const train_options& o) {
+void look_for_room(const curriculum& lessons, const train_sft_options& o) {
   constexpr std::uint64_t looked_at = 64;
   const auto context = o.sft.model.max_positions;
   if (const auto longest = lessons.longest_context(looked_at); longest > context)
@@ -133,7 +136,7 @@ void require_vocabulary(const std::vector<tree>& given, std::int32_t vocab_size)
                         "give texts alone (--format jsonl), or trees of a model with this one");
 }
 
-int train(train_options& o, const option_list& list) {
+int train(train_sft_options& o, const option_list& list) {
   use_threads(o.threads);
   keep_freed_memory();
   require_device(o.sft.device);
@@ -144,20 +147,20 @@ int train(train_options& o, const option_list& list) {
   if (!from.weights && o.sft.device == "cpu") require_memory(o.sft.model, *from.vocabulary);
   const auto config = resolved_config(list, o);
 
-  reporter report(o);
+  told_lines told;
+  reporter report(o, told);
   sft_hooks hooks;
   hooks.on_progress = [&report](const sft_progress& p) { report(p); };
-  hooks.warn = [&o](std::string_view line) {
-    o.common.log(common_options::level::warning, std::string(line));
-  };
-  hooks.stop = [] { return interrupted() != 0; };
-  hooks.evaluate = examination(o.common, o.evaluate_problems, from.vocabulary, o.sft.device,
-                               [](const std::string& line) { print(line + "\n"); });
+  hooks.voice = voice_of(o.common);
+  hooks.stop = [&told] { return interrupted() != 0 || told.is_unheard(); };
   auto given = read_traces(o.traces, excluded);
   require_vocabulary(given, from.vocabulary->vocab_size());
-  hooks.describe = [range = to_json(trained_range(o, given))](const fs::path& folder) {
+  const model_choice becomes{o.sft.out, trained_range(o, given)};
+  hooks.describe = [range = to_json(*becomes.range)](const fs::path& folder) {
     write_file_atomically(folder / "banyan.json", range);
   };
+  hooks.evaluate = examination(o.common, o.evaluate_problems, becomes, from.vocabulary,
+                               o.sft.device, [&told](const std::string& line) { told.tell(line); });
   curriculum lessons(o.sft.curriculum, from.vocabulary, std::move(excluded), std::move(given));
   look_for_room(lessons, o);
   sft_run run(o.sft, from.vocabulary, std::move(lessons), hooks, from.weights);
@@ -165,13 +168,14 @@ int train(train_options& o, const option_list& list) {
   keep_config(o.common, o.sft.out, config, o.changed, run.step(), run.done());
   const auto result = run_to_end(run, o.sft.out);
   report.finish();
+  told.check();
   return end_of_run(o.common, o.sft.out, "train sft", result, plot_loss, "loss.svg");
 }
 
 } // namespace
 
 int train_sft(command_words words) {
-  train_options o;
+  train_sft_options o;
   auto list = declare(o);
   if (!parse(list, o, words)) return exit_done;
   try {

@@ -14,12 +14,12 @@
 #include "apps/problem_run.hpp"
 #include "apps/rl_options.hpp"
 #include "apps/rollout_problems.hpp"
+#include "apps/run_config.hpp"
 #include "apps/serving/http_server.hpp"
 #include "apps/serving/listen_address.hpp"
 #include "apps/serving/live_forest.hpp"
 #include "apps/serving/model_facts.hpp"
 #include "apps/terminal.hpp"
-#include "apps/train_options.hpp"
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/weights.hpp"
@@ -126,16 +126,14 @@ public:
         listed_(given_problems(o)),
         chosen_(choose_model(o.resume ? o.rl.out / "last" : o.model, listed_)),
         model_(load_checkpoint(chosen_.folder, dtype::float32, o.rl.device)),
-        report_(o.common) {}
+        report_(o.common, told_) {}
 
   int run(const option_list& list) {
     require_new_run(options_.rl.out, options_.resume);
     std::vector<problem> given;
     if (!options_.problems.empty())
       for (const auto& p : listed_) given.push_back(p.value);
-    const rollout_problems problems(
-        options_, std::move(given),
-        held_out_problems(options_.exclude, options_.evaluate_problems));
+    const auto problems = to_learn_from(std::move(given));
     if (!options_.resume) options_.model = chosen_.folder;
     const auto config = resolved_config(list, options_);
     auto training = make_run();
@@ -147,6 +145,12 @@ public:
   }
 
 private:
+  rollout_problems to_learn_from(std::vector<problem> given) const {
+    const ends_at_once nothing_begun; // a long look for those that have a solution
+    return {options_, std::move(given),
+            held_out_problems(options_.exclude, options_.evaluate_problems)};
+  }
+
   /// What is asked for in each place, and which trees answer that already.
   void ask(const rollout_problems& problems, const rl_run& run, rollout_actor_options& r) const {
     const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
@@ -172,7 +176,6 @@ private:
     auto weights = std::make_shared<model_weights>(
         copy_weights(*model_.weights, dtype::float32, options_.rl.device));
     auto settings = options_.rl;
-    settings.learner.log = warn();
     settings.name = tree_ids(drawn_bits()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
     if (options_.resume) places_ = run->resume();
@@ -181,10 +184,11 @@ private:
 
   rl_hooks hooks() {
     rl_hooks h;
+    h.voice = voice_of(options_.common);
     h.on_progress = [this](const rl_progress& p) { report_(p); };
     h.evaluate =
-        examination(options_.common, options_.evaluate_problems, model_.vocabulary,
-                    options_.rl.device, [this](const std::string& line) { report_.object(line); });
+        examination(options_.common, options_.evaluate_problems, chosen_, model_.vocabulary,
+                    options_.rl.device, [this](const std::string& line) { told_.tell(line); });
     h.describe = [range = chosen_.range](const fs::path& folder) {
       if (range) write_file_atomically(folder / "banyan.json", to_json(*range));
     };
@@ -234,7 +238,7 @@ private:
 
   house_options house(std::uint32_t epoch) {
     house_options h;
-    h.begin = prompt_begin(chosen_, model_);
+    h.begin = prompt_begin(chosen_, *model_.vocabulary);
     h.concurrency = places_for_others;
     if (!options_.listen.empty()) h.events = events_;
     h.seed = options_.decoding.sampling.seed;
@@ -296,13 +300,13 @@ private:
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(50ms) != std::future_status::ready) {
       look_at(actors.system(), rolling);
-      if ((interrupted() != 0 || report_.is_unheard()) && !std::exchange(asked_to_stop_, true))
+      if ((interrupted() != 0 || told_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     }
     const auto [why, result] = end.get();
     if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.finish();
-    report_.check();
+    told_.check();
     return end_of_run(options_.common, options_.rl.out, "train rl", result, plot_rl, "curve.svg");
   }
 
@@ -348,6 +352,7 @@ private:
   std::vector<listed_problem> listed_;
   model_choice chosen_;
   checkpoint model_;
+  told_lines told_;
   rl_reporter report_;
   problem_places places_;
   bool asked_to_stop_ = false;

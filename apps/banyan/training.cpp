@@ -1,10 +1,12 @@
 #include "apps/banyan/training.hpp"
 
 #include "apps/interrupt.hpp"
+#include "apps/json_parts.hpp"
 #include "apps/problem_file.hpp"
 #include "apps/problem_run.hpp"
+#include "apps/remedies.hpp"
+#include "apps/run_config.hpp"
 #include "apps/terminal.hpp"
-#include "apps/train_options.hpp"
 #include "model/weights.hpp"
 #include "trainer/run_folder.hpp"
 #include "trainer/train_log.hpp"
@@ -15,6 +17,26 @@ namespace banyan {
 
 namespace fs = std::filesystem;
 using level = common_options::level;
+
+void told_lines::tell(const std::string& json) {
+  const std::lock_guard lock(mutex_);
+  if (unheard_) return;
+  try {
+    print(json + "\n");
+  } catch (...) {
+    why_ = std::current_exception();
+    unheard_ = true;
+  }
+}
+
+void told_lines::check() const {
+  if (unheard_) std::rethrow_exception(why_);
+}
+
+run_voice voice_of(const common_options& common) {
+  return {[common](std::string_view line) { common.log(level::warning, std::string(line)); },
+          words_for};
+}
 
 void require_new_run(const fs::path& out, bool resume) {
   if (!resume && holds_run(out))
@@ -29,15 +51,18 @@ problem_set held_out_problems(std::vector<std::string> exclude,
 }
 
 weights_judge examination(const common_options& common, const std::string& file,
-                          std::shared_ptr<const tokenizer> vocabulary, const std::string& device,
-                          std::function<void(const std::string&)> tell) {
+                          const model_choice& chosen,
+                          const std::shared_ptr<const tokenizer>& vocabulary,
+                          const std::string& device, std::function<void(const std::string&)> tell) {
   if (file.empty()) return {};
   std::vector<problem> problems;
-  for (auto& p : read_problems(file)) problems.push_back(std::move(p.value));
-  return [common, vocabulary, device, problems, tell](const model_weights& weights,
-                                                      std::int64_t step) {
+  const auto listed = read_problems(file);
+  require_known(chosen, listed);
+  for (const auto& p : listed) problems.push_back(p.value);
+  return [common, vocabulary, begin = prompt_begin(chosen, *vocabulary), device, problems,
+          tell](const model_weights& weights, std::int64_t step) {
     const auto stop = [] { return interrupted() != 0; };
-    const auto figures = evaluate_weights(weights, vocabulary, problems, device, stop);
+    const auto figures = evaluate_weights(weights, vocabulary, begin, problems, device, stop);
     if (stop()) return std::string(); // figures of a part would mislead
     common.log(level::info, "solved " + std::to_string(figures.solved()) + " of "
                                 + std::to_string(figures.problems()));
@@ -94,19 +119,21 @@ int end_of_run(const common_options& common, const fs::path& out, const std::str
                                  {"finished", result.finished},
                                  {"skipped", result.skipped},
                                  {"checkpoint", result.last.string()}};
-  print((common.json ? j.dump() : result.last.string()) + "\n");
+  print((common.json ? json_line(j) : result.last.string()) + "\n");
   draw_run(common, out, draw, picture);
   if (result.skipped > 0)
     common.log(level::warning, std::to_string(result.skipped) + " of " + std::to_string(result.step)
                                    + " steps were skipped: something in them was not finite");
-  if (result.finished) return exit_done;
+  if (result.finished && (!result.unevaluated || interrupted() == 0)) return exit_done;
   if (interrupted() == 0) {
     common.log(level::warning, "--minutes were over before the first step had anything to learn "
                                "from: nothing is trained; give more --minutes");
     return exit_done;
   }
-  common.log(level::info, "stopped at step " + std::to_string(result.step) + "; `banyan " + command
-                              + " --out " + shell_word(out.string()) + " --resume` goes on");
+  const auto where =
+      result.finished ? "before its last evaluation" : "at step " + std::to_string(result.step);
+  common.log(level::info, "stopped " + where + "; `banyan " + command + " --out "
+                              + shell_word(out.string()) + " --resume` goes on");
   return 128 + interrupted();
 }
 

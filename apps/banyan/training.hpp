@@ -2,14 +2,18 @@
 
 #include "apps/common_options.hpp"
 #include "apps/failure.hpp"
+#include "apps/model_choice.hpp"
 #include "apps/run_changes.hpp"
 #include "model/config.hpp"
 #include "solver/countdown.hpp"
 #include "trainer/run_course.hpp"
 
+#include <atomic>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -17,6 +21,27 @@ namespace banyan {
 
 class tokenizer;
 struct model_weights;
+
+/// Standard output of a run for programs: a reader that leaves, or a disk that is full, ends the
+/// run in order, with a checkpoint. For several OS threads.
+class told_lines {
+public:
+  void tell(const std::string& json);
+
+  /// Nobody reads what is told, or it cannot be written.
+  bool is_unheard() const { return unheard_; }
+
+  /// Throws why, where that is so.
+  void check() const;
+
+private:
+  std::mutex mutex_;
+  std::exception_ptr why_;
+  std::atomic<bool> unheard_ = false;
+};
+
+/// What a run says is logged as warnings, and its remedies are options.
+run_voice voice_of(const common_options&);
 
 /// Throws `bad_usage` where a run's folder holds one already and nobody asked to go on with it.
 void require_new_run(const std::filesystem::path& out, bool resume);
@@ -27,9 +52,10 @@ problem_set held_out_problems(std::vector<std::string> exclude,
 
 /// Solves the problems of a file with weights that are being trained, and returns the evaluate
 /// object as JSON; an empty text where the program was asked to end meanwhile. No function without
-/// a file. `tell`: takes a line of the log as text, for `--json`.
-weights_judge examination(const common_options&, const std::string& file,
-                          std::shared_ptr<const tokenizer>, const std::string& device,
+/// a file. `tell`: takes a line of the log as text, for `--json`. Throws bad_usage for problems
+/// that the model does not know.
+weights_judge examination(const common_options&, const std::string& file, const model_choice&,
+                          const std::shared_ptr<const tokenizer>&, const std::string& device,
                           std::function<void(const std::string&)> tell);
 
 /// Leaves the config of a run that begins or goes on in its folder, and says what of it is not as

@@ -114,7 +114,7 @@ private:
 
   house_options house_settings(const model_choice& chosen, const pool_source& pool) {
     house_options house;
-    house.begin = prompt_begin(chosen, pool.model);
+    house.begin = prompt_begin(chosen, *pool.model.vocabulary);
     house.concurrency = options_.concurrency;
     house.max_queued = options_.max_queued;
     house.seed = some_seed(options_.seed);

@@ -2,9 +2,10 @@
 """evaluate_cli_test.py BANYAN [TEST…]: the shipped model is measured."""
 
 import json
+import subprocess
 import unittest
 
-from cli_case import DEMO, banyan, cli_case
+from cli_case import BANYAN, DEMO, banyan, cli_case
 
 
 class evaluate(cli_case):
@@ -28,6 +29,13 @@ class evaluate(cli_case):
         missed = banyan("evaluate", "--problems", problems, "--max-tokens", 5, "--min-accuracy", 0.5, "--json")
         self.assertEqual(missed.returncode, 1)
         self.assertEqual(json.loads(missed.stdout)["failures"], {"budget_spent": 1})
+
+    def test_problems_and_results_may_be_pipes(self):
+        one = '{"nums": [25, 7, 3], "target": 54}\n'
+        done = subprocess.run(f"'{BANYAN}' evaluate --problems <(echo '{one.strip()}') --results '{self.folder}/r' --trees >(cat >'{self.folder}/t') "
+                              "--quiet", shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len((self.folder / "r").read_text().splitlines()), 1)
 
     def test_samples_do_not_depend_on_what_else_is_evaluated(self):
         problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [25, 7, 36], "target": 54}\n')

@@ -165,6 +165,51 @@ class train_rl(cli_case):
             self.assertTrue((out / "last" / "model.safetensors").exists())
             self.assertIn("--resume", errors)
 
+    def test_a_terminal_that_closes_ends_a_run_in_order(self):
+        out = self.folder / "a"
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, self.FEW), "--steps", "1000", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        run.stdout.readline()
+        run.send_signal(signal.SIGHUP)
+        _, errors = run.communicate(timeout=120)
+        self.assertEqual(run.returncode, 129, errors)
+        self.assertNotEqual(os.readlink(out / "last"), "step-000000")
+
+    def test_an_evaluation_that_is_broken_off_is_told_and_made_up_for(self):
+        problems = self.folder / "p.jsonl"
+        banyan("generate", "problems", "--numbers", 3, "--count", 2000, "--seed", 9, "--out", problems)
+        words = [*self.FEW, "--max-groups", "1", "--steps", 1, "--evaluate-every", 1, "--evaluate-problems", problems]
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, words), "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        run.stdout.readline()
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=120)
+        self.assertEqual(run.returncode, 130, errors)
+        self.assertIn("stopped before its last evaluation; ", errors)
+
+    @unittest.skipUnless(shutil.which("gnuplot"), "draws with gnuplot")
+    def test_a_run_without_kl_and_gaps_has_a_picture_too(self):
+        done = self.run_of("a", "--max-groups", "1", "--steps", 3, "--kl", 0, "--gap-trees", 0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        picture = (self.folder / "a" / "curve.svg").read_text()
+        self.assertIn("children a tree", picture)
+        self.assertNotIn("largest logprob gap", picture)
+
+    def test_a_folder_of_any_name_can_be_told_as_json(self):
+        out = os.fsencode(self.folder) + b"/bad\xff"
+        done = subprocess.run([os.fsencode(BANYAN), b"train", b"rl", b"--out", out, *[str(w).encode() for w in self.FEW], b"--max-groups", b"1",
+                               b"--steps", b"1", b"--json", b"--quiet"], capture_output=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(json.loads(done.stdout.splitlines()[-1])["finished"])
+
+    def test_commands_that_mend_a_run_can_be_pasted(self):
+        out = self.folder / "my run"
+        self.assertEqual(self.run_of("my run", "--max-groups", "1", "--steps", 1).returncode, 0)
+        (out / "last").unlink()
+        told = self.refused(3, "train", "rl", "--out", out, "--resume", names="ln -sfn").stderr
+        subprocess.run(["sh", "-c", re.search("`(ln -sfn [^`]+)`", told).group(1)], check=True)
+        self.assertEqual(banyan("train", "rl", "--out", out, "--resume").returncode, 0)
+
     def test_trees_that_others_posted_outlive_a_run_however_it_ends(self):
         for number in (signal.SIGKILL, signal.SIGTERM):
             with self.subTest(number):
@@ -207,7 +252,7 @@ class train_rl(cli_case):
     def test_deadlines_that_no_tree_meets_are_told_as_what_they_are(self):
         self.refused(3, *map(str, ["train", "rl", "--out", self.folder / "a", *self.FEW, "--deadline", "0.001", "--max-groups", 1,
                                    "--max-attempts", 1, "--quiet"]),
-                     names="trees were late: give a larger --deadline or a smaller --concurrency")
+                     names="trees were late; give a larger --deadline or a smaller --concurrency")
 
     def test_who_steers_a_tree_of_a_run_is_logged_with_its_id(self):
         run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "1000",
@@ -253,6 +298,19 @@ class train_rl(cli_case):
         reference.write_bytes(reference.read_bytes()[:-1])
         told = self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 3, names=str(reference)).stderr
         self.assertNotIn("ln -sfn", told)  # step-000002 is whole, and has no other reference
+        bent = bytearray((MODEL / "model.safetensors").read_bytes())
+        bent[-1] ^= 1
+        reference.write_bytes(bent)
+        self.refused(3, "train", "rl", "--out", self.folder / "a", "--resume", "--steps", 3, names="it is not as it was written")
+
+    def any_task(self):
+        """A model that does not say what it was trained for."""
+        shutil.copytree(MODEL, self.folder / "any", ignore=shutil.ignore_patterns("banyan.json"))
+        return self.folder / "any"
+
+    def all_of_two(self):
+        banyan("generate", "problems", "--numbers", 2, "--count", 6823, "--out", self.folder / "all.jsonl")
+        return self.folder / "all.jsonl"
 
     def test_what_makes_no_sense_is_refused(self):
         out = ["train", "rl", "--out", self.folder / "x"]
@@ -271,6 +329,9 @@ class train_rl(cli_case):
             ([*out, "--problems", unsolvable], "u.jsonl"),
             ([*out, "--problems", five], "five.jsonl"),
             ([*out, "--problems", "-"], "--problems"),
+            ([*out, "--problems", "/dev/stdin"], "--problems"),
+            ([*out, "--evaluate-problems", five, "--evaluate-every", "1"], "five.jsonl"),
+            ([*out, "--numbers", "2", "--model", self.any_task(), "--exclude", self.all_of_two()], "--numbers 2"),
             ([*out, "--beta2", "1"], "--beta2"),
             ([*out, "--numbers", "5"], "--numbers 5"),
         ):

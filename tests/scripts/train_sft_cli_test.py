@@ -212,6 +212,17 @@ class train_sft(cli_case):
         self.assertEqual(roomy.returncode, 0, roomy.stderr)
         self.assertNotIn("--context", roomy.stderr)
 
+    def test_a_run_whose_reader_leaves_ends_in_order(self):
+        run = subprocess.Popen([BANYAN, "train", "sft", "--out", str(self.folder / "a"), *map(str, TINY), "--steps", "1000000", "--json"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        step = json.loads(run.stdout.readline())["step"]
+        run.stdout.close()
+        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
+        run.stderr.close()
+        state = json.loads((self.folder / "a" / "last" / "trainer.json").read_text())
+        self.assertGreaterEqual(state["step"], step)
+
     def test_ctrl_c_writes_a_checkpoint(self):
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             out = self.folder / number.name
@@ -240,6 +251,10 @@ class train_sft(cli_case):
         log = [json.loads(line) for line in (self.folder / "a" / "log.jsonl").read_text().splitlines()]
         evals = [line["eval"] for line in log if "eval" in line]
         self.assertEqual({e["problems"] for e in evals}, {2})
+        again = banyan("train", "sft", "--out", self.folder / "a", "--resume")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        lines = (self.folder / "a" / "log.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line) for line in lines], log)  # what is done is not done again
         for e in evals:  # two ways to compute the same never agree to the last bit
             self.assertGreater(e["logprob_gap_max"], 0)
             self.assertLess(e["logprob_gap_max"], 1e-4)
