@@ -7,8 +7,8 @@
 
 #include "apps/compute.hpp"
 #include "apps/rollout_problems.hpp"
-#include "apps/trace_file.hpp"
 #include "apps/sft_options.hpp"
+#include "apps/trace_file.hpp"
 #include "bench/bench_options.hpp"
 #include "bench/counting_allocator.hpp"
 #include "bench/flat_trees.hpp"
