@@ -141,6 +141,15 @@ bool rollout_problems::answers(const tree& t, const rollout_key& key, const roll
   return t.labels == request_for(key, source, run).labels;
 }
 
+bool holds_trees_of_others(const tree_store& store) {
+  tree_filter all;
+  all.limit = std::numeric_limits<std::size_t>::max();
+  bool found = false;
+  const auto look = [&found](tree&& t) { return !(found = !t.labels.contains(member_label)); };
+  store.for_each(all, look, [](const damaged_tree&) {});
+  return found;
+}
+
 void forget_unfinished_rollouts(tree_store& store) { store.forget_unfinished(member_label); }
 
 bool sampled_between(std::uint32_t first, std::uint32_t last, const tree& t) {

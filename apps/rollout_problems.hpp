@@ -48,6 +48,9 @@ std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
 known_rollouts(const tree_store&, std::int64_t first, std::int64_t last,
                const on_damage& = nullptr);
 
+/// Is a finished tree in it that is no rollout?
+bool holds_trees_of_others(const tree_store&);
+
 /// Drops the rollouts that nobody has finished, and no tree of others.
 void forget_unfinished_rollouts(tree_store&);
 

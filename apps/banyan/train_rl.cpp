@@ -130,6 +130,7 @@ public:
 
   int run(const option_list& list) {
     require_new_run(options_.rl.out, options_.resume);
+    if (!options_.resume) require_store_of_run();
     std::vector<problem> given;
     if (!options_.problems.empty())
       for (const auto& p : listed_) given.push_back(p.value);
@@ -137,14 +138,20 @@ public:
     if (!options_.resume) options_.model = chosen_.folder;
     const auto config = resolved_config(list, options_);
     auto training = make_run();
-    keep_config(options_.common, options_.rl.out, config, options_.changed, training->step(),
-                training->done());
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);
-    return live(std::move(training), std::move(rollouts));
+    return live(std::move(training), std::move(rollouts), config);
   }
 
 private:
+  /// A daemon keeps its trees for ever, a run as far as --store-megabytes go.
+  void require_store_of_run() const {
+    if (fs::exists(store_file())
+        && holds_trees_of_others(tree_store(store_file(), {.sync = false})))
+      throw bad_usage(options_.rl.out.string(), "it holds trees that are not of a run",
+                      "give another --out");
+  }
+
   rollout_problems to_learn_from(std::vector<problem> given) const {
     const ends_at_once nothing_begun; // a long look for those that have a solution
     return {options_, std::move(given),
@@ -275,12 +282,15 @@ private:
     options_.common.log(l, about + std::string(line));
   }
 
-  int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts) {
+  int live(std::unique_ptr<rl_run> training, rollout_actor_options rollouts,
+           const std::string& config) {
     const auto ending = std::make_shared<run_ending>();
     auto end = ending->future();
     const auto first = training->published().front();
     actor_house actors(sources(first), house(first.epoch));
     const auto outside = serve(actors); // before there is a run, if it cannot
+    keep_config(options_.common, options_.rl.out, config, options_.changed, training->step(),
+                training->done());
     if (!options_.resume) training->start();
     trainer_actor_options t;
     t.run = std::move(training);
@@ -304,6 +314,10 @@ private:
         caf::anon_send(trainer, atom::drain_v);
     }
     const auto [why, result] = end.get();
+    if (outside) {
+      outside->forest->close();
+      outside->forest->break_off_completions(); // their readers are told
+    }
     if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.finish();
     told_.check();

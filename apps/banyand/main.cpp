@@ -10,6 +10,7 @@
 #include "apps/failure.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
+#include "apps/rollout_problems.hpp"
 #include "apps/seconds.hpp"
 #include "apps/serving/http_server.hpp"
 #include "apps/serving/listen_address.hpp"
@@ -129,6 +130,7 @@ private:
     };
     house.make_store = [this](caf::actor_system& system) {
       tree_store file(options_.store_file(), {.sync = options_.sync});
+      forget_unfinished_rollouts(file); // a run's own weights sample them anew
       gauge_ = file.gauge();
       store_actor_options store;
       store.keep = [this] {

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import resource
@@ -14,7 +15,7 @@ import unittest
 import urllib.request
 
 from cli_case import BANYAN, banyan, cli_case
-from daemon import MODEL, SOURCE
+from daemon import MODEL, SOURCE, daemon, wait_for
 
 
 class train_rl(cli_case):
@@ -241,6 +242,46 @@ class train_rl(cli_case):
         self.assertNotIn("cancelled", [tree["state"] for tree in trees])
         self.assertIn("running", [tree["state"] for tree in trees])  # or all had ended before
         self.assertEqual(trees[0]["labels"], body["labels"])
+
+    def test_a_daemon_on_the_folder_of_a_run_leaves_its_rollouts_to_it(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "data"), "--model", MODEL, "--prompts", "64", "--group", "64",
+                                "--threads", "1", "--pool-threads", "1", "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.stderr.close)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+
+        def running(url):
+            with urllib.request.urlopen(url + "/v1/trees?state=running&limit=5") as answer:
+                return json.load(answer)["trees"]
+        wait_for(lambda: running(url), "a rollout runs")
+        run.kill()
+        run.wait()
+        with daemon(pathlib.Path(BANYAN).with_name("banyand"), self.folder) as one:
+            self.assertEqual(running(one.url), [])
+
+    def test_the_trees_of_a_daemon_are_no_place_for_a_run(self):
+        with daemon(pathlib.Path(BANYAN).with_name("banyand"), self.folder) as one:
+            wish = urllib.request.Request(one.url + "/v1/trees", json.dumps({"problem": {"numbers": [3, 5, 7], "target": 22}}).encode(),
+                                          {"Content-Type": "application/json"})
+            urllib.request.urlopen(wish).close()
+            self.assertEqual(one.stop(), 0)
+        self.refused(2, "train", "rl", "--out", self.folder / "data", *self.FEW, names="trees that are not of a run")
+
+    def test_a_completion_that_the_end_of_a_run_breaks_off_is_told(self):
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "100000",
+                                "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.stderr.close)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+        body = {"prompt": "Moving to Node #0\n", "stream": True, "n": 64, "temperature": 1.9, "max_tokens": 1900}
+        wish = urllib.request.Request(url + "/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(wish) as answer:
+            answer.readline()
+            run.send_signal(signal.SIGTERM)
+            self.assertIn('"error"', answer.read().decode().strip().splitlines()[-1])
 
     def test_time_that_is_over_before_the_first_trees_is_told_and_not_called_finished(self):
         done = self.run_of("a", "--minutes", "1e-4", "--json")
