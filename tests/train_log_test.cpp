@@ -1,15 +1,14 @@
 #include "trainer/train_log.hpp"
 
+#include "tests/file_limit.hpp"
 #include "tests/scratch_folder.hpp"
 
-#include <csignal>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <system_error>
 
 #include <catch2/catch.hpp>
-#include <sys/resource.h>
 
 namespace banyan {
 namespace {
@@ -20,33 +19,13 @@ std::string text_of(const std::filesystem::path& file) {
   return text.str();
 }
 
-/// While it lives no file may be larger.
-class largest_file {
-public:
-  explicit largest_file(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit tight{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &tight);
-  }
-  ~largest_file() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  largest_file(const largest_file&) = delete;
-  largest_file& operator=(const largest_file&) = delete;
-
-private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
-
 TEST_CASE("a line that finds no room leaves nothing, and the next one has its place", "[trainer]") {
   const scratch_folder out;
   const auto file = out / "log.jsonl";
   train_log log(file);
   log.write(R"({"step":1})");
   {
-    const largest_file full(std::filesystem::file_size(file) + 3);
+    const file_limit full(std::filesystem::file_size(file) + 3);
     CHECK_THROWS_WITH(log.write(R"({"step":2})"),
                       Catch::Contains("log.jsonl") && Catch::Contains("File too large"));
   }

@@ -39,8 +39,7 @@ operation draw_operation(const drill_options& o, draw& d) {
   auto a = d.number(o), b = d.between(1, 99);
   if (symbol == '*') { // a factor, and another that keeps the product in range
     b = d.between(1, 1 + d.between(0, 98));
-    a = d.between(
-        1, std::max<std::int64_t>(1, std::min<std::int64_t>(o.max_result, o.max_result / b)));
+    a = d.between(1, std::max<std::int64_t>(1, o.max_result / b));
   } else if (symbol == '/') {
     b = d.between(1, 1 + d.between(0, 98));
     a = b * d.between(1, std::max<std::int64_t>(1, o.max_result / b));

@@ -1,7 +1,6 @@
 #include "trainer/grpo.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include <ATen/ATen.h>
 
@@ -32,11 +31,9 @@ at::Tensor k3_of(const at::Tensor& distance, double bound) {
 
 at::Tensor grpo_loss(const at::Tensor& logprobs, const at::Tensor& old, const at::Tensor& reference,
                      const grpo_terms& terms, const grpo_options& o, grpo_figures& figures) {
-  const auto cap =
-      o.importance_cap > 0 ? o.importance_cap : std::numeric_limits<double>::infinity();
   const auto lag = old - terms.sampled;
   const auto importance =
-      o.importance_cap > 0 ? lag.exp().clamp_max(cap) : at::ones_like(terms.sampled);
+      o.importance_cap > 0 ? lag.exp().clamp_max(o.importance_cap) : at::ones_like(terms.sampled);
   const auto ratio = (logprobs - old).exp();
   const auto plain = ratio * terms.advantages;
   const auto clipped = ratio.clamp(1 - o.clip_low, 1 + o.clip_high) * terms.advantages;

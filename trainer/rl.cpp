@@ -98,8 +98,7 @@ struct rl_run::impl {
            .progress = course.progress(course.step),
            .trees = batch.figures,
            .counts = batch.counts};
-    const auto trees = double(batch.figures.problems());
-    now.reward_mean = trees > 0 ? batch.reward_sum / trees : 0;
+    now.reward_mean = batch.reward_sum / double(batch.figures.problems());
     now.rate = rate_at(options.schedule, course.step, now.progress);
     places_then = batch.places;
     const auto few = std::min(batch.examples.size(), static_cast<std::size_t>(options.gap_trees));

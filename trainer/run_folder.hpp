@@ -29,7 +29,6 @@ public:
   /// process left half written in it. Keeps the newest `keep` checkpoints, at least one.
   run_folder(std::filesystem::path out, std::int64_t keep);
 
-  const std::filesystem::path& path() const { return out_; }
   std::filesystem::path last() const { return out_ / "last"; }
   std::filesystem::path folder_of(std::int64_t step) const;
 

@@ -14,8 +14,6 @@
 
 namespace banyan {
 
-struct named_pool;
-
 /// A pool that new weights go to.
 struct weights_target {
   pool_actor pool;

@@ -1,5 +1,6 @@
 """What tests of the command line share: `banyan` is called as a user does; exit codes, streams and messages are checked."""
 
+import json
 import os
 import stat
 import subprocess
@@ -30,6 +31,17 @@ class cli_case(program_case):
         except PermissionError:
             self.skipTest("making a device takes root")
         return self.folder / "full"
+
+    def leaves_in_order(self, out, *words):
+        """Training whose reader leaves after the first line ends without a word, and with what it learnt."""
+        run = subprocess.Popen([BANYAN, "train", *map(str, words), "--out", str(out), "--json", "--log-level", "error"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        step = json.loads(run.stdout.readline())["step"]
+        run.stdout.close()
+        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
+        run.stderr.close()
+        self.assertGreaterEqual(json.loads((out / "last" / "trainer.json").read_text())["step"], step)
 
     def refused(self, code, *words, names, **more):
         """The program ends with `code`, says nothing but one line, and that names the input."""

@@ -43,16 +43,8 @@ class train_rl(cli_case):
                 seen += os.read(master, 4096).decode()
 
     def test_a_run_whose_reader_leaves_ends_in_order(self):
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "rl"), "--model", MODEL, "--prompts", "2", "--group", "2",
-                                "--max-tokens", "300", "--max-groups", "1", "--steps", "100000", "--json", "--quiet", "--log-level", "error"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(run.kill)
-        step = json.loads(run.stdout.readline())["step"]
-        run.stdout.close()
-        self.assertEqual((run.wait(120), run.stderr.read()), (141, ""))
-        run.stderr.close()
-        state = json.loads((self.folder / "rl" / "last" / "trainer.json").read_text())
-        self.assertGreaterEqual(state["step"], step)
+        self.leaves_in_order(self.folder / "rl", "rl", "--model", MODEL, "--prompts", 2, "--group", 2, "--max-tokens", 300, "--max-groups", 1,
+                             "--steps", 100000)
 
     def test_a_run_logs_what_is_promised_and_leaves_a_model(self):
         done = self.run_of("a", "--steps", 3, "--json", "--rate", "1e-3")
@@ -216,17 +208,18 @@ class train_rl(cli_case):
             with self.subTest(number):
                 self.trees_outlive_a_run(self.folder / number.name, number)
 
-    def trees_outlive_a_run(self, out, number):
-        def serve(*words):
-            run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, words), "--listen", "127.0.0.1:0"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            self.addCleanup(run.stderr.close)
-            self.addCleanup(run.wait)
-            self.addCleanup(run.kill)
-            line = next(line for line in run.stderr if "serving " in line)
-            return run, re.search("http://[0-9.:]+", line).group()
+    def served(self, out, *words):
+        """A run that serves, and its address."""
+        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(out), *map(str, words), "--listen", "127.0.0.1:0"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.stderr.close)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        line = next(line for line in run.stderr if "serving " in line)
+        return run, re.search("http://[0-9.:]+", line).group()
 
-        run, url = serve(*self.FEW, "--steps", "1000", "--checkpoint-every", "1")
+    def trees_outlive_a_run(self, out, number):
+        run, url = self.served(out, *self.FEW, "--steps", "1000", "--checkpoint-every", "1")
         body = {"problem": {"numbers": [3, 5, 7], "target": 22}, "labels": {"member": "anna", "step": "1"}, "wait": False}
         wish = urllib.request.Request(url + "/v1/trees", json.dumps(body).encode(), {"Content-Type": "application/json"})
         names = set()
@@ -235,7 +228,7 @@ class train_rl(cli_case):
                 names.add(json.load(answer)["id"])
         run.send_signal(number)
         run.communicate(timeout=120)
-        _, url = serve("--resume")
+        _, url = self.served(out, "--resume")
         with urllib.request.urlopen(f"{url}/v1/trees?limit=100&label=member=anna") as answer:
             trees = json.load(answer)["trees"]
         self.assertEqual({tree["id"] for tree in trees}, names)
@@ -244,13 +237,7 @@ class train_rl(cli_case):
         self.assertEqual(trees[0]["labels"], body["labels"])
 
     def test_a_daemon_on_the_folder_of_a_run_leaves_its_rollouts_to_it(self):
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "data"), "--model", MODEL, "--prompts", "64", "--group", "64",
-                                "--threads", "1", "--pool-threads", "1", "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-        self.addCleanup(run.stderr.close)
-        self.addCleanup(run.wait)
-        self.addCleanup(run.kill)
-        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+        run, url = self.served(self.folder / "data", "--model", MODEL, "--prompts", 64, "--group", 64, "--threads", 1, "--pool-threads", 1)
 
         def running(url):
             with urllib.request.urlopen(url + "/v1/trees?state=running&limit=5") as answer:
@@ -270,12 +257,7 @@ class train_rl(cli_case):
         self.refused(2, "train", "rl", "--out", self.folder / "data", *self.FEW, names="trees that are not of a run")
 
     def test_a_completion_that_the_end_of_a_run_breaks_off_is_told(self):
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "100000",
-                                "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(run.stderr.close)
-        self.addCleanup(run.wait)
-        self.addCleanup(run.kill)
-        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+        run, url = self.served(self.folder / "a", *self.FEW, "--steps", 100000)
         body = {"prompt": "Moving to Node #0\n", "stream": True, "n": 64, "temperature": 1.9, "max_tokens": 1900}
         wish = urllib.request.Request(url + "/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(wish) as answer:
@@ -296,12 +278,7 @@ class train_rl(cli_case):
                      names="trees were late; give a larger --deadline or a smaller --concurrency")
 
     def test_who_steers_a_tree_of_a_run_is_logged_with_its_id(self):
-        run = subprocess.Popen([BANYAN, "train", "rl", "--out", str(self.folder / "a"), *map(str, self.FEW), "--steps", "1000",
-                                "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(run.stderr.close)
-        self.addCleanup(run.wait)
-        self.addCleanup(run.kill)
-        url = re.search("http://[0-9.:]+", next(line for line in run.stderr if "serving " in line)).group()
+        run, url = self.served(self.folder / "a", *self.FEW, "--steps", 1000)
 
         def post(path, body):
             wish = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
