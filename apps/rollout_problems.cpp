@@ -150,6 +150,19 @@ bool holds_trees_of_others(const tree_store& store) {
   return found;
 }
 
+std::size_t num_unfinished_of_others(const tree_store& store) {
+  tree_filter unfinished;
+  unfinished.states = {tree_phase::queued, tree_phase::running, tree_phase::paused};
+  unfinished.limit = std::numeric_limits<std::size_t>::max();
+  std::size_t found = 0;
+  const auto count = [&found](tree&& t) {
+    found += !t.labels.contains(member_label);
+    return true;
+  };
+  store.for_each(unfinished, count, [](const damaged_tree&) {});
+  return found;
+}
+
 void forget_unfinished_rollouts(tree_store& store) { store.forget_unfinished(member_label); }
 
 bool sampled_between(std::uint32_t first, std::uint32_t last, const tree& t) {

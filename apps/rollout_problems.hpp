@@ -51,6 +51,9 @@ known_rollouts(const tree_store&, std::int64_t first, std::int64_t last,
 /// Is a finished tree in it that is no rollout?
 bool holds_trees_of_others(const tree_store&);
 
+/// How many trees in it are neither finished nor rollouts.
+std::size_t num_unfinished_of_others(const tree_store&);
+
 /// Drops the rollouts that nobody has finished, and no tree of others.
 void forget_unfinished_rollouts(tree_store&);
 

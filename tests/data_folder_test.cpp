@@ -121,7 +121,7 @@ TEST_CASE("two daemons do not share a folder", "[apps]") {
   const auto path = scratch / "data";
   data_folder first(path, ""), second(path, "");
   first.lock();
-  CHECK_THAT(complaint(second), Contains(path.string() + ": another banyand uses it; "));
+  CHECK_THAT(complaint(second), Contains(path.string() + ": another banyand or a run uses it; "));
 }
 
 TEST_CASE("a data folder that cannot be is named", "[apps]") {

@@ -214,6 +214,34 @@ TEST_CASE("a tree that somebody cancelled is rolled out again and never scored",
   CHECK(take_all(plan) == std::vector<rollout_key>{{0, 0, 0, 1}});
 }
 
+TEST_CASE("a tree of which somebody cancelled a thread is rolled out again", "[trainer]") {
+  auto t = *result(false);
+  auto& child = t.add("/0");
+  child.phase = thread_phase::cancelled;
+  child.failure = errc::cancelled;
+  rollout_plan plan(small());
+  plan.restore({0, 1, 0, 0}, std::make_shared<tree>(t));
+  plan.open(0);
+  CHECK(take_all(plan).size() == 4);
+  plan.finish({0, 0, 0, 0}, std::make_shared<tree>(t));
+  CHECK(take_all(plan) == std::vector<rollout_key>{{0, 0, 0, 1}});
+}
+
+TEST_CASE("a tree of which a join cancelled what it did without counts", "[trainer]") {
+  auto t = *result(false);
+  for (const auto* path : {"/0", "/0/0"}) {
+    auto& loser = t.add(path);
+    loser.phase = thread_phase::cancelled;
+    loser.failure = errc::cancelled;
+  }
+  t.find("/0")->awaited = false;
+  rollout_plan plan(small());
+  plan.open(0);
+  CHECK(take_all(plan).size() == 4);
+  plan.finish({0, 0, 0, 0}, std::make_shared<tree>(t));
+  CHECK(take_all(plan).empty());
+}
+
 TEST_CASE("a dropped group is as hard as those of its trees that are there say", "[trainer]") {
   const auto dropped_as = [](std::uint32_t right, std::uint32_t wrong) {
     auto o = with_one_attempt();

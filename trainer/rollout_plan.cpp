@@ -40,10 +40,22 @@ errc machines_failure(const tree& t) {
   return found == t.threads.end() ? errc::none : found->failure;
 }
 
+/// Whether somebody cancelled the tree, or a thread that its parent waited for: the model is not to
+/// answer for what was taken from it. What a join does without is cancelled too, but not awaited.
+bool cancelled_by_hand(const tree& t) {
+  const auto without = t.wasted();
+  const auto taken = [&](const thread_record& x) {
+    if (x.phase != thread_phase::cancelled || !x.awaited) return false;
+    const auto parent = std::ranges::find(t.threads, x.parent(), &thread_record::path);
+    return parent == t.threads.end() || !without[parent - t.threads.begin()];
+  };
+  return t.phase == tree_phase::cancelled || std::ranges::any_of(t.threads, taken);
+}
+
 /// Why a tree does not count; none: it does.
 errc reason_against(const tree& t) {
   const auto failure = machines_failure(t);
-  return failure == errc::none && t.phase == tree_phase::cancelled ? errc::cancelled : failure;
+  return failure == errc::none && cancelled_by_hand(t) ? errc::cancelled : failure;
 }
 
 } // namespace

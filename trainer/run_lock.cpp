@@ -20,7 +20,7 @@ run_lock::run_lock(const std::filesystem::path& folder) {
   ::close(descriptor_);
   if (why == EWOULDBLOCK)
     throw folder_in_use(folder.string()
-                        + ": another run uses it; wait for its end, or take another folder");
+                        + ": another run or a banyand uses it; wait for its end, or take another folder");
   throw std::system_error(why, std::generic_category(), file);
 }
 

@@ -150,7 +150,7 @@ std::vector<std::string> overview(const reading& now, const reading* before, con
                       : flag_field(s, "ready")  ? "ready"
                                                 : "not ready";
   std::vector<std::string> lines{
-      printable("banyand " + text_field(s, "version") + " at " + url) + ", " + state + ", up "
+      printable("banyan " + text_field(s, "version") + " at " + url) + ", " + state + ", up "
           + duration_text(number_field(s, "uptime_s")),
       "trees    " + number("running") + ", " + number("queued") + ", " + number("paused") + ", "
           + kept + " finished, " + since_start + " since start: " + number("solved") + ", "

@@ -140,7 +140,9 @@ public:
     auto training = make_run();
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);
-    return live(std::move(training), std::move(rollouts), config);
+    const auto code = live(std::move(training), std::move(rollouts), config);
+    tell_unfinished();
+    return code;
   }
 
 private:
@@ -150,6 +152,18 @@ private:
         && holds_trees_of_others(tree_store(store_file(), {.sync = false})))
       throw bad_usage(options_.rl.out.string(), "it holds trees that are not of a run",
                       "give another --out");
+  }
+
+  /// What others posted outlives the run.
+  void tell_unfinished() const {
+    if (options_.listen.empty()) return;
+    const auto left = num_unfinished_of_others(tree_store(store_file(), {.sync = false}));
+    if (left == 0) return;
+    const auto out = shell_word(options_.rl.out.string());
+    options_.common.log(level::warning, counted(left, "tree") + " of others "
+                                            + (left == 1 ? "is" : "are")
+                                            + " not finished; `banyand --data " + out + " --model "
+                                            + shell_word((options_.rl.out / "last").string()) + "` goes on");
   }
 
   rollout_problems to_learn_from(std::vector<problem> given) const {
@@ -309,7 +323,7 @@ private:
     trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(50ms) != std::future_status::ready) {
-      look_at(actors.system(), rolling);
+      look_at(actors, rolling);
       if ((interrupted() != 0 || told_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     }
@@ -325,13 +339,27 @@ private:
   }
 
   /// Once a second.
-  void look_at(caf::actor_system& system, const rollout_actor& rolling) {
-    if (options_.common.quiet || options_.common.json || clock::now() < next_look_) return;
+  void look_at(actor_house& actors, const rollout_actor& rolling) {
+    if (clock::now() < next_look_) return;
     next_look_ = clock::now() + 1s;
-    const caf::scoped_actor self(system);
-    self->request(rolling, 1s, atom::status_v)
-        .receive([this](const rollout_status& now) { report_.meanwhile(now); },
-                 [](const caf::error&) {}); // it is about to end
+    const caf::scoped_actor self(actors.system());
+    const auto it_is_about_to_end = [](const caf::error&) {};
+    if (!options_.common.quiet && !options_.common.json)
+      self->request(rolling, 1s, atom::status_v)
+          .receive([this](const rollout_status& now) { report_.meanwhile(now); },
+                   it_is_about_to_end);
+    if (!options_.listen.empty())
+      self->request(actors.node(), 1s, atom::status_v)
+          .receive([this](const node_status& now) { tell_paused(now.paused); }, it_is_about_to_end);
+  }
+
+  /// A step that waits for what somebody paused would look as if it hung.
+  void tell_paused(std::uint64_t paused) {
+    if (std::exchange(paused_, paused) == 0 && paused > 0)
+      options_.common.log(level::warning,
+                          counted(paused, "tree") + (paused == 1 ? " is" : " are")
+                              + " paused: a step waits for its own ones until they are resumed or "
+                                "late (--deadline)");
   }
 
   /// The same node, pools and store for others; nothing where nobody may come.
@@ -344,6 +372,7 @@ private:
     trees.health = health_;
     trees.range = chosen_.range;
     trees.model = facts_of(chosen_, model_);
+    trees.model.name = model_name(options_.rl.out / "last");
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = options_.decoding.sampling.seed + 1;
@@ -355,7 +384,9 @@ private:
     served->forest = std::make_unique<live_forest>(actors, std::move(trees));
     served->forest->take_up_unfinished();
     served->server = std::make_unique<http_server>(*served->forest, http);
-    options_.common.log(level::info, "serving " + served->server->url());
+    // Nobody can know a port that the system chose.
+    options_.common.log(http.port == 0 ? level::warning : level::info,
+                        "serving " + served->server->url());
     return served;
   }
 
@@ -370,6 +401,7 @@ private:
   rl_reporter report_;
   problem_places places_;
   bool asked_to_stop_ = false;
+  std::uint64_t paused_ = 0;
   clock::time_point next_look_{};
 };
 

@@ -78,7 +78,7 @@ void data_folder::lock() {
     throw bad_environment(file, "it is a symbolic link", std::string("remove it, or ") + remedy);
   if (lock_ < 0) throw bad_environment(file, std::strerror(errno), remedy);
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
-    throw bad_environment(path_.string(), "another banyand uses it",
+    throw bad_environment(path_.string(), "another banyand or a run uses it",
                           std::string("end that one, or ") + remedy);
 }
 

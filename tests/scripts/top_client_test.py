@@ -21,8 +21,8 @@ class snapshots(client_case):
 
     def test_one_per_interval(self):
         out = self.works("top", "--count", 3, "--interval", 0.05)
-        self.assertEqual(out.count("banyand 1.2.3 at " + self.daemon.url + ", ready, up 1:02:03\n"), 3)
-        first, second = out.split("banyand ")[1:3]
+        self.assertEqual(out.count("banyan 1.2.3 at " + self.daemon.url + ", ready, up 1:02:03\n"), 3)
+        first, second = out.split("banyan ")[1:3]
         self.assertIn("2 running, 1 queued, 0 paused, 120 finished, 6 since start: 5 solved, 1 failed, 0 cancelled\n", first)
         self.assertIn("5 decoding, 2 waiting", first)
         self.assertRegex(first, r"cpu:0 +3 +17 +- +\[#####\+\+\+\+\+=====\.\.\.\.\.\] 750 of 1\.0k +54 % +-")

@@ -129,7 +129,7 @@ class train_rl(cli_case):
         run.stdout.readline()
         resume = ["train", "rl", "--out", self.folder / "a", "--resume"]
         log = (self.folder / "a" / "log.jsonl").read_text()
-        self.refused(3, *resume, names="another run uses it")
+        self.refused(3, *resume, names="another run or a banyand uses it")
         self.assertTrue((self.folder / "a" / "log.jsonl").read_text().startswith(log))
         run.kill()
         run.wait()
@@ -218,6 +218,10 @@ class train_rl(cli_case):
         line = next(line for line in run.stderr if "serving " in line)
         return run, re.search("http://[0-9.:]+", line).group()
 
+    def model_of(self, url):
+        with urllib.request.urlopen(url + "/v1/models") as answer:
+            return json.load(answer)["data"][0]["id"]
+
     def trees_outlive_a_run(self, out, number):
         run, url = self.served(out, *self.FEW, "--steps", "1000", "--checkpoint-every", "1")
         body = {"problem": {"numbers": [3, 5, 7], "target": 22}, "labels": {"member": "anna", "step": "1"}, "wait": False}
@@ -226,9 +230,13 @@ class train_rl(cli_case):
         for _ in range(50):
             with urllib.request.urlopen(wish) as answer:
                 names.add(json.load(answer)["id"])
+        model = self.model_of(url)
         run.send_signal(number)
-        run.communicate(timeout=120)
+        told = run.communicate(timeout=120)[1]
+        if number == signal.SIGTERM:
+            self.assertRegex(told, r"\d+ trees of others are not finished; `banyand --data ")
         _, url = self.served(out, "--resume")
+        self.assertEqual((model, self.model_of(url)), (out.name, out.name))
         with urllib.request.urlopen(f"{url}/v1/trees?limit=100&label=member=anna") as answer:
             trees = json.load(answer)["trees"]
         self.assertEqual({tree["id"] for tree in trees}, names)
@@ -288,6 +296,17 @@ class train_rl(cli_case):
         post(f"/v1/trees/{name}/cancel", {})
         run.send_signal(signal.SIGINT)
         self.assertIn(f"banyan: [{name}] ", run.communicate(timeout=120)[1])
+
+    def test_that_a_step_waits_for_a_paused_tree_is_told(self):
+        run, url = self.served(self.folder / "a", "--model", MODEL, "--prompts", 64, "--group", 64, "--deadline", 0, "--quiet")
+
+        def first_running():
+            with urllib.request.urlopen(url + "/v1/trees?state=running&limit=1") as answer:
+                trees = json.load(answer)["trees"]
+                return trees and trees[0]["id"]
+        name = wait_for(first_running, "a rollout runs")
+        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/trees/{name}/pause", b"{}", {"Content-Type": "application/json"})).close()
+        self.assertIn("1 tree is paused: a step waits", next(line for line in run.stderr if "paused" in line))
 
     def test_a_file_at_its_limit_is_an_error_of_its_write(self):
         def no_room():

@@ -171,7 +171,7 @@ class train_sft(cli_case):
         self.addCleanup(run.kill)
         run.stdout.readline()
         config = (self.folder / "a" / "train.conf").read_text()
-        self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", "--steps", 5, names="another run uses it")
+        self.refused(3, "train", "sft", "--out", self.folder / "a", "--resume", "--steps", 5, names="another run or a banyand uses it")
         self.assertEqual((self.folder / "a" / "train.conf").read_text(), config)
         run.kill()
         run.wait()
