@@ -6,6 +6,7 @@
 #include <cassert>
 #include <exception>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -26,7 +27,7 @@ namespace {
 constexpr std::int64_t most_recorded_tokens = 1024;
 
 /// Trees that began with older weights may still run.
-constexpr std::size_t most_models = 4;
+constexpr std::size_t most_models = 16;
 
 void check(cudaError_t result, const char* what) {
   if (result == cudaSuccess) return;
@@ -67,6 +68,34 @@ graph_ptr try_to_record(cudaStream_t stream, const std::function<void()>& launch
   }
 }
 
+/// Lends each of a device's streams to one runner at a time. LibTorch hands out its 32 in turn, so
+/// the 33rd of a process would be that of a pool: what came back is lent first.
+class stream_lender {
+public:
+  c10::cuda::CUDAStream lend(c10::DeviceIndex device) {
+    const std::lock_guard lock(mutex_);
+    auto& free = free_[device];
+    if (free.empty()) return c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device);
+    const auto stream = free.back();
+    free.pop_back();
+    return stream;
+  }
+
+  void take_back(const c10::cuda::CUDAStream& stream) {
+    const std::lock_guard lock(mutex_);
+    free_[stream.device_index()].push_back(stream);
+  }
+
+private:
+  std::mutex mutex_;
+  std::map<c10::DeviceIndex, std::vector<c10::cuda::CUDAStream>> free_;
+};
+
+stream_lender& streams() {
+  static stream_lender one;
+  return one;
+}
+
 } // namespace
 
 struct cuda_runner::impl {
@@ -75,8 +104,8 @@ struct cuda_runner::impl {
     graph_ptr graph;
   };
 
-  c10::cuda::CUDAStream stream;
-  at::Tensor host, numbers; // [room] int32 of the batch, pinned and on the device
+  at::Tensor host, numbers;     // [room] int32 of the batch, pinned and on the device
+  c10::cuda::CUDAStream stream; // lent last, and so never lost by an exception
   std::map<step, recorded> steps;
   std::vector<std::uint64_t> models; // that have run, the last one at the end
 
@@ -91,9 +120,12 @@ struct cuda_runner::impl {
   }
 
   impl(const at::Device& device, std::int64_t room)
-      : stream(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())),
-        host(at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true))),
-        numbers(at::empty({room}, at::TensorOptions(at::kInt).device(device))) {}
+      : host(at::empty({room}, at::TensorOptions(at::kInt).pinned_memory(true))),
+        numbers(at::empty({room}, at::TensorOptions(at::kInt).device(device))),
+        stream(streams().lend(device.index())) {}
+  ~impl() { streams().take_back(stream); }
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
 };
 
 struct cuda_runner::guard::impl {
@@ -140,7 +172,13 @@ void cuda_runner::run(step which, const std::function<void()>& launches) {
     if (!known.graph) known.turn.failed();
   }
   if (!known.graph) return launches();
-  check(cudaGraphLaunch(known.graph.get(), impl_->stream.stream()), "a step");
+  const auto result = cudaGraphLaunch(known.graph.get(), impl_->stream.stream());
+  if (result != cudaErrorMemoryAllocation) return check(result, "a step");
+  // It takes memory of its own, of which LibTorch may keep all; launches have theirs.
+  static_cast<void>(cudaGetLastError());
+  known.graph.reset();
+  known.turn.failed();
+  launches();
 }
 
 at::Tensor cuda_runner::download(const at::Tensor& from) const {

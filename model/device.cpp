@@ -41,8 +41,8 @@ std::string whole_device_name(const std::string& device) { return to_string(read
 
 /// Of the CPU's allocator, of CUDA's runtime and of cuBLAS, which throw a plain c10::Error.
 constexpr std::string_view out_of_memory_texts[] = {
-    "not enough memory", "can't allocate memory", "CUDA error: out of memory",
-    "cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED"};
+    "not enough memory",         "can't allocate memory",      "CUDA error: out of memory",
+    "cudaErrorMemoryAllocation", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"};
 
 bool is_out_of_memory(const std::exception& e) {
   if (dynamic_cast<const std::bad_alloc*>(&e) || dynamic_cast<const c10::OutOfMemoryError*>(&e)

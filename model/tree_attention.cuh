@@ -56,7 +56,7 @@ inline __device__ rows16x16 as_rows(const sum16x8& left, const sum16x8& right) {
 template <int D>
 struct shared_rows {
   static constexpr int stride = D + 8;
-  __nv_bfloat16 x[tile * stride];
+  alignas(16) __nv_bfloat16 x[tile * stride]; ///< copied 16 bytes at a time
 
   /// Columns 16 · chunk … of rows that begin at `row`, transposed: for sums over the head.
   __device__ columns16x8 across(int row, int chunk, int g, int t) const {
