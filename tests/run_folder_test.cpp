@@ -74,8 +74,9 @@ TEST_CASE("a folder is one run's alone until that run ends", "[trainer]") {
   {
     const run_folder folder(out.path(), 2);
     out.write("step-000004.tmp-4194999-0", "half"); // not to be cleared by the one that is refused
-    CHECK_THROWS_WITH(run_folder(out.path(), 2),
-                      Catch::StartsWith(out.path().string() + ": another run or a banyand uses it; "));
+    CHECK_THROWS_WITH(
+        run_folder(out.path(), 2),
+        Catch::StartsWith(out.path().string() + ": another run or a banyand uses it; "));
     CHECK(fs::exists(out / "step-000004.tmp-4194999-0"));
   }
   CHECK_NOTHROW(run_folder(out.path(), 2));

@@ -19,8 +19,9 @@ run_lock::run_lock(const std::filesystem::path& folder) {
   const auto why = errno;
   ::close(descriptor_);
   if (why == EWOULDBLOCK)
-    throw folder_in_use(folder.string()
-                        + ": another run or a banyand uses it; wait for its end, or take another folder");
+    throw folder_in_use(
+        folder.string()
+        + ": another run or a banyand uses it; wait for its end, or take another folder");
   throw std::system_error(why, std::generic_category(), file);
 }
 

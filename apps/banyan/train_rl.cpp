@@ -1,5 +1,6 @@
 #include "apps/banyan/commands.hpp"
 #include "apps/banyan/rl_reporter.hpp"
+#include "apps/banyan/run_service.hpp"
 #include "apps/banyan/training.hpp"
 
 #include "actors/config.hpp"
@@ -15,9 +16,6 @@
 #include "apps/rl_options.hpp"
 #include "apps/rollout_problems.hpp"
 #include "apps/run_config.hpp"
-#include "apps/serving/http_server.hpp"
-#include "apps/serving/listen_address.hpp"
-#include "apps/serving/live_forest.hpp"
 #include "apps/serving/model_facts.hpp"
 #include "apps/terminal.hpp"
 #include "model/checkpoint.hpp"
@@ -55,15 +53,6 @@ int half_of_the_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
 }
 
-/// Where nobody is asked for a token only this machine may come.
-void require_listenable(const std::string& listen) {
-  http_options asked;
-  read_address(listen, asked);
-  if (!is_loopback_address(asked.address))
-    throw bad_usage("--listen " + listen, "others could reach it, and a run asks for no token",
-                    "listen on 127.0.0.1");
-}
-
 /// Without --pool-device it is that of --device, which was looked at before.
 void require_pool_device(const std::string& device) {
   try {
@@ -95,12 +84,6 @@ std::vector<listed_problem> given_problems(const train_rl_options& o) {
 
 /// Trees of others that run beside the rollouts.
 constexpr std::size_t places_for_others = 32;
-
-/// What others see of a run; the server goes first.
-struct served_node {
-  std::unique_ptr<live_forest> forest;
-  std::unique_ptr<http_server> server;
-};
 
 /// How a run ended, told once: by its trainer, or by that one's being gone.
 class run_ending {
@@ -160,10 +143,10 @@ private:
     const auto left = num_unfinished_of_others(tree_store(store_file(), {.sync = false}));
     if (left == 0) return;
     const auto out = shell_word(options_.rl.out.string());
-    options_.common.log(level::warning, counted(left, "tree") + " of others "
-                                            + (left == 1 ? "is" : "are")
-                                            + " not finished; `banyand --data " + out + " --model "
-                                            + shell_word((options_.rl.out / "last").string()) + "` goes on");
+    options_.common.log(level::warning,
+                        counted(left, "tree") + " of others " + (left == 1 ? "is" : "are")
+                            + " not finished; `banyand --data-dir " + out + " --model "
+                            + shell_word((options_.rl.out / "last").string()) + "` goes on");
   }
 
   rollout_problems to_learn_from(std::vector<problem> given) const {
@@ -323,15 +306,13 @@ private:
     trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(50ms) != std::future_status::ready) {
-      look_at(actors, rolling);
+      look_at(actors.system(), rolling);
+      if (outside) outside->look();
       if ((interrupted() != 0 || told_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
     }
     const auto [why, result] = end.get();
-    if (outside) {
-      outside->forest->close();
-      outside->forest->break_off_completions(); // their readers are told
-    }
+    if (outside) outside->close();
     if (!why.empty()) throw broken_off(options_.rl.out, why);
     report_.finish();
     told_.check();
@@ -339,33 +320,18 @@ private:
   }
 
   /// Once a second.
-  void look_at(actor_house& actors, const rollout_actor& rolling) {
-    if (clock::now() < next_look_) return;
+  void look_at(caf::actor_system& system, const rollout_actor& rolling) {
+    if (options_.common.quiet || options_.common.json || clock::now() < next_look_) return;
     next_look_ = clock::now() + 1s;
-    const caf::scoped_actor self(actors.system());
-    const auto it_is_about_to_end = [](const caf::error&) {};
-    if (!options_.common.quiet && !options_.common.json)
-      self->request(rolling, 1s, atom::status_v)
-          .receive([this](const rollout_status& now) { report_.meanwhile(now); },
-                   it_is_about_to_end);
-    if (!options_.listen.empty())
-      self->request(actors.node(), 1s, atom::status_v)
-          .receive([this](const node_status& now) { tell_paused(now.paused); }, it_is_about_to_end);
-  }
-
-  /// A step that waits for what somebody paused would look as if it hung.
-  void tell_paused(std::uint64_t paused) {
-    if (std::exchange(paused_, paused) == 0 && paused > 0)
-      options_.common.log(level::warning,
-                          counted(paused, "tree") + (paused == 1 ? " is" : " are")
-                              + " paused: a step waits for its own ones until they are resumed or "
-                                "late (--deadline)");
+    const caf::scoped_actor self(system);
+    self->request(rolling, 1s, atom::status_v)
+        .receive([this](const rollout_status& now) { report_.meanwhile(now); },
+                 [](const caf::error&) {}); // it is about to end
   }
 
   /// The same node, pools and store for others; nothing where nobody may come.
-  std::unique_ptr<served_node> serve(actor_house& actors) {
+  std::unique_ptr<run_service> serve(actor_house& actors) {
     if (options_.listen.empty()) return {};
-    auto served = std::make_unique<served_node>();
     forest_options trees;
     trees.store = store_file();
     trees.gauge = gauge_;
@@ -379,15 +345,8 @@ private:
     trees.log = [this](level l, std::string_view line, std::string_view tree) {
       tell(l, line, tree);
     };
-    http_options http;
-    read_address(options_.listen, http);
-    served->forest = std::make_unique<live_forest>(actors, std::move(trees));
-    served->forest->take_up_unfinished();
-    served->server = std::make_unique<http_server>(*served->forest, http);
-    // Nobody can know a port that the system chose.
-    options_.common.log(http.port == 0 ? level::warning : level::info,
-                        "serving " + served->server->url());
-    return served;
+    return std::make_unique<run_service>(actors, options_.common, options_.listen,
+                                         std::move(trees));
   }
 
   train_rl_options& options_;
@@ -401,7 +360,6 @@ private:
   rl_reporter report_;
   problem_places places_;
   bool asked_to_stop_ = false;
-  std::uint64_t paused_ = 0;
   clock::time_point next_look_{};
 };
 

@@ -234,7 +234,7 @@ class train_rl(cli_case):
         run.send_signal(number)
         told = run.communicate(timeout=120)[1]
         if number == signal.SIGTERM:
-            self.assertRegex(told, r"\d+ trees of others are not finished; `banyand --data ")
+            self.assertRegex(told, r"\d+ trees of others are not finished; `banyand --data-dir ")
         _, url = self.served(out, "--resume")
         self.assertEqual((model, self.model_of(url)), (out.name, out.name))
         with urllib.request.urlopen(f"{url}/v1/trees?limit=100&label=member=anna") as answer:

@@ -1,0 +1,62 @@
+#include "apps/banyan/run_service.hpp"
+
+#include "actors/messages.hpp"
+#include "apps/actor_house.hpp"
+#include "apps/common_options.hpp"
+#include "apps/failure.hpp"
+#include "apps/serving/http_server.hpp"
+#include "apps/serving/listen_address.hpp"
+#include "apps/terminal.hpp"
+
+#include <utility>
+
+#include <caf/scoped_actor.hpp>
+
+namespace banyan {
+
+using level = common_options::level;
+using clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+void require_listenable(const std::string& listen) {
+  http_options asked;
+  read_address(listen, asked);
+  if (!is_loopback_address(asked.address))
+    throw bad_usage("--listen " + listen, "others could reach it, and a run asks for no token",
+                    "listen on 127.0.0.1");
+}
+
+run_service::run_service(actor_house& actors, const common_options& common,
+                         const std::string& listen, forest_options trees)
+    : actors_(actors), common_(common) {
+  http_options http;
+  read_address(listen, http);
+  forest_ = std::make_unique<live_forest>(actors, std::move(trees));
+  forest_->take_up_unfinished();
+  server_ = std::make_unique<http_server>(*forest_, http);
+  // A port that the system chose must be told, be it quiet or not.
+  common.log(http.port == 0 ? level::warning : level::info, "serving " + server_->url());
+}
+
+run_service::~run_service() = default;
+
+void run_service::look() {
+  if (clock::now() < next_look_) return;
+  next_look_ = clock::now() + 1s;
+  const caf::scoped_actor self(actors_.system());
+  const auto tell = [this](const node_status& now) {
+    if (std::exchange(paused_, now.paused) > 0 || now.paused == 0) return;
+    common_.log(level::warning, counted(now.paused, "tree") + (now.paused == 1 ? " is" : " are")
+                                    + " paused: a step waits for its own ones until they are "
+                                      "resumed or late (--deadline)");
+  };
+  const auto say_nothing = [](const caf::error&) {}; // the run is about to end
+  self->request(actors_.node(), 1s, atom::status_v).receive(tell, say_nothing);
+}
+
+void run_service::close() {
+  forest_->close();
+  forest_->break_off_completions();
+}
+
+} // namespace banyan
