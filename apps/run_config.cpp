@@ -4,6 +4,7 @@
 #include "apps/terminal.hpp"
 #include "model/checkpoint.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/run_state.hpp"
 
 #include <algorithm>
 

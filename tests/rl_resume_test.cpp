@@ -2,6 +2,7 @@
 #include "model/safetensors.hpp"
 #include "tests/training.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/run_state.hpp"
 
 #include <cstdio>
 #include <limits>

@@ -14,6 +14,7 @@
 #include "trainer/rl_warnings.hpp"
 #include "trainer/run_course.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/run_state.hpp"
 #include "trainer/statistics.hpp"
 #include "trainer/train_log.hpp"
 
@@ -246,9 +247,7 @@ struct rl_run::impl {
     memory.makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
     require_unchanged(from);
-    const auto lines = log.keep_until(course.step);
-    course.was_evaluated(lines.evaluated);
-    if (lines.lost > 0) hooks.voice.say(lost_lines(options.out, lines.lost));
+    course.take_up(log, hooks.voice);
     if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
     return memory.places;
   }

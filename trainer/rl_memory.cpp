@@ -3,7 +3,7 @@
 #include "model/checkpoint.hpp"
 #include "model/safetensors.hpp"
 #include "model/weights.hpp"
-#include "trainer/run_folder.hpp"
+#include "trainer/run_state.hpp"
 
 #include <algorithm>
 #include <functional>

@@ -87,6 +87,14 @@ void run_course::evaluate(const weights_judge& judge, const model_weights& weigh
   if (!figures.empty()) log.write_evaluation(step, figures);
 }
 
+void run_course::take_up(train_log& log, const run_voice& voice) {
+  const auto [lost, evaluated] = log.keep_until(step);
+  evaluated_ = std::max(evaluated_, evaluated);
+  if (lost > 0)
+    voice.say(log.path().string() + ": the lines of " + std::to_string(lost)
+              + (lost == 1 ? " step" : " steps") + " are missing; the run goes on without them");
+}
+
 nlohmann::ordered_json run_course::state() const {
   return {{"step", step},
           {"tokens", tokens},

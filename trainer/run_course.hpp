@@ -4,7 +4,6 @@
 #include "trainer/run_voice.hpp"
 #include "trainer/schedule.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -90,8 +89,9 @@ public:
   /// one that fails is told, and counts as made.
   void evaluate(const weights_judge&, const model_weights&, train_log&, const run_voice&);
 
-  /// The log has an evaluation of this step, whatever the checkpoint knew of it.
-  void was_evaluated(std::int64_t in) { evaluated_ = std::max(evaluated_, in); }
+  /// Goes on with the log of the present step: what it has of an evaluation is not made again,
+  /// whatever the checkpoint knew of it, and lines that it lacks are told.
+  void take_up(train_log&, const run_voice&);
 
   /// What a checkpoint keeps of it, and back, when the step is the newest checkpoint's. Throws
   /// JSON's exceptions, and std::domain_error for a step below 0.

@@ -7,6 +7,7 @@
 #include "trainer/not_finite.hpp"
 #include "trainer/run_course.hpp"
 #include "trainer/run_folder.hpp"
+#include "trainer/run_state.hpp"
 #include "trainer/train_log.hpp"
 
 #include <cmath>
@@ -176,9 +177,7 @@ void sft_run::resume() {
   restore_state(folder, s.update,
                 [&](const nlohmann::ordered_json& state) { s.course.restore(state); });
   require_unchanged(folder);
-  const auto lines = s.log.keep_until(s.course.step);
-  s.course.was_evaluated(lines.evaluated);
-  if (lines.lost > 0) s.hooks.voice.say(lost_lines(s.options.out, lines.lost));
+  s.course.take_up(s.log, s.hooks.voice);
 }
 
 std::int64_t sft_run::step() const { return impl_->course.step; }

@@ -16,6 +16,7 @@ std::string evaluation_line(std::int64_t step, const std::string& evaluation);
 class train_log {
 public:
   explicit train_log(std::filesystem::path);
+  const std::filesystem::path& path() const { return path_; }
 
   /// One JSON object, on a line of its own. Throws std::system_error.
   void write(const std::string& object);
