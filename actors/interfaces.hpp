@@ -36,6 +36,7 @@ struct resume_thread;
 struct rollout_status;
 struct start_request;
 struct steer_request;
+struct store_status;
 struct stored;
 struct thread_boundary;
 struct thread_report;
@@ -43,6 +44,7 @@ struct thread_request;
 struct thread_status;
 struct token_grant;
 struct token_request;
+struct trainer_status;
 struct tree_accepted;
 struct tree_boundary;
 struct tree_groups;
@@ -83,6 +85,7 @@ CAF_ADD_TYPE_ID(banyan, (banyan::spawn_notice))
 CAF_ADD_TYPE_ID(banyan, (banyan::spawn_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::start_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::steer_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::store_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::stored))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_boundary))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_report))
@@ -99,6 +102,7 @@ CAF_ADD_TYPE_ID(banyan, (banyan::weights_ready))
 CAF_ADD_TYPE_ID(banyan, (banyan::weights_taken))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_grant))
 CAF_ADD_TYPE_ID(banyan, (banyan::token_request))
+CAF_ADD_TYPE_ID(banyan, (banyan::trainer_status))
 CAF_ADD_TYPE_ID(banyan, (banyan::tree_request))
 CAF_ADD_TYPE_ID(banyan, (banyan::thread_request))
 CAF_ADD_ATOM(banyan, banyan::atom, status, "status")
@@ -248,7 +252,9 @@ using tree_store_actor = tree_keeper_actor::extend<
     // Tries whether it can write again; the store sends it to itself after a write that failed.
     caf::reacts_to<atom::probe>,
     // Writes what came before, and ends.
-    caf::reacts_to<atom::drain>>;
+    caf::reacts_to<atom::drain>,
+    // Shows what is not written yet, and why.
+    caf::replies_to<atom::status>::with<store_status>>;
 
 /// Rolls out the groups of trees that a trainer learns from.
 using rollout_actor = caf::typed_actor<
@@ -266,6 +272,8 @@ using trainer_actor = caf::typed_actor<
     // Sets out, and learns from a part of the trees; the trainer sends it to itself.
     caf::reacts_to<atom::step>,
     // Ends what it is learning, writes a checkpoint, and leaves.
-    caf::reacts_to<atom::drain>>;
+    caf::reacts_to<atom::drain>,
+    // Shows what it is doing; it answers between two parts of that.
+    caf::replies_to<atom::status>::with<trainer_status>>;
 
 } // namespace banyan

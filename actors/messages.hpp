@@ -147,6 +147,10 @@ struct tree_state {
   halted_paths halted;
 };
 struct stored {};
+struct store_status {
+  std::uint64_t waiting = 0; ///< writes that are not in the file yet
+  std::string trouble;       ///< why not all can be written; empty: it can
+};
 
 /// Answers a `solve_request`, and goes to the store.
 struct finished_tree {
@@ -192,6 +196,13 @@ struct weights_published {
   std::uint32_t epoch = 0;
 };
 
+enum class trainer_phase : std::uint8_t { setting_out, waiting, learning, publishing, ended };
+
+struct trainer_status {
+  std::int64_t learnt = 0; ///< steps
+  trainer_phase phase = trainer_phase::setting_out;
+};
+
 struct rollout_status {
   std::vector<std::int64_t> open_steps; ///< that trees are rolled out for, oldest first
   std::uint64_t running = 0, due = 0;   ///< trees
@@ -224,6 +235,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_notice)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::spawn_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::start_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::steer_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::store_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::stored)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_boundary)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_report)
@@ -231,6 +243,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::thread_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_grant)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::token_request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::trainer_status)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_accepted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_boundary)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(banyan::tree_groups)

@@ -1,5 +1,7 @@
 #include "tests/made_up_training.hpp"
 
+#include <set>
+
 #include <catch2/catch.hpp>
 
 using namespace banyan;
@@ -26,6 +28,23 @@ TEST_CASE("a run learns from the trees of its node step after step", "[trainer]"
   for (const auto& done : t.kept->finished)
     for (const auto& s : done.value->root().segments)
       for (auto epoch : s.epochs) CHECK(epoch == done.value->weights_epoch);
+}
+
+TEST_CASE("a trainer says what it is doing and how far it is", "[trainer]") {
+  std::set<trainer_phase> seen;
+  for (int more = 0; more < 400; more += 1 + more / 6) {
+    scratch_folder out;
+    training t(out.path());
+    t.options.learner.micro_tokens = 1; // one part after the other
+    t.start();
+    t.run_until(2, more);
+    const auto now = t.ask<trainer_status>(t.learning, atom::status_v);
+    if (!now) break; // it came to its end
+    CHECK(now->learnt >= 2);
+    seen.insert(now->phase);
+  }
+  CHECK(seen.contains(trainer_phase::waiting));
+  CHECK(seen.contains(trainer_phase::learning));
 }
 
 TEST_CASE("without staleness every step is sampled with its own weights", "[trainer]") {

@@ -145,6 +145,7 @@ TEST_CASE_METHOD(troubled_store, "a store that nobody writes to finds out that i
     CHECK(told[0].find("make room") != std::string::npos);
     for (int i = 0; i < 10; ++i) advance(std::chrono::seconds(1));
     CHECK(told.size() == 1);
+    CHECK(ask<store_status>(store, atom::status_v)->trouble == told[0]);
   }
   advance(std::chrono::seconds(2));
   CHECK(told.size() == 2);

@@ -71,6 +71,7 @@ inline tree_store_actor::behavior_type store_stub(tree_store_actor::pointer self
       [](atom::tick) {},
       [](atom::probe) {},
       [](atom::drain) {},
+      [](atom::status) { return store_status{}; },
   };
 }
 

@@ -152,6 +152,8 @@ struct store_state {
     self->delayed_send(self, sweep_interval, atom::tick_v);
   }
 
+  store_status status() const { return {open.size(), trouble}; }
+
   void leave() {
     write();
     self->quit();
@@ -194,6 +196,7 @@ tree_store_actor::behavior_type store(tree_store_actor::stateful_pointer<store_s
       [&state](atom::tick) { state.sweep(); },
       [&state](atom::probe) { state.try_again(); },
       [&state](atom::drain) { state.leave(); },
+      [&state](atom::status) { return state.status(); },
   };
 }
 

@@ -32,7 +32,6 @@ constexpr caf::timespan patience_with_status = std::chrono::seconds(30);
 
 struct trainer_state {
   static inline const char* name = "banyan.trainer";
-  enum class doing : std::uint8_t { setting_out, waiting, learning, publishing, ended };
   using placement = std::pair<std::string, dtype>; ///< device and precision
 
   explicit trainer_state(trainer_actor::stateful_pointer<trainer_state> self) : self(self) {}
@@ -45,7 +44,7 @@ struct trainer_state {
 
   void set_out() {
     if (options->os_threads > 0) at::set_num_threads(options->os_threads);
-    what = doing::publishing;
+    what = trainer_phase::publishing;
     auto known = run().published();
     known.erase(known.begin());
     const auto start = [this] {
@@ -63,7 +62,7 @@ struct trainer_state {
 
   void next() {
     if (run().done()) return close();
-    what = doing::waiting;
+    what = trainer_phase::waiting;
     since = clock::now();
     self->request(options->rollouts, patience_with_rollouts, group_request{run().step()})
         .then([this](const tree_groups& groups) { guarded([&] { learn(groups); }); },
@@ -74,19 +73,19 @@ struct trainer_state {
   }
 
   void learn(const tree_groups& groups) {
-    if (what == doing::ended) return;
+    if (what == trainer_phase::ended) return;
     if (run().done()) return close(); // its time ran out while it waited
-    what = doing::learning;
+    what = trainer_phase::learning;
     around = {.rollout_s = groups.rollout_s, .wait_s = seconds_since(since)};
     run().begin(*groups.value);
     self->send(self, atom::step_v);
   }
 
   void step() {
-    if (what == doing::setting_out) return set_out();
-    if (what != doing::learning) return;
+    if (what == trainer_phase::setting_out) return set_out();
+    if (what != trainer_phase::learning) return;
     if (run().advance()) return self->send(self, atom::step_v);
-    what = doing::publishing;
+    what = trainer_phase::publishing;
     since = clock::now();
     auto published = run().publish();
     if (stopping) return park(); // nobody will decode with them here
@@ -109,7 +108,7 @@ struct trainer_state {
   void send_out(std::vector<published_weights> epochs, std::function<void()> done) {
     auto open = std::make_shared<std::size_t>(epochs.size() * options->pools.size());
     auto all_have_them = [this, last = epochs.back().epoch, done] {
-      if (what == doing::ended) return;
+      if (what == trainer_phase::ended) return;
       self->send(options->rollouts, weights_published{last});
       guarded(done);
     };
@@ -205,12 +204,14 @@ struct trainer_state {
               [heard](caf::error&) { heard(); });
   }
 
+  trainer_status status() const { return {options->run->step(), what}; }
+
   // ---- the end ----
 
   /// A step that is being learnt is ended first.
   void stop() {
     stopping = true;
-    if (what != doing::learning && what != doing::ended) park();
+    if (what != trainer_phase::learning && what != trainer_phase::ended) park();
   }
 
   void close() {
@@ -228,7 +229,7 @@ struct trainer_state {
 
   /// For a reason outside: what was learnt is kept, as far as the disk allows.
   void break_off(const std::string& why) {
-    if (what == doing::ended) return;
+    if (what == trainer_phase::ended) return;
     try {
       run().keep(around);
     } catch (const std::exception& also) {
@@ -238,7 +239,7 @@ struct trainer_state {
   }
 
   void end(const std::string& why) {
-    if (std::exchange(what, doing::ended) == doing::ended) return;
+    if (std::exchange(what, trainer_phase::ended) == trainer_phase::ended) return;
     options->on_end(why, run().result());
     self->quit();
   }
@@ -254,7 +255,7 @@ struct trainer_state {
 
   trainer_actor::stateful_pointer<trainer_state> self;
   std::shared_ptr<trainer_actor_options> options;
-  doing what = doing::setting_out;
+  trainer_phase what = trainer_phase::setting_out;
   bool stopping = false;
   clock::time_point since;
   std::map<pool_actor, pool_time> busy;
@@ -274,6 +275,7 @@ trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_sta
   return {
       [&state](atom::step) { state.guarded([&state] { state.step(); }); },
       [&state](atom::drain) { state.stop(); },
+      [&state](atom::status) { return state.status(); },
   };
 }
 

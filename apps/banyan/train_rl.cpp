@@ -306,7 +306,7 @@ private:
     trainer->attach_functor([ending] { ending->set("the trainer is gone", {}); });
     actors.add(caf::actor_cast<caf::actor>(trainer));
     while (end.wait_for(50ms) != std::future_status::ready) {
-      look_at(actors.system(), rolling);
+      look_at(actors.system(), rolling, trainer);
       if (outside) outside->look();
       if ((interrupted() != 0 || told_.is_unheard()) && !std::exchange(asked_to_stop_, true))
         caf::anon_send(trainer, atom::drain_v);
@@ -320,12 +320,17 @@ private:
   }
 
   /// Once a second.
-  void look_at(caf::actor_system& system, const rollout_actor& rolling) {
+  void look_at(caf::actor_system& system, const rollout_actor& rolling,
+               const trainer_actor& trainer) {
     if (options_.common.quiet || options_.common.json || clock::now() < next_look_) return;
     next_look_ = clock::now() + 1s;
     const caf::scoped_actor self(system);
+    auto doing = trainer_phase::learning; // which is why it has no time to answer
+    self->request(trainer, 100ms, atom::status_v)
+        .receive([&doing](const trainer_status& now) { doing = now.phase; },
+                 [](const caf::error&) {});
     self->request(rolling, 1s, atom::status_v)
-        .receive([this](const rollout_status& now) { report_.meanwhile(now); },
+        .receive([&](const rollout_status& now) { report_.meanwhile(now, doing); },
                  [](const caf::error&) {}); // it is about to end
   }
 
