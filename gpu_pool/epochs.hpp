@@ -16,6 +16,7 @@ public:
   explicit epoch_list(std::uint32_t first);
 
   std::uint32_t newest() const { return *epochs_.back(); }
+  std::uint32_t oldest() const { return *epochs_.front(); }
 
   /// `epoch` must be newer than all others.
   void add(std::uint32_t epoch);

@@ -94,6 +94,14 @@ bool prefix_cache::evict() {
   return false;
 }
 
+bool prefix_cache::evict_gone() {
+  if (leaves_.empty()) return false;
+  auto& oldest = *leaves_.front();
+  if (oldest.epoch >= oldest_epoch_ || blocks_.uses(oldest.block.index()) > 1) return false;
+  remove(oldest);
+  return true;
+}
+
 void prefix_cache::become_leaf(prefix_node& node) {
   const auto younger = std::ranges::find_if(
       leaves_, [&node](const prefix_node* leaf) { return leaf->last_used > node.last_used; });

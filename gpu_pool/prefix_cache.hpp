@@ -26,8 +26,8 @@ struct prefix_node {
 };
 
 /// A tree of texts in whole blocks: finds the longest prefix whose keys and values are known.
-/// Weights of another epoch make other keys, so blocks of an older epoch are never found again and
-/// grow old in place.
+/// Weights of another epoch make other keys, so blocks of weights that are gone are never found
+/// again: their places are taken before new ones are.
 ///
 /// Who uses a node's block also uses the blocks of all its ancestors; so nodes can be evicted from
 /// the leaves up, least recently used first, whenever the cache's own loan of the block is the
@@ -46,6 +46,12 @@ public:
 
   /// Forgets the least recently used leaf that nobody uses; false if there is none.
   bool evict();
+
+  /// Weights of epochs before this one are gone.
+  void forget_before(std::uint32_t epoch) { oldest_epoch_ = epoch; }
+
+  /// Forgets the least recently used leaf if its weights are gone and nobody uses it.
+  bool evict_gone();
 
   std::size_t size() const { return nodes_.size(); }
 
@@ -83,6 +89,7 @@ private:
   void remove(prefix_node&);
 
   block_pool& blocks_;
+  std::uint32_t oldest_epoch_ = 0;
   std::uint64_t now_ = 0; // counts uses; only its order matters
   std::unordered_set<std::unique_ptr<prefix_node>, by_key, same_key> nodes_;
   std::list<prefix_node*> leaves_; // least recently used first

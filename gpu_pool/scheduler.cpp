@@ -270,6 +270,12 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
   return ended;
 }
 
+std::vector<std::uint32_t> scheduler::forget_epochs(std::size_t keep) {
+  auto gone = epochs_.forget(keep);
+  cache_.forget_before(epochs_.oldest());
+  return gone;
+}
+
 bool scheduler::retreat() {
   const auto sequences = lanes_.size();
   std::size_t prompt_tokens = 0;

@@ -93,7 +93,7 @@ public:
 
   /// Forgets the epochs that nothing pinned needs, neither a sequence nor a thread with a lease,
   /// but for the newest and `keep` older ones. Returns them.
-  std::vector<std::uint32_t> forget_epochs(std::size_t keep) { return epochs_.forget(keep); }
+  std::vector<std::uint32_t> forget_epochs(std::size_t keep);
 
   /// What a running sequence has sampled so far; null for one that is queued or unknown.
   const decode_reply* sampled(std::uint64_t id) const;

@@ -113,7 +113,8 @@ void sequence_cache::break_oldest_lease() {
 }
 
 void sequence_cache::append_block(held_blocks& held) {
-  if (blocks_.num_free() == 0) prefixes_.evict();
+  // Memory that was never touched stays free while other places will do.
+  if (!prefixes_.evict_gone() && blocks_.num_free() == 0) prefixes_.evict();
   held.blocks.push_back(blocks_.take(held.epoch));
 }
 

@@ -75,6 +75,9 @@ public:
   /// they have.
   void renew(std::uint32_t epoch);
 
+  /// Weights of epochs before this one are gone, and nobody is pinned to them.
+  void forget_before(std::uint32_t epoch) { prefixes_.forget_before(epoch); }
+
   /// Of the weights that decode the sequence now.
   std::uint32_t epoch_of(const sequence& s) const { return s.pin ? *s.pin : epoch_; }
 

@@ -100,6 +100,22 @@ TEST_CASE_METHOD(small_cache, "a block that somebody uses is not evicted", "[poo
   CHECK(cache.evict());
 }
 
+TEST_CASE_METHOD(small_cache, "what weights that are gone made is forgotten while there is room",
+                 "[pool]") {
+  add({1, 2, 3, 4});
+  const auto* kept = add({5, 6}, 1);
+  users[0].push_back(kept->block.share());
+  add({7, 8}, 2);
+  CHECK_FALSE(cache.evict_gone());
+  cache.forget_before(2);
+  CHECK(cache.evict_gone());
+  CHECK(cache.evict_gone());
+  CHECK(known({1, 2}) == 0);
+  CHECK_FALSE(cache.evict_gone()); // somebody uses it
+  CHECK(known({5, 6}, 1) == 1);
+  CHECK(known({7, 8}, 2) == 1);
+}
+
 TEST_CASE("random use and eviction keep a cache's books in order", "[pool]") {
   small_cache it(40);
   std::mt19937 random(7);

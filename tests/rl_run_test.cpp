@@ -53,7 +53,10 @@ TEST_CASE("without staleness every step is sampled with its own weights", "[trai
   t.options.staleness = 0;
   t.start();
   t.run();
-  for (const auto& line : log_of(out.path())) CHECK(line.at("staleness_mean") == 0);
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  for (const auto& line : log) CHECK(line.at("staleness_mean") == 0);
 }
 
 TEST_CASE("a trainer that is asked to stop keeps what it learnt, whatever it is doing",

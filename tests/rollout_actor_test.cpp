@@ -172,3 +172,21 @@ TEST_CASE_METHOD(rolling, "a step's rollouts last from its first tree to its las
   run();
   CHECK(take<tree_groups>(asked)->rollout_s == Approx(3));
 }
+
+TEST_CASE_METHOD(rolling,
+                 "only trees that are to end with the weights they began with are held to them",
+                 "[trainer]") {
+  const auto epochs = [this] {
+    std::set<std::optional<std::uint32_t>> all;
+    for (const auto& r : script->asked) all.insert(r.weights_epoch);
+    return all;
+  };
+  options.first_step = 3; // of which the trees are sampled with the weights before
+  options.last_step = 4;
+  options.policy = GENERATE(in_flight::finish, in_flight::go_on);
+  start(1);
+  self->send(rollouts, weights_published{2});
+  run();
+  const auto held = std::optional<std::uint32_t>(2);
+  CHECK(epochs() == std::set{options.policy == in_flight::finish ? held : std::nullopt});
+}

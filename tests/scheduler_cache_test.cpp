@@ -200,6 +200,21 @@ TEST_CASE("new weights know nothing of what older ones computed", "[pool]") {
   CHECK(pool.ask(request).cached_tokens > 30);
 }
 
+TEST_CASE("a run whose weights change does not fill the cache with what nobody can find", "[pool]") {
+  plain_pool pool;
+  std::vector<std::size_t> free;
+  for (std::uint32_t epoch = 1; epoch < 12; ++epoch) {
+    auto request = request_of(epoch, "/", some_text(epoch, 40), 100);
+    request.keep_lease = false;
+    pool.ask(request);
+    free.push_back(pool.work.cache().blocks().num_free());
+    pool.renew(epoch, epoch + 1);
+    pool.work.forget_epochs(1);
+  }
+  CHECK(free[2] < free[0]);
+  CHECK(free.back() == free[3]);
+}
+
 TEST_CASE("what runs while weights change leaves nothing to be found", "[pool]") {
   plain_pool pool;
   auto request = request_of(0, "/", some_text(1, 10), 30);

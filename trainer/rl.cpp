@@ -19,6 +19,7 @@
 #include "trainer/train_log.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <functional>
 #include <stdexcept>
@@ -92,6 +93,7 @@ struct rl_run::impl {
   }
 
   void begin(const rollout_batch& batch) {
+    assert(batch.step == course.step);
     if (batch.figures.problems() == 0) refuse_empty(batch.counts);
     trained_since = clock::now();
     leave_shared_memory(*weights);

@@ -179,6 +179,7 @@ private:
   std::unique_ptr<rl_run> make_run() {
     auto weights = std::make_shared<model_weights>(
         copy_weights(*model_.weights, dtype::float32, options_.rl.device));
+    model_.weights.reset(); // trained are these, and nobody needs more of the others
     auto settings = options_.rl;
     settings.name = tree_ids(drawn_bits()).next(unix_ms_now());
     auto run = std::make_unique<rl_run>(settings, model_.vocabulary, hooks(), std::move(weights));
