@@ -70,12 +70,12 @@ SECTIONS = {
                  ["has no such figures; on four numbers the searches of its reference implementation solve "
                   + ", ".join(f"{share} % ({name})" for name, share in published.SYMBOLIC.items())],
                  "What the searches solve that our models' demonstrations are made with, by the options in their folders, and what the published "
-                 "configurations solve: `banyan generate traces --summary`. No model is in them."),
+                 "configurations solve: `banyan generate traces --summary`. No model is in them, and they are of all {symbolic_problems} problems of the file."),
     "join": ("What going on at the first success saves",
              ("accuracy", "tokens", "critical", "wasted", "wall_ms", "wall_ms_means_ratio", "wall_ms_ratio", "repeats", "wall_ms_least", "wall_ms_most", "difference", "p"),
              ["the paper joins all children always"],
              "Greedy. `first_success` cancels the other children when one has the answer; wasted tokens are those of children that nobody "
-             "waited for.{join_on} The difference and the ratio are to `all`."),
+             "waited for.{join_on}{repeated} The difference and the ratio are to `all`."),
 }
 HEADINGS = {"accuracy": "solved, %", "tokens": "tokens", "critical": "sequential tokens", "children": "children", "wall_ms": "wall time, ms",
             "tokens_a_thread": "tokens a thread", "wasted": "wasted tokens", "difference": "difference", "p": "p",
@@ -176,6 +176,7 @@ def said_of(facts, known):
             "rl_temperatures": "Greedy, as in the paper, and at temperature 1, at which it learns." if len(warm) > 1 else "Greedy.",
             "at_k": ", but sequential tokens are of consecutive ones, from k = 5 on of the first k alone" if consecutive else "",
             "repeated": claims.repeated(known),
+            "symbolic_problems": f"{max((int(row['problems']) for row in known.get('symbolic', [])), default=0):,}",
             "numbers_in_words": WORDS.get(facts["numbers"], facts["numbers"]), "what_differs": hard.format(**facts),
             "sosplus_beam": models.get("SoS+", {}).get("beam") or "an unknown number",
             "beam5_row": ", and is a row of its own here" if "SoS+ (beam size = 5)" in models else ""}

@@ -84,6 +84,26 @@ class what_the_tables_say(unittest.TestCase):
         rows = [{**r, "wall_ms": "50", "wall_ms_high": "51"} if "2 devices" in r["series"] else r for r in rows]
         self.assertEqual(said("latency", rows)[-1][0], "agrees")
 
+    def test_times_that_may_be_equal_are_undecided(self):
+        def quick(ratio):
+            rows = [row("APR, 1 device", "", 0.9, wall_ms=100, wall_ms_ratio=ratio), row("SoS+, 1 device", "", 0.5, wall_ms=100)]
+            return said("latency", rows)[0][0]
+
+        self.assertEqual([quick(0.2), quick(1.0), quick(9.0)], ["agrees", "undecided", "disagrees"])
+
+    def test_the_setting_that_bears_a_claim_is_quoted(self):
+        curve = [row("APR, children asked", n, a, critical=c) for n, a, c in ((2, 0.71, 100), (4, 0.8, 200), (6, 0.9, 5000))]
+        (verdict, text), = said("sequential", [*curve, row("SoS+, unconditioned", "", 0.5, critical=1000)])
+        self.assertEqual(verdict, "agrees")
+        self.assertIn("asked for 4 children, APR solves 80.0 % with 200.0 sequential tokens", text)
+        (verdict, text), = said("sequential", [curve[-1], row("SoS+, unconditioned", "", 0.5, critical=1000)])
+        self.assertEqual(verdict, "disagrees")
+        self.assertIn("asked for 6 children", text)
+
+    def test_all_that_a_model_learnt_from_is_named(self):
+        rows = [row(f"demonstrations of {title}", setting, a) for title, setting, a in (("APR", "wide", 0.99), ("APR", "narrow", 0.9), ("SoS+", "", 0.8))]
+        self.assertEqual([text for _, text in said("symbolic", rows)][-2:], ["what APR learnt from solves 99.0 % and 90.0 %", "what SoS+ learnt from solves 80.0 %"])
+
     def test_temperatures_that_differ_have_a_verdict_each(self):
         rows = [row("APR against SoS+", t, 0.9, difference=d) for t, d in ((0.0, 8), (0.5, 4), (1.0, 1))]
         (verdict, text), = said("temperature", [], against=rows)
