@@ -20,7 +20,8 @@ class evaluate(cli_case):
         self.assertEqual(list(figures), ["problems", "samples", "solved", "claimed", "accuracy", "ci95", "generated_tokens_mean",
                                          "critical_path_tokens_mean", "wasted_tokens_mean", "children_mean", "threads_max", "failures",
                                          "problems_per_s", "tokens_per_s", "wall_s", "logprob_gap_max"])
-        self.assertLess(figures["logprob_gap_max"], 1e-3)
+        self.assertLess(figures["logprob_gap_max"], 1e-4)
+        self.assertGreater(figures["children_mean"], 1)  # decoding and training agree over spawns and joins, too
         lines = [json.loads(line) for line in trees.read_text().splitlines()]
         self.assertEqual(len(lines), figures["problems"])
         self.assertEqual(sum(line["outcome"]["solved"] for line in lines), figures["solved"])
