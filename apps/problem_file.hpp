@@ -33,6 +33,9 @@ std::vector<listed_problem> parse_problems(std::string_view text, const std::str
 /// A result, one JSON object, with the other fields of its problem as `fields`.
 std::string with_fields(std::string result, const listed_problem&);
 
+/// Would both paths be the same regular file? Also where there is none yet.
+bool same_file(const std::filesystem::path&, const std::filesystem::path&);
+
 /// The canonical problems of several files.
 problem_set problems_of(const std::vector<std::string>& files);
 

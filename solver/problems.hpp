@@ -22,7 +22,8 @@ struct problem_options {
   int workers = 1; ///< OS threads; the result does not depend on it
 };
 
-/// Draws distinct solvable problems uniformly (numbers and target uniform, kept if solvable).
+/// Draws distinct solvable problems: each number and the target uniform, kept if solvable. So a
+/// problem with a number twice comes half as often as one without.
 /// A problem whose (sorted numbers, target) occurs in `exclude` or was drawn before is skipped.
 /// The result depends on the options, `count` and `exclude` alone, never on `workers`.
 /// Throws std::invalid_argument if so many distinct problems cannot be found: at once where there

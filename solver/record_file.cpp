@@ -47,7 +47,8 @@ struct record_reader::impl {
   }
 
   [[noreturn]] void refuse(const std::string& why) const {
-    throw bad_record(path.string() + ": record at byte " + std::to_string(offset) + ": " + why);
+    throw bad_record(path.string() + ": record at byte " + std::to_string(offset) + ": " + why
+                     + "; give a file that is whole");
   }
 
   /// The next byte of a length, or nothing at the end of the file.

@@ -199,7 +199,7 @@ std::uint64_t tree::longest_context() const {
   for (const auto& t : threads) {
     std::uint64_t context = 0;
     for (const auto& s : t.segments) {
-      longest = std::max(longest, context + s.ids.size());
+      if (s.sampled() && !s.ids.empty()) longest = std::max(longest, context + s.ids.size());
       if (s.kind != segment_kind::spawn) context += s.ids.size();
     }
   }

@@ -131,7 +131,7 @@ struct tree : tree_figures {
   std::uint64_t wasted_tokens() const;
 
   /// The longest context that any of its threads had, in tokens: all its model saw, and what was
-  /// sampled last.
+  /// sampled last. A prompt or a join that nothing was sampled after was in none.
   std::uint64_t longest_context() const;
 
   /// Checks itself: unique paths, parents first, depth = length of path, segment order, one logprob

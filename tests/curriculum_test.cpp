@@ -3,6 +3,7 @@
 #include "model/tokenizer.hpp"
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -62,6 +63,34 @@ TEST_CASE("the first steps are drills and of later ones the share that is asked 
   CHECK(drills(0) == 0);
   CHECK(drills(0.2) == Approx(2000).margin(150));
   CHECK(drills(1) == 10'000);
+}
+
+TEST_CASE("no drill is a problem that is held out", "[trainer]") {
+  auto o = one_row_a_tree();
+  o.drill_steps = 10;
+  o.drill_rows = 64;
+  o.pair_share = 1;
+  o.drills.max_result = 200;
+  const auto first_lines = [&o](const problem_set& held_out) {
+    const curriculum c(o, countdown_tokenizer(), held_out);
+    std::set<std::string> seen;
+    for (std::uint64_t step = 0; step < 10; ++step)
+      for (const auto& row : rows_of(c, step)) seen.insert(row.substr(0, row.find("Exploring")));
+    return seen;
+  };
+  REQUIRE(first_lines({}).size() > 500);
+  problem_set easy; // all with a 7
+  for (std::int64_t other = 1; other <= 200; ++other)
+    for (std::int64_t target = 10; target <= 100; ++target)
+      easy.insert(canonical({{7, other}, target}));
+  std::size_t with = 0, without = 0;
+  const auto has_a_seven = [](const std::string& row) {
+    return row.find("[7, ") != row.npos || row.find(", 7]") != row.npos;
+  };
+  for (const auto& row : first_lines({})) with += has_a_seven(row);
+  for (const auto& row : first_lines(easy)) without += has_a_seven(row);
+  CHECK(with > 0);
+  CHECK(without == 0);
 }
 
 TEST_CASE("of the rows of drills the share that is asked for are whole searches", "[trainer]") {

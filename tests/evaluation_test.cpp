@@ -103,6 +103,18 @@ TEST_CASE("figures are of problems and means of trees", "[trainer]") {
   CHECK(j.at("cons_at_k").size() == 2);
 }
 
+TEST_CASE("groups that share samples are not independent trials", "[trainer]") {
+  evaluation e(8);
+  for (int problem = 0; problem < 40; ++problem)
+    for (int sample = 0; sample < 8; ++sample) e.add(sample < 2 - problem % 2 ? right : nothing);
+  // Nearly all groups of 7 have a right one, so that the shares hardly differ.
+  for (const std::size_t k : {2, 7}) {
+    CAPTURE(k);
+    const auto found = e.pass_at(k);
+    CHECK(found.ci95[0] <= wilson(found.value, 320.0 / double(k))[0]);
+  }
+}
+
 TEST_CASE("tokens of k samples are k times those of one", "[trainer]") {
   auto t = right;
   t.threads[0].segments = {{segment_kind::written, "", {1, 2, 3}, {0, 0, 0}, {0, 0, 0}}};

@@ -150,6 +150,9 @@ TEST_CASE("a context holds a spawn block until the join replaces it", "[solver]"
   CHECK(t.longest_context() == 41);
   t.add("/0").segments = {sampled(segment_kind::written, 50)};
   CHECK(t.longest_context() == 50);
+  t.threads[1].segments.push_back(given(segment_kind::joined, ""));
+  t.threads[1].segments[1].ids.resize(100); // found no room
+  CHECK(t.longest_context() == 50);
 }
 
 TEST_CASE("an empty tree has used nothing", "[solver]") {

@@ -65,6 +65,16 @@ std::int32_t curriculum::longest_context(std::uint64_t demonstrations) const {
   return longest;
 }
 
+std::optional<problem> curriculum::pair_drill(std::uint64_t index) const {
+  constexpr int most_draws = 100; // of problems that may all be held out
+  auto x = mix(options_.seed + 2, index);
+  for (int i = 0; i < most_draws; ++i, x = chance::mix(x + chance::golden)) {
+    auto p = pair_problem(options_.drills, x);
+    if (!held_out_.contains(canonical(p))) return p;
+  }
+  return {};
+}
+
 std::vector<training_sequence> curriculum::drill_rows(std::uint64_t step) const {
   std::vector<training_sequence> rows;
   auto pairs = options_.search;
@@ -72,13 +82,9 @@ std::vector<training_sequence> curriculum::drill_rows(std::uint64_t step) const 
   for (int i = 0; i < options_.drill_rows; ++i) {
     const auto index = step * stride + static_cast<std::uint64_t>(i);
     const auto x = mix(options_.seed + 1, index);
-    if (fraction(x) >= options_.pair_share)
-      rows.push_back(arithmetic_drill(options_.drills, *tokenizer_, options_.seed, index));
-    else
-      rows.push_back(sequence_of(
-          demonstrate(pair_problem(options_.drills, mix(options_.seed + 2, index)), pairs, index)
-              .root(),
-          *tokenizer_));
+    const auto pair = fraction(x) < options_.pair_share ? pair_drill(index) : std::nullopt;
+    rows.push_back(pair ? sequence_of(demonstrate(*pair, pairs, index).root(), *tokenizer_)
+                        : arithmetic_drill(options_.drills, *tokenizer_, options_.seed, index));
   }
   return rows;
 }

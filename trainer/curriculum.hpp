@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace banyan {
@@ -43,6 +44,7 @@ public:
   std::int32_t longest_context(std::uint64_t demonstrations) const;
 
 private:
+  std::optional<problem> pair_drill(std::uint64_t index) const;
   std::vector<training_sequence> drill_rows(std::uint64_t step) const;
   std::vector<training_sequence> tree_rows(std::uint64_t step, double progress) const;
 

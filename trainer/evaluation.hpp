@@ -55,8 +55,8 @@ public:
   double logprob_gap_max() const { return logprob_gap_max_; }
 
   // Of all problems; 0 < k <= samples:
-  estimate pass_at(std::size_t k) const { return over_problems(pass_[k - 1]); }
-  estimate cons_at(std::size_t k) const { return over_problems(cons_[k - 1]); }
+  estimate pass_at(std::size_t k) const { return over_problems(pass_[k - 1], k); }
+  estimate cons_at(std::size_t k) const { return over_problems(cons_[k - 1], k); }
 
   /// One JSON object.
   std::string json() const;
@@ -70,8 +70,9 @@ private:
   double majority(const std::vector<bool>& mask) const;
   double majority_of(std::size_t k) const;
   void close_problem();
-  estimate over_problems(const std::vector<double>& shares) const {
-    return mean_share(shares, double(trees_));
+  /// All trees together have so many groups of k that share none.
+  estimate over_problems(const std::vector<double>& shares, std::size_t k) const {
+    return mean_share(shares, double(trees_) / double(k));
   }
   double mean(std::uint64_t sum) const { return trees_ ? double(sum) / double(trees_) : 0; }
 

@@ -20,6 +20,9 @@ advice why_none(const rollout_counts& counts) {
                + std::string(to_string(failure));
   }
   const auto trees = std::to_string(all) + " trees ";
+  if (counts.repeated_by_failure.size() == 1
+      && counts.repeated_by_failure.contains(errc::cancelled))
+    return {"all " + trees + "were cancelled by somebody", {}};
   if (counts.repeated_by_failure.size() == 1 && counts.repeated_by_failure.contains(errc::deadline))
     return {"all " + trees + "were late", remedy::more_time};
   return {trees + "failed: " + reasons, {}};
@@ -67,7 +70,8 @@ void rl_warnings::look_for_late(rl_progress& step) {
   const auto late = repeated.contains(errc::deadline) ? repeated.at(errc::deadline) : 0;
   if (told_late_ || 4 * late < step.trees.problems()) return;
   told_late_ = true;
-  warn(step, voice_.with(std::to_string(late) + " trees were late and rolled out again, beside "
+  warn(step, voice_.with(std::to_string(late)
+                             + " trees were late, or paused, and rolled out again, beside "
                              + std::to_string(step.trees.problems()) + " that were not",
                          remedy::more_time));
 }

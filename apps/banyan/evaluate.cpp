@@ -154,17 +154,12 @@ std::optional<solved_shares> read_other(const std::filesystem::path& file,
 void check_files(const evaluate_options& o) {
   for (const auto& [option, file] : {std::pair("--trees", o.trees), {"--results", o.results}})
     if (file == "-") throw bad_usage(option, "the figures go to standard output", "give a file");
-  const auto same = [](const std::filesystem::path& a, const std::filesystem::path& b) {
-    if (a.empty() || b.empty() || (exists(a) && !is_regular_file(a))) return false;
-    std::error_code unknown;
-    return a == b || equivalent(a, b, unknown);
-  };
-  if (same(o.trees, o.results))
+  if (same_file(o.trees, o.results))
     throw bad_usage("--trees", "it is the file of --results", "give another one");
   for (const auto& [option, file] : {std::pair("--trees", o.trees), {"--results", o.results}})
     for (const auto& [other, read] :
          {std::pair("--problems", o.problems), {"--against", o.against}})
-      if (same(file, read))
+      if (same_file(file, read))
         throw bad_usage(option, std::string("it is the file of ") + other, "give another one");
 }
 

@@ -67,6 +67,12 @@ bool parse(option_list& list, generate_options& o, command_words words) {
   read_config(list, o.common);
   if (o.out == "-") o.out.clear();
   if (!o.format) o.format = format_of(o.out);
+  const auto keep = [&o](const char* option, const fs::path& read) {
+    if (same_file(o.out, read))
+      throw bad_usage("--out", std::string("it is the file of ") + option, "give another one");
+  };
+  keep("--problems", o.given);
+  for (const auto& file : o.exclude) keep("--exclude", file);
   return true;
 }
 
@@ -221,8 +227,8 @@ int generate_problems_command(command_words words) {
   option_list list(
       "generate problems", "--count N --numbers K [options]",
       "Draws distinct solvable Countdown problems: numbers 1 to 99, target 10 to 100.\n"
-      "A problem is uniform over the solvable ones; the order of its numbers makes no other "
-      "problem.",
+      "Numbers and target are uniform, and what has no solution is drawn anew; the order of its\n"
+      "numbers makes no other problem.",
       "  banyan generate problems --count 1000 --numbers 3 --seed 7 --out heldout.jsonl\n"
       "  banyan generate problems --count 5 --numbers 4 --exclude heldout.jsonl\n");
   declare_problems(list, o);
@@ -269,6 +275,12 @@ int generate_traces_command(command_words words) {
     throw bad_usage("--count", "--problems is given too", "give one of the two");
   if (o.summary && !o.out.empty())
     throw bad_usage("--summary", "it writes no searches to --out", "give one of the two");
+  for (const auto& [option, asked] :
+       {std::pair("--only-solved", o.only_solved), {"--max-thread-bytes", o.max_thread_bytes > 0}})
+    if (o.summary && asked)
+      throw bad_usage("--summary",
+                      std::string("it is of all searches, and ") + option + " leaves some out",
+                      "give one of the two");
   o.search.seed = o.problems.seed;
   complete(o.search, list);
   check(o.search);

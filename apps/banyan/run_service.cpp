@@ -47,8 +47,8 @@ void run_service::look() {
   const auto tell = [this](const node_status& now) {
     if (std::exchange(paused_, now.paused) > 0 || now.paused == 0) return;
     common_.log(level::warning, counted(now.paused, "tree") + (now.paused == 1 ? " is" : " are")
-                                    + " paused: a step waits for its own ones until they are "
-                                      "resumed or late (--deadline)");
+                                    + " paused; a step that has one among its rollouts waits until "
+                                      "it is resumed or late (--deadline)");
   };
   const auto say_nothing = [](const caf::error&) {}; // the run is about to end
   self->request(actors_.node(), 1s, atom::status_v).receive(tell, say_nothing);

@@ -103,7 +103,7 @@ def is_problem(entry):
     if not isinstance(entry, dict) or not whole_number(entry.get("target")):
         return False
     numbers = numbers_of(entry)
-    return isinstance(numbers, list) and len(numbers) > 0 and all(map(whole_number, numbers))
+    return isinstance(numbers, list) and 2 <= len(numbers) <= 6 and all(map(whole_number, numbers))
 
 
 def read_problems(file):
@@ -118,6 +118,9 @@ def read_problems(file):
     for line, problem in enumerate(problems, 1):
         if not is_problem(problem):
             raise bad_problems(f"--problems {file}: entry {line} is no problem; see `banyan generate problems`")
+        if how_many_numbers(problem) != how_many_numbers(problems[0]):
+            raise bad_problems(f"--problems {file}: entry {line} has {how_many_numbers(problem)} numbers and the first has {how_many_numbers(problems[0])}; "
+                               "give problems of as many numbers each")
     if not problems:
         raise bad_problems(f"--problems {file}: it is empty; see `banyan generate problems`")
     if len(problems) < 2:

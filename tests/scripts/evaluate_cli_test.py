@@ -88,6 +88,8 @@ class evaluate(cli_case):
             self.refused(2, "evaluate", "--problems", DEMO, option, "-", names=f"{option}: the figures go to standard output")
         both = self.folder / "both.jsonl"
         self.refused(2, "evaluate", "--problems", DEMO, "--trees", both, "--results", both, names="--trees: it is the file of --results")
+        self.refused(2, "evaluate", "--problems", DEMO, "--trees", both, "--results", self.folder / ".." / self.folder.name / "both.jsonl",
+                     names="--trees: it is the file of --results")
         problems = self.write("p.jsonl", '{"nums": [7, 25, 3], "target": 54}\n')
         self.refused(2, "evaluate", "--problems", problems, "--results", problems, names="--results: it is the file of --problems")
         self.assertEqual(problems.read_text(), '{"nums": [7, 25, 3], "target": 54}\n')

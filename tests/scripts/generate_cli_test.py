@@ -149,6 +149,15 @@ class generate(cli_case):
         self.assertEqual(narrow["children_mean"], 0)
         self.assertIn(f"solved      {narrow['solved']} of 200", summary("--search", "sos-dfs", "--beam", "1:1"))
         self.refused(2, "generate", "traces", "--count", 2, "--summary", "--out", self.folder / "t.jsonl", names="--summary")
+        for words in (["--only-solved"], ["--max-thread-bytes", 100]):
+            self.refused(2, "generate", "traces", "--count", 2, "--summary", *words, names=f"--summary: it is of all searches, and {words[0]}")
+
+    def test_a_file_that_is_read_is_not_written(self):
+        problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n')
+        again = self.folder / ".." / self.folder.name / "p.jsonl"
+        self.refused(2, "generate", "problems", "--count", 2, "--numbers", 3, "--exclude", problems, "--out", again, names="--out: it is the file of --exclude")
+        self.refused(2, "generate", "traces", "--problems", problems, "--out", again, names="--out: it is the file of --problems")
+        self.assertEqual(problems.read_text(), '{"nums": [25, 7, 3], "target": 54}\n')
 
     def test_that_nothing_is_left_is_told(self):
         out = self.folder / "t.jsonl"

@@ -174,7 +174,9 @@ class what_is_refused(with_stand_in):
     def test_problems_that_are_none(self):
         for content, text in ((b"\xff\xfe", "it is not JSON"), (b'{"nums": 5, "target": 1}\n' * 2, "entry 1 is no problem"),
                               (b'{"nums": [1, 2], "target": 3}\n{"target": 3}\n', "entry 2 is no problem"),
-                              (b'{"nums": [], "target": 3}\n' * 2, "entry 1 is no problem"), (b'{"nums": [1, "a"], "target": 3}\n' * 2, "entry 1 is no problem"),
+                              (b'{"nums": [5], "target": 3}\n' * 2, "entry 1 is no problem"),
+                              (b'{"nums": [1, 2, 3], "target": 3}\n{"nums": [1, 2], "target": 3}\n', "entry 2 has 2 numbers and the first has 3"),
+                              (b'{"nums": [1, "a"], "target": 3}\n' * 2, "entry 1 is no problem"),
                               (b'{"nums": [1, 2], "target": 3}\n', "an interval needs two problems at least"), (b"", "it is empty")):
             self.problems.write_bytes(content)
             self.refused(self.run_of("symbolic"), 2, text)

@@ -306,7 +306,7 @@ class train_rl(cli_case):
                 return trees and trees[0]["id"]
         name = wait_for(first_running, "a rollout runs")
         urllib.request.urlopen(urllib.request.Request(f"{url}/v1/trees/{name}/pause", b"{}", {"Content-Type": "application/json"})).close()
-        self.assertIn("1 tree is paused: a step waits", next(line for line in run.stderr if "paused" in line))
+        self.assertIn("1 tree is paused; a step that has one", next(line for line in run.stderr if "paused" in line))
 
     def test_a_file_at_its_limit_is_an_error_of_its_write(self):
         def no_room():
