@@ -47,7 +47,8 @@ TEST_CASE("that many trees are late is told once", "[trainer]") {
   REQUIRE(t.ended == "");
   REQUIRE(said.size() == std::size_t{many});
   if (!many) return;
-  CHECK(said[0] == "step 1: 2 trees were late, or paused, and rolled out again, beside 6 that were not");
+  CHECK(said[0]
+        == "step 1: 2 trees were late, or paused, and rolled out again, beside 6 that were not");
   CHECK(log_of(out.path()).at(0).at("warning") == said[0]);
 }
 

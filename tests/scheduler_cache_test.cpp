@@ -200,7 +200,8 @@ TEST_CASE("new weights know nothing of what older ones computed", "[pool]") {
   CHECK(pool.ask(request).cached_tokens > 30);
 }
 
-TEST_CASE("a run whose weights change does not fill the cache with what nobody can find", "[pool]") {
+TEST_CASE("a run whose weights change does not fill the cache with what nobody can find",
+          "[pool]") {
   plain_pool pool;
   std::vector<std::size_t> free;
   for (std::uint32_t epoch = 1; epoch < 12; ++epoch) {
