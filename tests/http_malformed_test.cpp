@@ -1,4 +1,4 @@
-#include "tests/http_fixture.hpp"
+#include "tests/streamed.hpp"
 
 #include <string>
 #include <vector>
@@ -328,7 +328,7 @@ TEST_CASE("HEAD has the headers of GET and no body", "[http]") {
   CHECK(read_answer(client, false).header("content-type").starts_with("text/event-stream"));
   client.send(health);
   CHECK(read_answer(client).body == "ok\n"); // nothing of a body came before
-  CHECK(s.trees.hub.num_subscribers() == 0);
+  wait_for([&] { return s.trees.hub.num_subscribers() == 0; });
 }
 
 } // namespace

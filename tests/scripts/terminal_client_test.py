@@ -32,7 +32,7 @@ class on_a_terminal(terminal_case):
         self.answers["GET /v1/trees/T1/events"] = stream(*GROWS, *ENDS)
         self.env["TERM"] = "dumb"
         t = self.run_on_terminal("top", "--interval", 0.05)
-        t.wait_for("banyand .*R39 .*banyand .*R39 ")
+        t.wait_for("banyan .*R39 .*banyan .*R39 ")
         t.press("\x03")
         self.assertEqual(t.program.wait(PATIENCE), 130)
         self.assertNotIn(b"\x1b", t.seen)
