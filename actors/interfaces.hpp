@@ -253,7 +253,7 @@ using tree_store_actor = tree_keeper_actor::extend<
     caf::reacts_to<atom::probe>,
     // Writes what came before, and ends.
     caf::reacts_to<atom::drain>,
-    // Shows what is not written yet, and why.
+    // Shows how much the next commit has, and whether the last one failed.
     caf::replies_to<atom::status>::with<store_status>>;
 
 /// Rolls out the groups of trees that a trainer learns from.

@@ -148,8 +148,8 @@ struct tree_state {
 };
 struct stored {};
 struct store_status {
-  std::uint64_t waiting = 0; ///< writes that are not in the file yet
-  std::string trouble;       ///< why not all can be written; empty: it can
+  std::uint64_t waiting = 0; ///< writes of the next commit
+  std::string trouble;       ///< why the last one failed; empty: it did not
 };
 
 /// Answers a `solve_request`, and goes to the store.

@@ -73,8 +73,10 @@ problem_set problems_of(const std::vector<std::string>& files) {
 
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
   std::error_code unknown;
-  if (a.empty() || b.empty() || (exists(a, unknown) && !is_regular_file(a, unknown))) return false;
-  return weakly_canonical(a, unknown) == weakly_canonical(b, unknown) || equivalent(a, b, unknown);
+  if (a.empty() || b.empty() || b == "-") return false;
+  if (exists(a, unknown) && !is_regular_file(a, unknown)) return false;
+  const auto whole = weakly_canonical(a, unknown); // empty where that cannot be looked at
+  return (!whole.empty() && whole == weakly_canonical(b, unknown)) || equivalent(a, b, unknown);
 }
 
 } // namespace banyan

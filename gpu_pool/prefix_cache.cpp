@@ -97,9 +97,14 @@ bool prefix_cache::evict() {
 bool prefix_cache::evict_gone() {
   if (leaves_.empty()) return false;
   auto& oldest = *leaves_.front();
-  if (oldest.epoch >= oldest_epoch_ || blocks_.uses(oldest.block.index()) > 1) return false;
-  remove(oldest);
-  return true;
+  if (oldest.epoch >= oldest_epoch_) return false;
+  if (blocks_.uses(oldest.block.index()) == 1) {
+    remove(oldest);
+    return true;
+  }
+  ++now_;
+  touch(oldest);
+  return false;
 }
 
 void prefix_cache::become_leaf(prefix_node& node) {

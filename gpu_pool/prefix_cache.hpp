@@ -27,7 +27,7 @@ struct prefix_node {
 
 /// A tree of texts in whole blocks: finds the longest prefix whose keys and values are known.
 /// Weights of another epoch make other keys, so blocks of weights that are gone are never found
-/// again: their places are taken before new ones are.
+/// again: where they are the least recently used, their places are taken before new ones are.
 ///
 /// Who uses a node's block also uses the blocks of all its ancestors; so nodes can be evicted from
 /// the leaves up, least recently used first, whenever the cache's own loan of the block is the
@@ -50,7 +50,8 @@ public:
   /// Weights of epochs before this one are gone.
   void forget_before(std::uint32_t epoch) { oldest_epoch_ = epoch; }
 
-  /// Forgets the least recently used leaf if its weights are gone and nobody uses it.
+  /// Forgets the least recently used leaf if its weights are gone; one that somebody uses becomes
+  /// the most recently used, so that the next call looks behind it.
   bool evict_gone();
 
   std::size_t size() const { return nodes_.size(); }

@@ -38,8 +38,8 @@ struct sequence {
   std::size_t num_pending() const { return request.ids.size() - held.computed; } ///< at least 1
 };
 
-/// Gives blocks to sequences, and takes them where they are missed least: free ones first, then
-/// cached ones that nobody uses, then the leases of the oldest family. Whoever loses blocks
+/// Gives blocks to sequences, and takes them where they are missed least: those of weights that are
+/// gone first, then free ones, cached ones that nobody uses, the leases of the oldest family. Whoever loses blocks
 /// computes again.
 ///
 /// Prompts become findable for others as they are computed, sampled text when its sequence ends

@@ -26,7 +26,8 @@ namespace {
 /// Beyond this many tokens a step takes longer than its launches.
 constexpr std::int64_t most_recorded_tokens = 1024;
 
-/// Trees that began with older weights may still run.
+/// Trees that began with older weights may still run, from as many steps ago as rollouts run ahead;
+/// the graphs of more are recorded anew each time. Each keeps memory of the device.
 constexpr std::size_t most_models = 16;
 
 void check(cudaError_t result, const char* what) {
@@ -68,8 +69,9 @@ graph_ptr try_to_record(cudaStream_t stream, const std::function<void()>& launch
   }
 }
 
-/// Lends each of a device's streams to one runner at a time. LibTorch hands out its 32 in turn, so
-/// the 33rd of a process would be that of a pool: what came back is lent first.
+/// Lends each of a device's streams to one runner at a time, up to the 32 that LibTorch has. It
+/// hands them out in turn, so the 33rd of a process would be that of a pool: what came back is lent
+/// first.
 class stream_lender {
 public:
   c10::cuda::CUDAStream lend(c10::DeviceIndex device) {

@@ -1,5 +1,6 @@
 #include "model/transformer.hpp"
 
+#include "model/cuda_runner.hpp"
 #include "model/device.hpp"
 #include "model/device_cuda.hpp"
 #include "model/recording_turn.hpp"
@@ -9,6 +10,7 @@
 
 #include <exception>
 #include <limits>
+#include <set>
 #include <thread>
 
 // Decoding on a GPU against the reference, which computes on the CPU.
@@ -200,4 +202,13 @@ TEST_CASE("only the wanted tokens have logits on a GPU", "[cuda]") {
         < 1e-3);
   b.wanted.clear();
   CHECK(d.model->decode(b, d.cache).sizes() == at::IntArrayRef({0, w->config.vocab_size}));
+}
+
+TEST_CASE("a runner's stream is its own, and the next one's when it is gone", "[cuda]") {
+  const at::Device gpu(at::kCUDA, 0);
+  const cuda_runner kept(gpu, 1);
+  std::set<void*> later;
+  for (int i = 0; i < 40; ++i) later.insert(cuda_runner(gpu, 1).stream()); // more than LibTorch has
+  CHECK(later.size() == 1);
+  CHECK_FALSE(later.contains(kept.stream()));
 }

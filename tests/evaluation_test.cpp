@@ -111,7 +111,7 @@ TEST_CASE("groups that share samples are not independent trials", "[trainer]") {
   for (const std::size_t k : {2, 7}) {
     CAPTURE(k);
     const auto found = e.pass_at(k);
-    CHECK(found.ci95[0] <= wilson(found.value, 320.0 / double(k))[0]);
+    CHECK(found.ci95[0] <= wilson(found.value, double(40 * (8 / k)))[0]);
   }
 }
 

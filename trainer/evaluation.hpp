@@ -70,9 +70,9 @@ private:
   double majority(const std::vector<bool>& mask) const;
   double majority_of(std::size_t k) const;
   void close_problem();
-  /// All trees together have so many groups of k that share none.
+  /// Groups of k trees of a problem that share none are independent trials at most.
   estimate over_problems(const std::vector<double>& shares, std::size_t k) const {
-    return mean_share(shares, double(trees_) / double(k));
+    return mean_share(shares, double(problems() * (samples_ / k)));
   }
   double mean(std::uint64_t sum) const { return trees_ ? double(sum) / double(trees_) : 0; }
 

@@ -40,16 +40,19 @@ public:
   }
 
   /// What a step has come to that takes its time.
-  void meanwhile(const rollout_status& now, trainer_phase trainer) {
+  void meanwhile(const rollout_status& now, bool trains) {
     const std::lock_guard lock(mutex_);
-    if (now.open_steps.empty() || std::chrono::steady_clock::now() < stands_until_) return;
+    if (std::chrono::steady_clock::now() < stands_until_) return;
+    std::string text = trains ? "training; " : "";
+    if (!now.open_steps.empty())
+      text += "step " + std::to_string(now.open_steps.front() + 1) + ": "
+              + counted(now.running, "tree") + " being rolled out, " + std::to_string(now.due)
+              + " to come; ";
+    if (text.empty()) return;
     stands_until_ =
         std::chrono::steady_clock::now()
         + (can_draw_on(STDERR_FILENO) ? std::chrono::seconds(1) : std::chrono::seconds(60));
-    line_.show((trainer == trainer_phase::learning ? "learning; step " : "step ")
-               + std::to_string(now.open_steps.front() + 1) + ": " + counted(now.running, "tree")
-               + " being rolled out, " + std::to_string(now.due) + " to come; "
-               + duration_text(seconds_since(begin_)) + " since the start");
+    line_.show(text + duration_text(seconds_since(begin_)) + " since the start");
   }
 
   /// The run is over.

@@ -1,6 +1,6 @@
 #include "apps/banyan/run_service.hpp"
 
-#include "actors/messages.hpp"
+#include "actors/status_board.hpp"
 #include "apps/actor_house.hpp"
 #include "apps/common_options.hpp"
 #include "apps/failure.hpp"
@@ -9,8 +9,6 @@
 #include "apps/terminal.hpp"
 
 #include <utility>
-
-#include <caf/scoped_actor.hpp>
 
 namespace banyan {
 
@@ -43,15 +41,13 @@ run_service::~run_service() = default;
 void run_service::look() {
   if (clock::now() < next_look_) return;
   next_look_ = clock::now() + 1s;
-  const caf::scoped_actor self(actors_.system());
-  const auto tell = [this](const node_status& now) {
-    if (std::exchange(paused_, now.paused) > 0 || now.paused == 0) return;
-    common_.log(level::warning, counted(now.paused, "tree") + (now.paused == 1 ? " is" : " are")
-                                    + " paused; a step that has one among its rollouts waits until "
-                                      "it is resumed or late (--deadline)");
-  };
-  const auto say_nothing = [](const caf::error&) {}; // the run is about to end
-  self->request(actors_.node(), 1s, atom::status_v).receive(tell, say_nothing);
+  const auto phases = actors_.board()->counts();
+  const auto found = phases.find(thread_phase::paused);
+  const auto now = found == phases.end() ? 0 : found->second;
+  if (now <= std::exchange(paused_, now)) return;
+  common_.log(level::warning, counted(now, "thread") + (now == 1 ? " is" : " are")
+                                  + " paused; a step that has one among its rollouts waits until "
+                                    "it is resumed or late (--deadline)");
 }
 
 void run_service::close() {

@@ -22,8 +22,8 @@ public:
   run_service(actor_house&, const common_options&, const std::string& listen, forest_options);
   ~run_service();
 
-  /// Says when trees are paused: a step that waits for them would look as if it hung. Looks at most
-  /// once a second.
+  /// Says when more threads are paused than before: a step that waits for them would look as if it
+  /// hung. Looks at most once a second.
   void look();
 
   /// No more work is taken; who reads a completion is told that the run ends.

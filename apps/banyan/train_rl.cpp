@@ -123,9 +123,14 @@ public:
     auto training = make_run();
     rollout_actor_options rollouts = rollouts_of(*training);
     ask(problems, *training, rollouts);
-    const auto code = live(std::move(training), std::move(rollouts), config);
-    tell_unfinished();
-    return code;
+    try {
+      const auto code = live(std::move(training), std::move(rollouts), config);
+      tell_unfinished();
+      return code;
+    } catch (...) {
+      tell_unfinished();
+      throw;
+    }
   }
 
 private:
@@ -137,16 +142,23 @@ private:
                       "give another --out");
   }
 
-  /// What others posted outlives the run.
+  /// What others posted outlives the run. That it cannot be found out is no reason to fail it.
   void tell_unfinished() const {
-    if (options_.listen.empty()) return;
-    const auto left = num_unfinished_of_others(tree_store(store_file(), {.sync = false}));
-    if (left == 0) return;
-    const auto out = shell_word(options_.rl.out.string());
-    options_.common.log(level::warning,
-                        counted(left, "tree") + " of others " + (left == 1 ? "is" : "are")
-                            + " not finished; `banyand --data-dir " + out + " --model "
-                            + shell_word((options_.rl.out / "last").string()) + "` goes on");
+    try {
+      const auto left =
+          options_.listen.empty()
+              ? 0
+              : num_unfinished_of_others(tree_store(store_file(), {.read_only = true}));
+      if (left > 0) options_.common.log(level::warning, unfinished_text(left));
+    } catch (const std::exception& why) {
+      options_.common.log(level::warning, why.what());
+    }
+  }
+
+  std::string unfinished_text(std::size_t left) const {
+    return counted(left, "tree") + " of others " + (left == 1 ? "is" : "are")
+           + " not finished; `banyand --data-dir " + shell_word(options_.rl.out.string())
+           + " --model " + shell_word((options_.rl.out / "last").string()) + "` goes on";
   }
 
   rollout_problems to_learn_from(std::vector<problem> given) const {
@@ -326,12 +338,12 @@ private:
     if (options_.common.quiet || options_.common.json || clock::now() < next_look_) return;
     next_look_ = clock::now() + 1s;
     const caf::scoped_actor self(system);
-    auto doing = trainer_phase::learning; // which is why it has no time to answer
+    bool trains = true; // or it has time to answer; also where it evaluates and saves
     self->request(trainer, 100ms, atom::status_v)
-        .receive([&doing](const trainer_status& now) { doing = now.phase; },
+        .receive([&](const trainer_status& now) { trains = now.phase == trainer_phase::learning; },
                  [](const caf::error&) {});
     self->request(rolling, 1s, atom::status_v)
-        .receive([&](const rollout_status& now) { report_.meanwhile(now, doing); },
+        .receive([&](const rollout_status& now) { report_.meanwhile(now, trains); },
                  [](const caf::error&) {}); // it is about to end
   }
 
@@ -344,7 +356,8 @@ private:
     trees.health = health_;
     trees.range = chosen_.range;
     trees.model = facts_of(chosen_, model_);
-    trees.model.name = model_name(options_.rl.out / "last");
+    trees.model.folder = fs::absolute(options_.rl.out / "last").lexically_normal().string();
+    trees.model.name = model_name(trees.model.folder);
     trees.events = events_;
     trees.version = BANYAN_VERSION;
     trees.seed = options_.decoding.sampling.seed + 1;

@@ -11,7 +11,9 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import unittest
+import urllib.error
 import urllib.request
 
 from cli_case import BANYAN, banyan, cli_case
@@ -234,7 +236,7 @@ class train_rl(cli_case):
         run.send_signal(number)
         told = run.communicate(timeout=120)[1]
         if number == signal.SIGTERM:
-            self.assertRegex(told, r"\d+ trees of others are not finished; `banyand --data-dir ")
+            self.assertRegex(told, r"\d+ trees? of others (is|are) not finished; `banyand --data-dir ")
         _, url = self.served(out, "--resume")
         self.assertEqual((model, self.model_of(url)), (out.name, out.name))
         with urllib.request.urlopen(f"{url}/v1/trees?limit=100&label=member=anna") as answer:
@@ -304,9 +306,22 @@ class train_rl(cli_case):
             with urllib.request.urlopen(url + "/v1/trees?state=running&limit=1") as answer:
                 trees = json.load(answer)["trees"]
                 return trees and trees[0]["id"]
-        name = wait_for(first_running, "a rollout runs")
-        urllib.request.urlopen(urllib.request.Request(f"{url}/v1/trees/{name}/pause", b"{}", {"Content-Type": "application/json"})).close()
-        self.assertIn("1 tree is paused; a step that has one", next(line for line in run.stderr if "paused" in line))
+
+        def one_is_paused():
+            if not (name := first_running()):
+                return False
+            wish = urllib.request.Request(f"{url}/v1/trees/{name}/pause", b'{"thread": "/"}', {"Content-Type": "application/json"})
+            try:
+                urllib.request.urlopen(wish).close()
+            except urllib.error.HTTPError as error:
+                self.assertEqual(error.code, 409)  # it had just ended
+                return False
+            return True
+        wait_for(one_is_paused, "a rollout is paused")
+        killer = threading.Timer(60, run.kill)  # where the line never comes
+        killer.start()
+        self.addCleanup(killer.cancel)
+        self.assertIn("paused; a step that has one", next((line for line in run.stderr if "paused" in line), "nothing"))
 
     def test_a_file_at_its_limit_is_an_error_of_its_write(self):
         def no_room():
