@@ -39,8 +39,8 @@ struct sequence {
 };
 
 /// Gives blocks to sequences, and takes them where they are missed least: those of weights that are
-/// gone first, then free ones, cached ones that nobody uses, the leases of the oldest family. Whoever loses blocks
-/// computes again.
+/// gone first, then free ones, cached ones that nobody uses, the leases of the oldest family.
+/// Whoever loses blocks computes again.
 ///
 /// Prompts become findable for others as they are computed, sampled text when its sequence ends
 /// without a lease. A thread that comes back to its lease goes on right where its new text leaves
