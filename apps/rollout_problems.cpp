@@ -58,6 +58,21 @@ std::optional<rollout_key> key_of(const tree& t) {
   return {};
 }
 
+/// Trees in these phases, or in any, that are no rollouts; counted no further than `most`.
+std::size_t num_of_others(const tree_store& store, std::vector<tree_phase> phases,
+                          std::size_t most = std::numeric_limits<std::size_t>::max()) {
+  tree_filter wanted;
+  wanted.states = std::move(phases);
+  wanted.limit = std::numeric_limits<std::size_t>::max();
+  std::size_t found = 0;
+  const auto count = [&found, most](tree&& t) {
+    found += !t.labels.contains(member_label);
+    return found < most;
+  };
+  store.for_each(wanted, count, [](const damaged_tree&) {});
+  return found;
+}
+
 } // namespace
 
 rollout_problems::rollout_problems(const train_rl_options& options, std::vector<problem> given,
@@ -141,26 +156,10 @@ bool rollout_problems::answers(const tree& t, const rollout_key& key, const roll
   return t.labels == request_for(key, source, run).labels;
 }
 
-bool holds_trees_of_others(const tree_store& store) {
-  tree_filter all;
-  all.limit = std::numeric_limits<std::size_t>::max();
-  bool found = false;
-  const auto look = [&found](tree&& t) { return !(found = !t.labels.contains(member_label)); };
-  store.for_each(all, look, [](const damaged_tree&) {});
-  return found;
-}
+bool holds_trees_of_others(const tree_store& store) { return num_of_others(store, {}, 1) > 0; }
 
 std::size_t num_unfinished_of_others(const tree_store& store) {
-  tree_filter unfinished;
-  unfinished.states = {tree_phase::queued, tree_phase::running, tree_phase::paused};
-  unfinished.limit = std::numeric_limits<std::size_t>::max();
-  std::size_t found = 0;
-  const auto count = [&found](tree&& t) {
-    found += !t.labels.contains(member_label);
-    return true;
-  };
-  store.for_each(unfinished, count, [](const damaged_tree&) {});
-  return found;
+  return num_of_others(store, {tree_phase::queued, tree_phase::running, tree_phase::paused});
 }
 
 void forget_unfinished_rollouts(tree_store& store) { store.forget_unfinished(member_label); }

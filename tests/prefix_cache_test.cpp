@@ -105,6 +105,7 @@ TEST_CASE_METHOD(small_cache, "what weights that are gone made is forgotten whil
   add({1, 2, 3, 4});
   const auto* kept = add({5, 6}, 1);
   users[0].push_back(kept->block.share());
+  add({9, 10}, 1);
   add({7, 8}, 2);
   CHECK_FALSE(cache.evict_gone());
   cache.forget_before(2);
@@ -112,6 +113,9 @@ TEST_CASE_METHOD(small_cache, "what weights that are gone made is forgotten whil
   CHECK(cache.evict_gone());
   CHECK(known({1, 2}) == 0);
   CHECK_FALSE(cache.evict_gone()); // somebody uses it
+  CHECK(cache.evict_gone());       // what is behind it
+  CHECK(known({9, 10}, 1) == 0);
+  CHECK_FALSE(cache.evict_gone());
   CHECK(known({5, 6}, 1) == 1);
   CHECK(known({7, 8}, 2) == 1);
 }

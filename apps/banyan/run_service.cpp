@@ -4,10 +4,12 @@
 #include "apps/actor_house.hpp"
 #include "apps/common_options.hpp"
 #include "apps/failure.hpp"
+#include "apps/rollout_problems.hpp"
 #include "apps/serving/http_server.hpp"
 #include "apps/serving/listen_address.hpp"
 #include "apps/terminal.hpp"
 
+#include <exception>
 #include <utility>
 
 namespace banyan {
@@ -22,6 +24,20 @@ void require_listenable(const std::string& listen) {
   if (!is_loopback_address(asked.address))
     throw bad_usage("--listen " + listen, "others could reach it, and a run asks for no token",
                     "listen on 127.0.0.1");
+}
+
+void tell_unfinished(const common_options& common, const std::filesystem::path& store) {
+  try {
+    const auto left = num_unfinished_of_others(tree_store(store, {.read_only = true}));
+    if (left == 0) return;
+    const auto out = store.parent_path();
+    common.log(level::warning, counted(left, "tree") + " of others " + (left == 1 ? "is" : "are")
+                                   + " not finished; `banyand --data-dir "
+                                   + shell_word(out.string()) + " --model "
+                                   + shell_word((out / "last").string()) + "` goes on");
+  } catch (const std::exception& why) {
+    common.log(level::warning, why.what());
+  }
 }
 
 run_service::run_service(actor_house& actors, const common_options& common,

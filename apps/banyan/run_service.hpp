@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,10 @@ private:
   std::uint64_t paused_ = 0;
   std::chrono::steady_clock::time_point next_look_{};
 };
+
+/// Says how many trees of others a run leaves in its store, and what goes on with them. That it
+/// cannot be found out is told, and no reason to fail the run.
+void tell_unfinished(const common_options&, const std::filesystem::path& store);
 
 /// Nobody is asked for a token, so only this machine may come. Throws `bad_usage` for an address
 /// that others can reach.

@@ -125,10 +125,10 @@ public:
     ask(problems, *training, rollouts);
     try {
       const auto code = live(std::move(training), std::move(rollouts), config);
-      tell_unfinished();
+      tell_left();
       return code;
     } catch (...) {
-      tell_unfinished();
+      tell_left();
       throw;
     }
   }
@@ -142,23 +142,8 @@ private:
                       "give another --out");
   }
 
-  /// What others posted outlives the run. That it cannot be found out is no reason to fail it.
-  void tell_unfinished() const {
-    try {
-      const auto left =
-          options_.listen.empty()
-              ? 0
-              : num_unfinished_of_others(tree_store(store_file(), {.read_only = true}));
-      if (left > 0) options_.common.log(level::warning, unfinished_text(left));
-    } catch (const std::exception& why) {
-      options_.common.log(level::warning, why.what());
-    }
-  }
-
-  std::string unfinished_text(std::size_t left) const {
-    return counted(left, "tree") + " of others " + (left == 1 ? "is" : "are")
-           + " not finished; `banyand --data-dir " + shell_word(options_.rl.out.string())
-           + " --model " + shell_word((options_.rl.out / "last").string()) + "` goes on";
+  void tell_left() const {
+    if (!options_.listen.empty()) tell_unfinished(options_.common, store_file());
   }
 
   rollout_problems to_learn_from(std::vector<problem> given) const {
