@@ -255,6 +255,8 @@ def against(lab):
     for other in DEMONSTRATIONS:
         if "apr" in there and other in there:
             yield from rows("apr", other, (0.0, 1.0))
+    if all(other in there for other in DEMONSTRATIONS):
+        yield from rows(DEMONSTRATIONS[1], DEMONSTRATIONS[0], (0.0, 1.0))
     if "apr" in there and "sosplus" in there:
         series = f"{TITLES['apr']}{with_children(ENFORCED)} against {TITLES['sosplus']} pass@{SAMPLES}"
         for t in SCALED:

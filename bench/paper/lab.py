@@ -109,7 +109,7 @@ def is_problem(entry):
 def read_problems(file):
     """A file of problems, at least two, as `banyan evaluate` takes it."""
     try:
-        text = pathlib.Path(file).read_text(encoding="utf-8")
+        text = pathlib.Path(file).read_text(encoding="utf-8-sig")
         problems = json.loads(text) if text.lstrip().startswith("[") else [json.loads(l) for l in text.splitlines() if l.strip()]
     except OSError as error:
         raise bad_problems(f"--problems {file}: {error.strerror}; give a file of problems") from None
@@ -288,7 +288,7 @@ class lab:
             command += ["--" + option.replace("_", "-"), value]
         figures = json.loads(self.call(command))
         if lost := failed_by_machine(figures):
-            sys.exit(f"{name}: {lost} of its trees failed by the machine, and say nothing of the model; run it again")
+            raise program_failed(3, f"{name}: {lost} of its trees failed by the machine, and say nothing of the model; run it again")
         self.loaded.pop(name, None)
         kept.unlink(missing_ok=True)
         fresh.replace(lines)
@@ -296,7 +296,7 @@ class lab:
                                   "figures": figures}, indent=1))
         found = self.found_already(role, name, identity, self.chosen(limit), devices)
         if not found:
-            sys.exit(f"{name}: `{self.banyan} evaluate` did not write what it found of every problem; is it this version's?")
+            raise program_failed(3, f"{name}: `{self.banyan} evaluate` did not write what it found of every problem; is it this version's?")
         return found
 
     def symbolic(self, *options):
@@ -315,7 +315,8 @@ class lab:
         words = [str(word) for word in command]
         with tempfile.TemporaryFile("w+") as errors:
             try:
-                done = subprocess.run(words, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=end_with(os.getpid()))
+                done = subprocess.run(words, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=end_with(os.getpid()),
+                                      env={**os.environ, "XDG_CONFIG_HOME": "/nonexistent"})  # a user's options are not the paper's
             except OSError as error:
                 raise program_failed(2, f"--banyan {self.banyan}: {error.strerror}; give the program that the build has made") from None
             errors.seek(0)
@@ -323,5 +324,6 @@ class lab:
         if done.returncode in (2, 3):
             raise program_failed(done.returncode, said.splitlines()[-1] if said else f"{self.banyan} ended with {done.returncode}")
         if done.returncode != 0:
-            sys.exit(f"{' '.join(words)}\nended with {done.returncode}: {said}")
+            last = said.splitlines()[-1] if said else "it said nothing"
+            raise program_failed(3, f"`{' '.join(words)}` ended with {done.returncode}: {last}; run it again")
         return done.stdout

@@ -19,7 +19,7 @@ Written by `bench/paper/run report` from the tables beside the figures (CSV, lin
 **These are not the paper's conditions.** The paper has Countdown with four numbers and a model of 228 M weights (without embeddings) on GPUs, decoded
 by SGLang; ours has **{numbers_in_words} numbers** and a model of {weights} weights, on {device}. {what_differs};
 what can be compared is which curve lies above which, and what grows and what does not. Every setting is run on the same **{problems} problems**{timed_part}, seed {seed}; brackets are 95 % intervals (accuracy: Wilson; means: normal; differences of two runs: paired, Newcombe's method 10, with
-McNemar's exact p, not corrected for the number of comparisons; ratios of costs: of the means, by the delta method, and the geometric mean of the ratios
+McNemar's exact p, not corrected for the number of comparisons; where a line says *not paired*, of the two intervals alone, which is wider than need be; ratios of costs: of the means, by the delta method, and the geometric mean of the ratios
 problem by problem, both paired, Student's t on logarithms). The lines *Ours* are computed from the tables: a claim *agrees* where the interval of our difference excludes
 zero on the claim's side, *disagrees* where it does on the other, and else is *undecided*. Where all curves have their points at the same settings, they
 are drawn a little beside each other; a line ends where a setting is not measured.

@@ -41,8 +41,8 @@ class what_the_tables_say(unittest.TestCase):
         self.assertEqual(same[0], "agrees")
         self.assertIn("APR 90.0 % at 600.0 tokens against 61.0 % for SoS+ cons@7 at 700.0 (+29.0 points [", same[1])
         self.assertEqual(passes[0], "agrees")
-        self.assertIn("asked for 4 children (65.0 % at 400.0 tokens: 50 % fewer", passes[1])
-        self.assertIn("beyond chance when asked for 6", passes[1])
+        self.assertIn("beyond chance when asked for 6 children (90.0 % at 600.0 tokens: 25 % fewer, +", passes[1])
+        self.assertIn("within chance already when asked for 4 children (65.0 % at 400.0 tokens: 50 % fewer)", passes[1])
         self.assertEqual(small[0], "agrees")  # 30 % where the samples have 46
         self.assertIn("up to 200.0 tokens (-16.0 points [", small[1])
 
@@ -117,10 +117,13 @@ class what_the_tables_say(unittest.TestCase):
         self.assertEqual(said("scaling", curves(0.5) + curves(1.0))[0][0], "agrees")
         self.assertEqual(said("scaling", curves(0.5)[:1] + curves(1.0))[0][0], "agrees at 1")
 
-    def test_two_runs_of_one_setting_bound_what_is_an_effect(self):
-        known = {"latency": [row("APR, 1 device", "", 0.9, wall_ms=100)], "join": [row("APR, all", "", 0.9, wall_ms=150)]}
-        self.assertIn("ratios between 0.67 and 1.50 are no effects", claims.repeated(known))
-        self.assertEqual(claims.repeated({"join": known["join"]}), "")
+    def test_repeats_of_a_setting_bound_what_is_an_effect(self):
+        def repeats(most, count=3):
+            return {**row("APR, 1 device", "", 0.9), "wall_ms_least": "100", "wall_ms_most": str(most), "repeats": str(count)}
+
+        known = {"latency": [repeats(104), repeats(150, 1)], "join": [repeats(120), repeats(101)]}
+        self.assertIn("took 4 % longer than its quickest in the median, 20 % at most", claims.repeated(known))
+        self.assertEqual(claims.repeated({"latency": [repeats(150, 1)]}), "")
 
 
 class what_models_say(unittest.TestCase):

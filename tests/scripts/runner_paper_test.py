@@ -197,7 +197,7 @@ class what_is_refused(with_stand_in):
             (self.program.parent / "fails").write_text(f"{code} banyan: model: it is broken; take another")
             self.refused(self.run_of("sequential"), code, "banyan: model: it is broken; take another")
         (self.program.parent / "fails").write_text("1 oh")
-        self.assertEqual(self.run_of("sequential").returncode, 1)
+        self.refused(self.run_of("sequential"), 3, "ended with 1: oh; run it again")
 
     def test_two_runs_do_not_write_into_one_folder(self):
         self.out.mkdir()
