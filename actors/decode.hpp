@@ -114,6 +114,7 @@ struct weights_ready {
 struct weights_taken {
   std::uint32_t epoch = 0;
   double swap_ms = 0; ///< between two steps, in which the pool did not decode
+  double busy_s = 0;  ///< in which it has decoded, since it began
 };
 
 } // namespace banyan

@@ -271,6 +271,8 @@ using rollout_actor = caf::typed_actor<
 using trainer_actor = caf::typed_actor<
     // Sets out, and learns from a part of the trees; the trainer sends it to itself.
     caf::reacts_to<atom::step>,
+    // Looks whether its time is over; likewise.
+    caf::reacts_to<atom::tick>,
     // Ends what it is learning, writes a checkpoint, and leaves.
     caf::reacts_to<atom::drain>,
     // Shows what it is doing; it answers between two parts of that.

@@ -60,10 +60,11 @@ std::vector<option_list::config_line> option_list::config_lines(std::string_view
   return lines;
 }
 
-/// False for what another command knows and this one does not.
+/// False for what another command knows, and this one does not or only to refuse it.
 bool option_list::concerns_us(const config_line& line, general_lines general) const {
   const bool of_all = line.section.empty() && general == general_lines::of_all;
-  if (!of_all || known_option(line.name)) return true;
+  if (!of_all) return true;
+  if (const auto* known = known_option(line.name); known && known->is_shown) return true;
   const auto names = all_option_names();
   if (contains(names, line.name)) return false;
   throw bad_usage(line.where + ": " + line.name, "no command has such an option",

@@ -16,8 +16,11 @@ std::string words_for(remedy r) {
     return "give harder --problems, a larger --group or a higher --temperature";
   case remedy::easier_problems:
     return "give easier --problems, a larger --group or a higher --temperature";
+  case remedy::smaller_batches: return "give fewer --trees, and fewer --drill-rows";
   case remedy::smaller_micro_batches: return "give smaller --micro-tokens, or --recompute";
   case remedy::shorter_threads: return "give --recompute, or fewer --max-tokens";
+  case remedy::less_memory:
+    return "give smaller --micro-tokens, --recompute, or a smaller --concurrency";
   case remedy::gap_of_fewer_trees: return "give smaller --micro-tokens, or --gap-trees 0";
   case remedy::lower_rate: return "a lower --rate may help";
   case remedy::first_weights:

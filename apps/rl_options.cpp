@@ -14,18 +14,18 @@ constexpr auto about =
     "Reinforcement learning: groups of trees are rolled out for each problem, verified, and what "
     "was\n"
     "better than its group becomes likelier (GRPO). Checkpoints in Hugging Face layout, the log\n"
-    "(log.jsonl), its picture (curve.svg), the trees of open steps (trees.db) and the resolved\n"
+    "(log.jsonl), its picture (curve.svg), its trees (trees.db) and the resolved\n"
     "options (train.conf) go to the folder --out. Ctrl-C writes a checkpoint and ends; --resume "
     "goes\n"
     "on from the last one, also after kill -9. docs/training.md has the equations.";
 
 constexpr auto examples =
-    "  banyan train rl --out runs/rl --minutes 60            from the shipped model\n"
+    "  banyan train rl --out runs/rl --model runs/sft/last --minutes 60 --exclude heldout.jsonl\n"
     "  banyan train rl --out runs/rl --resume                go on after a stop or a crash\n"
     "  banyan train rl --out runs/rl --listen 127.0.0.1:8427 watched with `banyan top` or a "
     "browser\n"
     "  banyan train rl --out runs/rl --model runs/a/last --problems p.jsonl --steps 150\n"
-    "  banyan evaluate --model runs/rl/last --problems models/countdown-3/heldout.jsonl\n";
+    "  banyan evaluate --model runs/rl/last --problems heldout.jsonl --temperature 1\n";
 
 void declare_run(option_list& list, train_rl_options& o) {
   auto& r = o.rl;

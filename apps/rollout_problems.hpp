@@ -3,16 +3,21 @@
 #include "apps/rl_options.hpp"
 #include "solver/request.hpp"
 #include "trainer/rollout_plan.hpp"
-#include "trainer/tree_store.hpp"
+#include "trainer/weight_makers.hpp"
 
-#include <memory>
+#include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace banyan {
 
 class tree_ids;
+
+/// The weights of a run that goes on.
+struct weights_at_hand {
+  weight_makers makers;
+  std::uint32_t oldest = 0, newest = 0; ///< epochs
+};
 
 /// The problem of every group and the request of every tree, as pure functions of (options, place):
 /// a run that goes on asks for what it would have asked for.
@@ -33,6 +38,10 @@ public:
   bool answers(const tree&, const rollout_key&, const rollout_source&,
                const std::string& run) const;
 
+  /// The same of a tree from before a restart, and was it sampled with the weights that this place
+  /// asks for now, by whoever made these?
+  bool fits(const tree&, const rollout_key&, const rollout_source&, const weights_at_hand&) const;
+
 private:
   void look_for_one() const;
   solve_request request_for(const rollout_key&, const rollout_source&,
@@ -42,22 +51,5 @@ private:
   std::vector<problem> given_;
   problem_set held_out_;
 };
-
-/// Finished trees of a store whose labels say that they belong to steps from `first` to `last`.
-std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>>
-known_rollouts(const tree_store&, std::int64_t first, std::int64_t last,
-               const on_damage& = nullptr);
-
-/// Is a finished tree in it that is no rollout?
-bool holds_trees_of_others(const tree_store&);
-
-/// How many trees in it are neither finished nor rollouts.
-std::size_t num_unfinished_of_others(const tree_store&);
-
-/// Drops the rollouts that nobody has finished, and no tree of others.
-void forget_unfinished_rollouts(tree_store&);
-
-/// Was all of the tree sampled with the weights of these epochs?
-bool sampled_between(std::uint32_t first, std::uint32_t last, const tree&);
 
 } // namespace banyan

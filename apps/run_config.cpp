@@ -126,12 +126,18 @@ resumed_config read_run_config(option_list& list, const common_options& common,
     else
       take_kept(list, kept, resumed.kept);
   }
-  const bool resumes = resume;
+  const bool resumes = resume, is_placed = !out.empty();
   if (!has_config) read_config(list, common);
   if (resume != resumes)
     throw bad_usage(user_config().string(), "it says `resume` of every run",
                     "remove the line, and give --resume where it is meant");
-  if (counts_steps) minutes = 0;
+  if (resume && !is_placed && !out.empty()) // its other lines would count more than the run's own
+    throw bad_usage("--resume", "which run goes on is said in " + user_config().string() + " alone",
+                    "add --out " + shell_word(out.string()));
+  if (counts_steps && minutes > 0) {
+    minutes = 0;
+    resumed.asked.insert("minutes");
+  }
   return resumed;
 }
 

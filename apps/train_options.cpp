@@ -43,12 +43,12 @@ void declare_optimizer(option_list& list, schedule_options& s, optimizer_options
               in_float32);
   list.number("momentum", u.momentum, "Muon's", below_one);
   list.number("newton-schulz-steps", u.newton_schulz_steps, "Muon's", positive);
-  list.number("muon-decay", u.muon_decay, "weight decay where Muon updates", in_float32);
+  list.number("muon-decay", u.muon_decay, "weight decay of the matrices, with Muon", in_float32);
   declare_dtype(list, "muon-dtype", u.compute, "of Muon's matrix products");
   list.number("beta1", u.beta1, "AdamW's", below_one);
   list.number("beta2", u.beta2, "AdamW's", below_one);
   list.number("epsilon", u.epsilon, "AdamW's", in_float32);
-  list.number("adamw-decay", u.adamw_decay, "weight decay where AdamW updates", in_float32);
+  list.number("adamw-decay", u.adamw_decay, "weight decay of the matrices, with AdamW", in_float32);
   list.number("clip", u.clip_norm, "largest norm of the gradient; 0: any", in_float32);
 }
 

@@ -6,7 +6,6 @@
 // group at a time, too, as that run learns from them: `tree_batch_bench --help`.
 
 #include "apps/compute.hpp"
-#include "apps/rollout_problems.hpp"
 #include "apps/sft_options.hpp"
 #include "apps/trace_file.hpp"
 #include "bench/bench_options.hpp"
@@ -19,6 +18,7 @@
 #include "model/weights.hpp"
 #include "solver/problems.hpp"
 #include "trainer/batch.hpp"
+#include "trainer/rollout_labels.hpp"
 #include "trainer/shared_prefix.hpp"
 #include "trainer/tree_store.hpp"
 

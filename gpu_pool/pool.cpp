@@ -99,7 +99,7 @@ struct pool_state {
   }
 
   void answer(std::vector<ended_sequence> ended) {
-    for (auto& [id, reply, failure] : ended) {
+    for (auto& [id, reply, failure, epoch] : ended) {
       auto node = open.extract(id);
       auto& request = node.mapped();
       open_of.erase({request.family, request.thread, id});
@@ -107,15 +107,14 @@ struct pool_state {
       if (failure == errc::none)
         request.promise.deliver(std::move(reply));
       else
-        refuse(request, failure);
+        refuse(request, failure, epoch);
     }
   }
 
-  void refuse(open_request& request, errc why) {
-    if (std::exchange(complained_of, parts->scheduler.epoch()) != parts->scheduler.epoch())
+  void refuse(open_request& request, errc why, std::uint32_t epoch) {
+    if (complained_of.insert(epoch).second)
       log("no token can be sampled for thread " + request.thread
-          + ": the logits are not finite under the weights of epoch "
-          + std::to_string(parts->scheduler.epoch()));
+          + ": the logits are not finite under the weights of epoch " + std::to_string(epoch));
     request.promise.deliver(caf::error{why});
   }
 
@@ -225,7 +224,7 @@ struct pool_state {
     parts->scheduler.renew(news.epoch);
     forget_weights();
     show_status();
-    return weights_taken{news.epoch, 1000 * seconds_since(begin)};
+    return weights_taken{news.epoch, 1000 * seconds_since(begin), step_s.sum};
   }
 
   caf::error keep_weights(const std::string& why) const {
@@ -305,10 +304,10 @@ struct pool_state {
   std::unordered_map<std::uint64_t, open_request> open;
   std::set<std::tuple<std::uint64_t, std::string, std::uint64_t>> open_of; ///< family, thread: ids
   std::uint64_t next_id = 0;
-  std::set<std::uint64_t> watched;            ///< ids whose askers hear what is sampled
-  std::optional<std::uint32_t> complained_of; ///< epoch
-  bool awake = false;                         ///< a `step` is on its way
-  int num_waits = 0;                          ///< for memory, since the last step that had enough
+  std::set<std::uint64_t> watched;       ///< ids whose askers hear what is sampled
+  std::set<std::uint32_t> complained_of; ///< epochs
+  bool awake = false;                    ///< a `step` is on its way
+  int num_waits = 0;                     ///< for memory, since the last step that had enough
   std::uint64_t checked_at = 0;
   caf::actor_clock::time_point last_told{};
   steady_clock::time_point last_shown{};

@@ -246,7 +246,7 @@ std::vector<ended_sequence> scheduler::accept(std::span<const sampled_token> tok
     auto& reply = lane.who->reply;
     if (lane.who->failure != errc::none) {
       fail(*lane.who);
-      ended.push_back({lane.who->id, std::move(reply), lane.who->failure});
+      ended.push_back({lane.who->id, std::move(reply), lane.who->failure, lane.epoch});
       continue;
     }
     cache_.advance(*lane.who, lane.num_tokens);

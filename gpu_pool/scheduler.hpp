@@ -40,6 +40,7 @@ struct ended_sequence {
   std::uint64_t id = 0;
   decode_reply reply;
   errc failure = errc::none; ///< anything else: it ended without an answer
+  std::uint32_t epoch = 0;   ///< of the weights that failed
 };
 
 struct scheduler_counts {

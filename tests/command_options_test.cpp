@@ -159,6 +159,17 @@ TEST_CASE("a resumed run keeps what it was begun from and tells what else has ch
         == "resumed with --rate 0.125 (was 0.25)");
 }
 
+TEST_CASE("steps that take the place of minutes are told with them", "[apps]") {
+  const scratch_folder folder;
+  keep_run_config(folder.path(), "steps = 150\nminutes = 5\n");
+  std::filesystem::create_directory(folder / "step-000050");
+  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  training_command command;
+  REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "200"}));
+  CHECK(changes_text(command.options.changed)
+        == "resumed with --minutes 0 (was 5), --steps 200 (was 150)");
+}
+
 TEST_CASE("a config beside --resume leaves what it does not name as it was", "[apps]") {
   const scratch_folder folder;
   keep_run_config(folder.path(),
@@ -245,9 +256,9 @@ TEST_CASE("weights that are there have a shape of their own", "[apps]") {
 }
 
 TEST_CASE("remedies name options that training has", "[apps]") {
-  train_rl_options o;
-  const auto list = declare(o);
-  const auto help = list.help();
+  train_sft_options supervised;
+  train_rl_options reinforced;
+  const auto help = declare(supervised).help() + declare(reinforced).help();
   for (int i = 0; i <= static_cast<int>(remedy::first_weights); ++i) {
     std::istringstream text(words_for(static_cast<remedy>(i)));
     int options = 0;

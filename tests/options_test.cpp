@@ -227,6 +227,19 @@ TEST_CASE("general lines of all commands are for those that know them", "[apps]"
         == file + ": line 2: temprature: no command has such an option; did you mean temperature?");
 }
 
+TEST_CASE("general lines are not for a command that knows an option only to refuse it", "[apps]") {
+  const scratch_folder folder;
+  const auto file = (folder / "c.conf").string();
+  double chance = 0;
+  option_list list("train rl", "", "", "");
+  list.number("top-p", chance, "", share).not_shown({"top-p"});
+  write(file, "top-p = 0.5\n");
+  list.read_config(file, of_all);
+  CHECK(chance == 0);
+  list.read_config(file); // asked for
+  CHECK(chance == 0.5);
+}
+
 TEST_CASE("the user's config file is where the desktop's convention has it", "[apps]") {
   struct variable {
     std::string name, before;

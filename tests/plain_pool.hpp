@@ -123,7 +123,7 @@ struct plain_pool {
     std::size_t num_tokens = 0;
     for (auto& lane : lanes) num_tokens += lane.num_tokens;
     widest = std::max(widest, lanes.size());
-    for (auto& [id, reply, failure] : work.accept(device.run(lanes))) {
+    for (auto& [id, reply, failure, epoch] : work.accept(device.run(lanes))) {
       CHECK(failure == errc::none);
       order.push_back(id);
       replies.emplace(id, std::move(reply));

@@ -21,6 +21,7 @@ namespace {
 /// What a pool that only takes weights was told. A test may look at it, or change it, at any time.
 struct weights_script {
   bool holds = false; ///< answers when it is sent a step
+  double busy_s = 0;
   std::function<void(const weights_ready&)> hears = [](const weights_ready&) {};
   std::vector<std::uint32_t> epochs;
 };
@@ -33,7 +34,7 @@ struct weights_pool_state {
   caf::result<weights_taken> take(const weights_ready& news) {
     script->epochs.push_back(news.epoch);
     script->hears(news);
-    if (!script->holds) return weights_taken{news.epoch, 0};
+    if (!script->holds) return weights_taken{news.epoch, 0, script->busy_s};
     held.emplace_back(news.epoch, self->make_response_promise<weights_taken>());
     return held.back().second;
   }
@@ -95,6 +96,19 @@ struct publishing : made_up_training {
 };
 
 } // namespace
+
+TEST_CASE("of the time between two steps the share is told in which pools did not decode",
+          "[trainer]") {
+  scratch_folder out;
+  publishing t(out.path());
+  t.add_pool().busy_s = 1e6; // all of it before the first step's end
+  t.learn();
+  REQUIRE(t.ended == "");
+  const auto log = log_of(out.path());
+  REQUIRE(log.size() == 4);
+  CHECK(log[0].at("pool_idle") == 0);
+  for (const std::size_t i : {1, 2, 3}) CHECK(log[i].at("pool_idle") == 1);
+}
 
 TEST_CASE("no tree of a step begins before every pool has the weights it is sampled with",
           "[trainer]") {

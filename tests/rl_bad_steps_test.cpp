@@ -19,8 +19,29 @@ TEST_CASE("steps whose loss is not finite are skipped and end the run in the end
   const auto log = log_of(out.path());
   REQUIRE(log.size() == 3);
   CHECK(log.back().at("skipped") == 3);
+  CHECK_THAT(log.back().at("warning").get<std::string>(),
+             Catch::StartsWith("step 3: the loss is not finite"));
   const auto last = load_checkpoint(out.path() / "last", dtype::float32);
   CHECK(at::equal(last.weights->embedding, t.weights()->embedding)); // as they were
+}
+
+TEST_CASE("a loss that is not finite in one part of a step is none of the whole", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  t.options.steps = 1;
+  t.options.learner.micro_tokens = 1; // a part a group, or less
+  t.options.learner.loss.kl = 0.1;
+  t.start_with([&t](const solve_request& r) {
+    return r.id.starts_with("0.0.") ? t.good_or_bad(r) : t.without_loss(r);
+  });
+  REQUIRE(t.ended == "");
+  const auto line = log_of(out.path()).at(0);
+  CHECK(line.at("skipped") == 1);
+  CHECK(line.at("sequences") > 1);
+  for (const auto* name : {"loss", "grad_norm", "kl", "kl_max", "entropy", "tokens_per_s"}) {
+    INFO(name);
+    CHECK(line.at(name).is_null());
+  }
 }
 
 TEST_CASE("weights that an update made useless are undone and never published", "[trainer]") {

@@ -6,6 +6,8 @@
 
 #include <cstdio>
 #include <limits>
+#include <set>
+#include <string>
 
 #include <ATen/ATen.h>
 
@@ -43,6 +45,7 @@ TEST_CASE("a killed run that goes on has the losses of one that was not killed",
   undisturbed.run();
   const auto expected = essence(whole.path());
   REQUIRE(expected.size() == 4);
+  std::size_t num_taken_over = 0;
   for (const int more : {0, 7, 40, 150}) {
     scratch_folder out;
     auto kept = std::make_shared<stored_trees>();
@@ -63,11 +66,16 @@ TEST_CASE("a killed run that goes on has the losses of one that was not killed",
       if (key.step >= 2 && done.value->weights_epoch <= 2)
         second.rollouts.known.emplace_back(key, done.value);
     }
+    std::set<std::string> known;
+    for (const auto& [key, t] : second.rollouts.known) known.insert(t->id);
+    num_taken_over += known.size();
     second.start(true);
     second.run();
     REQUIRE(second.ended == "");
     CHECK(essence(out.path()) == expected);
+    for (const auto& done : second.kept->finished) CHECK_FALSE(known.contains(done.value->id));
   }
+  CHECK(num_taken_over > 0);
 }
 
 TEST_CASE("a killed run that was far behind goes on with the weights that it sampled with",

@@ -1,5 +1,7 @@
 #include "tests/made_up_training.hpp"
 
+#include <chrono>
+#include <optional>
 #include <set>
 
 #include <catch2/catch.hpp>
@@ -32,7 +34,7 @@ TEST_CASE("a run learns from the trees of its node step after step", "[trainer]"
 
 TEST_CASE("a trainer says what it is doing and how far it is", "[trainer]") {
   std::set<trainer_phase> seen;
-  for (int more = 0; more < 400; more += 1 + more / 6) {
+  for (int more = 0; more < 400; more += 4) {
     scratch_folder out;
     training t(out.path());
     t.options.learner.micro_tokens = 1; // one part after the other
@@ -147,13 +149,49 @@ TEST_CASE("a step whose time is over before it begins is not begun", "[trainer]"
   CHECK(seen.back() < 1);
 }
 
+TEST_CASE("a run that had no time at all evaluates nothing", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  bool evaluated = false;
+  t.options.minutes = 1;
+  t.options.evaluate_every = 1;
+  t.hooks.seconds = [] { return 60.0; };
+  t.hooks.evaluate = [&evaluated](const model_weights&, std::int64_t) {
+    evaluated = true;
+    return "{}";
+  };
+  t.start_with([&](const solve_request& r) { return t.good_or_bad(r); });
+  REQUIRE(t.ended == "");
+  CHECK_FALSE(t.result.finished);
+  CHECK_FALSE(evaluated);
+}
+
+TEST_CASE("a run whose time is over does not wait for the trees of another step", "[trainer]") {
+  scratch_folder out;
+  made_up_training t(out.path());
+  double now_s = 0;
+  t.options.minutes = 1;
+  t.options.staleness = 0;
+  t.hooks.seconds = [&now_s] { return now_s; };
+  t.start_with([&](const solve_request& r) -> std::optional<tree> {
+    if (r.id.starts_with("0.")) return t.good_or_bad(r);
+    return {}; // which never end
+  });
+  t.advance(std::chrono::seconds(2));
+  CHECK_FALSE(t.ended);
+  now_s = 60;
+  t.advance(std::chrono::seconds(2));
+  REQUIRE(t.ended == "");
+  CHECK(t.result.last.filename() == "step-000001");
+}
+
 TEST_CASE("a run compares decoding and training at the temperature of sampling", "[trainer]") {
   const auto largest_gap = [](float sampled_at, double learnt_at) {
     scratch_folder out;
     training t(out.path());
     t.options.steps = 1;
     t.options.learner.temperature = learnt_at;
-    t.rollouts.request_for = [sampled_at, plain = t.rollouts.request_for](auto&... place) {
+    t.rollouts.request_for = [sampled_at, plain = t.rollouts.request_for](const auto&... place) {
       auto request = plain(place...);
       request.sampling.temperature = sampled_at;
       return request;

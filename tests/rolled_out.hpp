@@ -4,6 +4,7 @@
 #include "trainer/rollout_plan.hpp"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace banyan {
@@ -35,11 +36,17 @@ inline rollout_options with_one_attempt() {
   return o;
 }
 
+/// "step.group.member.attempt"
+inline std::string id_of(const rollout_key& key) {
+  return std::to_string(key.step) + "." + std::to_string(key.group) + "."
+         + std::to_string(key.member) + "." + std::to_string(key.attempt);
+}
+
 inline std::vector<rollout_key> take_all(rollout_plan& plan, double now_s = 0) {
   std::vector<rollout_key> keys;
   while (plan.due()) {
     keys.push_back(plan.take_due());
-    plan.started(keys.back(), now_s);
+    plan.started(keys.back(), id_of(keys.back()), now_s);
   }
   return keys;
 }

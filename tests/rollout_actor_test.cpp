@@ -41,7 +41,7 @@ struct rolling : deterministic_system {
       scored.insert(t.id);
       return double(t.outcome.solved);
     };
-    options.request_for = [](const rollout_key& key, const rollout_source&) {
+    options.request_for = [](const rollout_key& key, const rollout_source&, std::uint32_t) {
       solve_request r;
       r.id = std::to_string(key.group) + "." + std::to_string(key.member) + "."
              + std::to_string(key.attempt);

@@ -124,10 +124,12 @@ TEST_CASE("a hung tree is replaced when its time is over", "[trainer]") {
   rollout_plan plan(small());
   plan.open(0);
   take_all(plan, 100);
-  CHECK(plan.expire(109).empty());
+  plan.expire(109);
+  CHECK(plan.take_useless().empty());
   plan.finish({0, 0, 1, 0}, result(false));
   finish_mixed(plan, 0, 1);
-  CHECK(plan.expire(111) == std::vector<rollout_key>{{0, 0, 0, 0}});
+  plan.expire(111);
+  CHECK(plan.take_useless() == std::vector<std::string>{"0.0.0.0"});
   REQUIRE(take_all(plan, 111) == std::vector<rollout_key>{{0, 0, 0, 1}});
   plan.finish({0, 0, 0, 0}, result(false)); // too late: it counts no more
   CHECK_FALSE(plan.complete(0));
@@ -196,11 +198,24 @@ TEST_CASE("nothing more is rolled out for a group that was dropped", "[trainer]"
   o.max_attempts = 1;
   rollout_plan plan(o);
   plan.open(0);
-  for (int i = 0; i < 2; ++i) plan.started(plan.take_due(), 0); // the third of group 0 is due
+  for (const auto* id : {"a", "b"}) plan.started(plan.take_due(), id, 0); // the third is due
   plan.finish({0, 0, 0, 0}, nullptr);
-  CHECK(plan.take_useless() == std::vector<rollout_key>{{0, 0, 1, 0}});
+  CHECK(plan.take_useless() == std::vector<std::string>{"b"});
   CHECK(plan.take_useless().empty());
+  CHECK(plan.num_running() == 0);
   for (const auto& key : take_all(plan)) CHECK(key.group != 0);
+}
+
+TEST_CASE("trees of a group that is dropped for a late one are late themselves no more",
+          "[trainer]") {
+  rollout_plan plan(with_one_attempt());
+  plan.open(0);
+  take_all(plan);
+  plan.expire(1e6);
+  auto useless = plan.take_useless();
+  std::ranges::sort(useless);
+  CHECK(useless == std::vector<std::string>{"0.0.0.0", "0.0.1.0", "0.1.0.0", "0.1.1.0"});
+  CHECK(plan.num_running() == 0);
 }
 
 TEST_CASE("a tree that somebody cancelled is rolled out again and never scored", "[trainer]") {
@@ -280,7 +295,8 @@ TEST_CASE("trees that do not count are counted by what was wrong with them", "[t
   plan.finish({0, 1, 0, 0}, result(false, errc::not_stored));
   plan.finish({0, 1, 1, 0}, result(false));
   take_all(plan, 1);
-  CHECK(plan.expire(1e6).size() == 3);
+  plan.expire(1e6);
+  CHECK(plan.take_useless().size() == 3);
   take_all(plan, 2e6);
   for (const rollout_key key : {rollout_key{0, 0, 0, 2}, {0, 0, 1, 2}, {0, 1, 0, 2}})
     plan.finish(key, result(key.member == 0));

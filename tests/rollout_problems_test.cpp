@@ -2,6 +2,7 @@
 #include "apps/rollout_problems.hpp"
 #include "solver/trace.hpp"
 #include "tests/scratch_folder.hpp"
+#include "trainer/rollout_labels.hpp"
 
 #include <set>
 #include <string>
@@ -170,16 +171,51 @@ TEST_CASE("unfinished rollouts are forgotten and trees of others stay", "[apps]"
   CHECK_FALSE(store.find(rollout.id));
 }
 
-TEST_CASE("a tree that changed its weights is of no one epoch", "[apps]") {
-  tree t;
-  t.weights_epoch = 3;
-  auto& part = t.add("/").segments.emplace_back();
-  part.epochs = {3, 3};
-  CHECK(sampled_between(3, 3, t));
-  CHECK_FALSE(sampled_between(2, 2, t));
-  part.epochs = {3, 4};
-  CHECK_FALSE(sampled_between(3, 3, t));
-  CHECK_FALSE(sampled_between(4, 4, t));
+/// A tree of step 4, begun at an epoch that `run` made, whose tokens are of these epochs.
+tree sampled_at(const rollout_problems& problems, const std::string& run,
+                std::vector<std::uint32_t> epochs) {
+  tree_ids ids(1);
+  auto t = solved(problems.request_for({4, 1, 0, 0}, {4, 1}, run, ids));
+  t.weights_epoch = epochs.front();
+  t.threads[0].segments.emplace_back().epochs = std::move(epochs);
+  return t;
+}
+
+TEST_CASE("a tree is taken over where it was sampled with the weights of its step", "[apps]") {
+  train_rl_options o;
+  o.rl.staleness = 1;
+  const rollout_problems problems(o, {}, {});
+  weights_at_hand now{.oldest = 3, .newest = 4};
+  now.makers.begin(0, "first");
+  now.makers.begin(4, "second");
+  const auto fits = [&](const std::string& run, std::vector<std::uint32_t> epochs) {
+    return problems.fits(sampled_at(problems, run, std::move(epochs)), {4, 1, 0, 0}, {4, 1}, now);
+  };
+  CHECK(fits("first", {3, 3}));
+  CHECK_FALSE(fits("second", {3, 3}));
+  CHECK_FALSE(fits("first", {2, 2}));
+  CHECK_FALSE(fits("first", {3, 4}));
+  now.oldest = 4; // the weights before are not there any more
+  CHECK(fits("second", {4, 4}));
+}
+
+TEST_CASE("a tree that went on is taken over where whoever began it made the newest weights",
+          "[apps]") {
+  train_rl_options o;
+  o.rl.staleness = 1;
+  o.policy = in_flight::go_on;
+  const rollout_problems problems(o, {}, {});
+  weights_at_hand now{.oldest = 3, .newest = 4};
+  now.makers.begin(0, "first");
+  const auto fits = [&](const std::string& run, std::vector<std::uint32_t> epochs) {
+    return problems.fits(sampled_at(problems, run, std::move(epochs)), {4, 1, 0, 0}, {4, 1}, now);
+  };
+  CHECK(fits("first", {3, 4}));
+  CHECK_FALSE(fits("first", {3, 5})); // with weights that were lost
+  // A run that went on from 3 has made 4 anew: trees from before it may have seen another 4.
+  now.makers.begin(4, "second");
+  CHECK_FALSE(fits("first", {3, 4}));
+  CHECK(fits("second", {4, 4}));
 }
 
 } // namespace

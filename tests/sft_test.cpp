@@ -2,10 +2,13 @@
 
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
+#include "tests/scarce_memory.hpp"
 #include "tests/scratch_folder.hpp"
 
 #include <cmath>
 #include <fstream>
+#include <optional>
+#include <utility>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
@@ -135,6 +138,27 @@ TEST_CASE("a run whose weights diverge ends with the checkpoint from before", "[
   untrained.steps = 0;
   make_run(untrained).run();
   CHECK((saved_weights(out.path()) == saved_weights(same_start.path()))); // too long to be shown
+}
+
+TEST_CASE("memory that does not suffice for a step costs none of those before it", "[trainer]") {
+  scratch_folder out;
+  auto o = small_run(out.path());
+  o.checkpoint_every = 0;
+  bool refused = false;
+  std::optional<scarce_memory> scarce;
+  const auto run_short = [&](const sft_progress& p) {
+    if (p.step != 5) return;
+    scarce.emplace([&refused](std::size_t bytes) {
+      return refused || bytes < 4096 || std::exchange(refused, true);
+    });
+  };
+  const auto words = [](remedy r) {
+    return std::string(r == remedy::smaller_batches ? "smaller" : "another");
+  };
+  auto run = make_run(o, {.on_progress = run_short, .voice = {{}, words}});
+  CHECK_THROWS_WITH(run.run(), "memory does not suffice for step 6; smaller");
+  CHECK(refused);
+  CHECK(fs::read_symlink(out / "last") == "step-000005");
 }
 
 TEST_CASE("a run that is stopped in a bad step keeps its last good weights", "[trainer]") {

@@ -80,7 +80,7 @@ struct training : deterministic_system {
     rollouts.plan.group = 3;
     rollouts.plan.max_groups = 4;
     rollouts.plan.reward = first_token;
-    rollouts.request_for = [](const rollout_key& key, const rollout_source& source) {
+    rollouts.request_for = [](const rollout_key& key, const rollout_source& source, std::uint32_t) {
       solve_request r;
       r.problem = {{source.step + 3, std::int64_t{source.group} + 2, 7}, 20};
       r.prompt = root_prompt(r.problem);

@@ -23,6 +23,7 @@
 #include <chrono>
 #include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -43,6 +44,8 @@ struct rl_run::impl {
   train_log log;
 
   run_course course;
+  std::string said; ///< since the last step was logged
+  run_voice voice;
   rl_warnings warnings;
   rl_memory memory;
 
@@ -63,7 +66,14 @@ struct rl_run::impl {
         folder(options.out, options.keep),
         log(options.out / "log.jsonl"),
         course(options, hooks.seconds),
-        warnings(hooks.voice) {}
+        voice{[this](std::string_view line) { say(line); }, hooks.voice.words},
+        warnings(voice) {}
+
+  /// What is said goes into the log, too, with the next step that does.
+  void say(std::string_view line) {
+    said += (said.empty() ? "" : " ") + std::string(line);
+    hooks.voice.say(line);
+  }
 
   /// The weights as they are now, for others to keep: the next step leaves this memory to them.
   std::shared_ptr<const model_weights> kept() const {
@@ -75,12 +85,15 @@ struct rl_run::impl {
     reference = kept();
     memory.epochs.push_back({0, reference});
     memory.makers.begin(0, options.name);
-    learner = std::make_unique<policy_learner>(options.learner, weights, reference, hooks.voice);
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference, voice);
   }
 
   void start() {
     log.clear();
-    save_checkpoint(options.out / "reference", *reference, *vocabulary, write_checksums);
+    save_checkpoint(options.out / "reference", *reference, *vocabulary, [this](const fs::path& to) {
+      write_checksums(to);
+      if (hooks.describe) hooks.describe(to);
+    });
     save();
   }
 
@@ -89,7 +102,7 @@ struct rl_run::impl {
     const auto text = "step " + std::to_string(course.step + 1) + ": none of its "
                       + std::to_string(counts.groups)
                       + " groups of trees could be rolled out: " + why.trouble;
-    throw std::runtime_error(why.cure ? hooks.voice.with(text, *why.cure) : text);
+    throw std::runtime_error(why.cure ? voice.with(text, *why.cure) : text);
   }
 
   void begin(const rollout_batch& batch) {
@@ -142,12 +155,12 @@ struct rl_run::impl {
     try {
       return gap();
     } catch (const std::exception& why) {
-      warnings.warn(now,
-                    is_out_of_memory(why)
-                        ? hooks.voice.with(
-                            "memory does not suffice for the logprob gap, which is not measured",
-                            remedy::gap_of_fewer_trees)
-                        : std::string("the logprob gap could not be measured: ") + why.what());
+      warnings.warn(
+          now,
+          is_out_of_memory(why)
+              ? voice.with("memory does not suffice for the logprob gap, which is not measured",
+                           remedy::gap_of_fewer_trees)
+              : std::string("the logprob gap could not be measured: ") + why.what());
       return {};
     }
   }
@@ -168,13 +181,14 @@ struct rl_run::impl {
     now.kl_measured = options.learner.loss.kl > 0 && now.learnt.sums.terms > 0;
     if (!now.learnt.skipped()) course.tokens += now.learnt.tokens;
     now.total_tokens = course.tokens;
-    if (now.learnt.sequences > 0) course.count(now.learnt.trouble, hooks.voice);
+    if (now.learnt.sequences > 0) course.count(now.learnt.trouble, voice);
     now.skipped = course.skipped;
     memory.places = std::move(places_then);
     now.logprob_gap_max = gap_if_it_fits();
     forget_epochs();
     now.elapsed_s = course.elapsed_s();
     warnings.look_at(now, course.done());
+    now.warning = std::exchange(said, {});
     log.write(to_json(now));
     if (hooks.on_progress) hooks.on_progress(now);
   }
@@ -183,13 +197,13 @@ struct rl_run::impl {
 
   void finish(const rollout_figures& around) {
     note(around);
-    if (course.has_failed()) course.give_up(now.learnt.trouble, hooks.voice);
+    if (course.has_failed()) course.give_up(now.learnt.trouble, voice);
     if (course.is_time_to_evaluate()) evaluate();
     if (course.done() || course.is_time_to_save()) save();
   }
 
   void close() {
-    if (options.evaluate_every > 0) evaluate();
+    if (course.is_time_to_evaluate()) evaluate();
     save();
   }
 
@@ -200,7 +214,7 @@ struct rl_run::impl {
     save();
   }
 
-  void evaluate() { course.evaluate(hooks.evaluate, *weights, log, hooks.voice); }
+  void evaluate() { course.evaluate(hooks.evaluate, *weights, log, voice); }
 
   void save() {
     if (!course.is_worth_saving()) return;
@@ -224,13 +238,13 @@ struct rl_run::impl {
       require_unchanged(folder);
       return first.weights;
     } catch (const bad_checkpoint& why) {
-      const std::string said = why.what();
-      refuse_reference(said.substr(0, said.find("; "))); // no other checkpoint has another one
+      const std::string text = why.what();
+      refuse_reference(text.substr(0, text.find("; "))); // no other checkpoint has another one
     }
   }
 
   [[noreturn]] void refuse_reference(const std::string& wrong) const {
-    throw bad_reference(hooks.voice.with(wrong, remedy::first_weights) + " ("
+    throw bad_reference(voice.with(wrong, remedy::first_weights) + " ("
                         + checkpoints_left(options.out) + ")");
   }
 
@@ -239,7 +253,7 @@ struct rl_run::impl {
     leave_shared_memory(*weights);
     load_into(*weights, from);
     reference = read_reference();
-    learner = std::make_unique<policy_learner>(options.learner, weights, reference, hooks.voice);
+    learner = std::make_unique<policy_learner>(options.learner, weights, reference, voice);
     learner->differ_from_reference();
     restore_state(from, learner->update(), [&](const json& state) {
       course.restore(state);
@@ -249,7 +263,7 @@ struct rl_run::impl {
     memory.makers.begin(static_cast<std::uint32_t>(course.step) + 1, options.name);
     forget_epochs();
     require_unchanged(from);
-    course.take_up(log, hooks.voice);
+    course.take_up(log, voice);
     if (course.is_time_to_evaluate()) evaluate(); // for one that was broken off
     return memory.places;
   }
@@ -266,6 +280,10 @@ rl_run::~rl_run() = default;
 
 void rl_run::start() { impl_->start(); }
 problem_places rl_run::resume() { return impl_->resume(); }
+std::string rl_run::explained(const std::exception& why) const {
+  return is_out_of_memory(why) ? impl_->voice.with("memory does not suffice", remedy::less_memory)
+                               : why.what();
+}
 std::int64_t rl_run::step() const { return impl_->course.step; }
 const weight_makers& rl_run::makers() const { return impl_->memory.makers; }
 bool rl_run::done() const { return impl_->course.done(); }

@@ -66,6 +66,9 @@ public:
   /// bad_reference.
   problem_places resume();
 
+  /// What ended the run, with the remedy where memory did not suffice.
+  std::string explained(const std::exception&) const;
+
   std::int64_t step() const; ///< the next to be trained
   const weight_makers& makers() const;
   bool done() const;

@@ -18,7 +18,7 @@ json number(double x) { return std::isfinite(x) ? json(x) : json(nullptr); }
 
 std::string to_json(const rl_progress& p) {
   const auto& sums = p.learnt.sums;
-  const bool learnt = sums.terms > 0;
+  const bool learnt = sums.terms > 0 && p.learnt.trouble != not_finite::loss; // it broke off there
   const auto mean = [&](double sum) { return learnt ? number(sum / sums.terms) : json(nullptr); };
   const auto& c = p.counts;
   json j;
@@ -36,7 +36,7 @@ std::string to_json(const rl_progress& p) {
   j["generated_tokens_mean"] = p.trees.generated_tokens_mean();
   j["critical_path_tokens_mean"] = p.trees.critical_path_tokens_mean();
   j["kl"] = p.kl_measured ? mean(sums.kl) : json(nullptr);
-  j["kl_max"] = p.kl_measured ? number(sums.kl_max) : json(nullptr);
+  j["kl_max"] = learnt && p.kl_measured ? number(sums.kl_max) : json(nullptr);
   j["entropy"] = mean(sums.entropy);
   j["clip_share"] = learnt ? json(p.learnt.clip_share) : json(nullptr);
   j["importance_mean"] = mean(sums.importance);

@@ -35,7 +35,7 @@ struct rl_progress {
   evaluation trees = evaluation(); ///< over all trees of the step
   double reward_mean = 0;
   rollout_counts counts;
-  std::string warning; ///< empty: none
+  std::string warning; ///< what was said since the step before; empty: nothing
 };
 
 /// The log's line (docs/interfaces.md, "Logs and records").

@@ -45,12 +45,12 @@ advice why_alike(const evaluation& trees, double reward_mean) {
 
 rl_warnings::rl_warnings(run_voice voice) : voice_(std::move(voice)) {}
 
-void rl_warnings::look_at(rl_progress& step, bool is_last) {
+void rl_warnings::look_at(const rl_progress& step, bool is_last) {
   look_for_idle(step, is_last);
   look_for_late(step);
 }
 
-void rl_warnings::look_for_idle(rl_progress& step, bool is_last) {
+void rl_warnings::look_for_idle(const rl_progress& step, bool is_last) {
   idle_in_a_row = step.counts.informative > 0 ? 0 : idle_in_a_row + 1;
   const bool never_learnt = is_last && idle_in_a_row == step.step;
   if (idle_in_a_row != many_idle_steps && !(never_learnt && idle_in_a_row < many_idle_steps))
@@ -65,7 +65,7 @@ void rl_warnings::look_for_idle(rl_progress& step, bool is_last) {
 }
 
 /// They cost as much as the others and count for nothing. Told once.
-void rl_warnings::look_for_late(rl_progress& step) {
+void rl_warnings::look_for_late(const rl_progress& step) {
   const auto& repeated = step.counts.repeated_by_failure;
   const auto late = repeated.contains(errc::deadline) ? repeated.at(errc::deadline) : 0;
   if (told_late_ || 4 * late < step.trees.problems()) return;
@@ -76,10 +76,8 @@ void rl_warnings::look_for_late(rl_progress& step) {
                          remedy::more_time));
 }
 
-void rl_warnings::warn(rl_progress& step, const std::string& what) const {
-  const auto line = "step " + std::to_string(step.step) + ": " + what;
-  step.warning += (step.warning.empty() ? "" : " ") + line;
-  voice_.say(line);
+void rl_warnings::warn(const rl_progress& step, const std::string& what) const {
+  voice_.say("step " + std::to_string(step.step) + ": " + what);
 }
 
 } // namespace banyan

@@ -21,22 +21,22 @@ advice why_none(const rollout_counts&);
 /// Why all trees of a problem are worth the same, as far as a step's trees tell.
 advice why_alike(const evaluation& trees, double reward_mean);
 
-/// What a run has to say of its steps: lines for its log, and beside a step's figures.
+/// What a run has to say of its steps.
 class rl_warnings {
 public:
   explicit rl_warnings(run_voice);
 
   /// Looks at what the trees of a step were worth; `is_last`: the run ends with it.
-  void look_at(rl_progress&, bool is_last);
+  void look_at(const rl_progress&, bool is_last);
 
   /// One line about a step, without its number.
-  void warn(rl_progress&, const std::string& what) const;
+  void warn(const rl_progress&, const std::string& what) const;
 
   std::int64_t idle_in_a_row = 0; ///< steps without an informative group; a checkpoint keeps it
 
 private:
-  void look_for_idle(rl_progress&, bool is_last);
-  void look_for_late(rl_progress&);
+  void look_for_idle(const rl_progress&, bool is_last);
+  void look_for_late(const rl_progress&);
 
   run_voice voice_;
   bool told_late_ = false;

@@ -49,6 +49,7 @@ struct rollout_state {
   }
 
   void open(const weights_published& news) {
+    newest = news.epoch;
     while (next_step < options.last_step && epoch_for(next_step) <= news.epoch) {
       times[next_step] = {};
       plan->open(next_step++);
@@ -57,20 +58,21 @@ struct rollout_state {
   }
 
   void go_on() {
-    cancel(plan->take_useless());
-    while (plan->due() && running.size() < options.concurrency) start(plan->take_due());
+    for (auto& id : plan->take_useless()) self->send(node, cancel_request{std::move(id)});
+    while (plan->due() && plan->num_running() < options.concurrency) start(plan->take_due());
     for (auto& [step, its] : times)
       if (!its.end && plan->complete(step)) its.end = now_s();
     answer();
   }
 
   void start(const rollout_key& key) {
-    auto request = options.request_for(key, plan->source_of(key));
-    if (options.policy == in_flight::finish) request.weights_epoch = epoch_for(key.step);
+    const bool is_pinned = options.policy == in_flight::finish;
+    const auto epoch = is_pinned ? epoch_for(key.step) : newest;
+    auto request = options.request_for(key, plan->source_of(key), epoch);
+    if (is_pinned) request.weights_epoch = epoch;
     request.stored_at_best = true; // it can be rolled out anew, which is better than to wait
-    plan->started(key, now_s());
+    plan->started(key, request.id, now_s());
     if (auto& its = times[key.step]; !its.begin) its.begin = now_s();
-    running[key] = request.id;
     // The plan gives up on a tree long before this; it is here for a node that is silent.
     const auto patience =
         std::chrono::duration_cast<caf::timespan>(seconds(2 * options.plan.deadline_s + 60));
@@ -84,20 +86,14 @@ struct rollout_state {
   }
 
   void finish(const rollout_key& key, std::shared_ptr<const tree> t, errc lost = errc::pool_lost) {
-    if (running.erase(key) == 0) return; // it was given up on
     plan->finish(key, std::move(t), lost);
     go_on();
   }
 
   void look() {
     self->delayed_send(self, between_looks, atom::tick_v);
-    cancel(plan->expire(now_s()));
+    plan->expire(now_s());
     go_on();
-  }
-
-  void cancel(const std::vector<rollout_key>& keys) {
-    for (const auto& key : keys)
-      if (const auto tree = running.extract(key)) self->send(node, cancel_request{tree.mapped()});
   }
 
   // ---- the trainer ----
@@ -115,7 +111,6 @@ struct rollout_state {
     const auto its = times.extract(step).mapped();
     tree_groups groups{std::make_shared<rollout_batch>(plan->take(step)),
                        its.begin && its.end ? *its.end - *its.begin : 0};
-    cancel(plan->take_useless());
     asked->second.deliver(std::move(groups));
     asked.reset();
   }
@@ -123,7 +118,7 @@ struct rollout_state {
   rollout_status status() const {
     rollout_status now;
     for (const auto& [step, its] : times) now.open_steps.push_back(step);
-    now.running = running.size();
+    now.running = plan->num_running();
     now.due = plan->num_due();
     return now;
   }
@@ -142,9 +137,9 @@ struct rollout_state {
   node_actor node;
   rollout_actor_options options;
   std::optional<rollout_plan> plan;
-  std::map<rollout_key, std::string> running; ///< ids of trees
-  std::map<std::int64_t, step_times> times;   ///< of open steps
+  std::map<std::int64_t, step_times> times; ///< of open steps
   std::int64_t next_step = 0;
+  std::uint32_t newest = 0; ///< epoch
   std::optional<std::pair<std::int64_t, caf::typed_response_promise<tree_groups>>> asked;
   caf::error why_gone = errc::pool_lost;
 };

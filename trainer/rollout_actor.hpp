@@ -28,8 +28,9 @@ struct rollout_actor_options {
   std::uint32_t oldest_epoch = 0;             ///< the first whose weights pools have
   in_flight policy = in_flight::finish;
   std::size_t concurrency = 64; ///< trees at a time
-  /// The tree to solve, with an id of its own; weights are put in by the actor.
-  std::function<solve_request(const rollout_key&, const rollout_source&)> request_for;
+  /// The tree to solve, with an id of its own; `epoch`: of the weights that it is begun with.
+  std::function<solve_request(const rollout_key&, const rollout_source&, std::uint32_t epoch)>
+      request_for;
   std::vector<std::pair<rollout_key, std::shared_ptr<const tree>>> known; ///< from before a restart
   problem_places places;                                                  ///< the same
 };

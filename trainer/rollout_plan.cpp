@@ -140,7 +140,9 @@ rollout_source rollout_plan::source_of(const rollout_key& key) const {
   return steps_.at(key.step).groups[key.group].source;
 }
 
-void rollout_plan::started(const rollout_key& key, double now_s) { running_[key] = now_s; }
+void rollout_plan::started(const rollout_key& key, std::string id, double now_s) {
+  running_[key] = {std::move(id), now_s};
+}
 
 rollout_plan::group_state* rollout_plan::find(const rollout_key& key) {
   const auto step = steps_.find(key.step);
@@ -184,8 +186,11 @@ void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& 
     return key.step == last.step && key.group == last.group;
   };
   std::erase_if(due_, of_group);
-  for (const auto& [key, since] : running_)
-    if (of_group(key)) useless_.push_back(key);
+  std::erase_if(running_, [&](const auto& entry) {
+    if (!of_group(entry.first)) return false;
+    useless_.push_back(entry.second.id);
+    return true;
+  });
   group.dropped = true;
   --step.open;
   ++step.counts.dropped;
@@ -200,19 +205,14 @@ void rollout_plan::drop(const rollout_key& last, step_state& step, group_state& 
   }
 }
 
-std::vector<double> rollout_plan::rewards_of(const group_state& group) const {
-  std::vector<double> rewards;
-  for (const auto& t : group.trees) rewards.push_back(options_.reward(*t));
-  return rewards;
-}
-
 void rollout_plan::close(std::int64_t number, step_state& step, group_state& group) {
   --step.open;
   const auto solved = std::ranges::count_if(group.trees, [](auto& t) { return t->outcome.solved; });
   step.counts.all_solved += solved == static_cast<std::ptrdiff_t>(options_.group);
   step.counts.none_solved += solved == 0;
   ++step.counts.by_difficulty[static_cast<std::size_t>(difficulty_of(group.trees))];
-  const bool informative = differ(rewards_of(group));
+  for (const auto& t : group.trees) group.rewards.push_back(options_.reward(*t));
+  const bool informative = differ(group.rewards);
   step.counts.informative += informative;
   group.trained_on = informative || !options_.dynamic_sampling;
   if (!group.trained_on) make_up(number, step);
@@ -223,17 +223,16 @@ void rollout_plan::make_up(std::int64_t number, step_state& step) {
     add_group(number, step);
 }
 
-std::vector<rollout_key> rollout_plan::expire(double now_s) {
+void rollout_plan::expire(double now_s) {
   std::vector<rollout_key> late;
-  for (const auto& [key, since] : running_)
-    if (now_s - since > options_.deadline_s) late.push_back(key);
-  for (const auto& key : late) finish(key, nullptr, errc::deadline);
-  return late;
-}
-
-std::vector<rollout_key> rollout_plan::take_useless() {
-  for (const auto& key : useless_) running_.erase(key);
-  return std::exchange(useless_, {});
+  for (const auto& [key, tree] : running_)
+    if (now_s - tree.since_s > options_.deadline_s) late.push_back(key);
+  for (const auto& key : late) {
+    const auto tree = running_.extract(key);
+    if (!tree) continue; // its group was dropped for another late one
+    useless_.push_back(std::move(tree.mapped().id));
+    finish(key, nullptr, errc::deadline);
+  }
 }
 
 bool rollout_plan::complete(std::int64_t step) const {
@@ -275,15 +274,12 @@ rollout_batch rollout_plan::take(std::int64_t number) {
   for (std::size_t i = 0; i < step.groups.size(); ++i) {
     auto& group = step.groups[i];
     if (group.dropped) continue;
-    auto rewards = rewards_of(group);
     batch.examples.push_back(group.trees.front());
-    for (std::size_t m = 0; m < rewards.size(); ++m) {
-      batch.figures.add(*group.trees[m]);
-      batch.reward_sum += rewards[m];
-    }
+    for (const auto& t : group.trees) batch.figures.add(*t);
+    for (const auto reward : group.rewards) batch.reward_sum += reward;
     if (group.trained_on)
       batch.groups.push_back({static_cast<std::uint32_t>(i), group.source, std::move(group.trees),
-                              std::move(rewards)});
+                              std::move(group.rewards)});
   }
   return batch;
 }

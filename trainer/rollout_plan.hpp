@@ -137,16 +137,20 @@ public:
   rollout_key take_due();
 
   rollout_source source_of(const rollout_key&) const;
-  void started(const rollout_key&, double now_s);
+
+  /// `id`: by which the caller can cancel it.
+  void started(const rollout_key&, std::string id, double now_s);
+  std::size_t num_running() const { return running_.size(); }
 
   /// A tree came back; null: it was lost, for this reason. Unknown keys (late ones) are ignored.
   void finish(const rollout_key&, std::shared_ptr<const tree>, errc lost = errc::pool_lost);
 
-  /// Trees whose time is over are replaced; the caller cancels these.
-  std::vector<rollout_key> expire(double now_s);
+  /// Trees whose time is over are replaced.
+  void expire(double now_s);
 
-  /// Trees that run for groups that were dropped since the last time; the caller cancels these too.
-  std::vector<rollout_key> take_useless();
+  /// Ids of trees that nobody waits for since the last time, late ones and those of dropped groups;
+  /// the caller cancels them.
+  std::vector<std::string> take_useless() { return std::exchange(useless_, {}); }
 
   bool complete(std::int64_t step) const;
   /// The complete step, which is forgotten.
@@ -159,6 +163,7 @@ private:
     std::vector<std::shared_ptr<const tree>> trees;
     std::vector<std::uint32_t> attempts;
     std::size_t missing = 0;
+    std::vector<double> rewards; ///< once none is missing
     bool dropped = false, trained_on = false;
   };
   struct step_state {
@@ -180,13 +185,16 @@ private:
   void drop(const rollout_key& last, step_state&, group_state&);
   void close(std::int64_t step, step_state&, group_state&);
   void make_up(std::int64_t step, step_state&);
-  std::vector<double> rewards_of(const group_state&) const;
 
   rollout_options options_;
   std::map<std::int64_t, step_state> steps_;
-  std::set<rollout_key> due_;             ///< older steps first
-  std::map<rollout_key, double> running_; ///< since when
-  std::vector<rollout_key> useless_;
+  struct running_tree {
+    std::string id;
+    double since_s = 0;
+  };
+  std::set<rollout_key> due_; ///< older steps first
+  std::map<rollout_key, running_tree> running_;
+  std::vector<std::string> useless_;
   struct known_tree {
     rollout_key asked_as; ///< with its attempt
     std::shared_ptr<const tree> value;

@@ -16,8 +16,10 @@ enum class remedy : std::uint8_t {
   larger_budget,         ///< of a tree
   harder_problems,       ///< or larger groups, or more chance in sampling
   easier_problems,       ///< likewise
+  smaller_batches,       ///< of a supervised step
   smaller_micro_batches, ///< or activations that are computed twice
   shorter_threads,       ///< likewise
+  less_memory,           ///< for training, decoding or both
   gap_of_fewer_trees,    ///< none, or smaller micro-batches
   lower_rate,
   first_weights, ///< again in their place, or another run
@@ -28,7 +30,7 @@ struct run_voice {
   std::function<void(std::string_view)> warn; ///< takes a line; null: nobody listens
   std::function<std::string(remedy)> words;   ///< "give a larger --deadline"; null: none
 
-  void say(const std::string& line) const {
+  void say(std::string_view line) const {
     if (warn) warn(line);
   }
 

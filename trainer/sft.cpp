@@ -1,6 +1,7 @@
 #include "trainer/sft.hpp"
 
 #include "model/checkpoint.hpp"
+#include "model/device.hpp"
 #include "model/tokenizer.hpp"
 #include "model/transformer.hpp"
 #include "model/weights.hpp"
@@ -12,6 +13,7 @@
 
 #include <cmath>
 #include <future>
+#include <stdexcept>
 
 #include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
@@ -42,6 +44,7 @@ struct sft_run::impl {
   not_finite bad = not_finite::nothing; ///< in the step that was last
   std::future<training_batch> next;
   training_batch proven; ///< the last one whose loss was finite
+  bool updating = false; ///< some of the weights may be those of the next step
 
   impl(sft_options o, std::shared_ptr<const tokenizer> v, curriculum c, sft_hooks h,
        std::shared_ptr<model_weights> w)
@@ -109,7 +112,9 @@ struct sft_run::impl {
     p.rate = rate_at(options.schedule, course.step, p.progress);
     auto batch = take_batch();
     p.loss = learn(batch);
+    updating = true;
     p.grad_norm = std::isfinite(p.loss) ? update.step(p.rate) : p.loss;
+    updating = false;
     const auto num_tokens = batch.num_tokens();
     course.tokens += num_tokens;
     ++course.step;
@@ -121,6 +126,30 @@ struct sft_run::impl {
     const auto took_s = p.elapsed_s - begun_s;
     p.tokens_per_s = took_s > 0 ? double(num_tokens) / took_s : 0;
     return p;
+  }
+
+  /// What a step cannot do costs none of the steps before it.
+  sft_progress step_or_save() {
+    try {
+      return one_step();
+    } catch (const std::exception& why) {
+      if (!updating) save_if_possible();
+      throw std::runtime_error(is_out_of_memory(why)
+                                   ? hooks.voice.with("memory does not suffice for step "
+                                                          + std::to_string(course.step + 1),
+                                                      remedy::smaller_batches)
+                                   : why.what());
+    }
+  }
+
+  void save_if_possible() {
+    try {
+      update.forget_gradients();
+      save_if_good();
+    } catch (const std::exception& why) {
+      hooks.voice.say("step " + std::to_string(course.step)
+                      + " could not be saved: " + std::string(why.what()));
+    }
   }
 
   void evaluate() { course.evaluate(hooks.evaluate, *weights, log, hooks.voice); }
@@ -191,7 +220,7 @@ run_result sft_run::run() {
   if (course.saved < 0) s.start();
   if (course.is_time_to_evaluate()) s.evaluate(); // for one that was broken off
   while (!course.done() && !stopped) {
-    const auto p = s.one_step();
+    const auto p = s.step_or_save();
     s.log.write(to_json(p));
     if (s.hooks.on_progress && p.step % s.options.log_every == 0) s.hooks.on_progress(p);
     if (course.has_failed()) s.give_up();

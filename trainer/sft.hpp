@@ -55,8 +55,10 @@ struct sft_hooks {
 /// Writes `out/log.jsonl`, `out/step-NNNNNN/` (Hugging Face layout, `trainer.safetensors`,
 /// `trainer.json`; the first is `step-000000`) and the link `out/last`. Throws bad_checkpoint where
 /// `resume` finds nothing usable, std::system_error where writing fails (earlier checkpoints stay
-/// whole), std::runtime_error when too many steps in a row are not finite. A checkpoint is written
-/// only of weights whose loss is finite, so `out/last` is one that can be gone on from.
+/// whole), std::runtime_error when too many steps in a row are not finite or a step cannot be done
+/// (memory does not suffice, with the remedy; a text that cannot be tokenised): what was learnt
+/// before it is saved then. A checkpoint is written only of weights whose loss is finite, so
+/// `out/last` is one that can be gone on from.
 class sft_run {
 public:
   sft_run(sft_options, std::shared_ptr<const tokenizer>, curriculum, sft_hooks,

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -28,7 +27,7 @@ using clock = std::chrono::steady_clock;
 /// A step of rollouts has deadlines of its own; this is for one that hangs for good.
 constexpr caf::timespan patience_with_rollouts = std::chrono::hours(24);
 constexpr caf::timespan patience_with_pools = std::chrono::minutes(10);
-constexpr caf::timespan patience_with_status = std::chrono::seconds(30);
+constexpr caf::timespan between_looks = std::chrono::seconds(1);
 
 struct trainer_state {
   static inline const char* name = "banyan.trainer";
@@ -40,6 +39,7 @@ struct trainer_state {
     options = std::move(given);
     self->monitor(options->rollouts);
     self->send(self, atom::step_v);
+    self->delayed_send(self, between_looks, atom::tick_v);
   }
 
   void set_out() {
@@ -47,13 +47,10 @@ struct trainer_state {
     what = trainer_phase::publishing;
     auto known = run().published();
     known.erase(known.begin());
-    const auto start = [this] {
-      for (const auto& to : options->pools) busy[to.pool].since = clock::now();
-      next();
-    };
-    if (!known.empty()) return send_out(std::move(known), start);
+    for (const auto& to : options->pools) heard_of[to.pool] = {};
+    if (!known.empty()) return send_out(std::move(known), [this] { next(); });
     self->send(options->rollouts, weights_published{static_cast<std::uint32_t>(run().step())});
-    start();
+    next();
   }
 
   rl_run& run() { return *options->run; }
@@ -94,12 +91,18 @@ struct trainer_state {
 
   void finish() {
     around.publish_wait_ms = 1000 * seconds_since(since) - around.publish_ms;
-    measure_idle([this] {
-      const bool is_last = run().done(); // then this evaluates and saves
-      run().finish(around);
-      if (is_last) return end({});
-      next();
-    });
+    if (told.wall_s > 0) around.pool_idle = std::max(0.0, 1 - told.busy_s / told.wall_s);
+    const bool is_last = run().done(); // then this evaluates and saves
+    run().finish(around);
+    if (is_last) return end({});
+    next();
+  }
+
+  /// A step's rollouts may take longer than the run has time.
+  void look() {
+    if (what == trainer_phase::ended) return;
+    self->delayed_send(self, between_looks, atom::tick_v);
+    if (what == trainer_phase::waiting && run().done()) close();
   }
 
   // ---- weights ----
@@ -112,21 +115,25 @@ struct trainer_state {
       self->send(options->rollouts, weights_published{last});
       guarded(done);
     };
-    auto taken = [this, open, all_have_them](double swap_ms) {
-      around.swap_ms = std::max(around.swap_ms, swap_ms);
+    auto one_less = [open, all_have_them] {
       if (--*open == 0) all_have_them();
     };
+    told = {};
     if (*open == 0) all_have_them();
     for (const auto& published : epochs) {
       const auto ready = made_ready(published.weights);
       for (std::size_t i = 0; i < options->pools.size(); ++i)
         self->request(options->pools[i].pool, patience_with_pools,
                       weights_ready{published.epoch, ready[i], {}})
-            .then([taken](const weights_taken& reply) { taken(reply.swap_ms); },
-                  [this, taken, to = options->pools[i], epoch = published.epoch](caf::error& why) {
-                    lose(to, epoch, self->system().render(why));
-                    taken(0);
-                  });
+            .then(
+                [this, one_less, pool = options->pools[i].pool](const weights_taken& reply) {
+                  hear(pool, reply);
+                  one_less();
+                },
+                [this, one_less, to = options->pools[i], epoch = published.epoch](caf::error& why) {
+                  lose(to, epoch, self->system().render(why));
+                  one_less();
+                });
     }
     around.publish_ms = 1000 * seconds_since(since);
   }
@@ -177,31 +184,16 @@ struct trainer_state {
     clock::time_point since = clock::now();
   };
 
-  /// How much of the time since the last step pools did not decode; of one that does not answer it
-  /// is not known, and is heard of with the next step.
-  void measure_idle(std::function<void()> done) {
-    struct sums {
-      std::size_t open = 0;
-      double busy_s = 0, wall_s = 0;
-    };
-    auto all = std::make_shared<sums>(sums{.open = options->pools.size()});
-    auto heard = [this, all, done = std::move(done)] {
-      if (all->open > 0 && --all->open > 0) return;
-      around.pool_idle = all->wall_s > 0 ? std::max(0.0, 1 - all->busy_s / all->wall_s)
-                                         : std::numeric_limits<double>::quiet_NaN();
-      guarded(done);
-    };
-    if (all->open == 0) return heard();
-    for (const auto& to : options->pools)
-      self->request(to.pool, patience_with_status, atom::status_v)
-          .then(
-              [this, all, heard, pool = to.pool](const pool_status& now) {
-                const auto before = std::exchange(busy[pool], {.busy_s = now.busy_s});
-                all->busy_s += now.busy_s - before.busy_s;
-                all->wall_s += seconds_since(before.since);
-                heard();
-              },
-              [heard](caf::error&) { heard(); });
+  /// The same of all pools, since the weights before.
+  struct pool_times {
+    double busy_s = 0, wall_s = 0;
+  };
+
+  void hear(const pool_actor& pool, const weights_taken& reply) {
+    around.swap_ms = std::max(around.swap_ms, reply.swap_ms);
+    const auto before = std::exchange(heard_of[pool], {.busy_s = reply.busy_s});
+    told.busy_s += reply.busy_s - before.busy_s;
+    told.wall_s += seconds_since(before.since);
   }
 
   trainer_status status() const { return {options->run->step(), what}; }
@@ -233,7 +225,8 @@ struct trainer_state {
     try {
       run().keep(around);
     } catch (const std::exception& also) {
-      return end(also.what() == why ? why : why + ", and then " + also.what());
+      const auto then = run().explained(also);
+      return end(then == why ? why : why + ", and then " + then);
     }
     end(why);
   }
@@ -249,7 +242,7 @@ struct trainer_state {
     try {
       work();
     } catch (const std::exception& why) {
-      break_off(why.what());
+      break_off(run().explained(why));
     }
   }
 
@@ -258,7 +251,8 @@ struct trainer_state {
   trainer_phase what = trainer_phase::setting_out;
   bool stopping = false;
   clock::time_point since;
-  std::map<pool_actor, pool_time> busy;
+  std::map<pool_actor, pool_time> heard_of;
+  pool_times told;
   rollout_figures around;
   std::map<placement, std::shared_ptr<const transformer>> newest; ///< that pools have
 };
@@ -274,6 +268,7 @@ trainer_actor::behavior_type trainer(trainer_actor::stateful_pointer<trainer_sta
   state.take(std::move(options));
   return {
       [&state](atom::step) { state.guarded([&state] { state.step(); }); },
+      [&state](atom::tick) { state.guarded([&state] { state.look(); }); },
       [&state](atom::drain) { state.stop(); },
       [&state](atom::status) { return state.status(); },
   };

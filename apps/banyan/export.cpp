@@ -4,6 +4,7 @@
 #include "apps/interrupt.hpp"
 #include "apps/json.hpp"
 #include "apps/line_sink.hpp"
+#include "apps/problem_file.hpp"
 #include "apps/terminal.hpp"
 #include "apps/tree_mirror.hpp"
 #include "apps/tree_query.hpp"
@@ -76,6 +77,8 @@ export_format format_of(const fs::path& out) {
 void complete(export_options& o, const option_list& list) {
   if (!o.format) o.format = format_of(o.out);
   if (o.out == "-") o.out.clear();
+  if (same_file(o.out, o.store))
+    throw bad_usage("--out", "it is the file of --store", "give another one");
   if (!o.ids.empty())
     for (const auto* filter : tree_query::names)
       if (list.given(filter))

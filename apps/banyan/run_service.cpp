@@ -4,10 +4,10 @@
 #include "apps/actor_house.hpp"
 #include "apps/common_options.hpp"
 #include "apps/failure.hpp"
-#include "apps/rollout_problems.hpp"
 #include "apps/serving/http_server.hpp"
 #include "apps/serving/listen_address.hpp"
 #include "apps/terminal.hpp"
+#include "trainer/rollout_labels.hpp"
 
 #include <exception>
 #include <utility>

@@ -18,6 +18,7 @@
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
 #include "solver/problems.hpp"
+#include "solver/tree.hpp"
 
 #include <cstdio>
 #include <set>
@@ -100,11 +101,22 @@ run_result run_to_end(sft_run& run, const fs::path& out) {
   }
 }
 
+constexpr std::uint64_t looked_at = 64; ///< demonstrations, before a run begins
+
+/// Tokens of the longest one. Throws bad_usage where no problem is left to make one of.
+std::int32_t longest_context(const curriculum& lessons, const train_sft_options& o) {
+  try {
+    return lessons.longest_context(looked_at);
+  } catch (const std::invalid_argument& why) {
+    throw bad_usage("--numbers " + std::to_string(o.sft.curriculum.num_numbers), why.what(),
+                    "hold fewer problems out");
+  }
+}
+
 /// A model cannot write what its context does not hold, whatever it learnt from.
 void look_for_room(const curriculum& lessons, const train_sft_options& o) {
-  constexpr std::uint64_t looked_at = 64;
   const auto context = o.sft.model.max_positions;
-  if (const auto longest = lessons.longest_context(looked_at); longest > context)
+  if (const auto longest = longest_context(lessons, o); longest > context)
     o.common.log(common_options::level::warning,
                  "--context: of " + std::to_string(looked_at) + " demonstrations the longest has "
                      + std::to_string(longest) + " tokens, and the model's context "
@@ -125,15 +137,29 @@ void require_memory(model_config shape, const tokenizer& vocabulary) {
 }
 
 /// Records of trees that a model wrote have its token ids, which mean something in its vocabulary.
-void require_vocabulary(const std::vector<tree>& given, std::int32_t vocab_size) {
-  const auto is_foreign = [vocab_size](const segment& s) {
-    return std::ranges::any_of(s.ids, [=](auto id) { return id < 0 || id >= vocab_size; });
+void require_ids_of(const tokenizer& vocabulary, const segment& s, const tree& t) {
+  const auto is_foreign = [size = vocabulary.vocab_size()](auto id) {
+    return id < 0 || id >= size;
   };
+  if (std::ranges::any_of(s.ids, is_foreign))
+    throw bad_usage("--traces", "tree " + t.id + " has token ids of another vocabulary",
+                    "give texts alone (--format jsonl), or trees of a model with this one");
+}
+
+void require_text_of(const tokenizer& vocabulary, const segment& s, const tree& t) {
+  try {
+    vocabulary.encode(s.text);
+  } catch (const std::invalid_argument& why) {
+    throw bad_usage("--traces", "demonstration for " + to_string(t.problem) + ": " + why.what(),
+                    "see `banyan generate traces` for how a thread is written");
+  }
+}
+
+void require_vocabulary(const std::vector<tree>& given, const tokenizer& vocabulary) {
   for (const auto& t : given)
     for (const auto& thread : t.threads)
-      if (std::ranges::any_of(thread.segments, is_foreign))
-        throw bad_usage("--traces", "tree " + t.id + " has token ids of another vocabulary",
-                        "give texts alone (--format jsonl), or trees of a model with this one");
+      for (const auto& s : thread.segments)
+        s.ids.empty() ? require_text_of(vocabulary, s, t) : require_ids_of(vocabulary, s, t);
 }
 
 int train(train_sft_options& o, const option_list& list) {
@@ -154,7 +180,7 @@ int train(train_sft_options& o, const option_list& list) {
   hooks.voice = voice_of(o.common);
   hooks.stop = [&told] { return interrupted() != 0 || told.is_unheard(); };
   auto given = read_traces(o.traces, excluded);
-  require_vocabulary(given, from.vocabulary->vocab_size());
+  require_vocabulary(given, *from.vocabulary);
   const model_choice becomes{o.sft.out, trained_range(o, given)};
   hooks.describe = [range = to_json(*becomes.range)](const fs::path& folder) {
     write_file_atomically(folder / "banyan.json", range);

@@ -21,6 +21,7 @@
 #include "model/checkpoint.hpp"
 #include "model/device.hpp"
 #include "model/weights.hpp"
+#include "trainer/rollout_labels.hpp"
 #include "trainer/store_actor.hpp"
 #include "trainer/trainer_actor.hpp"
 
@@ -155,20 +156,13 @@ private:
   /// What is asked for in each place, and which trees answer that already.
   void ask(const rollout_problems& problems, const rl_run& run, rollout_actor_options& r) const {
     const auto ids = std::make_shared<tree_ids>(options_.decoding.sampling.seed);
-    const auto epoch = [staleness = r.staleness, oldest = r.oldest_epoch](std::int64_t step) {
-      return sampling_epoch(step, staleness, oldest);
+    const weights_at_hand now{run.makers(), r.oldest_epoch, static_cast<std::uint32_t>(run.step())};
+    r.request_for = [&problems, ids, makers = now.makers](
+                        const rollout_key& key, const rollout_source& source, std::uint32_t epoch) {
+      return problems.request_for(key, source, makers.of(epoch), *ids);
     };
-    r.request_for = [&problems, ids, epoch, makers = run.makers()](const rollout_key& key,
-                                                                   const rollout_source& source) {
-      return problems.request_for(key, source, makers.of(epoch(key.step)), *ids);
-    };
-    r.plan.fits = [&problems, epoch, makers = run.makers(), policy = options_.policy,
-                   now = static_cast<std::uint32_t>(run.step())](
-                      const rollout_key& key, const rollout_source& source, const tree& t) {
-      const auto asked = epoch(key.step);
-      const auto last = policy == in_flight::finish ? asked : now;
-      return sampled_between(asked, last, t) && problems.answers(t, key, source, makers.of(asked));
-    };
+    r.plan.fits = [&problems, now](const rollout_key& key, const rollout_source& source,
+                                   const tree& t) { return problems.fits(t, key, source, now); };
   }
 
   fs::path store_file() const { return options_.rl.out / "trees.db"; }

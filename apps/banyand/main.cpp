@@ -10,7 +10,6 @@
 #include "apps/failure.hpp"
 #include "apps/model_choice.hpp"
 #include "apps/problem_run.hpp"
-#include "apps/rollout_problems.hpp"
 #include "apps/seconds.hpp"
 #include "apps/serving/http_server.hpp"
 #include "apps/serving/listen_address.hpp"
@@ -20,6 +19,7 @@
 #include "model/elapsed.hpp"
 #include "model/tokenizer.hpp"
 #include "model/weights.hpp"
+#include "trainer/rollout_labels.hpp"
 #include "trainer/store_actor.hpp"
 
 #include <chrono>

@@ -106,6 +106,12 @@ class exporting(client_case):
         self.assertIn("trees.db", done.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
 
+    def test_a_store_is_not_replaced_by_its_export(self):
+        store = self.folder / "trees.db"
+        store.write_bytes(b"trees")
+        self.refused(2, "export", "--store", store, "--out", f"{self.folder}/./trees.db", says="--out")
+        self.assertEqual(store.read_bytes(), b"trees")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -345,6 +345,7 @@ class train_rl(cli_case):
         self.assertEqual(done.returncode, 0, done.stderr)
         reference = self.folder / "a" / "reference" / "model.safetensors"
         self.assertEqual(reference.read_bytes(), (MODEL / "model.safetensors").read_bytes())
+        self.assertEqual(json.loads((reference.parent / "banyan.json").read_text()), json.loads((MODEL / "banyan.json").read_text()))
         (self.folder / "a" / "last").unlink()
         (self.folder / "a" / "last").symlink_to("step-000001")
         reference.write_bytes(reference.read_bytes()[:-1])

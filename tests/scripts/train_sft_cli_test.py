@@ -235,6 +235,25 @@ class train_sft(cli_case):
         self.assertEqual(done.returncode, 0, done.stderr)
         broken = self.write("broken.jsonl", '{"nums": [1, 2], "target": 3}\n')
         self.refused(2, "train", "sft", "--out", self.folder / "b", *TINY, "--traces", broken, names="broken.jsonl: line 1")
+        told = banyan("generate", "traces", "--count", 100, "--numbers", 3, "--format", "jsonl").stdout
+        foreign = self.write("foreign.jsonl", told.replace("Exploring", "Probing"))
+        self.refused(2, "train", "sft", "--out", self.folder / "b", *TINY, "--traces", foreign, names="cannot express 'P'")
+        self.assertFalse((self.folder / "b").exists())
+
+    def test_problems_that_are_all_held_out(self):
+        banyan("generate", "problems", "--numbers", 2, "--count", 6823, "--out", self.folder / "all.jsonl")
+        self.refused(2, "train", "sft", "--out", self.folder / "b", *TINY, "--numbers", 2, "--exclude",
+                     self.folder / "all.jsonl", names="--numbers 2: no problem that can be solved")
+
+    def test_a_run_that_goes_on_is_named_on_the_command_line(self):
+        self.run_of("a", "--steps", 2, "--seed", 7)
+        before = (self.folder / "a" / "train.conf").read_text()
+        own = self.folder / "banyan" / "banyan.conf"
+        own.parent.mkdir()
+        own.write_text(f"[train sft]\nout = {self.folder / 'a'}\nsteps = 4\n")
+        self.refused(2, "train", "sft", "--resume", names=f"add --out {self.folder / 'a'}",
+                     env={**os.environ, "XDG_CONFIG_HOME": str(self.folder)})
+        self.assertEqual((self.folder / "a" / "train.conf").read_text(), before)
 
     def test_the_run_evaluates_on_real_problems(self):
         problems = self.write("p.jsonl", '{"nums": [25, 7, 3], "target": 54}\n{"nums": [1, 2, 4], "target": 12}\n')
