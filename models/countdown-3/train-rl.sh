@@ -7,4 +7,4 @@ out=${OUT:-runs/countdown-3-rl}
 build/release/bin/banyan train rl --out "$out" --model models/baselines/countdown-3-sft --steps 75 --prompts 12 --group 8 --rate 8e-4 \
   --warmup 5 --decay linear --decay-start 0.5 --dtype bfloat16 --threads 1 --pool-threads 1 --children-between 0:12 --condition-share 0.3 \
   --exclude models/countdown-3/heldout.jsonl models/countdown-3/validation.jsonl \
-  --evaluate-problems models/countdown-3/validation.jsonl --evaluate-every 25 --checkpoint-every 5 --keep 30 --seed 1
+  --evaluate-problems models/countdown-3/validation.jsonl --evaluate-every 25 --checkpoint-every 5 --keep 30 --kl-max 0 --seed 1
