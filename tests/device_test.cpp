@@ -1,5 +1,9 @@
 #include "model/device.hpp"
 
+#include <cstdint>
+#include <exception>
+
+#include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
 #include <catch2/catch.hpp>
@@ -28,6 +32,17 @@ TEST_CASE("a device has one name however it was given", "[model]") {
   CHECK(whole_device_name("cuda:3") == "cuda:3");
   CHECK_THROWS_AS(whole_device_name("nowhere"), device_unavailable);
 }
+
+#ifndef __SANITIZE_ADDRESS__ // which ends the program itself
+TEST_CASE("memory that the system does not have is an error that can be caught", "[model]") {
+  try {
+    at::empty({std::int64_t{1} << 50}, at::kByte);
+    FAIL("there was a petabyte");
+  } catch (const std::exception& e) {
+    CHECK(is_out_of_memory(e));
+  }
+}
+#endif
 
 TEST_CASE("memory that does not suffice is known by what CUDA and the CPU say of it", "[model]") {
   const auto known = [](const char* text) {
