@@ -107,11 +107,16 @@ TEST_CASE("a serial hybrid has the beams and the coin of the literature unless t
   CHECK(parallel.options.sft.curriculum.search.beam_low == 15);
 }
 
-TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
-  const scratch_folder folder;
-  keep_run_config(folder.path(), "hidden = 64\nsteps = 50\nout = elsewhere\n");
+/// The folder of a run of 50 steps.
+void leave_run(const scratch_folder& folder, const std::string& config) {
+  keep_run_config(folder.path(), config);
   std::filesystem::create_directory(folder / "step-000050");
   std::filesystem::create_directory_symlink("step-000050", folder / "last");
+}
+
+TEST_CASE("a resumed run takes its options from its own folder", "[apps]") {
+  const scratch_folder folder;
+  leave_run(folder, "hidden = 64\nsteps = 50\nout = elsewhere\n");
   training_command command;
   REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "90"}));
   CHECK(command.options.sft.model.hidden_size == 64);
@@ -124,9 +129,7 @@ TEST_CASE("a run of another kind is not resumed", "[apps]") {
   train_rl_options o;
   o.rl.out = folder.path();
   const auto list = declare(o);
-  keep_run_config(folder.path(), resolved_config(list, o));
-  std::filesystem::create_directory(folder / "step-000050");
-  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  leave_run(folder, resolved_config(list, o));
   const auto out = folder.path().string();
   training_command command;
   CHECK(complaint([&] {
@@ -138,9 +141,7 @@ TEST_CASE("a run of another kind is not resumed", "[apps]") {
 
 TEST_CASE("a resumed run keeps what it was begun from and tells what else has changed", "[apps]") {
   const scratch_folder folder;
-  keep_run_config(folder.path(), "steps = 50\nmodel = /m\nseed = 3\nrate = 0.25\n");
-  std::filesystem::create_directory(folder / "step-000050");
-  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  leave_run(folder, "steps = 50\nmodel = /m\nseed = 3\nrate = 0.25\n");
   const auto resumed = [&](words more) {
     training_command command;
     more.insert(more.end(), {"--out", folder.path().string(), "--resume"});
@@ -161,9 +162,7 @@ TEST_CASE("a resumed run keeps what it was begun from and tells what else has ch
 
 TEST_CASE("steps that take the place of minutes are told with them", "[apps]") {
   const scratch_folder folder;
-  keep_run_config(folder.path(), "steps = 150\nminutes = 5\n");
-  std::filesystem::create_directory(folder / "step-000050");
-  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  leave_run(folder, "steps = 150\nminutes = 5\n");
   training_command command;
   REQUIRE(command.parse({"--out", folder.path().string(), "--resume", "--steps", "200"}));
   CHECK(changes_text(command.options.changed)
@@ -172,10 +171,7 @@ TEST_CASE("steps that take the place of minutes are told with them", "[apps]") {
 
 TEST_CASE("a config beside --resume leaves what it does not name as it was", "[apps]") {
   const scratch_folder folder;
-  keep_run_config(folder.path(),
-                  "steps = 50\nminutes = 0\nseed = 3\nrate = 0.25\nexclude = /held\n");
-  std::filesystem::create_directory(folder / "step-000050");
-  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  leave_run(folder, "steps = 50\nminutes = 0\nseed = 3\nrate = 0.25\nexclude = /held\n");
   folder.write("b.conf", "rate = 0.125\n");
   const words resume{"--out", folder.path().string(), "--resume", "--config",
                      (folder / "b.conf").string()};
@@ -233,9 +229,7 @@ TEST_CASE("the folder of a model may have another name at --resume", "[apps]") {
   const scratch_folder folder;
   std::filesystem::create_directory(folder / "model");
   std::filesystem::create_directory_symlink("model", folder / "alias");
-  keep_run_config(folder.path(), "model = " + (folder / "model").string() + "\n");
-  std::filesystem::create_directory(folder / "step-000050");
-  std::filesystem::create_directory_symlink("step-000050", folder / "last");
+  leave_run(folder, "model = " + (folder / "model").string() + "\n");
   training_command command;
   CHECK(command.parse(
       {"--out", folder.path().string(), "--resume", "--model", (folder / "alias/").string()}));
